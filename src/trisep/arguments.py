@@ -1,0 +1,266 @@
+"""What each verb of the command line can be told: one frozen dataclass a verb, its docstrings being the help text.
+
+`cli` fills them from the command line and hands them on to the verb. Nothing here
+computes or touches a file, or imports torch, so that `--help` is instant.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from trisep.errors import ConfigError, QueryError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MEDIA_SUFFIXES = frozenset({".aac", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"})
+
+
+def _require_positive(**values: float | None) -> None:
+    """Raise ConfigError for the first value that is not above zero; None means not given."""
+    for option, value in values.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{option.replace('_', '-')} must be above 0, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeparateArguments:
+    """Write one sound file for each thing you name, by words or by a photograph, and the rest.
+
+    For example:
+
+        trisep separate clip.mp4 "violin" "rooster barking" --out stems
+        trisep separate clip.mp4 --image photo.jpg
+        trisep separate clip.mp4 "traffic" --remove
+        trisep separate recordings/ "bird singing" --format flac
+    """
+
+    input: Annotated[Positional[Path], arg(metavar="INPUT")]
+    """A video or sound file, or a folder of them."""
+    queries: Annotated[Positional[tuple[str, ...]], arg(name="query", metavar="[QUERY ...]", help_behavior_hint="")] = ()
+    """What to listen for, in words; each gets a file of its own."""
+    also: Annotated[UseAppendAction[tuple[tuple[Path, ...], ...]], arg(metavar="FILE ...")] = ()
+    """More files or folders to separate by the same queries."""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("separated")
+    """Folder for the sounds and report.json; made if absent."""
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
+    """A model's name (see: trisep models) or a checkpoint."""
+    image: UseAppendAction[tuple[Path, ...]] = ()
+    """A photograph of what to listen for."""
+    residual: bool = True
+    """Whether to write what no query took: residual.wav."""
+    remove: FlagCreatePairsOff[bool] = False
+    """Also write without.wav, the mixture without the queries."""
+    format: Literal["wav", "flac"] = "wav"
+    """wav is 32-bit float; flac is 24-bit, scaled by one shared gain if it would clip."""
+    threshold: Annotated[float | None, arg(metavar="0..1")] = None
+    """Below this presence a stem is flagged as absent; the default is the model's own."""
+    segment_seconds: Annotated[float | None, arg(name="segment", metavar="SECONDS")] = None
+    """Length separated at a time; longer takes more memory."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    allow_truncated: FlagCreatePairsOff[bool] = False
+    """Go on when more than 1 % of a file cannot be decoded."""
+
+    def __post_init__(self) -> None:
+        """Refuse a command without a query, files in the place of words, and numbers out of range."""
+        for query in self.queries:
+            suffix = Path(query).suffix.lower()
+            if suffix in IMAGE_SUFFIXES:
+                raise QueryError(f"query {query!r} is a picture's file name: give each picture with --image of its own")
+            if suffix in MEDIA_SUFFIXES:
+                raise QueryError(f"query {query!r} is a sound or video file's name: give further files with --also, after the queries")
+        if not self.queries and not self.image:
+            raise QueryError('nothing to listen for: name a sound in words, as in "violin", or give a picture with --image')
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"--threshold must be between 0 and 1, got {self.threshold}")
+        _require_positive(segment=self.segment_seconds)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """INPUT and everything given by --also, in the order given."""
+        return (self.input, *(path for group in self.also for path in group))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareArguments:
+    """Turn a folder of videos into a clip store for training; clips that cannot serve are skipped and counted.
+
+    For example:
+
+        trisep prepare my_videos --out store
+        trisep prepare my_videos --out store --sample-rate-hz 11025 --workers 4
+
+    Run again after an interruption, it continues.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """Folder of videos, searched through all its levels."""
+    out: Annotated[Path, arg(metavar="STORE")]
+    """The clip store to write or to continue."""
+    fps: float = 1.0
+    """Pictures kept per second of video."""
+    sample_rate_hz: Annotated[int, arg(metavar="HZ")] = 16000
+    """Rate the sound is brought to."""
+    max_seconds: Annotated[float | None, arg(metavar="SECONDS")] = None
+    """Use only so much of each file, from its start."""
+    exclude: Annotated[Path | None, arg(metavar="LIST")] = None
+    """A list of SHA-256 sums or paths of files to leave out."""
+    audio_only_ok: FlagCreatePairsOff[bool] = False
+    """Keep sound without a picture: for off-screen noise."""
+    workers: int | None = None
+    """Processes at work; the default is one per processor."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        _require_positive(fps=self.fps, sample_rate_hz=self.sample_rate_hz, max_seconds=self.max_seconds, workers=self.workers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedArguments:
+    """Look at every picture of a clip store once, with a frozen encoder, and keep the embeddings beside it.
+
+    For example:
+
+        trisep embed store --encoder lite
+        trisep embed store --encoder lite --no-regions
+
+    Run again after an interruption, it continues.
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """A clip store that trisep prepare made."""
+    encoder: str = "lite"
+    """Name of the shared image and text encoder."""
+    regions: bool = True
+    """Whether to keep one embedding per region of each picture, too."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace embeddings that another version of the encoder made."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreArguments:
+    """Verify a clip store: every count and hash of its manifest against the files.
+
+    For example:
+
+        trisep store check store
+    """
+
+    action: Annotated[Positional[Literal["check"]], arg(metavar="check")]
+    """What to do with it."""
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """A clip store that trisep prepare made."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainArguments:
+    """Train a separator on a clip store, without labels, by mixing clips and separating them again.
+
+    For example:
+
+        trisep train clipsep --data store --out run
+        trisep train clipsep --data store --out run --set optimizer.learning_rate=5e-4 --set model.unet.base_width=16
+        torchrun --nproc-per-node 4 -m trisep.cli train clipsep --data store --out run
+
+    Run again after an interruption, it continues with the same numbers as if it had never stopped.
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
+    """Name of a recipe: a paper's settings, or the default model's."""
+    data: Annotated[Path, arg(metavar="STORE")]
+    """A clip store with embeddings (trisep prepare, trisep embed)."""
+    out: Annotated[Path, arg(metavar="RUN")]
+    """Folder for checkpoints, logs and plots."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
+    """Change one setting of the recipe, by its dotted path."""
+    seed: int | None = None
+    """Same seed, same numbers; the default is the recipe's own."""
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    """Arithmetic of the network; the default is the recipe's own."""
+    offscreen: Annotated[Path | None, arg(metavar="STORE")] = None
+    """Clip store of sounds to mix in that no query names."""
+    validation: Annotated[Path | None, arg(metavar="STORE")] = None
+    """Clip store to validate on; the default is the training clips."""
+    init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
+    """Checkpoint to start from."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where to compute; auto takes the GPUs there are."""
+    workers: int = 1
+    """Processes that read and mix clips."""
+
+    def __post_init__(self) -> None:
+        """Refuse overrides that are not PATH=VALUE."""
+        for override in self.set:
+            path, equals, _ = override.partition("=")
+            if not equals or not path.strip():
+                raise ConfigError(f"--set expects PATH=VALUE, for example optimizer.learning_rate=5e-4, got {override!r}")
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Everything that changes the recipe, as PATH=VALUE: --set, then --seed and --precision."""
+        named = {"training.seed": self.seed, "training.precision": self.precision}
+        return (*self.set, *(f"{path}={value}" for path, value in named.items() if value is not None))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateArguments:
+    """Score a checkpoint by a protocol: a frozen list of mixtures whose sources are known.
+
+    For example:
+
+        trisep evaluate default --data avmini/dev
+        trisep evaluate run/checkpoint --data avmini/dev --query image --out scores
+    """
+
+    checkpoint: Annotated[Positional[str], arg(metavar="NAME|PATH")]
+    """A model's name (see: trisep models) or a checkpoint."""
+    data: Annotated[Path, arg(metavar="FOLDER")]
+    """Where the protocol's clips are."""
+    protocol: str = "avmini"
+    """Name of the protocol."""
+    query: Literal["text", "image"] = "text"
+    """What the model is asked with."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the table and the score of every mixture."""
+    seed: int = 0
+    """Seed of the pair list and of the bootstrap."""
+    workers: int | None = None
+    """Processes at work; the default is one per processor."""
+    limit: int | None = None
+    """Score only so many mixtures of the list, from its start."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        _require_positive(workers=self.workers, limit=self.limit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelsArguments:
+    """List the models that can be given to --model.
+
+    For example:
+
+        trisep models
+        trisep models --json
+    """
+
+    json: FlagCreatePairsOff[bool] = False
+    """Print a JSON list."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InfoArguments:
+    """Show a checkpoint's card: what it is, what it was trained on, under which licences, and how well it does.
+
+    For example:
+
+        trisep info default
+        trisep info run/checkpoint
+    """
+
+    file: Annotated[Positional[str], arg(metavar="FILE")]
+    """A checkpoint, or a model's name (see: trisep models)."""

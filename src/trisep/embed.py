@@ -1,0 +1,143 @@
+"""`trisep embed`: the frames of a clip store → one embedding per frame, beside each shard, so that no frozen encoder runs while training.
+
+A shard's embeddings are a pure function of the shard and the encoder; they are written one shard at a time and moved into place, so a run
+that was killed goes on with the shard it was at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trisep.encoders import SharedEncoder, load_encoder
+from trisep.errors import StoreError
+from trisep.store.embeddings import read_embedding_header, write_embeddings
+from trisep.store.layout import SHARDS, TEMPORARY_PATTERN, ShardInfo, embedding_path
+from trisep.store.read import ClipStore
+
+_BATCH_FRAMES = 32
+
+
+@runtime_checkable
+class _EncodesBoth(Protocol):
+    """An encoder that gives whole pictures and regions in one pass."""
+
+    def encode_both(self, frames: list[UInt8[np.ndarray, "H W 3"]]) -> tuple[Float[torch.Tensor, "n D"], Float[torch.Tensor, "n 7 7 D"]]:
+        """`encode_image` and `encode_regions` for the price of one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedReport:
+    """What a run of `embed` did."""
+
+    store: Path
+    encoder: str
+    fingerprint: str
+    num_frames: int
+    """Frames of the whole store."""
+    num_shards: int
+    num_resumed_shards: int
+    """Shards that had their embeddings already."""
+
+
+def embed(
+    store: Path, encoder_name: str = "lite", *, regions: bool = True, overwrite: bool = False, console: Console | None = None
+) -> EmbedReport:
+    """Embed every frame of a finished store with a frozen encoder; embeddings are stored raw, as the encoder gives them.
+
+    Args:
+        store: a finished clip store.
+        encoder_name: one of `trisep.encoders.ENCODER_NAMES`.
+        regions: also keep the 7 × 7 grid of regions of each frame.
+        overwrite: replace embeddings that another version of the encoder made.
+        console: where progress goes; None is quiet.
+
+    Raises StoreError when the store is not one, or holds embeddings by another version of the encoder; CheckpointError when the encoder is
+    unknown or its files are missing; MediaError when the store cannot be written.
+    """
+    clips = ClipStore(store)
+    encoder = load_encoder(encoder_name)
+    shards = clips.manifest.shards
+    waiting = [
+        number for number, shard in enumerate(shards) if not _is_done(clips.path, shard, encoder, regions=regions, overwrite=overwrite)
+    ]
+    for leftover in (clips.path / SHARDS).glob(TEMPORARY_PATTERN):
+        leftover.unlink(missing_ok=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=console is None) as progress:
+        num_waiting = sum(shards[number].num_frames for number in waiting)
+        task = progress.add_task("embed", total=clips.manifest.num_frames, completed=clips.manifest.num_frames - num_waiting)
+        for number in waiting:
+            parts = []
+            for part in _embed_frames(clips, number, encoder, regions=regions):
+                parts.append(part)
+                progress.advance(task, len(part["vectors"]))
+            _write(clips.path, shards[number], encoder, parts, regions=regions)
+    return EmbedReport(
+        store=clips.path,
+        encoder=encoder.name,
+        fingerprint=encoder.fingerprint,
+        num_frames=clips.manifest.num_frames,
+        num_shards=len(shards),
+        num_resumed_shards=len(shards) - len(waiting),
+    )
+
+
+def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: bool, overwrite: bool) -> bool:
+    """Whether a shard has the embeddings asked for; StoreError when it has others that must not be replaced without being asked."""
+    path = embedding_path(store, shard.name, encoder.name)
+    if not path.is_file():
+        return False
+    try:
+        info, shapes = read_embedding_header(path)
+    except StoreError:
+        if overwrite:
+            return False
+        raise
+    if info.fingerprint == encoder.fingerprint and info.shard_sha256 == shard.sha256:
+        return "regions" in shapes or not regions
+    if overwrite:
+        return False
+    raise StoreError(f"{path}: was made from another shard or by another version of '{encoder.name}'; add --overwrite to replace it")
+
+
+def _embed_frames(clips: ClipStore, shard: int, encoder: SharedEncoder, *, regions: bool) -> Iterator[dict[str, np.ndarray]]:
+    """Embeddings of a shard's frames, in order, some frames at a time."""
+    batch: list[np.ndarray] = []
+    for number, entry in enumerate(clips.entries):
+        if entry.shard == shard:
+            batch.extend(clips.read_frames(number))
+        while len(batch) >= _BATCH_FRAMES:
+            yield _embed_batch(encoder, batch[:_BATCH_FRAMES], regions=regions)
+            batch = batch[_BATCH_FRAMES:]
+    if batch:
+        yield _embed_batch(encoder, batch, regions=regions)
+
+
+@torch.no_grad()
+def _embed_batch(encoder: SharedEncoder, frames: list[np.ndarray], *, regions: bool) -> dict[str, np.ndarray]:
+    """`vectors` float32 [n, D], and `regions` float16 [n, 7, 7, D] if asked for."""
+    if not regions:
+        return {"vectors": encoder.encode_image(frames).float().cpu().numpy()}
+    if isinstance(encoder, _EncodesBoth):
+        vectors, grids = encoder.encode_both(frames)
+    else:
+        vectors, grids = encoder.encode_image(frames), encoder.encode_regions(frames)
+    return {"vectors": vectors.float().cpu().numpy(), "regions": grids.half().cpu().numpy()}
+
+
+def _write(store: Path, shard: ShardInfo, encoder: SharedEncoder, parts: list[dict[str, np.ndarray]], *, regions: bool) -> None:
+    """Join the batches and write the shard's file; a shard without frames gets empty tensors."""
+    empty: dict[str, np.ndarray] = {"vectors": np.zeros((0, encoder.dim), np.float32)}
+    if regions:
+        empty["regions"] = np.zeros((0, 7, 7, encoder.dim), np.float16)
+    tensors = {name: np.concatenate([nothing, *(part[name] for part in parts)]) for name, nothing in empty.items()}
+    path = embedding_path(store, shard.name, encoder.name)
+    write_embeddings(path, tensors, encoder=encoder.name, fingerprint=encoder.fingerprint, shard_sha256=shard.sha256)

@@ -1,0 +1,181 @@
+"""The embedded encoder `lite`: a small joint image–text space that works with no network.
+
+Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of the text embeddings of its
+top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0 (ImageNet-1k, all WordNet synonyms averaged) and a few
+concepts that ImageNet lacks, whose linear heads were fitted on labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). Both networks are frozen.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from trisep import pretrained
+from trisep.encoders.efficientnet_lite import EfficientNetLite0, preprocess
+
+_FOLDER = Path(pretrained.__file__).parent
+_SHORT_SIDE = 224
+_STRIDE = 32
+_GRID = 7
+_MAX_ASPECT = 3.0
+
+
+class LiteEncoder:
+    """A `SharedEncoder` of dimension 384. Text vectors have unit length; picture vectors are shorter the less sure the classifier is."""
+
+    name = "lite"
+    dim = 384
+
+    def __init__(self, *, num_top_classes: int = 10, fitted: bool = True) -> None:
+        """`num_top_classes` is ConSE's T; `fitted=False` leaves the fitted concepts out (to fit them)."""
+        self.num_top_classes = num_top_classes
+        self._fitted = fitted
+
+    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
+        """Mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids = torch.tensor([encoding.ids for encoding in encodings])
+        mask = torch.tensor([encoding.attention_mask for encoding in encodings])
+        with torch.no_grad():
+            states = self._text_tower(input_ids=ids, attention_mask=mask).last_hidden_state
+        return _mean_pool(states, mask)
+
+    def encode_tokens(self, token_embeddings: Float[Tensor, "n m 384"]) -> Float[Tensor, "n 384"]:
+        """Free token vectors between the start and end tokens, not padded; differentiable."""
+        table = self._text_tower.get_input_embeddings()
+        ends = table(torch.tensor([self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")]))
+        start, end = ends.unsqueeze(1).unsqueeze(1).expand(2, len(token_embeddings), 1, -1)
+        states = self._text_tower(inputs_embeds=torch.cat([start, token_embeddings, end], dim=1)).last_hidden_state
+        return _mean_pool(states, torch.ones(states.shape[:2]))
+
+    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 384"]:
+        """Whole pictures: the mean of all locations' logits is exactly the logits of the pooled picture, the classifier being linear."""
+        return self.embed_logits(torch.stack([logits.mean(dim=(1, 2)) for logits in self._logits(frames)]))
+
+    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 7 7 384"]:
+        """A 7 × 7 grid over the whole picture, whatever its shape; each cell from the mean logits of its area."""
+        grids = [torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)]
+        return self.embed_logits(torch.stack(grids))
+
+    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> tuple[Float[Tensor, "n 384"], Float[Tensor, "n 7 7 384"]]:
+        """`encode_image` and `encode_regions` for the price of one."""
+        logits = self._logits(frames)
+        grids = [torch.nn.functional.adaptive_avg_pool2d(one, _GRID).permute(1, 2, 0) for one in logits]
+        whole = self.embed_logits(torch.stack([one.mean(dim=(1, 2)) for one in logits]))
+        return whole, self.embed_logits(torch.stack(grids))
+
+    def embed_logits(
+        self, logits: Float[Tensor, "*n C"], class_embeddings: Float[Tensor, "C 384"] | None = None
+    ) -> Float[Tensor, "*n 384"]:
+        """ConSE: the mean of the top classes' text embeddings, weighted by their probabilities (which are brought to sum to one)."""
+        embeddings = self._classes[2] if class_embeddings is None else class_embeddings
+        probabilities, classes = torch.softmax(logits, dim=-1).topk(self.num_top_classes, dim=-1)
+        weights = probabilities / probabilities.sum(dim=-1, keepdim=True)
+        return (weights.unsqueeze(-1) * embeddings[classes]).sum(dim=-2)
+
+    @torch.no_grad()
+    def image_features(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 1280"]:
+        """Pooled features of the image tower, before any class."""
+        batches = [torch.from_numpy(_resize(frame)).permute(2, 0, 1).unsqueeze(0) for frame in frames]
+        return torch.cat([self._image_tower(preprocess(batch.float())).mean(dim=(2, 3)) for batch in batches])
+
+    @property
+    def imagenet_head(self) -> tuple[Float[Tensor, "1000 1280"], Float[Tensor, "1000"]]:
+        """Weights and biases of the published classifier."""
+        return self._image_tower.classifier.weight, self._image_tower.classifier.bias
+
+    @torch.no_grad()
+    def _logits(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[Float[Tensor, "C H W"]]:
+        """Class logits at every location of every picture; pictures of one size go through the network together."""
+        images = [_resize(frame) for frame in frames]
+        logits: list[Tensor | None] = [None] * len(images)
+        for shape in sorted({image.shape for image in images}):
+            indices = [index for index, image in enumerate(images) if image.shape == shape]
+            batch = torch.from_numpy(np.stack([images[index] for index in indices])).permute(0, 3, 1, 2)
+            features = self._image_tower(preprocess(batch.float()).to(memory_format=torch.channels_last))
+            weight, bias, _ = self._classes
+            maps = torch.nn.functional.conv2d(features, weight[:, :, None, None], bias)
+            for index, one in zip(indices, maps, strict=True):
+                logits[index] = one
+        return [one for one in logits if one is not None]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes whenever an embedding could: the hashes of all files that the encoder consists of."""
+        files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
+        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [pretrained.sha256_of(_FOLDER / "lite_classes.safetensors")]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    @cached_property
+    def class_names(self) -> tuple[tuple[str, ...], ...]:
+        """All names of every class: 1000 of ImageNet, then the fitted concepts."""
+        with safe_open(_FOLDER / "lite_classes.safetensors", framework="pt") as file:
+            concepts = json.loads(file.metadata()["concepts"])
+        return (*imagenet_names(), *((name,) for name in concepts))
+
+    @cached_property
+    def _classes(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"], Float[Tensor, "C 384"]]:
+        """Heads and biases of all classes, and their text embeddings (mean over templates and names, unit length)."""
+        weight, bias = self.imagenet_head
+        if not self._fitted:
+            return weight, bias, torch.empty(0, self.dim)
+        stored = {key: value.float() for key, value in load_file(_FOLDER / "lite_classes.safetensors").items()}
+        return torch.cat([weight, stored["weight"]]), torch.cat([bias, stored["bias"]]), stored["class_embeddings"]
+
+    @cached_property
+    def _image_tower(self) -> EfficientNetLite0:
+        tower = EfficientNetLite0()
+        tower.load_published(torch.load(pretrained.find("efficientnet-lite0"), weights_only=True, map_location="cpu"))
+        return tower.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    @cached_property
+    def _tokenizer(self):  # type: ignore[no-untyped-def]
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(pretrained.find("minilm-l6-tokenizer")))
+        tokenizer.enable_padding()
+        tokenizer.enable_truncation(256)
+        return tokenizer
+
+    @cached_property
+    def _text_tower(self):  # type: ignore[no-untyped-def]
+        from transformers import BertConfig, BertModel
+
+        config = BertConfig(
+            vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, layer_norm_eps=1e-12
+        )
+        tower = BertModel(config, add_pooling_layer=False)
+        state = load_file(pretrained.find("minilm-l6"))
+        tower.load_state_dict({key: value for key, value in state.items() if not key.startswith("pooler") and key != "embeddings.position_ids"})
+        return tower.eval().requires_grad_(False)
+
+
+def imagenet_names() -> tuple[tuple[str, ...], ...]:
+    """All WordNet synonyms of each of ImageNet's 1000 classes, in the classifier's order."""
+    lines = (_FOLDER / "imagenet_synonyms.tsv").read_text(encoding="utf-8").splitlines()
+    return tuple(tuple(line.split("\t")[1].split(", ")) for line in lines)
+
+
+def _mean_pool(states: Float[Tensor, "n m 384"], mask: Tensor) -> Float[Tensor, "n 384"]:
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return torch.nn.functional.normalize((states * weights).sum(dim=1) / weights.sum(dim=1), dim=-1)
+
+
+def _resize(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """Short side 224, long side the nearest multiple of 32; beyond an aspect of 3 the long side is squeezed."""
+    height, width = frame.shape[:2]
+    scale = _SHORT_SIDE / min(height, width)
+    limit = int(_SHORT_SIDE * _MAX_ASPECT)
+    sides = [min(max(round(side * scale / _STRIDE) * _STRIDE, _SHORT_SIDE), limit) for side in (width, height)]
+    if (sides[0], sides[1]) == (width, height):
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((sides[0], sides[1]), Image.Resampling.BICUBIC))

@@ -1,0 +1,40 @@
+"""The errors a user can cause. Each message names the argument or file, what was expected, what came, and the remedy.
+
+    TrisepError                 anything the command line turns into exit code 2 and one line
+    ├── MediaError              a file cannot be read, decoded or written
+    ├── QueryError              a query is empty, unreadable or does not fit the input
+    ├── CheckpointError         a model, encoder or pretrained file is missing, altered or does not fit
+    ├── StoreError              a clip store is missing, damaged or lacks what is asked of it
+    ├── ConfigError             a setting is unknown, of the wrong type or out of range
+    └── TrainingError           a run cannot go on (not-a-number loss, data that do not fit the recipe)
+
+Programming mistakes raise the usual built-in exceptions instead.
+"""
+
+
+class TrisepError(Exception):
+    """Base of every error that is the user's to mend; the command line prints its message and exits with 2."""
+
+
+class MediaError(TrisepError):
+    """A media file or an output place cannot be used."""
+
+
+class QueryError(TrisepError):
+    """A query is empty, unreadable or does not fit the input."""
+
+
+class CheckpointError(TrisepError):
+    """A model, encoder or pretrained file is missing, altered or does not fit."""
+
+
+class StoreError(TrisepError):
+    """A clip store is missing, damaged or lacks what is asked of it."""
+
+
+class ConfigError(TrisepError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class TrainingError(TrisepError):
+    """A training run cannot go on."""

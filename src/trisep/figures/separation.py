@@ -1,0 +1,58 @@
+"""What a separation looks like: the frame, and spectrograms of mixture, stems and residual on one scale."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+
+from trisep.media.output import replacing
+from trisep.spectrogram.log_frequency import log_row_of_frequency, to_log_frequency
+from trisep.spectrogram.masks import magnitude
+from trisep.types import SignalSettings
+
+_TICKS_HZ = (100, 300, 1000, 3000, 7000)
+_RANGE_DB = 70.0
+
+
+def draw_separation(
+    sounds: Mapping[str, Float[np.ndarray, "S"]],
+    path: Path,
+    *,
+    signal: SignalSettings,
+    frame: UInt8[np.ndarray, "H W 3"] | None = None,
+    title: str = "",
+) -> None:
+    """Draw one panel per sound (mono, at `signal.sample_rate_hz`), in order, after the frame; the loudest bin of all is 0 dB."""
+    levels = {name: _level_db(sound, signal) for name, sound in sounds.items()}
+    top = max(float(level.max()) for level in levels.values())
+    num_panels = len(sounds) + (frame is not None)
+    figure = Figure(figsize=(3.6 * num_panels, 3.6), layout="constrained")
+    panels = list(figure.subplots(1, num_panels, squeeze=False)[0])
+    if frame is not None:
+        axes = panels.pop(0)
+        axes.imshow(frame)
+        axes.set(title="centre frame", xticks=[], yticks=[])
+    for axes, (name, level) in zip(panels, levels.items(), strict=True):
+        seconds = level.shape[-1] * signal.hop_samples / signal.sample_rate_hz
+        picture = axes.imshow(
+            level - top, origin="lower", aspect="auto", cmap="magma", vmin=-_RANGE_DB, vmax=0, extent=(0, seconds, 0, len(level))
+        )
+        axes.set(title=name, xlabel="seconds", yticks=_rows(signal), yticklabels=[f"{tick / 1000:g} kHz" for tick in _TICKS_HZ])
+    figure.colorbar(picture, ax=panels, label="dB", shrink=0.8)
+    if title:
+        figure.suptitle(title)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
+
+
+def _level_db(sound: Float[np.ndarray, "S"], signal: SignalSettings) -> Float[np.ndarray, "256 T"]:
+    spectrum = magnitude(torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)), signal)
+    return 20 * np.log10(to_log_frequency(spectrum, signal.num_log_bins).numpy() + 1e-6)
+
+
+def _rows(signal: SignalSettings) -> list[float]:
+    """Rows of the log grid at which the ticks stand."""
+    return log_row_of_frequency(torch.tensor(_TICKS_HZ) / (signal.sample_rate_hz / 2), signal.num_log_bins).tolist()

@@ -1,0 +1,145 @@
+"""Sound out of any container FFmpeg knows, as a bounded stream of float32 blocks or as a whole. Writing is in audio_writer.py.
+
+Time zero. In a file of sound alone it is the first sample (encoder delay that the container declares is already removed). In a file
+with a picture it is the earliest start among its streams: sound that starts later is preceded by zeros, so it stays aligned with the
+frames of video.py. A hole in the time stamps longer than 0.1 s is filled with zeros; smaller jitter is ignored. Time stamps that jump
+back are ignored too: samples keep their order.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soxr
+from jaxtyping import Float32
+
+from trisep.errors import MediaError
+from trisep.media.audio_decoder import AudioFacts, decoded_blocks, read_facts
+from trisep.media.audio_writer import AudioSubtype, AudioWriter, write_audio
+from trisep.types import Audio
+
+__all__ = ["AudioSubtype", "AudioWriter", "read_audio", "stream_audio", "write_audio"]
+
+
+def stream_audio(
+    path: Path,
+    *,
+    sample_rate_hz: int | None = None,
+    mono: bool = False,
+    stream: int = 0,
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
+    block_samples: int = 65536,
+    allow_truncated: bool = False,
+) -> Iterator[Float32[np.ndarray, "C n"]]:
+    """Decode sound block by block; the whole file is never in memory.
+
+    Args:
+        path: any file FFmpeg can read.
+        sample_rate_hz: resample to this rate (soxr, HQ); None keeps the file's. The length becomes the original one times the ratio of
+            rates, to within one sample.
+        mono: average all channels into one (plain mean, the low-frequency channel of surround sound included).
+        stream: which of the file's streams of sound, from 0.
+        start_seconds: where to begin, exact to the sample; past the end nothing is yielded.
+        duration_seconds: how much to read at most; None reads to the end.
+        block_samples: n of every block but the last, at the output rate.
+        allow_truncated: accept a file of which more than 1 % of the declared duration cannot be decoded (0.1 s in short files).
+
+    Yields:
+        Blocks [C, n], float32 with full scale ±1 and nothing clipped, C as in the file or 1.
+
+    Raises:
+        MediaError: unreadable file, no such stream, nothing decodable, more than 1 % missing, a change of sampling rate within the
+            stream, or samples that are not finite numbers. Raised while iterating.
+        ValueError: an argument out of range; raised at once.
+    """
+    _check_arguments(sample_rate_hz, stream, start_seconds, duration_seconds, block_samples)
+
+    def blocks() -> Iterator[Float32[np.ndarray, "C n"]]:
+        facts = read_facts(Path(path), stream)
+        start = round(start_seconds * facts.sample_rate_hz)
+        stop = None if duration_seconds is None else start + round(duration_seconds * facts.sample_rate_hz)
+        chunks = decoded_blocks(facts, start_samples=start, stop_samples=stop, allow_truncated=allow_truncated)
+        if mono:
+            chunks = (chunk.mean(axis=0, keepdims=True) for chunk in chunks)
+        if sample_rate_hz is not None and sample_rate_hz != facts.sample_rate_hz:
+            chunks = _resampled(chunks, facts, sample_rate_hz, num_channels=1 if mono else facts.num_channels)
+        yield from _equal_blocks(chunks, block_samples)
+
+    return blocks()
+
+
+def read_audio(
+    path: Path,
+    *,
+    sample_rate_hz: int | None = None,
+    mono: bool = False,
+    stream: int = 0,
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
+    allow_truncated: bool = False,
+) -> Audio:
+    """Decode sound into memory; arguments and errors as in `stream_audio`. Past the end the result has no samples."""
+    blocks = list(
+        stream_audio(
+            path,
+            sample_rate_hz=sample_rate_hz,
+            mono=mono,
+            stream=stream,
+            start_seconds=start_seconds,
+            duration_seconds=duration_seconds,
+            allow_truncated=allow_truncated,
+        )
+    )
+    if blocks and sample_rate_hz is not None:
+        return Audio(np.concatenate(blocks, axis=1), sample_rate_hz)
+    facts = read_facts(Path(path), stream)
+    samples = np.concatenate(blocks, axis=1) if blocks else np.zeros((1 if mono else facts.num_channels, 0), np.float32)
+    return Audio(samples, sample_rate_hz or facts.sample_rate_hz)
+
+
+def _check_arguments(
+    sample_rate_hz: int | None, stream: int, start_seconds: float, duration_seconds: float | None, block_samples: int
+) -> None:
+    """Refuse what no file could answer."""
+    if block_samples < 1 or start_seconds < 0 or stream < 0:
+        raise ValueError(
+            f"block_samples must be positive, start_seconds and stream not negative: got {block_samples}, {start_seconds}, {stream}"
+        )
+    if sample_rate_hz is not None and sample_rate_hz < 1:
+        raise ValueError(f"sample_rate_hz must be positive, not {sample_rate_hz}")
+    if duration_seconds is not None and duration_seconds < 0:
+        raise ValueError(f"duration_seconds must not be negative, not {duration_seconds}")
+
+
+def _resampled(
+    chunks: Iterator[Float32[np.ndarray, "C n"]], facts: AudioFacts, sample_rate_hz: int, *, num_channels: int
+) -> Iterator[Float32[np.ndarray, "C n"]]:
+    """Bring chunks to another rate without seams."""
+    try:
+        resampler = soxr.ResampleStream(facts.sample_rate_hz, sample_rate_hz, num_channels, dtype="float32")
+    except (ValueError, RuntimeError) as error:
+        raise MediaError(
+            f"{facts.path}: cannot resample from {facts.sample_rate_hz} Hz to {sample_rate_hz} Hz; choose another rate"
+        ) from error
+    for chunk in chunks:
+        yield resampler.resample_chunk(np.ascontiguousarray(chunk.T)).T
+    yield resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True).T
+
+
+def _equal_blocks(chunks: Iterator[Float32[np.ndarray, "C n"]], block_samples: int) -> Iterator[Float32[np.ndarray, "C n"]]:
+    """Regroup chunks of any length into blocks of one length; the last may be shorter, and none is empty."""
+    waiting: list[np.ndarray] = []
+    num_waiting = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        num_waiting += chunk.shape[1]
+        if num_waiting < block_samples:
+            continue
+        joined = np.concatenate(waiting, axis=1)
+        whole = num_waiting - num_waiting % block_samples
+        for begin in range(0, whole, block_samples):
+            yield np.ascontiguousarray(joined[:, begin : begin + block_samples])
+        waiting, num_waiting = [joined[:, whole:]], num_waiting - whole
+    if num_waiting:
+        yield np.ascontiguousarray(np.concatenate(waiting, axis=1))

@@ -1,0 +1,272 @@
+"""From packets to float32 samples at their place in time. audio.py is the public face; nothing else imports this."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from jaxtyping import Float32
+
+from trisep.errors import MediaError
+from trisep.media.frame_converter import FrameConverter
+from trisep.media.probe import declared_seconds, open_media, picture_streams, timeline_start_seconds
+from trisep.media.wav import declared_frames
+
+_GAP_SECONDS = 0.1
+"""Time stamps that stray less than this are jitter (Matroska rounds to a millisecond); more is a hole."""
+_PREROLL_SECONDS = 1.0
+"""Codecs need some packets before a cut to settle: bit reservoir of MP3, overlap of AAC, 80 ms of Opus."""
+_TOLERATED_SHARE, _TOLERATED_SECONDS = 0.01, 0.1
+_ESTIMATING_FORMATS = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "dtshd", "truehd", "amr", "loas", "mpegts", "mpeg"})
+"""Their duration is FFmpeg's guess from size and bit rate or from what is left of the file, so it proves no loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFacts:
+    """What must be known of a stream before it is decoded."""
+
+    path: Path
+    stream: int
+    sample_rate_hz: int
+    num_channels: int
+    zero_seconds: float
+    """Time stamp of time zero."""
+    declared_samples: int | None
+    """End of the stream on the timeline, as the container declares it."""
+    total_samples: int | None
+    """End of the longest stream, as the container declares it."""
+    hole_limit_samples: int
+    """Holes are filled up to here: the same, or FFmpeg's estimate of it; beyond lie only broken time stamps."""
+    can_seek: bool
+    """Whether time stamps are fine enough to find a sample after a seek."""
+    holes_are_losses: bool
+    """Whether a hole can only be damage, since the format has no pauses (flac and ogg without a picture)."""
+    trims_end: bool
+    """Whether the declared end is exact, so that an encoder's padding after it is dropped (the mp4 family)."""
+
+
+def read_facts(path: Path, stream: int) -> AudioFacts:
+    """Open a file and decode the first frame of one of its streams of sound.
+
+    Raises MediaError when there is no such stream, no decoder for it, or no frame in it that decodes.
+    """
+    with open_media(path) as container:
+        track = _select(container, path, stream)
+        first = _first_time_seconds(container, track, path)
+        start = timeline_start_seconds(container) if picture_streams(container) else first
+        rate = track.codec_context.sample_rate
+        formats = set(container.format.name.split(","))
+        estimated = bool(formats & _ESTIMATING_FORMATS)
+        declared = None if estimated else declared_seconds(track)
+        if "wav" in formats:
+            declared = max(declared or 0.0, (declared_frames(path) or 0) / rate) or None
+        total = None if container.duration is None else container.duration / av.time_base
+        return AudioFacts(
+            path=path,
+            stream=stream,
+            sample_rate_hz=rate,
+            num_channels=track.codec_context.layout.nb_channels,
+            zero_seconds=min(start, first),
+            declared_samples=None if declared is None else round((declared + max(0.0, first - start)) * rate),
+            total_samples=None if total is None or estimated else round(total * rate),
+            hole_limit_samples=round(max(total or 0.0, declared or 0.0) * rate),
+            can_seek=track.time_base is not None and float(track.time_base) * rate <= 1.0,
+            holes_are_losses=bool(formats & {"flac", "ogg"}) and not picture_streams(container),
+            trims_end="mp4" in formats,
+        )
+
+
+def decoded_blocks(
+    facts: AudioFacts, *, start_samples: int, stop_samples: int | None, allow_truncated: bool
+) -> Iterator[Float32[np.ndarray, "C n"]]:
+    """Samples from `start_samples` up to `stop_samples` (None: the end), in pieces as they come; errors as `stream_audio` says."""
+    seek_seconds = start_samples / facts.sample_rate_hz - _PREROLL_SECONDS
+    attempts = [seek_seconds, None] if facts.can_seek and seek_seconds > 1.0 else [None]
+    for attempt in attempts:
+        with open_media(facts.path) as container:
+            timeline = _Timeline(facts, start_samples, stop_samples, allow_truncated)
+            pieces = timeline.pieces(container, attempt)
+            first = next(pieces, None)
+            if first is None and attempt is not None and not timeline.landed_early:
+                # The seek overshot: read from the beginning instead.
+                continue
+            if first is not None:
+                yield first
+                yield from pieces
+            return
+
+
+@dataclass(slots=True)
+class _Timeline:
+    """Places decoded frames in time, fills holes, cuts the section out, and counts what is lost."""
+
+    facts: AudioFacts
+    start_samples: int
+    stop_samples: int | None
+    allow_truncated: bool
+    landed_early: bool = True
+    """Whether the first frame after a seek began at or before the start."""
+    _position: int | None = None
+    _lost_samples: float = 0.0
+    _after_loss: bool = False
+    _furthest_seconds: float = 0.0
+    _padding: list[Float32[np.ndarray, "C n"]] = field(default_factory=list)
+
+    def pieces(self, container: InputContainer, seek_seconds: float | None) -> Iterator[Float32[np.ndarray, "C n"]]:
+        """The section's samples in order. Ends at once, `landed_early` false, when the seek came out too late."""
+        track = _select(container, self.facts.path, self.facts.stream)
+        if seek_seconds is None:
+            self._position = 0
+        else:
+            try:
+                container.seek(int((seek_seconds + self.facts.zero_seconds) / float(track.time_base)), stream=track)
+            except FFmpegError:
+                self.landed_early = False
+                return
+        for time_seconds, samples in self._timed_samples(container, track):
+            if self._position is None:
+                self._position = 0 if time_seconds is None else round((time_seconds - self.facts.zero_seconds) * self.facts.sample_rate_hz)
+                if time_seconds is None or self._position > self.start_samples:
+                    self.landed_early = False
+                    return
+                # What was undecodable before the first frame lies in the run-up.
+                self._lost_samples = 0.0
+            for begin, part in self._placed(time_seconds, samples):
+                piece = part[
+                    :, max(0, self.start_samples - begin) : None if self.stop_samples is None else max(0, self.stop_samples - begin)
+                ]
+                if piece.shape[1]:
+                    yield piece
+            if self.stop_samples is not None and self._position >= self.stop_samples:
+                return
+        self._check_end()
+
+    def _placed(self, time_seconds: float | None, samples: Float32[np.ndarray, "C n"]) -> Iterator[tuple[int, Float32[np.ndarray, "C n"]]]:
+        """Give samples their position: right after the last ones, or after a hole that is filled with zeros."""
+        parts = [*self._padding, samples]
+        self._padding = []
+        hole = self._hole_samples(time_seconds) - sum(part.shape[1] for part in parts[:-1])
+        block = self.facts.sample_rate_hz
+        while hole > 0:
+            parts.insert(-1, np.zeros((self.facts.num_channels, min(hole, block)), np.float32))
+            hole -= block
+        end = self.facts.declared_samples
+        for part in parts:
+            begin = self._position or 0
+            if part is samples and self.facts.trims_end and end is not None and begin < end < begin + part.shape[1]:
+                # Padding of the encoder, unless more sound follows: then it comes out with the next frame.
+                self._padding = [part[:, end - begin :]]
+                part = part[:, : end - begin]
+            self._position = begin + part.shape[1]
+            yield begin, part
+
+    def _hole_samples(self, time_seconds: float | None) -> int:
+        """How many samples are missing before a frame with this time stamp."""
+        if time_seconds is None:
+            return 0
+        position = self._position or 0
+        hole = round((time_seconds - self.facts.zero_seconds) * self.facts.sample_rate_hz) - position
+        exact = self._after_loss or position == 0
+        self._after_loss = False
+        if hole <= (0 if exact else _GAP_SECONDS * self.facts.sample_rate_hz) or position + hole > self.facts.hole_limit_samples:
+            return 0
+        if self.facts.holes_are_losses and not exact:
+            self._lost_samples += hole
+        return hole
+
+    def _timed_samples(self, container: InputContainer, track: Any) -> Iterator[tuple[float | None, Float32[np.ndarray, "C n"]]]:
+        """Decode, counting what fails; the picture's packets are looked at only for how far the file reaches."""
+        pictures = picture_streams(container) if self.facts.declared_samples is None else []
+        converter = FrameConverter(self.facts.path, self.facts.sample_rate_hz, self.facts.num_channels)
+        packets = container.demux(track, *pictures)
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                # The container breaks off here; the check of the end says whether that is too early.
+                return
+            if packet is None:
+                return
+            if packet.pts is not None:
+                end_seconds = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self._furthest_seconds = max(self._furthest_seconds, end_seconds - self.facts.zero_seconds)
+            if packet.stream.index != track.index:
+                continue
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                self._count_loss(float((packet.duration or 0) * (packet.time_base or 0)))
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self._count_loss(frame.samples / self.facts.sample_rate_hz)
+                time_seconds = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+                yield time_seconds, converter.samples(frame)
+
+    def _count_loss(self, seconds: float) -> None:
+        """Note that a packet was lost; too many of them are an error."""
+        self._after_loss = True
+        # A packet without a length still counts: 20 ms is a usual one.
+        self._lost_samples += (seconds or 0.02) * self.facts.sample_rate_hz
+        if self.facts.declared_samples is not None:
+            self._judge(self._lost_samples, self.facts.declared_samples)
+
+    def _check_end(self) -> None:
+        """At the end of the file: compare what came with what was declared."""
+        position, rate = self._position or 0, self.facts.sample_rate_hz
+        if self.facts.declared_samples is not None:
+            declared, reached = self.facts.declared_samples, float(position)
+        elif self.facts.total_samples is not None:
+            declared, reached = self.facts.total_samples, max(float(position), self._furthest_seconds * rate)
+        else:
+            declared, reached = position, float(position)
+        wanted = declared if self.stop_samples is None else min(declared, self.stop_samples)
+        missing = max(0.0, wanted - max(reached, self.start_samples))
+        self._judge(self._lost_samples + missing, declared)
+
+    def _judge(self, lost_samples: float, declared_samples: int) -> None:
+        """Raise MediaError when too much is lost."""
+        rate = self.facts.sample_rate_hz
+        if self.allow_truncated or lost_samples <= max(_TOLERATED_SHARE * declared_samples, _TOLERATED_SECONDS * rate):
+            return
+        raise MediaError(
+            f"{self.facts.path}: {lost_samples / rate:.2f} s of {declared_samples / rate:.2f} s of sound cannot be decoded, "
+            "the file is cut off or damaged; get a complete copy, or allow truncated input"
+        )
+
+
+def _select(container: InputContainer, path: Path, stream: int) -> Any:
+    """The chosen stream of sound, or a MediaError that says what there is."""
+    tracks = container.streams.audio
+    if not tracks:
+        raise MediaError(f"{path}: holds no sound; give a file with a sound track")
+    if stream >= len(tracks):
+        raise MediaError(f"{path}: has {len(tracks)} stream(s) of sound, numbered from 0; there is no stream {stream}")
+    if tracks[stream].codec_context is None or not tracks[stream].codec_context.sample_rate:
+        raise MediaError(f"{path}: the codec of sound stream {stream} is unknown; convert the file to another format first")
+    return tracks[stream]
+
+
+def _first_time_seconds(container: InputContainer, track: Any, path: Path) -> float:
+    """Time stamp of the first frame that decodes."""
+    frames = chain.from_iterable(_quietly_decoded(packet) for packet in container.demux(track))
+    try:
+        frame = next(frames, None)
+    except FFmpegError:
+        frame = None
+    if frame is None:
+        raise MediaError(f"{path}: nothing of its sound can be decoded; the file is damaged or cut off: get a complete copy")
+    return 0.0 if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+
+
+def _quietly_decoded(packet: Any) -> list[Any]:
+    """The frames of a packet; none when it is damaged."""
+    try:
+        return list(packet.decode())
+    except FFmpegError:
+        return []

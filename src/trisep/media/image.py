@@ -1,0 +1,98 @@
+"""Pictures from files, their size, and JPEG. Everything is uint8 RGB, [H, W, 3]."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from trisep.errors import MediaError
+from trisep.media.probe import check_readable
+
+_WIDE_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """Read a picture upright (EXIF orientation applied), transparency laid over white, 16-bit greys scaled to 8.
+
+    Of an animation the first frame is taken.
+
+    Raises MediaError when the file is missing, not a picture, damaged, or larger than Pillow's limit of about 89 million pixels.
+    """
+    path = Path(path)
+    check_readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            with Image.open(path) as opened:
+                return _rgb(ImageOps.exif_transpose(opened))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path}: the picture has more than {Image.MAX_IMAGE_PIXELS or 0} pixels; shrink it first") from error
+    except UnidentifiedImageError as error:
+        raise MediaError(f"{path}: is not a picture that can be read; give a JPEG, PNG, WebP or another common picture file") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise MediaError(
+            f"{path}: the picture is damaged or cut off ({str(error) or type(error).__name__}); get a complete copy"
+        ) from error
+
+
+def resize_short_side(image: UInt8[np.ndarray, "H W 3"], short_side: int) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """Scale a picture, up or down, so that its shorter side has `short_side` pixels (bicubic, antialiased); the shape is kept."""
+    height, width = short_side_size(image.shape[0], image.shape[1], short_side)
+    if (height, width) == image.shape[:2]:
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
+def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) scaled so that the smaller one is `short_side`. ValueError when it is not positive."""
+    if short_side < 1:
+        raise ValueError(f"short_side must be positive, not {short_side}")
+    if height <= width:
+        return short_side, max(short_side, round(width * short_side / height))
+    return max(short_side, round(height * short_side / width)), short_side
+
+
+def encode_jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 95) -> bytes:
+    """A picture as JPEG; quality from 1 to 100."""
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality must be from 1 to 100, not {quality}")
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def decode_jpeg(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture in a JPEG; MediaError when the bytes are not one."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as opened:
+            return np.asarray(opened.convert("RGB"), dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MediaError(
+            f"these {len(data)} bytes are not a JPEG picture ({str(error) or type(error).__name__}); prepare the clip again"
+        ) from error
+
+
+def _rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    """Eight-bit RGB from any mode of Pillow."""
+    if image.mode in _WIDE_MODES:
+        grey = _eight_bit(np.asarray(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, layered)
+    return np.asarray(image.convert("RGB"), dtype=np.uint8).copy()
+
+
+def _eight_bit(grey: np.ndarray) -> UInt8[np.ndarray, "H W"]:
+    """Grey values of 16 or more bits, or floats in [0, 1], as bytes."""
+    if grey.dtype.kind == "f":
+        scaled = np.nan_to_num(grey) * 255.0
+    else:
+        scaled = grey.astype(np.float64) * (255.0 / 65535.0)
+    rounded: np.ndarray = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return rounded

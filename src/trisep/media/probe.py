@@ -1,0 +1,209 @@
+"""What a media file holds: streams, rates, sizes and durations. Every media file is opened for reading here.
+
+Time zero of a file that has a picture is the earliest start among its sound and picture streams, so that sound and frames share
+one clock. Time zero of a file of sound alone is its first sample. Cover art in a sound file is not a picture stream.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from trisep.errors import MediaError
+
+# Text that merely points at other files, pictures made of letters, subtitles: nothing that holds sound or video itself.
+_REFUSED_FORMATS = frozenset({"concat", "hls", "dash", "tty", "srt", "ass", "webvtt", "ffmetadata", "imf", "sdp", "rtsp"})
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStream:
+    """One stream of sound."""
+
+    index: int
+    """Position among the file's streams of sound: what `stream_audio(stream=…)` takes."""
+    sample_rate_hz: int
+    num_channels: int
+    duration_seconds: float | None
+    """As declared by the container; None when it declares nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStream:
+    """One stream of pictures, cover art left out."""
+
+    index: int
+    """Position among the file's streams of pictures, cover art left out."""
+    width: int
+    """In pixels, as seen after rotation."""
+    height: int
+    """In pixels, as seen after rotation."""
+    fps: float | None
+    """Average frames per second; None when unknown."""
+    rotation_degrees: int
+    """Clockwise turn that the file asks for: 0, 90, 180 or 270. The frames that trisep hands out are already turned."""
+    duration_seconds: float | None
+    """As declared by the container; None when it declares nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What `probe` found."""
+
+    path: Path
+    duration_seconds: float
+    """Declared by the container; where it declares nothing, the end of the last packet."""
+    container_format: str
+    """FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2"."""
+    audio: tuple[AudioStream, ...]
+    video: tuple[VideoStream, ...]
+
+
+def probe(path: Path) -> MediaInfo:
+    """Read the headers of a media file (and its first frame, for the rotation).
+
+    Raises MediaError when the file is missing, a folder, empty, unreadable, or not sound or video.
+    """
+    path = Path(path)
+    with open_media(path) as container:
+        audio = tuple(
+            AudioStream(index, stream.codec_context.sample_rate, stream.codec_context.layout.nb_channels, declared_seconds(stream))
+            for index, stream in enumerate(container.streams.audio)
+            if stream.codec_context is not None and stream.codec_context.sample_rate
+        )
+        rotations = [_rotation_degrees(container, stream) for stream in picture_streams(container)]
+        video = tuple(
+            _video_stream(index, stream, rotation)
+            for index, (stream, rotation) in enumerate(zip(picture_streams(container), rotations, strict=True))
+        )
+        duration_seconds = container.duration / av.time_base if container.duration is not None else None
+        name = container.format.name
+    return MediaInfo(path, _last_packet_seconds(path) if duration_seconds is None else duration_seconds, name, audio, video)
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """Open a media file for reading; FFmpeg's errors inside the body become MediaError, one line that names the file.
+
+    Only local files are read: a playlist or any other file that points elsewhere is refused.
+    """
+    path = Path(path)
+    check_readable(path)
+    try:
+        # The absolute name keeps FFmpeg from reading "take 2: bridge.wav" as an address with a protocol.
+        container = av.open(os.path.abspath(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    except (FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with container:
+        names = set(container.format.name.split(","))
+        if names & _REFUSED_FORMATS or not (container.streams.audio or container.streams.video):
+            raise MediaError(f"{path}: holds neither sound nor video (it looks like '{container.format.name}'); give a sound or video file")
+        try:
+            yield container
+        except FFmpegError as error:
+            raise _unreadable(path, error) from error
+
+
+def check_readable(path: Path) -> None:
+    """Raise MediaError unless `path` is a regular file with something in it that may be read."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MediaError(f"{path}: no such file; check the name") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(f"{path}: is a folder where a file was expected; name a file inside it")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"{path}: is not a regular file; save it to disk first")
+    if status.st_size == 0:
+        raise MediaError(f"{path}: the file is empty (0 bytes); copy or record it again")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{path}: may not be read (permission denied); change its permissions")
+
+
+def picture_streams(container: InputContainer) -> list[Any]:
+    """The streams of pictures that can be decoded, without cover art and thumbnails."""
+    unwanted = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & unwanted and stream.codec_context is not None]
+
+
+def timeline_start_seconds(container: InputContainer) -> float:
+    """The earliest declared start among sound and pictures: time zero of a file with a picture."""
+    starts = [
+        float(stream.start_time * stream.time_base)
+        for stream in (*container.streams.audio, *picture_streams(container))
+        if stream.start_time is not None
+    ]
+    return min(starts, default=0.0)
+
+
+def declared_seconds(stream: Any) -> float | None:
+    """The length that the container declares for one stream, or None."""
+    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    end_seconds = tagged_end_seconds(stream)
+    start_seconds = float(stream.start_time * stream.time_base) if stream.start_time is not None else 0.0
+    return None if end_seconds is None else max(0.0, end_seconds - start_seconds)
+
+
+def tagged_end_seconds(stream: Any) -> float | None:
+    """Matroska's DURATION tag, "hh:mm:ss.nnn": the time stamp at which the stream ends; None without one."""
+    parts = str(stream.metadata.get("DURATION", "")).split(":")
+    try:
+        hours, minutes, seconds = (float(part) for part in parts)
+    except ValueError:
+        return None
+    return hours * 3600.0 + minutes * 60.0 + seconds
+
+
+def _video_stream(index: int, stream: Any, rotation_degrees: int) -> VideoStream:
+    """Describe one stream of pictures."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if rotation_degrees % 180:
+        width, height = height, width
+    rate = stream.average_rate or stream.guessed_rate
+    return VideoStream(index, width, height, float(rate) if rate else None, rotation_degrees, declared_seconds(stream))
+
+
+def _rotation_degrees(container: InputContainer, stream: Any) -> int:
+    """Clockwise rotation of the first frame that decodes; 0 when none does."""
+    try:
+        container.seek(0)
+        frame = next(container.decode(stream), None)
+    except FFmpegError:
+        return 0
+    return clockwise_degrees(frame.rotation) if frame is not None else 0
+
+
+def clockwise_degrees(counterclockwise_degrees: float) -> int:
+    """FFmpeg's rotation (counterclockwise, −180 to 180) as a clockwise quarter turn: 0, 90, 180 or 270."""
+    return round(-counterclockwise_degrees / 90.0) % 4 * 90
+
+
+def _last_packet_seconds(path: Path) -> float:
+    """The end of the last packet of sound or pictures: for files without any declared duration, such as browser recordings."""
+    end = 0.0
+    with open_media(path) as container:
+        start = timeline_start_seconds(container)
+        for packet in container.demux(*container.streams.audio, *picture_streams(container)):
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+    return end
+
+
+def _unreadable(path: Path, error: Exception) -> MediaError:
+    """The one-line error for a file that cannot be opened or decoded."""
+    if isinstance(error, PermissionError):
+        return MediaError(f"{path}: may not be read (permission denied); change its permissions")
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return MediaError(
+        f"{path}: cannot be read as sound or video ({reason}); it is damaged, cut off or not a media file: "
+        "check that it plays, or convert it"
+    )

@@ -1,0 +1,1 @@
+"""The trunks. Nothing here knows about queries."""

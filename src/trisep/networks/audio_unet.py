@@ -1,0 +1,107 @@
+"""The lineage's audio U-Net: a log-magnitude picture in, `out_channels` maps of the same size out. It knows no query.
+
+Each level halves frequency and time; seven levels turn 256 × T into 2 × T/128. Source: Sound of Pixels (Zhao et al. 2018), whose
+U-Net CLIPSep and VAST took over. State-dict keys are ours; `trisep import` maps the published ones.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trisep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNetConfig:
+    """Shape of the U-Net."""
+
+    num_levels: int = 7
+    base_width: int = 64
+    """Channels of the first level; each further level doubles them up to `max_width`."""
+    max_width: int = 512
+    bottleneck_width: int | None = None
+    """Channels of the innermost map; None takes the width of the level above it."""
+    upsampling: Literal["bilinear", "transposed"] = "bilinear"
+    """`bilinear`: ×2 with aligned corners, then a 3×3 convolution (the published one; its scale depends on the length of the input,
+    so it is not exactly shift-equivariant). `transposed`: a 4×4 convolution of stride 2 (a quarter of the work, exactly equivariant)."""
+    out_channels: int = 32
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 2 <= self.num_levels <= 8:
+            raise ConfigError(f"num_levels: expected 2 to 8 (256 rows are halved once a level), got {self.num_levels}")
+        if min(self.base_width, self.max_width, self.out_channels) < 1:
+            raise ConfigError("base_width, max_width and out_channels must be at least 1")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels after each level's down-sampling, outermost first."""
+        widths = [min(self.base_width * 2**level, self.max_width) for level in range(self.num_levels)]
+        widths[-1] = self.bottleneck_width or widths[-2]
+        return tuple(widths)
+
+    @property
+    def time_multiple(self) -> int:
+        """The number of frames must be a multiple of this."""
+        return 2**self.num_levels
+
+
+def up_block(in_channels: int, out_channels: int, upsampling: str, *, last: bool = False) -> nn.Sequential:
+    """Double height and width. The last block carries a bias and no normalisation: its output are mask maps."""
+    block: list[nn.Module] = [nn.ReLU()]
+    if upsampling == "bilinear":
+        block += [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)]
+        block += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=last)]
+    else:
+        block += [nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=last)]
+    if not last:
+        block += [nn.BatchNorm2d(out_channels)]
+    return nn.Sequential(*block)
+
+
+class AudioUNet(nn.Module):
+    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.input_norm = nn.BatchNorm2d(1)
+        self.down = nn.ModuleList()
+        for level, width in enumerate(widths):
+            layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(1 if level == 0 else widths[level - 1], width, 4, stride=2, padding=1, bias=False)]
+            if 0 < level < config.num_levels - 1:
+                layers += [nn.BatchNorm2d(width)]
+            self.down.append(nn.Sequential(*layers))
+        self.up = nn.ModuleList()
+        for level in reversed(range(config.num_levels)):
+            inner = widths[level] if level == config.num_levels - 1 else 2 * widths[level]
+            outer = config.out_channels if level == 0 else widths[level - 1]
+            self.up.append(up_block(inner, outer, config.upsampling, last=level == 0))
+
+    def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B C H T2"]]:
+        """Every level's map, outermost first; the last one is the bottleneck."""
+        maps = []
+        x = self.input_norm(log_magnitude)
+        for layer in self.down:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+    def decode(self, maps: list[Float[Tensor, "B C H T2"]]) -> Float[Tensor, "B K 256 T"]:
+        """From the bottleneck outwards, each level concatenated with its skip connection (skip first)."""
+        x = maps[-1]
+        for layer, skip in zip(self.up, reversed([None, *maps[:-1]]), strict=True):
+            x = layer(x)
+            if skip is not None:
+                x = torch.cat([skip, x], dim=1)
+        return x
+
+    def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B K 256 T"]:
+        """Encode, then decode."""
+        return self.decode(self.encode(log_magnitude))

@@ -1,0 +1,168 @@
+"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`. Discovered by file name; `recipe(name)` finds one.
+
+A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there is `clipsep-music`. A recipe is data alone: what is trained, on what,
+how, and what the paper claims. `override` changes one value by its dotted path.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from trisep.augmentation import AugmentationConfig
+from trisep.errors import ConfigError
+from trisep.mixing import MixingConfig
+from trisep.models import clipsep
+from trisep.types import SignalSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """Which mask loss, and how it is weighted."""
+
+    mask: Literal["weighted_bce", "ratio_l1", "magnitude_l1"] = "weighted_bce"
+    logarithmic_weight: bool = True
+    """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as the paper prints."""
+    absent_weight: float = 1.0
+    """Weight of the loss on absent queries, where the mixing draws any."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerConfig:
+    """Optimiser and learning-rate schedule (a pure function of the step)."""
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    """Decoupled (AdamW); 0 is Adam."""
+    warmup_steps: int = 0
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    decay_steps: int = 0
+    """Step at which the decay has reached `final_factor`; 0 stands for the last step."""
+    final_factor: float = 1.0
+    """Learning rate after the decay, as a share of `learning_rate`."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """Length, batch, precision and how often to look."""
+
+    num_steps: int
+    batch_size: int = 32
+    """Mixtures per step, over all processes."""
+    accumulation_steps: int = 1
+    """Micro-batches that one step's batch is cut into."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    ema_decay: float = 0.0
+    """Decay of the averaged weights that are validated and kept; 0 keeps the raw ones."""
+    checkpoint_steps: int = 1000
+    validation_steps: int = 10000
+    num_validation_mixtures: int = 64
+    seed: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Everything that makes a training run, complete and typed."""
+
+    name: str
+    citation: str
+    supervision: Literal["none", "labels"]
+    encoder: str
+    signal: SignalSettings
+    mixing: MixingConfig
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    model: clipsep.Config
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig
+    protocol: str
+    claims: tuple[tuple[str, float], ...] = ()
+    """Numbers that the paper prints for this recipe, by name."""
+
+    def tiny(self) -> "Recipe":
+        """The same recipe cut down to two steps of seconds on a CPU."""
+        model = type(self.model).tiny()
+        return replace(
+            self,
+            model=replace(model, embedding_dim=self.model.embedding_dim),
+            signal=replace(self.signal, clip_samples=self.signal.hop_samples * 16 - 1),
+            training=replace(
+                self.training, num_steps=2, batch_size=2, accumulation_steps=1, checkpoint_steps=1, validation_steps=2, num_validation_mixtures=2
+            ),
+        )
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes."""
+    return sorted(_functions())
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; `ConfigError` for an unknown one."""
+    functions = _functions()
+    if name not in functions:
+        raise ConfigError(f"unknown recipe '{name}': expected one of {', '.join(sorted(functions))}")
+    return functions[name]()
+
+
+def override(config: Any, assignments: tuple[str, ...]) -> Any:
+    """Apply `dotted.path=value` assignments to a tree of frozen dataclasses; values are read as the field's own type."""
+    for assignment in assignments:
+        path, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {assignment!r}: expected dotted.path=value, for example training.num_steps=1000")
+        config = _set(config, path.strip().split("."), value.strip(), path.strip())
+    return config
+
+
+def _functions() -> dict[str, Callable[[], Recipe]]:
+    found = {}
+    for module_info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{module_info.name}")
+        for attribute, value in vars(module).items():
+            if attribute.startswith(module_info.name) and getattr(value, "__module__", None) == module.__name__ and callable(value):
+                found[attribute.replace("_", "-")] = value
+    return found
+
+
+def _set(config: Any, path: list[str], value: str, whole_path: str) -> Any:
+    names = [entry.name for entry in fields(config)]
+    if path[0] not in names:
+        nearest = difflib.get_close_matches(path[0], names, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; expected one of {', '.join(names)}"
+        raise ConfigError(f"--set {whole_path}: unknown name '{path[0]}'{hint}")
+    current = getattr(config, path[0])
+    if len(path) > 1:
+        if not is_dataclass(current):
+            raise ConfigError(f"--set {whole_path}: '{path[0]}' is a value, not a group")
+        return replace(config, **{path[0]: _set(current, path[1:], value, whole_path)})
+    if is_dataclass(current):
+        raise ConfigError(f"--set {whole_path}: '{path[0]}' is a group; name one of {', '.join(entry.name for entry in fields(current))}")
+    return replace(config, **{path[0]: _parse(value, get_type_hints(type(config))[path[0]], whole_path)})
+
+
+def _parse(text: str, kind: Any, path: str) -> Any:
+    """Read `text` as the type `kind` of a configuration field."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    try:
+        if origin is Literal:
+            if text in arguments:
+                return text
+            raise ValueError(f"one of {', '.join(map(str, arguments))}")
+        if origin is tuple:
+            items = [item.strip() for item in text.strip("()[]").split(",")]
+            return tuple(_parse(item, arguments[min(index, len(arguments) - 1)], path) for index, item in enumerate(items))
+        if type(None) in arguments:
+            return None if text.lower() == "none" else _parse(text, next(item for item in arguments if item is not type(None)), path)
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError, TypeError) as error:
+        expected = str(error) if origin is Literal else getattr(kind, "__name__", str(kind))
+        raise ConfigError(f"--set {path}: expected {expected}, got {text!r}") from error

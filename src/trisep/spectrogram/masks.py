@@ -1,0 +1,44 @@
+"""Mask targets from known sources, and masks applied to mixtures."""
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from trisep.spectrogram.log_frequency import to_linear_frequency, to_log_frequency
+from trisep.spectrogram.stft import istft, stft
+from trisep.types import SignalSettings
+
+
+def ratio_mask(sources: Float[Tensor, "B N F T"], total: Float[Tensor, "B F T"] | None = None) -> Float[Tensor, "B N F T"]:
+    """`A_i / Σ_j A_j`, clamped to [0, 1] (VAST Eq. 10). `total` replaces the sum where more than the sources is in the mixture."""
+    denominator = sources.sum(dim=1) if total is None else total
+    return (sources / denominator.clamp_min(1e-10).unsqueeze(1)).clamp(0, 1)
+
+
+def binary_mask(sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T"]) -> Float[Tensor, "B N F T"]:
+    """1 where a source makes up more than half of the mixture's magnitude, else 0 (CLIPSep, before Eq. 1)."""
+    return (sources > 0.5 * mixture.unsqueeze(1)).to(sources.dtype)
+
+
+def network_input(magnitude: Float[Tensor, "B F T"], settings: SignalSettings) -> Float[Tensor, "B 1 256 T"]:
+    """`log(A + 1e-10)` of the magnitude on the log-frequency grid: what every network of this project reads."""
+    return torch.log(to_log_frequency(magnitude, settings.num_log_bins) + 1e-10).unsqueeze(1)
+
+
+def pad_frames(values: Float[Tensor, "*B T"], multiple: int, value: float) -> Float[Tensor, "*B T2"]:
+    """Fill the time axis at its end with `value` up to a multiple of `multiple` frames."""
+    missing = -values.shape[-1] % multiple
+    return torch.nn.functional.pad(values, (0, missing), value=value)
+
+
+def apply_masks(
+    spectrum: Complex[Tensor, "B F T"], masks: Float[Tensor, "B Q 256 T"], settings: SignalSettings, num_samples: int
+) -> Float[Tensor, "B Q S"]:
+    """`iSTFT(mask · mixture)`: the estimates carry the mixture's phase (spec section 1)."""
+    linear = to_linear_frequency(masks, spectrum.shape[-2])
+    return istft(linear * spectrum.unsqueeze(1), settings, num_samples)
+
+
+def magnitude(waveform: Float[Tensor, "*B S"], settings: SignalSettings) -> Float[Tensor, "*B F T"]:
+    """Magnitude of the STFT."""
+    return stft(waveform, settings).abs()

@@ -1,0 +1,25 @@
+"""The clip store: unlabelled clips of sound with time-stamped frames, in a folder.
+
+This package knows files, and nothing of models or encoders.
+
+    layout.py      the names of the files in a store, and its manifest
+    index.py       where each clip lies in its shard, one JSON line per clip
+    inputs.py      which files of a folder become clips, which are duplicates, which are excluded
+    ingest.py      one media file → clips, or the reason why not
+    write.py       clips → one shard
+    shard_job.py   a slice of the inputs → one shard: the unit of work and of resuming
+    pool.py        shards made by several processes
+    embeddings.py  the frames' embeddings beside a shard
+    read.py        `ClipStore`: random access to sounds, frames and embeddings
+    check.py       every byte verified
+
+A store looks like this:
+
+    manifest.json                          settings, counts, what was skipped and why, SHA-256 of the shards; written last
+    index.jsonl                            one line per clip: source, level, byte offsets
+    shards/shard-000000.tar                uncompressed, readable by webdataset: KEY.000.jpg … KEY.json KEY.wav
+    shards/shard-000000.lite.safetensors   one embedding per frame, written by `trisep embed`
+
+There are no labels in it. The same input and settings give the same bytes, however many processes worked and however often they were
+killed.
+"""

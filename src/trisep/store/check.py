@@ -1,0 +1,184 @@
+"""`trisep store check`: every byte of a store verified against manifest, index and the clips' own descriptions. It mends nothing."""
+
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from trisep.errors import StoreError
+from trisep.store.embeddings import hash_tensors, map_embeddings, read_embedding_header
+from trisep.store.index import ClipEntry, read_index
+from trisep.store.layout import INDEX, SHARDS, Manifest, ShardInfo, embedding_path, read_manifest, sha256_of_file, shard_path
+from trisep.store.write import WAV_HEADER_BYTES, wav_header
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardCheck:
+    """What was found in one file of the store."""
+
+    file: str
+    """Relative to the store."""
+    num_clips: int
+    num_frames: int
+    problem: str | None
+    """What is wrong and what to do, on one line; None when all is well."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckReport:
+    """What `check_store` found."""
+
+    store: Path
+    checks: tuple[ShardCheck, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each damaged file."""
+        return tuple(f"{check.file}: {check.problem}" for check in self.checks if check.problem is not None)
+
+    def raise_if_damaged(self) -> None:
+        """StoreError that names the first damaged file, what to do, and how many more there are."""
+        if self.problems:
+            more = f" (and {len(self.problems) - 1} more damaged files)" if len(self.problems) > 1 else ""
+            raise StoreError(f"{self.store}: {self.problems[0]}{more}")
+
+
+def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
+    """Verify hashes, offsets, wav headers, descriptions, counts and embeddings of a finished store.
+
+    Args:
+        store: the store's folder.
+        console: where progress and the table go; None is quiet.
+
+    Raises StoreError when the folder is no finished store, or its manifest or index cannot be read; damage of single files is reported.
+    """
+    store = Path(store)
+    manifest = read_manifest(store)
+    checks = [_check_index(store, manifest)]
+    by_shard: list[list[ClipEntry]] = [[] for _ in manifest.shards]
+    for entry in read_index(store / INDEX):
+        if not 0 <= entry.shard < len(by_shard):
+            raise StoreError(f"{store / INDEX}: names a shard {entry.shard} that the manifest lacks; delete the store and prepare it anew")
+        by_shard[entry.shard].append(entry)
+    pairs = list(zip(manifest.shards, by_shard, strict=True))
+    for shard, entries in track(pairs, "check", console=console, disable=console is None):
+        problem = _shard_problem(store, shard, entries, sample_rate_hz=int(manifest.settings["sample_rate_hz"]))
+        checks.append(
+            ShardCheck(file=f"{SHARDS}/{shard.name}.tar", num_clips=shard.num_clips, num_frames=shard.num_frames, problem=problem)
+        )
+        checks.extend(_check_embeddings(store, shard))
+    report = CheckReport(store=store, checks=tuple(checks))
+    if console is not None:
+        console.print(_table(report))
+    return report
+
+
+def _check_index(store: Path, manifest: Manifest) -> ShardCheck:
+    """Whether the index is the one that the manifest was written for."""
+    path = store / INDEX
+    same = path.is_file() and sha256_of_file(path) == manifest.index_sha256
+    problem = None if same else "is missing or was changed; delete the store and prepare it anew"
+    return ShardCheck(file=INDEX, num_clips=manifest.num_clips, num_frames=manifest.num_frames, problem=problem)
+
+
+def _shard_problem(store: Path, shard: ShardInfo, entries: Sequence[ClipEntry], *, sample_rate_hz: int) -> str | None:
+    """The first thing that is wrong with a shard, with the remedy."""
+    path = shard_path(store, shard.name)
+    remedy = "delete it and run the same `trisep prepare` command again, which makes it anew"
+    if not path.is_file():
+        return "is missing; run the same `trisep prepare` command again, which makes it anew"
+    try:
+        size = path.stat().st_size
+        if size != shard.size_bytes:
+            return f"has {size} bytes instead of {shard.size_bytes}; {remedy}"
+        if sha256_of_file(path) != shard.sha256:
+            return f"its content was changed (SHA-256 differs); {remedy}"
+        _compare(path, shard, entries, sample_rate_hz)
+    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+        return f"{error}; {remedy}"
+    return None
+
+
+def _compare(path: Path, shard: ShardInfo, entries: Sequence[ClipEntry], sample_rate_hz: int) -> None:
+    """ValueError when the members of a tar are not what the index says, in place, size and kind."""
+    with tarfile.open(path, "r:") as tar:
+        found = {member.name: (member.offset_data, member.size) for member in tar}
+    expected = {f"{entry.key}.{number:03d}.jpg": place for entry in entries for number, place in enumerate(entry.frames)}
+    expected |= {f"{entry.key}.json": entry.description for entry in entries}
+    expected |= {f"{entry.key}.wav": entry.wav for entry in entries}
+    if found != expected:
+        name = sorted(set(found.items()) ^ set(expected.items()))[0][0]
+        raise ValueError(f"member {name} is not where the index says")
+    if (len(entries), sum(len(entry.frames) for entry in entries)) != (shard.num_clips, shard.num_frames):
+        raise ValueError("the index counts other clips or frames than the manifest")
+    with path.open("rb") as file:
+        for entry in entries:
+            _compare_clip(file, entry, sample_rate_hz)
+
+
+def _compare_clip(file: BinaryIO, entry: ClipEntry, sample_rate_hz: int) -> None:
+    """ValueError when a clip's sound, description or pictures are not what the index says of them."""
+    if entry.wav[1] != WAV_HEADER_BYTES + 2 * entry.num_samples:
+        raise ValueError(f"clip {entry.key}: {entry.wav[1]} bytes of wav for {entry.num_samples} samples")
+    if _read_at(file, entry.wav[0], WAV_HEADER_BYTES) != wav_header(entry.num_samples, sample_rate_hz=sample_rate_hz):
+        raise ValueError(f"clip {entry.key}: its wav header does not fit {entry.num_samples} samples at {sample_rate_hz} Hz")
+    description = json.loads(_read_at(file, *entry.description))
+    for name in ("source", "start_seconds", "num_samples", "rms_db", "peak", "wav_scale"):
+        if description[name] != getattr(entry, name):
+            raise ValueError(f"clip {entry.key}: {name} differs between the index and the clip's description")
+    if tuple(description["frame_times_seconds"]) != entry.frame_times_seconds or len(entry.frame_times_seconds) != len(entry.frames):
+        raise ValueError(f"clip {entry.key}: the times of its frames differ between the index and the clip's description")
+    for offset, size in entry.frames:
+        if _read_at(file, offset, 2) != b"\xff\xd8" or _read_at(file, offset + size - 2, 2) != b"\xff\xd9":
+            raise ValueError(f"clip {entry.key}: a frame is not a whole JPEG file")
+
+
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
+
+
+def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
+    """One check for each embedding file beside a shard."""
+    checks = []
+    for path in sorted((store / SHARDS).glob(f"{shard.name}.*.safetensors")):
+        encoder = path.name.split(".")[1]
+        problem = _embedding_problem(embedding_path(store, shard.name, encoder), shard)
+        remedy = "" if problem is None else f"{problem}; delete it and run `trisep embed {store} --encoder {encoder}` again"
+        checks.append(
+            ShardCheck(file=f"{SHARDS}/{path.name}", num_clips=shard.num_clips, num_frames=shard.num_frames, problem=remedy or None)
+        )
+    return checks
+
+
+def _embedding_problem(path: Path, shard: ShardInfo) -> str | None:
+    """The first thing that is wrong with a file of embeddings."""
+    try:
+        info, shapes = read_embedding_header(path)
+        tensors = map_embeddings(path)
+    except StoreError:
+        return "cannot be read as embeddings"
+    if info.shard_sha256 != shard.sha256:
+        return "was made from another shard"
+    if any(shape[0] != shard.num_frames or shape[-1] != info.dim for shape in shapes.values()):
+        return f"holds other shapes than {shard.num_frames} frames of dimension {info.dim}"
+    if hash_tensors(tensors) != info.tensors_sha256:
+        return "its content was changed (SHA-256 differs)"
+    if not np.isfinite(tensors["vectors"]).all():
+        return "holds values that are not numbers"
+    return None
+
+
+def _table(report: CheckReport) -> Table:
+    """The report for people."""
+    table = Table("file", "clips", "frames", "state", title=str(report.store))
+    for check in report.checks:
+        table.add_row(check.file, str(check.num_clips), str(check.num_frames), check.problem or "good")
+    return table

@@ -1,0 +1,124 @@
+"""The frames' embeddings beside a shard: a safetensors file that can be mapped into memory. It knows no encoder, only what one gave.
+
+Tensors: `vectors` float32 [frames, D], and where regions were asked for `regions` float16 [frames, 7, 7, D]; raw, in index order.
+The header carries one JSON text, `trisep`, since safetensors does not keep the order of several.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from trisep.errors import StoreError
+from trisep.media.output import replacing
+
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddingInfo:
+    """Where the embeddings of a shard come from."""
+
+    encoder: str
+    dim: int
+    fingerprint: str
+    """Identity of the encoder's weights and vocabulary; other vectors have another one."""
+    shard_sha256: str
+    """The shard whose frames were embedded."""
+    tensors_sha256: str
+    """Over the bytes of `vectors`, then `regions`."""
+
+
+def write_embeddings(path: Path, tensors: Mapping[str, np.ndarray], *, encoder: str, fingerprint: str, shard_sha256: str) -> None:
+    """Write `vectors` and maybe `regions`; the file appears when it is complete. MediaError when the place cannot be written."""
+    info = EmbeddingInfo(
+        encoder=encoder,
+        dim=int(tensors["vectors"].shape[1]),
+        fingerprint=fingerprint,
+        shard_sha256=shard_sha256,
+        tensors_sha256=hash_tensors(tensors),
+    )
+    with replacing(path) as temporary:
+        save_file(dict(tensors), temporary, metadata={"trisep": json.dumps(asdict(info), sort_keys=True)})
+
+
+def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over the bytes of `vectors`, then of `regions` where there are any."""
+    digest = hashlib.sha256()
+    for name in ("vectors", "regions"):
+        if name in tensors:
+            digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
+def read_embedding_header(path: Path) -> tuple[EmbeddingInfo, dict[str, tuple[int, ...]]]:
+    """Where the embeddings come from, and the shape of each tensor; StoreError when the file is damaged."""
+    info, tensors, _ = _read_header(path)
+    return info, {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
+
+
+def map_embeddings(path: Path) -> dict[str, np.ndarray]:
+    """The tensors, mapped into memory: only what is touched is read. StoreError when the file is damaged."""
+    _, tensors, start = _read_header(path)
+    mapped: dict[str, np.ndarray] = {}
+    for name, tensor in tensors.items():
+        shape: tuple[int, ...] = tuple(tensor["shape"])
+        dtype = _DTYPES[tensor["dtype"]]
+        # An empty file region cannot be mapped.
+        mapped[name] = np.memmap(path, dtype, "r", start + tensor["data_offsets"][0], shape) if 0 not in shape else np.zeros(shape, dtype)
+    return mapped
+
+
+def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, Any], int]:
+    """Parse the safetensors header: the info, the tensors' descriptions, and where the data begin."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 1 << 20)))
+        info = EmbeddingInfo(**json.loads(header.pop("__metadata__")["trisep"]))
+        end = 8 + length + max(tensor["data_offsets"][1] for tensor in header.values())
+        if path.stat().st_size != end or any(tensor["dtype"] not in _DTYPES for tensor in header.values()):
+            raise ValueError(f"{path.stat().st_size} bytes where {end} were expected")
+        return info, header, 8 + length
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise StoreError(f"{path}: damaged embeddings ({error}); delete the file and run `trisep embed` again") from error
+
+
+class JoinedArray:
+    """Several mapped arrays that look like one along the first axis: `len`, `shape`, `dtype`; read by number, slice or list of numbers."""
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        """`parts` agree in all axes but the first."""
+        self._parts = tuple(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+        self.dtype = parts[0].dtype
+        self.shape: tuple[int, ...] = (sum(len(part) for part in parts), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, where: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        """A copy of what is asked for."""
+        if isinstance(where, slice):
+            return self._gather(np.arange(*where.indices(len(self))))
+        numbers = np.atleast_1d(np.asarray(where, dtype=np.int64))
+        if numbers.size and (numbers.min() < -len(self) or numbers.max() >= len(self)):
+            raise IndexError(f"index out of range for {len(self)} rows")
+        rows = self._gather(numbers % max(len(self), 1))
+        return rows if np.ndim(where) else rows[0]
+
+    def _gather(self, numbers: np.ndarray) -> np.ndarray:
+        """Copy rows, part by part."""
+        rows = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        owners = np.searchsorted(self._ends, numbers, side="right")
+        for owner in np.unique(owners):
+            mine = owners == owner
+            part = self._parts[owner]
+            rows[mine] = part[numbers[mine] - (self._ends[owner] - len(part))]
+        return rows

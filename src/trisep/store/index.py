@@ -1,0 +1,65 @@
+"""Where each clip lies in its shard: one JSON line per clip, so that any stretch of a sound is one seek away. It opens no shard."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trisep.errors import StoreError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipEntry:
+    """One clip of the index. Offsets are bytes from the start of the shard's tar file."""
+
+    key: str
+    """Unique name of the clip in the store; it says nothing of what is heard or seen."""
+    source: str
+    """Path of the file it was cut from, relative to the input folder, with forward slashes."""
+    start_seconds: float
+    """Where in the file the clip begins."""
+    num_samples: int
+    rms_db: float
+    """Level of the sound as decoded, dBFS."""
+    peak: float
+    """Largest absolute value of the sound as decoded; above 1 when it would have clipped."""
+    wav_scale: float
+    """What the stored wav was multiplied by to fit 16 bits; 1 unless the peak is beyond full scale."""
+    frame_times_seconds: tuple[float, ...]
+    """From the start of the clip."""
+    shard: int
+    """Number of the shard."""
+    wav: tuple[int, int]
+    """Offset and size of the wav file."""
+    frames: tuple[tuple[int, int], ...]
+    """Offset and size of each frame's JPEG file."""
+    description: tuple[int, int]
+    """Offset and size of the clip's JSON file."""
+
+
+def index_line(entry: ClipEntry) -> str:
+    """The entry as one line of JSON, without line end."""
+    return json.dumps(asdict(entry), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def parse_entry(content: dict[str, Any]) -> ClipEntry:
+    """The entry of a parsed line; TypeError, KeyError or ValueError when it is not one."""
+    wav, description = content["wav"], content["description"]
+    return ClipEntry(
+        **{
+            **content,
+            "frame_times_seconds": tuple(content["frame_times_seconds"]),
+            "wav": (int(wav[0]), int(wav[1])),
+            "description": (int(description[0]), int(description[1])),
+            "frames": tuple((int(offset), int(size)) for offset, size in content["frames"]),
+        }
+    )
+
+
+def read_index(path: Path) -> tuple[ClipEntry, ...]:
+    """All entries in the order of the store; StoreError when the file is missing or damaged."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return tuple(parse_entry(json.loads(line)) for line in file)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read as the index of a clip store ({error}); prepare the store anew") from error

@@ -1,0 +1,132 @@
+"""The names of the files in a clip store, and its manifest. It knows no clip and no sound."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trisep.errors import StoreError
+from trisep.media.output import replacing
+
+VERSION = 1
+MANIFEST = "manifest.json"
+INDEX = "index.jsonl"
+PLAN = "plan.json"
+SHARDS = "shards"
+TEMPORARY_PATTERN = ".trisep-*"
+"""What `trisep.media.output.replacing` calls files that are being written."""
+
+_HASH_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardInfo:
+    """What the manifest knows of one shard."""
+
+    name: str
+    """Such as "shard-000000"; its files are `shards/NAME.tar` and `shards/NAME.ENCODER.safetensors`."""
+    num_clips: int
+    num_frames: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkippedInput:
+    """A file, or one stretch of it, that became no clip."""
+
+    source: str
+    """Path relative to the input folder, with forward slashes."""
+    reason: str
+    """One of `trisep.store.ingest.REASONS`."""
+    detail: str
+    """For people."""
+    start_seconds: float | None = None
+    """Where the stretch begins; None when the whole file was skipped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """The summary of a finished store."""
+
+    settings: Mapping[str, Any]
+    """What `prepare` was asked for, as plain JSON values (`sample_rate_hz`, `frames_per_second`, …)."""
+    inputs_sha256: str
+    """Hash of the list of input files (relative paths and sizes)."""
+    num_inputs: int
+    num_clips: int
+    num_frames: int
+    total_seconds: float
+    skipped_counts: Mapping[str, int]
+    """Number of skipped files or stretches by reason."""
+    skipped: tuple[SkippedInput, ...]
+    shards: tuple[ShardInfo, ...]
+    index_sha256: str
+    version: int = VERSION
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard, without suffix."""
+    return f"shard-{number:06d}"
+
+
+def shard_path(store: Path, name: str) -> Path:
+    """The tar file of a shard."""
+    return store / SHARDS / f"{name}.tar"
+
+
+def part_path(store: Path, name: str) -> Path:
+    """What a finished shard contributes to index and manifest; it exists only while `prepare` is not through."""
+    return store / SHARDS / f"{name}.part.json"
+
+
+def reading_path(store: Path, name: str) -> Path:
+    """A note of the file being decoded for a shard; it exists only while `prepare` works on that shard."""
+    return store / SHARDS / f"{name}.reading.json"
+
+
+def embedding_path(store: Path, name: str, encoder_name: str) -> Path:
+    """The embeddings of a shard's frames."""
+    return store / SHARDS / f"{name}.{encoder_name}.safetensors"
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented ASCII JSON with sorted keys; the file appears when it is complete. File names of any bytes survive as escapes."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_manifest(store: Path, manifest: Manifest) -> None:
+    """Write the manifest, which is what makes a store finished."""
+    write_json(store / MANIFEST, asdict(manifest))
+
+
+def read_manifest(store: Path) -> Manifest:
+    """Read and check the manifest; StoreError when the folder is no store, is unfinished, or the manifest cannot be understood."""
+    path = store / MANIFEST
+    if not path.is_file():
+        if (store / PLAN).is_file():
+            raise StoreError(
+                f"{store}: this clip store is not finished; run the same `trisep prepare` command again to go on where it stopped"
+            )
+        raise StoreError(f"{store}: is not a clip store (it has no {MANIFEST}); make one with `trisep prepare VIDEO_FOLDER --out {store}`")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise StoreError(f"{store}: store version {content['version']}, this trisep reads version {VERSION}; prepare the store again")
+        content["shards"] = tuple(ShardInfo(**shard) for shard in content["shards"])
+        content["skipped"] = tuple(SkippedInput(**skipped) for skipped in content["skipped"])
+        return Manifest(**content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read as a store's manifest ({error}); prepare the store again in a new folder") from error

@@ -1,0 +1,155 @@
+"""`ClipStore`: random access to the sounds, frames and embeddings of a finished store. It writes nothing and knows no label."""
+
+import mmap
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from trisep.errors import StoreError
+from trisep.media.image import decode_jpeg
+from trisep.store.embeddings import EmbeddingInfo, JoinedArray, map_embeddings, read_embedding_header
+from trisep.store.index import ClipEntry, read_index
+from trisep.store.layout import INDEX, embedding_path, read_manifest, shard_path
+from trisep.store.write import FULL_SCALE, WAV_HEADER_BYTES
+from trisep.types import Clip
+
+
+class ClipStore:
+    """A finished clip store, open for reading.
+
+    It may be used from many threads, survives a fork, and can be pickled (to the workers of a data loader): shards are mapped into memory
+    where and when they are first read. Clips are numbered from 0 in the sorted order of their sources.
+
+        store = ClipStore(Path("my_store"))
+        waveform = store.read_waveform(7, start=16000, num_samples=65535)
+        vectors = store.load_vectors("lite")[store.frame_slice(7)]
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read manifest and index, and compare the sizes of the shards.
+
+        Raises StoreError when the folder is no store, not finished, or a shard is missing or has another size than it should.
+        """
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        self.entries: tuple[ClipEntry, ...] = read_index(self.path / INDEX)
+        if len(self.entries) != self.manifest.num_clips:
+            counts = f"{len(self.entries)} clips where the manifest counts {self.manifest.num_clips}"
+            raise StoreError(f"{self.path / INDEX}: {counts}; prepare the store anew")
+        for shard in self.manifest.shards:
+            tar = shard_path(self.path, shard.name)
+            size = tar.stat().st_size if tar.is_file() else None
+            if size != shard.size_bytes:
+                was = "is missing" if size is None else f"has {size} bytes instead of {shard.size_bytes}"
+                raise StoreError(f"{tar}: {was}; delete it and run the same `trisep prepare` command again, which makes it anew")
+        self._maps: dict[int, mmap.mmap] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the open maps, which belong to a process."""
+        return {**self.__dict__, "_maps": {}}
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of every sound in the store."""
+        return int(self.manifest.settings["sample_rate_hz"])
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Unique names of the clips."""
+        return tuple(entry.key for entry in self.entries)
+
+    @cached_property
+    def num_samples(self) -> np.ndarray:
+        """Length of each clip, int64 [clips]."""
+        return np.array([entry.num_samples for entry in self.entries], dtype=np.int64)
+
+    @cached_property
+    def rms_db(self) -> np.ndarray:
+        """Level of each clip in dBFS, float32 [clips]."""
+        return np.array([entry.rms_db for entry in self.entries], dtype=np.float32)
+
+    @cached_property
+    def _frame_ends(self) -> np.ndarray:
+        return np.cumsum([0, *(len(entry.frames) for entry in self.entries)])
+
+    def source(self, clip: int) -> str:
+        """Path of the file a clip was cut from, relative to the folder that was prepared; labels outside the store are joined by it."""
+        return self.entries[clip].source
+
+    def frame_times(self, clip: int) -> tuple[float, ...]:
+        """Seconds from the clip's start, one per frame, ascending."""
+        return self.entries[clip].frame_times_seconds
+
+    def frame_slice(self, clip: int) -> slice:
+        """Which rows of `load_vectors` and `load_regions` belong to a clip, one per frame."""
+        return slice(int(self._frame_ends[clip]), int(self._frame_ends[clip + 1]))
+
+    def read_waveform(self, clip: int, start: int = 0, num_samples: int | None = None) -> Float32[np.ndarray, "S"]:
+        """Samples `start` to `start + num_samples` of a clip at its original level, full scale ±1; to the end when `num_samples` is None.
+
+        Raises IndexError when the stretch is not within the clip.
+        """
+        entry = self.entries[clip]
+        length = entry.num_samples - start if num_samples is None else num_samples
+        if start < 0 or length < 0 or start + length > entry.num_samples:
+            raise IndexError(f"clip {clip} has {entry.num_samples} samples, {start} to {start + length} were asked for")
+        offset = entry.wav[0] + WAV_HEADER_BYTES + 2 * start
+        values = np.frombuffer(self._map(entry.shard), dtype="<i2", count=length, offset=offset)
+        return values.astype(np.float32) * np.float32(1.0 / (FULL_SCALE * entry.wav_scale))
+
+    def read_frames(self, clip: int) -> np.ndarray:
+        """All frames of a clip, uint8 RGB [K, H, W, 3]; K is 0 for a sound without a picture."""
+        entry = self.entries[clip]
+        shard = self._map(entry.shard)
+        frames = [decode_jpeg(shard[offset : offset + size]) for offset, size in entry.frames]
+        return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
+
+    def read_clip(self, clip: int) -> Clip:
+        """A whole clip."""
+        entry = self.entries[clip]
+        return Clip(entry.key, self.read_waveform(clip), self.sample_rate_hz, self.read_frames(clip), entry.frame_times_seconds)
+
+    def load_vectors(self, encoder_name: str) -> np.ndarray:
+        """The raw embeddings of all frames, float32 [frames, D], in memory. StoreError when missing, damaged or of mixed origin."""
+        parts = [map_embeddings(path)["vectors"] for path in self._embedding_paths(encoder_name)]
+        return np.concatenate(parts)
+
+    def load_regions(self, encoder_name: str) -> JoinedArray:
+        """The raw embeddings of all frames' regions, float16 [frames, 7, 7, D], mapped into memory. StoreError as `load_vectors`."""
+        mapped = [map_embeddings(path) for path in self._embedding_paths(encoder_name)]
+        if not all("regions" in tensors for tensors in mapped):
+            command = f"trisep embed {self.path} --encoder {encoder_name}"
+            raise StoreError(f"{self.path}: holds no embeddings of regions by '{encoder_name}'; run `{command}`")
+        return JoinedArray([tensors["regions"] for tensors in mapped])
+
+    def embedding_info(self, encoder_name: str) -> EmbeddingInfo:
+        """Where the embeddings come from; StoreError as `load_vectors`."""
+        return read_embedding_header(self._embedding_paths(encoder_name)[0])[0]
+
+    def _embedding_paths(self, encoder_name: str) -> list[Path]:
+        """The embedding file of each shard, all present, of one encoder, and made from these shards."""
+        paths = [embedding_path(self.path, shard.name, encoder_name) for shard in self.manifest.shards]
+        command = f"trisep embed {self.path} --encoder {encoder_name}"
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            raise StoreError(f"{self.path}: no embeddings by '{encoder_name}' for {len(missing)} of {len(paths)} shards; run `{command}`")
+        headers = [read_embedding_header(path) for path in paths]
+        for path, shard, (info, shapes) in zip(paths, self.manifest.shards, headers, strict=True):
+            same = info.fingerprint == headers[0][0].fingerprint and info.shard_sha256 == shard.sha256
+            if not same or shapes["vectors"][0] != shard.num_frames:
+                raise StoreError(f"{path}: made from another shard or by another version of '{encoder_name}'; run `{command} --overwrite`")
+        return paths
+
+    def _map(self, shard: int) -> mmap.mmap:
+        """The bytes of a shard. Two threads may map the same shard at once; both maps are good and one is kept."""
+        found = self._maps.get(shard)
+        if found is None:
+            with shard_path(self.path, self.manifest.shards[shard].name).open("rb") as file:
+                found = self._maps.setdefault(shard, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return found

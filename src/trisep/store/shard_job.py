@@ -1,0 +1,123 @@
+"""One shard made from one slice of the inputs: the unit of work and of resuming. It knows nothing of processes and progress."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trisep.store.index import ClipEntry, parse_entry
+from trisep.store.ingest import ClipSettings, ingest_file
+from trisep.store.layout import (
+    Manifest,
+    ShardInfo,
+    SkippedInput,
+    part_path,
+    reading_path,
+    sha256_of_file,
+    shard_name,
+    shard_path,
+    write_json,
+)
+from trisep.store.write import ClipContent, write_shard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardJob:
+    """Everything that decides a shard, and where it goes."""
+
+    folder: Path
+    """The input folder."""
+    store: Path
+    number: int
+    """Of the shard."""
+    first_file: int
+    """Place of the first source in the sorted list of inputs."""
+    sources: tuple[str, ...]
+    duplicates: Mapping[str, str]
+    """Sources that are the same file as an earlier one."""
+    excluded: frozenset[str]
+    """SHA-256 sums and relative paths that must stay out."""
+    settings: ClipSettings
+    crashing: frozenset[str] = frozenset()
+    """Sources that are known to crash the decoder."""
+
+    @property
+    def name(self) -> str:
+        """Name of the shard."""
+        return shard_name(self.number)
+
+
+def make_shard(job: ShardJob) -> None:
+    """Decode the job's files into one shard; the part file, written last, says that the shard is whole.
+
+    MediaError when the store cannot be written; nothing that is wrong with an input is raised.
+    """
+    skipped: list[SkippedInput] = []
+    note = reading_path(job.store, job.name)
+
+    def clips() -> Iterator[ClipContent]:
+        for place, source in enumerate(job.sources):
+            # Read by the parent process if this one is killed by a decoder's crash.
+            note.write_text(json.dumps(source), encoding="utf-8")
+            for item in _ingest(job, source, job.first_file + place):
+                if isinstance(item, ClipContent):
+                    yield item
+                else:
+                    skipped.append(item)
+
+    path = shard_path(job.store, job.name)
+    entries = write_shard(path, clips(), shard=job.number)
+    shard = ShardInfo(
+        name=job.name,
+        num_clips=len(entries),
+        num_frames=sum(len(entry.frames) for entry in entries),
+        size_bytes=path.stat().st_size,
+        sha256=sha256_of_file(path),
+    )
+    part = {"shard": asdict(shard), "skipped": [asdict(item) for item in skipped], "entries": [asdict(entry) for entry in entries]}
+    write_json(part_path(job.store, job.name), part)
+    note.unlink(missing_ok=True)
+
+
+def is_done(job: ShardJob, finished: Manifest | None) -> bool:
+    """Whether the shard is in place with the size it must have, by the manifest of a finished store or else by its part file."""
+    path, part = shard_path(job.store, job.name), part_path(job.store, job.name)
+    if not path.is_file() or (finished is None and not part.is_file()):
+        return False
+    expected = finished.shards[job.number] if finished is not None else read_part(job)[0]
+    return path.stat().st_size == expected.size_bytes
+
+
+def read_part(job: ShardJob) -> tuple[ShardInfo, list[SkippedInput], list[ClipEntry]]:
+    """What `make_shard` left beside its shard."""
+    part = json.loads(part_path(job.store, job.name).read_text(encoding="utf-8"))
+    return ShardInfo(**part["shard"]), [SkippedInput(**item) for item in part["skipped"]], [parse_entry(item) for item in part["entries"]]
+
+
+def last_read(job: ShardJob) -> str | None:
+    """The source that was being read when the shard's process ended before its time; None when it was not reading."""
+    note = reading_path(job.store, job.name)
+    try:
+        source = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return source if source in job.sources else None
+
+
+def _ingest(job: ShardJob, source: str, number: int) -> Iterator[ClipContent | SkippedInput]:
+    """The clips of one file, unless it is a duplicate, excluded or unreadable."""
+    path = job.folder / source
+    if source in job.duplicates:
+        yield SkippedInput(source=source, reason="duplicate", detail=f"the same file as {job.duplicates[source]}")
+        return
+    try:
+        sha256 = sha256_of_file(path)
+    except OSError as error:
+        yield SkippedInput(source=source, reason="broken", detail=f"cannot be read ({error.strerror})")
+        return
+    if source in job.excluded or sha256 in job.excluded:
+        yield SkippedInput(source=source, reason="excluded", detail="on the list of excluded files")
+    elif source in job.crashing:
+        yield SkippedInput(source=source, reason="broken", detail="the decoder crashed or ran out of memory")
+    else:
+        yield from ingest_file(path, source=source, sha256=sha256, number=number, settings=job.settings)

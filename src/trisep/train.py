@@ -1,0 +1,247 @@
+"""`trisep train`: clip store → mixtures → network → losses → checkpoint. The whole of training is on this page.
+
+A run folder holds `recipe.json`, `log.jsonl`, `tensorboard/`, the last training states under `states/`, the model so far under `model/` (averaged weights
+where the recipe averages), the best by validation under `best/`, and `training.png` at the end. Running the same command again resumes.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from trisep.checkpoint import git_revision, load_model, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
+from trisep.encoders import load_encoder
+from trisep.errors import TrainingError
+from trisep.losses.masks import magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
+from trisep.recipes import OptimizerConfig, Recipe
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.masks import binary_mask, ratio_mask
+from trisep.spectrogram.stft import stft
+from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
+from trisep.training_run import RunFolder, TrainingLog
+from trisep.types import Mixture, QueryEmbedding
+from trisep.validation import validate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings:
+    """Where a run reads and writes; what it computes is the recipe's."""
+
+    data: Path
+    out: Path
+    offscreen: Path | None = None
+    """Store of sounds that no query names, mixed in as the recipe says."""
+    validation: Path | None = None
+    """Store to validate on; without one, validation mixes the training clips without augmentation."""
+    init: Path | None = None
+    """Checkpoint to start from."""
+    cpu: bool = False
+    """Stay on the CPU even where there is a GPU."""
+    num_workers: int = 1
+
+
+def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], None] | None = None) -> Path:
+    """Train to the end of the recipe, resuming what stands in `settings.out`; returns the folder of the final model."""
+    precision = {"fp32": "no"}.get(recipe.training.precision, recipe.training.precision)
+    accelerator = Accelerator(mixed_precision=precision, cpu=settings.cpu)
+    folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
+    datasets = _open_data(recipe, settings)
+
+    torch.manual_seed(recipe.training.seed)
+    network = _initial_network(recipe, settings)
+    averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
+    averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
+    first_step = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
+
+    log = TrainingLog(folder, recipe, first_step, is_main=accelerator.is_main_process)
+    fetched = batches(
+        datasets[0],
+        first_step=first_step,
+        last_step=recipe.training.num_steps,
+        rank=accelerator.process_index,
+        num_ranks=accelerator.num_processes,
+        num_workers=settings.num_workers,
+    )
+    with log:
+        started = monotonic()
+        for step, batch in enumerate(fetched, start=first_step):
+            waited, started = monotonic() - started, monotonic()
+            loss, gradient_norm = _train_step(accelerator, model, optimizer, batch, recipe, step)
+            _average(averaged, accelerator.unwrap_model(model), _ema_decay(recipe, step))
+            done = step + 1
+            log.step(done, loss=loss, gradient_norm=gradient_norm, learning_rate=_learning_rate(recipe, step), waited=waited, started=started)
+            last = done == recipe.training.num_steps
+            if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
+                scores = validate(_with_weights(recipe, averaged, accelerator.device), datasets[1], recipe, accelerator.device)
+                if log.validation(done, scores):
+                    _save_model(folder.best, recipe, averaged, done, scores)
+            if accelerator.is_main_process and (done % recipe.training.checkpoint_steps == 0 or last):
+                _save(folder, accelerator.unwrap_model(model), optimizer, averaged, recipe, done, log.scores)
+            if on_step is not None:
+                on_step(done)
+            started = monotonic()
+    if accelerator.is_main_process:
+        log.draw()
+    return folder.model
+
+
+def mixture_loss(model: nn.Module, mixture: Mixture, recipe: Recipe) -> Tensor:
+    """Mask loss of one batch: transform, warp, predict, compare (spec sections 1 to 3)."""
+    spectra = stft(mixture.sources, recipe.signal)
+    total = spectra.sum(dim=1)
+    if mixture.interference is not None:
+        total = total + stft(mixture.interference, recipe.signal)
+    sources, heard = to_log_frequency(spectra.abs()), to_log_frequency(total.abs())
+    output = model(torch.log(heard + 1e-10).unsqueeze(1).contiguous(memory_format=torch.channels_last), mixture.query)
+    num_sources = sources.shape[1]
+    masks, logits = output.masks[:, :num_sources], output.logits[:, :num_sources]
+    if recipe.loss.mask == "weighted_bce":
+        weight = magnitude_weight(heard, logarithmic=recipe.loss.logarithmic_weight)
+        loss = weighted_bce(logits, binary_mask(sources, heard), weight)
+        if output.logits.shape[1] > num_sources:
+            absent = output.logits[:, num_sources:]
+            unlike = _dissimilarity(mixture.query, num_sources)
+            loss = loss + recipe.loss.absent_weight * weighted_bce(absent, torch.zeros_like(absent), weight * unlike[:, None, None])
+        return loss
+    if recipe.loss.mask == "ratio_l1":
+        return ratio_l1(masks, ratio_mask(sources), magnitude_weight(heard) if recipe.loss.logarithmic_weight else None)
+    return magnitude_l1(masks, sources, heard)
+
+
+def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Tensor:
+    """How far each mixture's absent queries are from its sources' [B]: 1 below a cosine of ½, falling to 0 at 1, where the query is not absent."""
+    assert query.vectors is not None
+    unit = nn.functional.normalize(query.vectors, dim=-1)
+    cosine = (unit[:, num_sources:] @ unit[:, :num_sources].transpose(1, 2)).amax(dim=(1, 2))
+    return 1 - 2 * (cosine - 0.5).clamp_min(0)
+
+
+def _train_step(
+    accelerator: Accelerator, model: nn.Module, optimizer: Any, batch: dict[str, Tensor], recipe: Recipe, step: int
+) -> tuple[float, float]:
+    """One optimiser step over the step's micro-batches; a loss that is not a number stops the run."""
+    for group in optimizer.param_groups:
+        group["lr"] = _learning_rate(recipe, step)
+    parts = recipe.training.accumulation_steps
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for part in range(parts):
+        micro = {key: value[part::parts].to(accelerator.device) for key, value in batch.items()}
+        with accelerator.no_sync(model) if part < parts - 1 else accelerator.autocast():
+            loss = mixture_loss(model, to_mixture(micro), recipe) / parts
+        accelerator.backward(loss)
+        total += float(loss.detach())
+    if not math.isfinite(total):
+        raise TrainingError(
+            f"step {step + 1}: the loss is {total}; batch = samples {step * recipe.training.batch_size} to "
+            f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}. Lower optimizer.learning_rate or check the clips"
+        )
+    norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimizer.gradient_clip)
+    optimizer.step()
+    return total, float(norm)
+
+
+def _learning_rate(recipe: Recipe, step: int) -> float:
+    config = recipe.optimizer
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    end = config.decay_steps or recipe.training.num_steps
+    progress = min(1.0, (step - config.warmup_steps) / max(1, end - config.warmup_steps))
+    shape = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}[config.decay]
+    return config.learning_rate * (config.final_factor + (1 - config.final_factor) * shape)
+
+
+def _ema_decay(recipe: Recipe, step: int) -> float:
+    """Shorter at the start, so that the average forgets the random beginning."""
+    return min(recipe.training.ema_decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            averaged[key].lerp_(value, 1 - decay)
+        else:
+            averaged[key].copy_(value)
+
+
+def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, betas=config.betas, eps=config.epsilon, weight_decay=config.weight_decay
+    )
+
+
+def _initial_network(recipe: Recipe, settings: TrainSettings) -> nn.Module:
+    network: nn.Module = recipe.model.build()
+    if settings.init is not None:
+        network.load_state_dict(load_model(settings.init).model.state_dict())
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
+    """Training and validation samples; validation is not augmented and not interfered with."""
+    from dataclasses import replace
+
+    from trisep.augmentation import AugmentationConfig
+
+    store = open_store(settings.data, recipe)
+    offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
+    plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
+    plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing)
+    held_out = open_store(settings.validation, recipe) if settings.validation else store
+    training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen)
+    return training, MixtureDataset(held_out, plain, seed=VALIDATION_SEED)
+
+
+def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.device) -> nn.Module:
+    network: nn.Module = recipe.model.build()
+    network.load_state_dict(weights)
+    return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> int:
+    """Put back the newest training state; returns the number of steps done."""
+    newest = folder.newest_state()
+    if newest is None:
+        return 0
+    tensors, values = load_state(newest)
+    network.load_state_dict({key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")})
+    for key, value in averaged.items():
+        value.copy_(tensors[f"averaged.{key}"])
+    load_optimizer_tensors(optimizer, tensors)
+    torch.set_rng_state(tensors["rng"])
+    return int(values["step"])
+
+
+def _save(
+    folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor], recipe: Recipe, step: int, scores: dict[str, float]
+) -> None:
+    tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
+    tensors |= {f"averaged.{key}": value for key, value in averaged.items()}
+    tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
+    save_state(folder.state(step), tensors, {"step": step})
+    _save_model(folder.model, recipe, averaged, step, scores)
+    folder.drop_old_states()
+
+
+def _save_model(path: Path, recipe: Recipe, weights: dict[str, Tensor], step: int, scores: dict[str, float]) -> None:
+    network: nn.Module = recipe.model.build()
+    network.load_state_dict(weights)
+    card = {
+        "signal": asdict(recipe.signal),
+        "encoder": recipe.encoder,
+        "encoder_fingerprint": load_encoder(recipe.encoder).fingerprint,
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "step": step,
+        "git_revision": git_revision(),
+        "metrics": scores,
+    }
+    save_model(path, network, model_name=type(recipe.model).__module__.rsplit(".", 1)[-1], card=card)

@@ -1,0 +1,115 @@
+"""From a clip store to training batches: each sample a pure function of (seed, index), so a run resumes exactly with any number of workers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from trisep.augmentation import Augmentation, apply, draw, samples_needed
+from trisep.errors import StoreError
+from trisep.mixing import MixtureChoice, draw_mixture, mix
+from trisep.recipes import Recipe
+from trisep.store.read import ClipStore
+from trisep.types import Mixture, QueryEmbedding
+
+VALIDATION_SEED = 977
+"""Validation mixtures are the same in every run."""
+
+
+class MixtureDataset(Dataset[dict[str, Tensor]]):
+    """Training samples by index. Item `i` does not depend on any item before it."""
+
+    def __init__(self, store: ClipStore, recipe: Recipe, *, seed: int, offscreen: ClipStore | None = None) -> None:
+        """`store` must be embedded with the recipe's encoder; `offscreen` holds sounds that no query names."""
+        self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
+        self.vectors = store.load_vectors(recipe.encoder)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Sources [N, S], interference [S] and query vectors [N + absent, D] of one mixture."""
+        recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
+        choice = draw_mixture(len(self.store), recipe.mixing, generator)
+        augmentations = [draw(recipe.augmentation, generator) for _ in range(recipe.mixing.num_sources)]
+        placed = zip(choice.clips, choice.positions, augmentations, strict=False)
+        crops = [self._source(clip, position, augmentation) for clip, position, augmentation in placed]
+        level_db = recipe.signal.mixture_level_db + 10 * np.log10(recipe.mixing.num_sources)
+        gains_db = [level_db - self.store.rms_db[clip] if recipe.mixing.equalize_levels else 0.0 for clip in choice.clips[: len(crops)]]
+        sources, interference = mix(crops, self._interference(choice), choice, level_gains_db=gains_db)
+        return {
+            "sources": torch.from_numpy(sources),
+            "interference": torch.from_numpy(interference),
+            "vectors": torch.from_numpy(self._queries(choice)),
+        }
+
+    def _source(self, clip: int, position: float, augmentation: Augmentation) -> Float[np.ndarray, "S"]:
+        """One augmented crop."""
+        signal = self.recipe.signal
+        crop = _crop(self.store, clip, position, samples_needed(signal.clip_samples, augmentation))
+        return apply(crop, augmentation, num_samples=signal.clip_samples, sample_rate_hz=signal.sample_rate_hz)
+
+    def _interference(self, choice: MixtureChoice) -> Float[np.ndarray, "S"] | None:
+        """A crop of an off-screen sound, scaled so that its whole clip has unit RMS."""
+        if choice.interference is None or self.offscreen is None:
+            return None
+        clip = int(choice.interference[0] * len(self.offscreen))
+        crop = _crop(self.offscreen, clip, choice.interference[1], self.recipe.signal.clip_samples)
+        return crop * np.float32(10 ** (-self.offscreen.rms_db[clip] / 20))
+
+    def _queries(self, choice: MixtureChoice) -> Float[np.ndarray, "Q D"]:
+        """Mean of the K frames nearest in time to each crop's centre."""
+        half_seconds = self.recipe.signal.clip_samples / self.recipe.signal.sample_rate_hz / 2
+        queries = []
+        for clip, position in zip(choice.clips, choice.positions, strict=True):
+            duration = self.store.num_samples[clip] / self.store.sample_rate_hz
+            centre = half_seconds + position * max(0.0, duration - 2 * half_seconds)
+            distance = np.abs(np.asarray(self.store.frame_times(clip)) - centre)
+            nearest = np.sort(np.argsort(distance, kind="stable")[: self.recipe.mixing.num_frames])
+            queries.append(self.vectors[self.store.frame_slice(clip)][nearest].mean(axis=0))
+        return np.stack(queries).astype(np.float32)
+
+
+def batches(
+    dataset: MixtureDataset, *, first_step: int, last_step: int, rank: int = 0, num_ranks: int = 1, num_workers: int = 0
+) -> Iterator[dict[str, Tensor]]:
+    """The batches of steps `first_step` to `last_step` (excluded); of each step's samples, every `num_ranks`-th from `rank` on."""
+    size = dataset.recipe.training.batch_size
+    indices = [list(range(step * size + rank, (step + 1) * size, num_ranks)) for step in range(first_step, last_step)]
+    loader = DataLoader(
+        dataset,
+        batch_sampler=indices,
+        num_workers=num_workers,
+        prefetch_factor=2 if num_workers else None,
+        worker_init_fn=_one_thread if num_workers else None,
+    )
+    yield from loader
+
+
+def to_mixture(batch: dict[str, Tensor]) -> Mixture:
+    """A collated batch as a `Mixture`."""
+    return Mixture(sources=batch["sources"], interference=batch["interference"], query=QueryEmbedding(vectors=batch["vectors"]))
+
+
+def open_store(path: Path, recipe: Recipe) -> ClipStore:
+    """A store whose rate is the recipe's."""
+    store = ClipStore(path)
+    if store.sample_rate_hz != recipe.signal.sample_rate_hz:
+        raise StoreError(
+            f"{path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads {recipe.signal.sample_rate_hz} Hz; "
+            f"prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
+        )
+    return store
+
+
+def _crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:
+    """A stretch of a clip; a clip that is too short is repeated."""
+    available = int(store.num_samples[clip])
+    start = int(position * max(0, available - num_samples + 1))
+    crop = store.read_waveform(clip, start, min(num_samples, available))
+    return crop if len(crop) == num_samples else np.resize(crop, num_samples)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

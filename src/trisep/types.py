@@ -1,0 +1,166 @@
+"""The types that cross module borders, and the legend of axis letters. Nothing here computes more than a check.
+
+Axes, used in every shape of this project:
+    B batch · N sources of a mixture · Q queries · C channels (of sound, or of a feature map) · F frequency bins of the STFT ·
+    256 rows of the log-frequency grid · T spectrogram frames · K frames of video · H, W rows and columns of an image or region
+    grid · D embedding dimension · S samples
+Frequency comes before time; time is last. Sounds are float32 with full scale at ±1; images are uint8 RGB.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from trisep.errors import QueryError
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A sound in memory."""
+
+    samples: Float[np.ndarray, "C S"]
+    """float32, full scale ±1 (values beyond are kept: nothing clips in memory)."""
+    sample_rate_hz: int
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels C."""
+        return int(self.samples.shape[0])
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples S per channel."""
+        return int(self.samples.shape[1])
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip of a store: a mono sound with time-stamped frames. It never carries a label (spec: labels stay outside)."""
+
+    key: str
+    waveform: Float[np.ndarray, "S"]
+    sample_rate_hz: int
+    frames: UInt8[np.ndarray, "K H W 3"]
+    frame_times_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to listen for: exactly one of words, or a picture. `name` is what the outputs are called after."""
+
+    name: str
+    text: str | None = None
+    image: UInt8[np.ndarray, "H W 3"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a query that says nothing or two things."""
+        if (self.text is None) == (self.image is None):
+            raise QueryError(f"query '{self.name}': give either words or a picture, exactly one of them")
+        if self.text is not None and not any(character.isalnum() for character in self.text):
+            raise QueryError(f"query {self.text!r} is empty: name a sound in words, for example \"violin\" or \"dog barking\"")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEmbedding:
+    """Queries in the form that models read. A model uses the field it was made for and refuses to guess when it is None."""
+
+    vectors: Float[Tensor, "B Q D"] | None = None
+    regions: Float[Tensor, "B Q K H W D"] | None = None
+    label_ids: Int[Tensor, "B Q"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskOutput:
+    """What a model returns for a batch of log-magnitude spectrograms."""
+
+    masks: Float[Tensor, "B Q 256 T"]
+    """In [0, 1] (VAST's sums over regions before clamping apart)."""
+    logits: Float[Tensor, "B Q 256 T"] | None = None
+    noise_masks: Float[Tensor, "B N 256 T"] | None = None
+    bottleneck: Float[Tensor, "B C H T2"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A training batch on the waveform level: the sources as they stand in the sum."""
+
+    sources: Float[Tensor, "B N S"]
+    interference: Float[Tensor, "B S"] | None
+    """Off-screen sound that belongs to no query (already at its level), or None."""
+    query: QueryEmbedding
+
+    @property
+    def waveform(self) -> Float[Tensor, "B S"]:
+        """The sum that the network hears."""
+        total = self.sources.sum(dim=1)
+        return total if self.interference is None else total + self.interference
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """One separated sound and what is known about it."""
+
+    query: str
+    audio: Audio
+    level_db: float
+    """RMS of the stem in dBFS; −inf for digital silence."""
+    presence: float
+    """How sure it is that the query is heard at all, 0 to 1."""
+    present: bool
+    activity_hop_seconds: float
+    activity: tuple[float, ...]
+    """RMS of the stem per hop, linear full scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """Everything `Separator.separate` returns: one stem per query, and the rest."""
+
+    stems: Mapping[str, Stem]
+    residual: Audio
+    """mixture − Σ stems, by construction."""
+    mixture: Audio
+    masks: Float[np.ndarray, "Q 256 T"]
+    """On the model's log-frequency grid, over the whole file."""
+    frames: UInt8[np.ndarray, "K H W 3"] | None = None
+    frame_times_seconds: tuple[float, ...] = ()
+    source: Path | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Localization:
+    """Where in the picture a query is: one map per frame, summing to one over the grid."""
+
+    maps: Float[np.ndarray, "K H W"]
+    frame_times_seconds: tuple[float, ...]
+    query: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalSettings:
+    """The signal chain a model was trained with; it travels in every checkpoint."""
+
+    sample_rate_hz: int = 16000
+    window_samples: int = 1024
+    """Length of the Hann window, equal to the FFT size."""
+    hop_samples: int = 256
+    clip_samples: int = 65535
+    """Length of a training clip: 256 frames at hop 256."""
+    num_log_bins: int = 256
+    mixture_level_db: float = -20.0
+    """RMS, in dBFS, that a mixture is brought to before the network reads it."""
+
+    @property
+    def num_bins(self) -> int:
+        """Number of STFT bins F."""
+        return self.window_samples // 2 + 1

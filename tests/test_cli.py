@@ -1,0 +1,184 @@
+"""The command line: what it reads, what it refuses, its exit codes, and that asking for help costs no import of torch."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trisep import cli
+from trisep.arguments import ModelsArguments, SeparateArguments, StoreArguments, TrainArguments
+from trisep.errors import MediaError
+
+VERBS = ("separate", "prepare", "embed", "store", "train", "evaluate", "models", "info")
+
+
+def stub_verb(monkeypatch: pytest.MonkeyPatch, run: Callable[[object], int]) -> None:
+    """Puts a function in the place of `trisep models`."""
+    monkeypatch.setitem(cli.VERBS, ModelsArguments, run)
+
+
+def raising(error: BaseException) -> Callable[[object], int]:
+    """A verb that fails with `error`."""
+
+    def run(arguments: object) -> int:
+        raise error
+
+    return run
+
+
+def test_help_of_every_verb_teaches_and_imports_no_torch() -> None:
+    program = f"""
+import contextlib, io, sys
+from trisep import cli
+assert {len(VERBS)} == len(cli.VERBS)
+for verb in {VERBS!r}:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        try:
+            cli.main([verb, "--help"])
+        except SystemExit as stop:
+            assert stop.code == 0, (verb, stop.code)
+    assert "For example:" in text.getvalue() and f"trisep {{verb}} " in text.getvalue(), verb
+heavy = {{"torch", "numpy", "av", "transformers", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_separate_reads_every_option() -> None:
+    line = "clip.mp4 violin --also b.mp4 c.mp4 --also d --out stems --model nit --image x.jpg --image y.png --no-residual --remove"
+    line += " --format flac --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
+    arguments = cli.parse(["separate", *line.split()])
+    assert arguments == SeparateArguments(
+        input=Path("clip.mp4"),
+        queries=("violin",),
+        also=((Path("b.mp4"), Path("c.mp4")), (Path("d"),)),
+        out=Path("stems"),
+        model="nit",
+        image=(Path("x.jpg"), Path("y.png")),
+        residual=False,
+        remove=True,
+        format="flac",
+        threshold=0.25,
+        segment_seconds=12.5,
+        device="cpu",
+        allow_truncated=True,
+    )
+    assert arguments.inputs == (Path("clip.mp4"), Path("b.mp4"), Path("c.mp4"), Path("d"))
+
+
+def test_separate_takes_queries_with_spaces_or_only_a_picture() -> None:
+    words = cli.parse(["separate", "clip.mp4", "violin", "rooster barking"])
+    assert isinstance(words, SeparateArguments) and words.queries == ("violin", "rooster barking")
+    picture = cli.parse(["separate", "clip.mp4", "--image", "x.jpg"])
+    assert isinstance(picture, SeparateArguments) and picture.queries == () and picture.image == (Path("x.jpg"),)
+
+
+def test_train_takes_several_overrides_and_store_its_action() -> None:
+    train = cli.parse("train clipsep --data store --out run --set a.b=1 --set c=x=y".split())
+    assert isinstance(train, TrainArguments) and train.set == ("a.b=1", "c=x=y") == train.overrides
+    named = cli.parse("train clipsep --data store --out run --set a.b=1 --seed 0 --precision bf16".split())
+    assert isinstance(named, TrainArguments) and named.overrides == ("a.b=1", "training.seed=0", "training.precision=bf16")
+    assert cli.parse(["store", "check", "place"]) == StoreArguments(action="check", store=Path("place"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", "Expected one of {separate"),
+        ("sing clip.mp4", "sing"),
+        ("separate", "INPUT"),
+        ("separate clip.mp4", "--image"),
+        ("separate clip.mp4 violin photo.JPG", "--image"),
+        ("separate clip.mp4 other.mp4 violin", "--also"),
+        ("separate clip.mp4 violin --thresold 1", "perhaps you meant --threshold"),
+        ("separate clip.mp4 violin --threshold loud", "--threshold"),
+        ("separate clip.mp4 violin --threshold 1.5", "between 0 and 1"),
+        ("separate clip.mp4 violin --threshold nan", "between 0 and 1"),
+        ("separate clip.mp4 violin --segment 0", "--segment must be above 0"),
+        ("separate clip.mp4 violin --format mp3", "mp3"),
+        ("prepare videos", "--out"),
+        ("prepare videos --out store --sample-rate-hz 0", "--sample-rate-hz must be above 0"),
+        ("embed store --batch-size 3", "--batch-size"),
+        ("store mend place", "mend"),
+        ("train clipsep --data store --out run --set lr", "PATH=VALUE"),
+        ("train clipsep --data store --out run --precision int8", "int8"),
+        ("evaluate default --data dev --query smell", "smell"),
+        ("evaluate default --data dev --limit 0", "--limit must be above 0"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: object = cli.main(line.split())
+    except SystemExit as stop:
+        code = stop.code
+    output = capsys.readouterr()
+    assert code == 2
+    assert output.out == ""
+    assert output.err.startswith("trisep: error: ") and output.err.count("\n") == 1 and expected in output.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (MediaError("clip.mp4:\nno sound"), 2, "trisep: error: clip.mp4: no sound\n"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/violin.wav"), 2, "trisep: error: out/violin.wav: No space left on device\n"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "out"), 2, "trisep: error: out: Permission denied\n"),
+        (OSError("odd"), 2, "trisep: error: odd\n"),
+        (KeyboardInterrupt(), 130, "trisep: interrupted\n"),
+    ],
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_verb(monkeypatch, raising(error))
+    assert cli.main(["models"]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_programming_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_verb(monkeypatch, raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["models"])
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_verb_decides_its_exit_code(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_verb(monkeypatch, lambda arguments: code)
+    assert cli.main(["models", "--json"]) == code
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a pipe the POSIX way")
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    program = """
+import sys
+from trisep import cli
+from trisep.arguments import ModelsArguments
+cli.VERBS[ModelsArguments] = lambda arguments: print("x" * 1_000_000) or 0
+sys.exit(cli.main(["models"]))
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert result.returncode == 2
+    assert result.stderr.startswith("trisep: error: ") and result.stderr.count("\n") == 1
+
+
+def test_prepare_and_store_check_reach_their_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prepare", str(tmp_path / "absent"), "--out", str(tmp_path / "store")]) == 2
+    assert "absent" in capsys.readouterr().err
+    assert cli.main(["store", "check", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_train_reaches_the_recipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "no_such_recipe", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+    assert "no_such_recipe" in capsys.readouterr().err
+    assert cli.main(["train", "clipsep", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--set", "training.sed=1"]) == 2
+    assert "seed" in capsys.readouterr().err

@@ -1,0 +1,112 @@
+"""Every command and every Python example that the documentation shows is one that exists."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from trisep import cli
+from trisep.arguments import (
+    EmbedArguments,
+    EvaluateArguments,
+    InfoArguments,
+    ModelsArguments,
+    PrepareArguments,
+    SeparateArguments,
+    StoreArguments,
+    TrainArguments,
+)
+from trisep.recipes import override, recipe, recipe_names
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHELL = {"sh", "bash", "shell", "console"}
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def fenced_blocks(text: str, languages: set[str]) -> list[str]:
+    """Contents of a page's fenced blocks in the given languages."""
+    return [content for language, content in FENCE.findall(text) if language in languages]
+
+
+def shell_commands(text: str) -> list[list[str]]:
+    """Every command of a page's shell blocks, as words: continued lines joined, prompts and comments dropped."""
+    lines = [line.strip().removeprefix("$ ") for block in fenced_blocks(text, SHELL) for line in block.replace("\\\n", " ").splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def trisep_words(command: list[str]) -> list[str] | None:
+    """The arguments of a command that runs trisep, also through python or torchrun; None for any other command."""
+    if command[0] == "trisep":
+        return command[1:]
+    if "-m" in command and command[command.index("-m") + 1 :][:1] == ["trisep.cli"]:
+        return command[command.index("-m") + 2 :]
+    return None
+
+
+# The examples in the verbs' own help texts are documentation too; there they stand indented.
+HELP = {
+    verb.__name__: [shlex.split(line) for line in (verb.__doc__ or "").splitlines() if line.startswith("        ")]
+    for verb in (
+        SeparateArguments,
+        PrepareArguments,
+        EmbedArguments,
+        StoreArguments,
+        TrainArguments,
+        EvaluateArguments,
+        ModelsArguments,
+        InfoArguments,
+    )
+}
+COMMANDS = [(page.name, words) for page in PAGES for words in shell_commands(page.read_text(encoding="utf-8"))]
+COMMANDS += [(name, words) for name, lines in HELP.items() for words in lines]
+TRISEP_COMMANDS = [(page, words) for page, command in COMMANDS if (words := trisep_words(command)) is not None]
+
+
+@pytest.mark.parametrize(("page", "words"), TRISEP_COMMANDS, ids=[f"{page}: {shlex.join(words)}" for page, words in TRISEP_COMMANDS])
+def test_documented_commands_can_be_read(page: str, words: list[str]) -> None:
+    if "--help" in words:
+        with pytest.raises(SystemExit, match="0"):
+            cli.parse(words)
+    else:
+        cli.parse(words)
+
+
+def test_documented_overrides_exist_in_the_recipe_they_change() -> None:
+    runs = [
+        run for _, words in TRISEP_COMMANDS if words[0] == "train" and isinstance(run := cli.parse(words), TrainArguments) and run.overrides
+    ]
+    known = [run for run in runs if run.recipe in recipe_names()]
+    assert known, "no documented command changes a setting of a recipe"
+    for run in known:
+        assert override(recipe(run.recipe), run.overrides) != recipe(run.recipe)
+
+
+def test_readme_shows_every_verb() -> None:
+    shown = {words[0] for page, words in TRISEP_COMMANDS if page == "README.md"}
+    assert shown >= {"separate", "prepare", "embed", "train", "evaluate", "models", "info"}
+
+
+def test_every_help_text_has_examples_that_were_read() -> None:
+    assert all(HELP.values())
+    assert all(trisep_words(command) is not None for lines in HELP.values() for command in lines)
+
+
+def test_scripts_that_the_pages_name_exist_and_can_be_run() -> None:
+    named = {word for _, command in COMMANDS for word in command if word.startswith(("scripts/", ".ci/"))}
+    assert {"scripts/demo", "scripts/test", "scripts/check"} <= named
+    assert [name for name in named if not (ROOT / name).stat().st_mode & 0o111] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_are_python(page: Path) -> None:
+    for block in fenced_blocks(page.read_text(encoding="utf-8"), {"python"}):
+        ast.parse(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
