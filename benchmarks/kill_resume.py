@@ -1,8 +1,8 @@
 """Kill a command with SIGKILL at random moments, resume it, and compare what it wrote with an uninterrupted run, byte by byte.
 
-    python benchmarks/kill_resume.py --work /tmp/kills --kills 3 --seed 1 --command "trisep prepare videos --out {out}"
-    python benchmarks/kill_resume.py --work /tmp/kills --start-from store --command "trisep embed {out} --encoder lite"
-    python benchmarks/kill_resume.py --work /tmp/kills --command "trisep train RECIPE --data store --out {out}" --ignore "*.jsonl"
+    python benchmarks/kill_resume.py --work kills --kills 3 --seed 1 --command "trisep prepare videos --out {out}"
+    python benchmarks/kill_resume.py --work kills --start-from store --command "trisep embed {out} --encoder lite"
+    python benchmarks/kill_resume.py --work kills --command "trisep train RECIPE --data store --out {out}" --ignore "*.jsonl"
 
 `{out}` becomes WORK/straight for the uninterrupted run and WORK/killed for the other. The clock of each kill starts when the command first
 changes something in its folder, and the delay is drawn so that the kills spread over the work. The first kill waits, in addition, for a
@@ -100,9 +100,7 @@ def run_straight(options: argparse.Namespace, out: Path) -> float:
     wait_until(process, changed_from(out, before))
     began = time.monotonic()
     if process.wait() not in (0, 1) or state_of(out) == before:
-        sys.exit(
-            f"the command ended with {process.returncode}, {'and wrote nothing' if state_of(out) == before else 'an error'}: {options.command}"
-        )
+        sys.exit(f"the command ended with {process.returncode}{' and wrote nothing' * (state_of(out) == before)}: {options.command}")
     return time.monotonic() - began
 
 

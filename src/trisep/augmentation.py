@@ -77,7 +77,7 @@ def draw(config: AugmentationConfig, generator: np.random.Generator) -> Augmenta
 
 def samples_needed(num_samples: int, choice: Augmentation) -> int:
     """How many samples must be read to make `num_samples` after the change of speed."""
-    return fft.next_fast_len(round(num_samples * choice.speed), real=True)
+    return int(fft.next_fast_len(round(num_samples * choice.speed), real=True))
 
 
 def apply(
@@ -131,7 +131,7 @@ def _filter(waveform: Float[np.ndarray, "S"], choice: Augmentation, sample_rate_
 
 
 def _room_response(room: tuple[float, float, int], sample_rate_hz: int) -> Float[np.ndarray, "R"]:
-    """Unit impulse, then a tail whose energy is set by the direct-to-reverberant ratio and which has fallen by 60 dB after the decay time."""
+    """Unit impulse, then a tail whose energy the direct-to-reverberant ratio sets and which has fallen by 60 dB after the decay time."""
     decay_seconds, direct_db, seed = room
     generator = np.random.default_rng(seed)
     times = np.arange(int(decay_seconds * sample_rate_hz), dtype=np.float32) / sample_rate_hz

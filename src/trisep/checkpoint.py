@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors and JSON, never pickle. A model checkpoint is enough to separate; a training state is enough to go on.
+"""Checkpoints: a folder of safetensors and JSON, never pickle. A model checkpoint is enough to separate, a training state to go on.
 
 Every folder is written under a temporary name and renamed into place, so a checkpoint that can be seen is whole.
 """

@@ -111,9 +111,9 @@ def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: 
 def _embed_frames(clips: ClipStore, shard: int, encoder: SharedEncoder, *, regions: bool) -> Iterator[dict[str, np.ndarray]]:
     """Embeddings of a shard's frames, in order, some frames at a time."""
     batch: list[np.ndarray] = []
-    for number, entry in enumerate(clips.entries):
-        if entry.shard == shard:
-            batch.extend(clips.read_frames(number))
+    first = sum(info.num_clips for info in clips.manifest.shards[:shard])
+    for number in range(first, first + clips.manifest.shards[shard].num_clips):
+        batch.extend(clips.read_frames(number))
         while len(batch) >= _BATCH_FRAMES:
             yield _embed_batch(encoder, batch[:_BATCH_FRAMES], regions=regions)
             batch = batch[_BATCH_FRAMES:]

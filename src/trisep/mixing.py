@@ -1,6 +1,7 @@
 """Mix-and-separate: which clips meet, from where, how loud. Pairing is uniform over clips and never sees a label.
 
-`draw_mixture` makes the choices, which are data; `mix` carries out those about level on sounds that were read. It knows no store and no network.
+`draw_mixture` makes the choices, which are data; `mix` carries out those about level on sounds that were read. It knows no store and no
+network.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,14 @@
 """`trisep train`: clip store → mixtures → network → losses → checkpoint. The whole of training is on this page.
 
-A run folder holds `recipe.json`, `log.jsonl`, `tensorboard/`, the last training states under `states/`, the model so far under `model/` (averaged weights
-where the recipe averages), the best by validation under `best/`, and `training.png` at the end. Running the same command again resumes.
+A run folder holds `recipe.json`, `log.jsonl`, `tensorboard/`, the last training states under `states/`, the model so far under `model/`
+(averaged weights where the recipe averages), the best by validation under `best/`, and `training.png` at the end. Running the same command
+again resumes.
 """
 
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from trisep.augmentation import AugmentationConfig
 from trisep.checkpoint import git_revision, load_model, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
 from trisep.encoders import load_encoder
 from trisep.errors import TrainingError
@@ -77,7 +79,8 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
             loss, gradient_norm = _train_step(accelerator, model, optimizer, batch, recipe, step)
             _average(averaged, accelerator.unwrap_model(model), _ema_decay(recipe, step))
             done = step + 1
-            log.step(done, loss=loss, gradient_norm=gradient_norm, learning_rate=_learning_rate(recipe, step), waited=waited, started=started)
+            rate = _learning_rate(recipe, step)
+            log.step(done, loss=loss, gradient_norm=gradient_norm, learning_rate=rate, waited=waited, started=started)
             last = done == recipe.training.num_steps
             if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
                 scores = validate(_with_weights(recipe, averaged, accelerator.device), datasets[1], recipe, accelerator.device)
@@ -117,7 +120,7 @@ def mixture_loss(model: nn.Module, mixture: Mixture, recipe: Recipe) -> Tensor:
 
 
 def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Tensor:
-    """How far each mixture's absent queries are from its sources' [B]: 1 below a cosine of ½, falling to 0 at 1, where the query is not absent."""
+    """How far each mixture's absent queries are from its sources' [B]: 1 below a cosine of ½, falling to 0 at 1, where one is not absent."""
     assert query.vectors is not None
     unit = nn.functional.normalize(query.vectors, dim=-1)
     cosine = (unit[:, num_sources:] @ unit[:, :num_sources].transpose(1, 2)).amax(dim=(1, 2))
@@ -142,7 +145,7 @@ def _train_step(
     if not math.isfinite(total):
         raise TrainingError(
             f"step {step + 1}: the loss is {total}; batch = samples {step * recipe.training.batch_size} to "
-            f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}. Lower optimizer.learning_rate or check the clips"
+            f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}; lower optimizer.learning_rate or check the clips"
         )
     norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimizer.gradient_clip)
     optimizer.step()
@@ -188,10 +191,6 @@ def _initial_network(recipe: Recipe, settings: TrainSettings) -> nn.Module:
 
 def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
     """Training and validation samples; validation is not augmented and not interfered with."""
-    from dataclasses import replace
-
-    from trisep.augmentation import AugmentationConfig
-
     store = open_store(settings.data, recipe)
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)

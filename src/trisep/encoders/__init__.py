@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,6 +11,7 @@ from torch import Tensor
 from trisep.errors import CheckpointError
 
 
+@runtime_checkable
 class SharedEncoder(Protocol):
     """A frozen joint embedding space. All embeddings are raw, as the original gives them."""
 

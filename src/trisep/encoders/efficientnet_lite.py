@@ -6,6 +6,7 @@ The definition is TensorFlow's: asymmetric `SAME` padding where the stride is 2,
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
 """Expansion, channels, repeats, stride and kernel of each stage."""
@@ -29,7 +30,7 @@ def _convolution(in_channels: int, out_channels: int, kernel: int = 1, stride: i
     layers: list[nn.Module] = [SamePad(kernel, stride)] if kernel > 1 else []
     layers += [nn.Conv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(out_channels, eps=1e-3)]
     if activate:
-        layers.append(nn.ReLU6())
+        layers.append(nn.ReLU6(inplace=True))
     return nn.Sequential(*layers)
 
 
@@ -77,6 +78,16 @@ class EfficientNetLite0(nn.Module):
         if len(own) != len(state):
             raise ValueError(f"expected {len(own)} tensors, got {len(state)}")
         self.load_state_dict(dict(zip(own, state.values(), strict=True)))
+
+    def fold_batch_norm(self) -> None:
+        """Put each normalisation into the convolution before it: the same function, a third faster on a CPU. For a frozen network only."""
+        for module in self.modules():
+            if isinstance(module, nn.Sequential):
+                for index in range(len(module) - 1):
+                    convolution, norm = module[index], module[index + 1]
+                    if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                        module[index] = fuse_conv_bn_eval(convolution.eval(), norm.eval())
+                        module[index + 1] = nn.Identity()
 
 
 def preprocess(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:

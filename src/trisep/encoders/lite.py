@@ -135,7 +135,8 @@ class LiteEncoder:
     def _image_tower(self) -> EfficientNetLite0:
         tower = EfficientNetLite0()
         tower.load_published(torch.load(pretrained.find("efficientnet-lite0"), weights_only=True, map_location="cpu"))
-        return tower.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        tower.eval().requires_grad_(False).fold_batch_norm()
+        return tower.to(memory_format=torch.channels_last)
 
     @cached_property
     def _tokenizer(self):  # type: ignore[no-untyped-def]
