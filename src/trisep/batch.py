@@ -10,9 +10,9 @@ from typing import Any
 from trisep.arguments import IMAGE_SUFFIXES, MEDIA_SUFFIXES
 from trisep.errors import MediaError, TrisepError
 from trisep.report import SCHEMA, unused_name
+from trisep.separation_run import Progress
 from trisep.stem_files import OutputError, write_json
 
-Progress = Callable[[float], None]
 Separate = Callable[[Path, Path, Progress], None]
 """(input, output folder, progress): writes the outputs of one file."""
 _OTHER_MEDIA_SUFFIXES = frozenset(".3gp .aif .aiff .amr .caf .flv .m4b .m4v .mka .mpeg .mpg .mts .oga .ogv .ts .wma .wmv".split())

@@ -61,10 +61,12 @@ def load_model(path: Path) -> Checkpoint:
         encoder, fingerprint = str(card["encoder"]), str(card["encoder_fingerprint"])
         model = config.build()
         model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in _tensors(path).items()})
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path / 'config.json'}: not a config this version reads ({error}); was it made by another version?") from error
+    except (KeyError, IndexError, TypeError, ConfigError) as error:
+        file = path / "config.json"
+        raise CheckpointError(f"{file}: not a config this version reads ({error}); was it made by another version?") from error
     except RuntimeError as error:
-        raise CheckpointError(f"{path / 'model.safetensors'}: its tensors do not fit config.json: {str(error).splitlines()[-1].strip()}") from error
+        file, reason = path / "model.safetensors", str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{file}: its tensors do not fit config.json: {reason}") from error
     model.eval().requires_grad_(False)
     return Checkpoint(
         model=model, model_name=card["model"], signal=signal, encoder=encoder, encoder_fingerprint=fingerprint, card=card, path=path
@@ -97,7 +99,8 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         return load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{folder}: the training state cannot be read ({error}); remove this folder to go on from the one before") from error
+        reason = f"the training state cannot be read ({error})"
+        raise CheckpointError(f"{folder}: {reason}; remove this folder to go on from the one before") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -144,6 +147,9 @@ class _folder_moved_into_place:  # noqa: N801  (a context manager reads like a f
 
     def __enter__(self) -> Path:
         try:
+            # In a container the process that was killed half-way may have had the same id.
+            if self.temporary.exists():
+                shutil.rmtree(self.temporary)
             self.temporary.mkdir(parents=True)
         except OSError as error:
             raise CheckpointError(f"{self.target}: the folder cannot be written ({error.strerror})") from error
@@ -168,8 +174,8 @@ def _restore(kind: Any, value: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         return from_dict(kind, value)
     if get_origin(kind) is tuple:
-        items = get_args(kind)
-        return tuple(_restore(items[min(index, len(items) - 1)] if items[-1] is not ... else items[0], item) for index, item in enumerate(value))
+        kinds = get_args(kind)
+        return tuple(_restore(kinds[0] if kinds[-1] is ... else kinds[index], item) for index, item in enumerate(value))
     return value
 
 

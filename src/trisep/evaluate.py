@@ -1,6 +1,7 @@
 """`trisep evaluate`: protocol (pair list) → separations → metrics → table.
 
-Every mixture is scored for the model and for the ceiling, the ideal ratio mask; the floor is the mixture itself, which all improvements are against.
+Every mixture is scored for the model and for the ceiling, the ideal ratio mask; the floor is the mixture itself, which all improvements are
+against.
 """
 
 import csv
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from trisep.arguments import EvaluateArguments
+from trisep.baselines import ideal_mask
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import Checkpoint, git_revision, load_model
 from trisep.encoders import load_encoder
@@ -28,8 +30,8 @@ from trisep.media.probe import probe
 from trisep.media.video import read_frames
 from trisep.metrics import Scores, bootstrap_mean, score_separation
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.spectrogram.masks import apply_masks, network_input, pad_frames, ratio_mask
-from trisep.spectrogram.stft import istft, stft
+from trisep.spectrogram.masks import apply_masks, network_input, pad_frames
+from trisep.spectrogram.stft import stft
 from trisep.types import QueryEmbedding, SignalSettings
 
 METRICS = ("sdri", "si_sdri", "sdr", "sir", "sar", "snr", "si_sdr")
@@ -98,13 +100,6 @@ def separate_mixture(
         return apply_masks(spectrum, masks, signal, len(mixture))[0].numpy()
 
 
-def ideal_ratio_mask(sources: Float[np.ndarray, "N S"], signal: SignalSettings) -> Float[np.ndarray, "N S"]:
-    """The ceiling: the ratio mask of the known sources on the linear grid (VAST Eq. 10), applied to their sum."""
-    spectra = stft(torch.from_numpy(sources), signal)
-    masks = ratio_mask(spectra.abs()[None])[0]
-    return istft(masks * spectra.sum(dim=0), signal, sources.shape[-1]).numpy()
-
-
 def summarise(rows: Sequence[SourceRow], splits: dict[str, Callable[[str], bool]], *, seed: int) -> list[dict[str, float | str]]:
     """Mean, median, 95 % bootstrap interval and share improved, per system and split; sources skipped are counted."""
     table: list[dict[str, float | str]] = []
@@ -120,15 +115,16 @@ def summarise(rows: Sequence[SourceRow], splits: dict[str, Callable[[str], bool]
                 interval = bootstrap_mean(values, generator=np.random.default_rng(seed))
                 entry |= {metric: interval.mean, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
                 entry |= {f"{metric}_median": float(np.median(values)), f"{metric}_improved": float((values > 0).mean())}
-            entry |= {metric: float(np.mean([getattr(score, metric) for score in scores])) for metric in ("sdr", "sir", "sar", "snr", "si_sdr")}
+            entry |= {name: float(np.mean([getattr(score, name) for score in scores])) for name in ("sdr", "sir", "sar", "snr", "si_sdr")}
             table.append(entry)
     return table
 
 
 def markdown(table: Sequence[dict[str, float | str]], *, title: str) -> str:
     """The summary as a Markdown table; improvements are over the mixture, in dB."""
-    lines = [f"**{title}**", "", "| system | sources | n (skipped) | SDRi mean [95 %] | median | improved | SI-SDRi mean [95 %] | median | improved | SDR | SIR | SAR |"]
-    lines.append("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    names = ["system", "sources", "n (skipped)"]
+    names += [column for ratio in ("SDRi", "SI-SDRi") for column in (f"{ratio} mean [95 %]", "median", "improved")] + ["SDR", "SIR", "SAR"]
+    lines = [f"**{title}**", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for entry in table:
         cells = [str(entry["system"]), str(entry["split"]), f"{entry['sources']} ({entry['skipped']})"]
         for metric in ("sdri", "si_sdri"):
@@ -157,7 +153,7 @@ def _score_mixture(path: Path, mixture: ProtocolMixture, query: str) -> list[Sou
     heard = sources.sum(axis=0)
     estimates = {
         f"model, {query} query": separate_mixture(checkpoint, heard, torch.stack(list(_query_vectors(checkpoint, mixture, query)))),
-        "ideal ratio mask": ideal_ratio_mask(sources, checkpoint.signal),
+        "ideal ratio mask": ideal_mask.estimate(heard, references=sources, signal=checkpoint.signal),
     }
     rows = []
     for system, estimate in estimates.items():

@@ -99,6 +99,8 @@ class PresenceFeatures:
         """Add the next n frames. Without logits they are computed from the masks, within ±12."""
         if masks.shape[-1] == 0:
             return
+        # Some devices have no float64, which sums over hours need.
+        masks, logits, magnitude = masks.cpu(), None if logits is None else logits.cpu(), magnitude.cpu()
         power = magnitude.square()
         self._magnitude += float(magnitude.sum(dtype=torch.float64))
         self._energy += float(power.sum(dtype=torch.float64))
@@ -111,10 +113,8 @@ class PresenceFeatures:
             self._logits[query] += float((logit * magnitude).sum(dtype=torch.float64))
             self._above_half[query] += float(magnitude[mask > 0.5].sum(dtype=torch.float64))
             bins = (mask * _NUM_HISTOGRAM_BINS).long().clamp_(0, _NUM_HISTOGRAM_BINS - 1)
-            self._histogram[query] += (
-                torch.bincount(bins.flatten(), magnitude.flatten(), minlength=_NUM_HISTOGRAM_BINS).double().cpu().numpy()
-            )
-        self._add_windows(torch.stack(rows).double().cpu().numpy())
+            self._histogram[query] += torch.bincount(bins.flatten(), magnitude.flatten(), minlength=_NUM_HISTOGRAM_BINS).double().numpy()
+        self._add_windows(torch.stack(rows).double().numpy())
 
     def values(self) -> tuple[dict[str, float], ...]:
         """The features of each query, by name. Of silence: the floor of −80 dB, and zeros."""

@@ -90,8 +90,8 @@ def measure_reach(network: Network, *, time_multiple: int, device: torch.device 
         half = multiples * time_multiple
         noise, other = torch.randn(2, 1, 1, 256, 2 * half, generator=generator) * 3 - 4
         is_late = torch.arange(2 * half) >= half
-        with torch.inference_mode():
-            outputs = [network(x.to(device)) for x in (noise, torch.where(is_late, noise, other), torch.where(is_late, other, noise))]
+        spectrograms = (noise, torch.where(is_late, noise, other), torch.where(is_late, other, noise))
+        outputs = [network(x.to(device)) for x in spectrograms]
         maps, *changed = [(output.masks if output.logits is None else output.logits).cpu() for output in outputs]
         by_frame = [(x - maps).abs().amax(dim=(0, 1, 2)) > _INFLUENCE * maps.abs().max() for x in changed]
         reach = max(_last_true(by_frame[0][half:]), _last_true(by_frame[1][:half].flip(0)))

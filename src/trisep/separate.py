@@ -267,7 +267,8 @@ class Separator:
 
         def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
             query = QueryEmbedding(vectors=vectors.expand(len(log_magnitude), -1, -1))
-            output: MaskOutput = self.model(log_magnitude, query)
+            with torch.inference_mode():
+                output: MaskOutput = self.model(log_magnitude, query)
             return output
 
         return network

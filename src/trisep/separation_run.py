@@ -92,10 +92,9 @@ class SeparationRun:
                 yield block
 
         mono = mono_blocks(blocks(), self.source.sample_rate_hz, self.signal.sample_rate_hz)
-        with torch.inference_mode():
-            for segment in mask_segments(mono, self._network, self.signal, self.plan, gain=self.gain, device=self._device):
-                self._features.update(segment.masks, segment.logits, segment.magnitude)
-                yield segment
+        for segment in mask_segments(mono, self._network, self.signal, self.plan, gain=self.gain, device=self._device):
+            self._features.update(segment.masks, segment.logits, segment.magnitude)
+            yield segment
 
     def features(self) -> tuple[dict[str, float], ...]:
         """Presence features of each query, relative ones included where there are references; after the last segment."""

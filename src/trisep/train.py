@@ -8,6 +8,7 @@ again resumes.
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -120,7 +121,7 @@ def mixture_loss(model: nn.Module, mixture: Mixture, recipe: Recipe) -> Tensor:
 
 
 def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Tensor:
-    """How far each mixture's absent queries are from its sources' [B]: 1 below a cosine of ½, falling to 0 at 1, where one is not absent."""
+    """How far each mixture's absent queries are from its sources' [B]: 1 below a cosine of ½, falling to 0 at 1, where it is not absent."""
     assert query.vectors is not None
     unit = nn.functional.normalize(query.vectors, dim=-1)
     cosine = (unit[:, num_sources:] @ unit[:, :num_sources].transpose(1, 2)).amax(dim=(1, 2))
@@ -138,14 +139,15 @@ def _train_step(
     total = 0.0
     for part in range(parts):
         micro = {key: value[part::parts].to(accelerator.device) for key, value in batch.items()}
-        with accelerator.no_sync(model) if part < parts - 1 else accelerator.autocast():
+        with accelerator.no_sync(model) if part < parts - 1 else nullcontext(), accelerator.autocast():
             loss = mixture_loss(model, to_mixture(micro), recipe) / parts
         accelerator.backward(loss)
         total += float(loss.detach())
     if not math.isfinite(total):
         raise TrainingError(
             f"step {step + 1}: the loss is {total}; batch = samples {step * recipe.training.batch_size} to "
-            f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}; lower optimizer.learning_rate or check the clips"
+            f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}; "
+            "lower optimizer.learning_rate or check the clips"
         )
     norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimizer.gradient_clip)
     optimizer.step()

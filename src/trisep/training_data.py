@@ -1,4 +1,4 @@
-"""From a clip store to training batches: each sample is a pure function of (seed, index), so a run resumes exactly, whatever the workers."""
+"""From a clip store to training batches: each sample is a pure function of (seed, index), so a run resumes exactly with any workers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +97,7 @@ def open_store(path: Path, recipe: Recipe) -> ClipStore:
     store = ClipStore(path)
     if store.sample_rate_hz != recipe.signal.sample_rate_hz:
         raise StoreError(
-            f"{path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads {recipe.signal.sample_rate_hz} Hz: "
+            f"{path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads {recipe.signal.sample_rate_hz}: "
             f"prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
         )
     return store

@@ -54,8 +54,9 @@ class RunFolder:
         """Keep the last two, and remove what a killed run left half-written."""
         for old in sorted(self.states.glob("step-*"))[:-2]:
             shutil.rmtree(old)
-        for left in self.states.glob(".*.tmp"):
-            shutil.rmtree(left)
+        for folder in (self.path, self.states):
+            for left in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):
+                shutil.rmtree(left)
 
 
 class TrainingLog:
@@ -63,7 +64,8 @@ class TrainingLog:
 
     def __init__(self, folder: RunFolder, recipe: Recipe, first_step: int, *, is_main: bool) -> None:
         """`first_step` steps are done already."""
-        self.folder, self.recipe, self.is_main, self.scores = folder, recipe, is_main, {}  # type: ignore[var-annotated]
+        self.folder, self.recipe, self.is_main = folder, recipe, is_main
+        self.scores: dict[str, float] = {}
         self.first_step, self.best = first_step, float("-inf")
         self._sums: dict[str, float] = {}
         self._count = 0

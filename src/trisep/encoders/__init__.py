@@ -40,7 +40,7 @@ class SharedEncoder(Protocol):
         ...
 
 
-ENCODER_NAMES = ("lite",)
+ENCODER_NAMES = ("lite", "clip-rn50", "clip-vit-b32")
 
 QUERY_TEMPLATES = ("a photo of {}", "a photo of the small {}", "a low resolution photo of a {}", "a photo of many {}")
 """The four wordings of a query whose embeddings are averaged (CLIPSep, Appendix B)."""
@@ -53,6 +53,10 @@ def load_encoder(name: str) -> SharedEncoder:
         from trisep.encoders.lite import LiteEncoder
 
         return LiteEncoder()
+    if name in ENCODER_NAMES:
+        from trisep.encoders.clip import load_published
+
+        return load_published(name)
     raise CheckpointError(f"unknown encoder '{name}': expected one of {', '.join(ENCODER_NAMES)}")
 
 
@@ -60,4 +64,5 @@ def encode_query_text(encoder: SharedEncoder, text: str, templates: Sequence[str
     """A query in words: each template's embedding normalised, their mean, normalised."""
     embeddings = encoder.encode_text([template.format(text) for template in templates])
     mean = (embeddings / embeddings.norm(dim=-1, keepdim=True)).mean(dim=0)
-    return mean / mean.norm()
+    unit: Tensor = mean / mean.norm()
+    return unit

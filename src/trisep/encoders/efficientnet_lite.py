@@ -3,7 +3,6 @@
 The definition is TensorFlow's: asymmetric `SAME` padding where the stride is 2, batch-norm ε 1e-3. It knows no class names.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -26,7 +25,9 @@ class SamePad(nn.Module):
         return nn.functional.pad(x, self.amount)
 
 
-def _convolution(in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activate: bool = True) -> nn.Sequential:
+def _convolution(
+    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activate: bool = True
+) -> nn.Sequential:
     layers: list[nn.Module] = [SamePad(kernel, stride)] if kernel > 1 else []
     layers += [nn.Conv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(out_channels, eps=1e-3)]
     if activate:
@@ -48,7 +49,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
         """One block."""
-        return x + self.layers(x) if self.shortcut else self.layers(x)
+        result: Tensor = self.layers(x)
+        return x + result if self.shortcut else result
 
 
 class EfficientNetLite0(nn.Module):

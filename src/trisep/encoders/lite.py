@@ -1,8 +1,9 @@
 """The embedded encoder `lite`: a small joint image–text space that works with no network.
 
-Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of the text embeddings of its
-top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0 (ImageNet-1k, all WordNet synonyms averaged) and a few
-concepts that ImageNet lacks, whose linear heads were fitted on labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). Both networks are frozen.
+Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of the text embeddings of
+its top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0 (ImageNet-1k, all WordNet synonyms averaged) and
+a few concepts that ImageNet lacks, whose linear heads were fitted on labelled photographs (`pretrained/lite_classes`, made by
+`scripts/fit_lite_concepts.py`). Both networks are frozen.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from trisep import pretrained
 from trisep.encoders.efficientnet_lite import EfficientNetLite0, preprocess
@@ -136,7 +137,7 @@ class LiteEncoder:
         tower = EfficientNetLite0()
         tower.load_published(torch.load(pretrained.find("efficientnet-lite0"), weights_only=True, map_location="cpu"))
         tower.eval().requires_grad_(False).fold_batch_norm()
-        return tower.to(memory_format=torch.channels_last)
+        return tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @cached_property
     def _tokenizer(self):  # type: ignore[no-untyped-def]
@@ -156,8 +157,9 @@ class LiteEncoder:
         )
         tower = BertModel(config, add_pooling_layer=False)
         state = load_file(pretrained.find("minilm-l6"))
-        tower.load_state_dict({key: value for key, value in state.items() if not key.startswith("pooler") and key != "embeddings.position_ids"})
-        return tower.eval().requires_grad_(False)
+        unused = ("pooler", "embeddings.position_ids")
+        tower.load_state_dict({key: value for key, value in state.items() if not key.startswith(unused)})
+        return nn.Module.eval(tower).requires_grad_(False)
 
 
 def imagenet_names() -> tuple[tuple[str, ...], ...]:

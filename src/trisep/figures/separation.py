@@ -41,7 +41,7 @@ def draw_separation(
             level - top, origin="lower", aspect="auto", cmap="magma", vmin=-_RANGE_DB, vmax=0, extent=(0, seconds, 0, len(level))
         )
         axes.set(title=name, xlabel="seconds", yticks=_rows(signal), yticklabels=[f"{tick / 1000:g} kHz" for tick in _TICKS_HZ])
-    figure.colorbar(picture, ax=panels, label="dB", shrink=0.8)
+    figure.colorbar(picture, ax=panels[-1], label="dB")
     if title:
         figure.suptitle(title)
     with replacing(path) as temporary:

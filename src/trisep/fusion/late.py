@@ -20,4 +20,4 @@ class LateFusion(nn.Module):
     def forward(self, intermediate: Float[Tensor, "B K 256 T"], weights: Float[Tensor, "B Q K"]) -> Float[Tensor, "B Q 256 T"]:
         """One map of logits per query."""
         flat = torch.bmm((weights * self.scale).to(intermediate.dtype), intermediate.flatten(2))
-        return flat.unflatten(2, intermediate.shape[2:]) + self.bias
+        return flat.view(*flat.shape[:2], *intermediate.shape[2:]) + self.bias

@@ -236,7 +236,7 @@ class _Timeline:
             return
         raise MediaError(
             f"{self.facts.path}: {lost_samples / rate:.2f} s of {declared_samples / rate:.2f} s of sound cannot be decoded, "
-            "the file is cut off or damaged; get a complete copy, or allow truncated input"
+            "the file is cut off or damaged; get a complete copy, or give --allow-truncated (allow_truncated=True)"
         )
 
 

@@ -46,7 +46,7 @@ class UNetConfig:
     @property
     def time_multiple(self) -> int:
         """The number of frames must be a multiple of this."""
-        return 2**self.num_levels
+        return 1 << self.num_levels
 
 
 def up_block(in_channels: int, out_channels: int, upsampling: str, *, last: bool = False) -> nn.Sequential:
@@ -84,8 +84,8 @@ class AudioUNet(nn.Module):
             outer = config.out_channels if level == 0 else widths[level - 1]
             self.up.append(up_block(inner, outer, config.upsampling, last=level == 0))
 
-    def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B C H T2"]]:
-        """Every level's map, outermost first; the last one is the bottleneck."""
+    def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
+        """Every level's map [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
         maps = []
         x = self.input_norm(log_magnitude)
         for layer in self.down:
@@ -93,7 +93,7 @@ class AudioUNet(nn.Module):
             maps.append(x)
         return maps
 
-    def decode(self, maps: list[Float[Tensor, "B C H T2"]]) -> Float[Tensor, "B K 256 T"]:
+    def decode(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K 256 T"]:
         """From the bottleneck outwards, each level concatenated with its skip connection (skip first)."""
         x = maps[-1]
         for layer, skip in zip(self.up, reversed([None, *maps[:-1]]), strict=True):

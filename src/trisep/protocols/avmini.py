@@ -1,7 +1,7 @@
 """`avmini`: pairs of held-out clips of different labels, mixed at equal level, both sources scored.
 
-200 pairs drawn from the split `dev` of a folder with `manifest.csv` (columns path, split, label), each clip over its whole 8 s and at −20 dBFS RMS
-before the sum. Labels choose the pairs and make the text query, through one template. The list is ours; no paper defines it.
+200 pairs drawn from the split `dev` of a folder with `manifest.csv` (columns path, split, label), each clip over its whole 8 s and at
+−20 dBFS RMS before the sum. Labels choose the pairs and make the text query, through one template. The list is ours; no paper defines it.
 """
 
 import csv

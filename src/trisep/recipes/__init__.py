@@ -1,7 +1,7 @@
-"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`. Discovered by file name; `recipe(name)` finds one.
+"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`, found by file name; `recipe(name)` gives one.
 
-A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there is `clipsep-music`. A recipe is data alone: what is trained, on what,
-how, and what the paper claims. `override` changes one value by its dotted path.
+A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there is `clipsep-music`. A recipe is data alone: what
+is trained, on what, how, and what the paper claims. `override` changes one value by its dotted path.
 """
 
 import difflib
@@ -65,6 +65,16 @@ class TrainingConfig:
     num_validation_mixtures: int = 64
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("num_steps", "batch_size", "accumulation_steps", "checkpoint_steps", "validation_steps", "num_validation_mixtures"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.batch_size % self.accumulation_steps:
+            raise ConfigError(
+                f"training.accumulation_steps: expected a divisor of the batch size {self.batch_size}, got {self.accumulation_steps}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
@@ -93,7 +103,13 @@ class Recipe:
             model=replace(model, embedding_dim=self.model.embedding_dim),
             signal=replace(self.signal, clip_samples=self.signal.hop_samples * 16 - 1),
             training=replace(
-                self.training, num_steps=2, batch_size=2, accumulation_steps=1, checkpoint_steps=1, validation_steps=2, num_validation_mixtures=2
+                self.training,
+                num_steps=2,
+                batch_size=2,
+                accumulation_steps=1,
+                checkpoint_steps=1,
+                validation_steps=2,
+                num_validation_mixtures=2,
             ),
         )
 
@@ -157,7 +173,10 @@ def _parse(text: str, kind: Any, path: str) -> Any:
             raise ValueError(f"one of {', '.join(map(str, arguments))}")
         if origin is tuple:
             items = [item.strip() for item in text.strip("()[]").split(",")]
-            return tuple(_parse(item, arguments[min(index, len(arguments) - 1)], path) for index, item in enumerate(items))
+            kinds = arguments[:1] * len(items) if arguments[-1] is ... else arguments
+            if len(items) != len(kinds):
+                raise ConfigError(f"--set {path}: expected {len(kinds)} values with commas between them, got {text!r}")
+            return tuple(_parse(item, item_kind, path) for item, item_kind in zip(items, kinds, strict=True))
         if type(None) in arguments:
             return None if text.lower() == "none" else _parse(text, next(item for item in arguments if item is not type(None)), path)
         if kind is bool:

@@ -1,0 +1,48 @@
+"""A floor: masks that know nothing. It tells what masking alone does to each metric, before any separation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from trisep.spectrogram.log_frequency import to_linear_frequency
+from trisep.spectrogram.stft import istft, stft
+from trisep.types import SignalSettings
+
+KIND = "floor"
+NEEDS = ("num_sources", "generator")
+ORDERED = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Where the masks are drawn."""
+
+    grid: Literal["log", "linear"] = "log"
+    """`log`: on the rows of the model's grid, as an untrained network would give them; `linear`: for each bin of the STFT."""
+
+
+_DEFAULT = Config()
+
+
+def estimate(
+    mixture: Float[np.ndarray, "S"],
+    *,
+    num_sources: int,
+    generator: np.random.Generator,
+    signal: SignalSettings,
+    config: Config = _DEFAULT,
+) -> Float[np.ndarray, "N S"]:
+    """Estimates under masks drawn uniformly from all that sum to one: for two sources, one mask is uniform in [0, 1], the other its rest.
+
+    The estimates sum to the mixture. The gaps between N − 1 sorted uniform numbers are uniform on the simplex.
+    """
+    spectrum = stft(torch.from_numpy(mixture), signal)
+    rows = signal.num_log_bins if config.grid == "log" else spectrum.shape[-2]
+    cuts = np.sort(generator.random((num_sources - 1, rows, spectrum.shape[-1])), axis=0)
+    masks = torch.from_numpy(np.diff(cuts, axis=0, prepend=0.0, append=1.0).astype(mixture.dtype))
+    if config.grid == "log":
+        masks = to_linear_frequency(masks, spectrum.shape[-2])
+    return istft(masks * spectrum, signal, len(mixture)).numpy()

@@ -1,0 +1,68 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from trisep.losses.masks import magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
+
+
+def random(*shape: int, seed: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+LOGITS = 4 * random(2, 3, 5, 7, seed=0) - 2
+TARGET = (random(2, 3, 5, 7, seed=1) > 0.5).float()
+WEIGHT = 3 * random(2, 5, 7, seed=2)
+
+
+def test_the_weight_of_a_bin_by_hand() -> None:
+    mixture = torch.tensor([[[0.0, math.e - 1, 1e6]]])
+    torch.testing.assert_close(magnitude_weight(mixture), torch.tensor([[[1e-3, 1.0, 10.0]]]))
+    assert torch.equal(magnitude_weight(mixture, logarithmic=False), mixture)
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = torch.tensor([[[[0.0, math.log(3)]]]])  # probabilities ½ and ¾
+    target, weight = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[2.0, 1.0]]])
+    assert float(weighted_bce(logits, target, weight)) == pytest.approx((2 * math.log(2) + math.log(4)) / 2)
+
+
+def test_cross_entropy_equals_its_form_on_probabilities() -> None:
+    expected = functional.binary_cross_entropy(torch.sigmoid(LOGITS), TARGET, WEIGHT.unsqueeze(1).expand_as(TARGET))
+    torch.testing.assert_close(weighted_bce(LOGITS, TARGET, WEIGHT), expected)
+
+
+def test_cross_entropy_stays_finite_where_probabilities_round_to_0_and_1() -> None:
+    certain = torch.tensor([[[[200.0, -200.0]]]])
+    assert float(weighted_bce(certain, torch.tensor([[[[0.0, 1.0]]]]), torch.ones(1, 1, 2))) == pytest.approx(200)
+
+
+def test_the_gradient_pushes_every_mask_towards_its_target_by_the_weight() -> None:
+    logits = LOGITS.clone().requires_grad_()
+    weighted_bce(logits, TARGET, WEIGHT).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, (torch.sigmoid(LOGITS) - TARGET) * WEIGHT.unsqueeze(1) / TARGET.numel())
+    assert (logits.grad[TARGET == 1] <= 0).all() and (logits.grad[TARGET == 0] >= 0).all()
+
+
+def test_ratio_l1_by_hand_and_against_torch() -> None:
+    masks, target = torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.25, 0.0]]]])
+    assert float(ratio_l1(masks, target)) == pytest.approx(0.625)
+    assert float(ratio_l1(masks, target, torch.tensor([[[4.0, 0.0]]]))) == pytest.approx(0.5)
+    torch.testing.assert_close(ratio_l1(torch.sigmoid(LOGITS), TARGET), functional.l1_loss(torch.sigmoid(LOGITS), TARGET))
+    torch.testing.assert_close(ratio_l1(torch.sigmoid(LOGITS), TARGET, torch.ones(2, 5, 7)), ratio_l1(torch.sigmoid(LOGITS), TARGET))
+
+
+def test_magnitude_l1_by_hand() -> None:
+    masks, mixture = torch.tensor([[[[0.5]], [[1.0]]]]), torch.tensor([[[4.0]]])
+    sources = torch.tensor([[[[3.0]], [[4.0]]]])
+    assert float(magnitude_l1(masks, sources, mixture)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("loss", [ratio_l1, lambda masks, target: magnitude_l1(masks, target, torch.ones(2, 5, 7))])
+def test_the_gradient_of_a_distance_has_the_sign_of_the_error(loss) -> None:  # type: ignore[no-untyped-def]
+    masks = torch.sigmoid(LOGITS).requires_grad_()
+    loss(masks, TARGET).backward()
+    assert masks.grad is not None
+    assert torch.equal(masks.grad.sign(), (masks.detach() - TARGET).sign())

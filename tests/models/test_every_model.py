@@ -1,0 +1,124 @@
+"""The contract that every file in `trisep.models` keeps. A new file is covered by itself; its name is entered in COVERED, with thought."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from trisep.checkpoint import load_model, save_model
+from trisep.errors import ConfigError
+from trisep.models import model_module, model_names
+from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
+
+COVERED = ["clipsep"]
+NUM_FRAMES = (8, 16)
+
+
+@pytest.fixture(params=model_names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def network(name: str) -> Iterator[nn.Module]:
+    torch.manual_seed(0)
+    yield model_module(name).Config.tiny().build()
+
+
+def spectrogram(num_frames: int = 16, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.randn(batch, 1, 256, num_frames, generator=torch.Generator().manual_seed(seed)) * 3 - 5
+
+
+def query_of(network: nn.Module, num_queries: int = 2, *, batch: int = 2, seed: int = 1) -> QueryEmbedding:
+    """Every kind of query at once; a model takes the one it was made for."""
+    generator = torch.Generator().manual_seed(seed)
+    dim = network.config.embedding_dim
+    return QueryEmbedding(
+        vectors=torch.randn(batch, num_queries, dim, generator=generator),
+        regions=torch.randn(batch, num_queries, 3, 7, 7, dim, generator=generator),
+        label_ids=torch.randint(0, 2, (batch, num_queries), generator=generator),
+    )
+
+
+def test_the_list_of_models_covered_here() -> None:
+    assert model_names() == COVERED
+
+
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown model 'klipsep': expected one of .*clipsep"):
+        model_module("klipsep")
+
+
+def test_the_configuration_is_frozen_and_the_tiny_network_is_tiny(name: str, network: nn.Module) -> None:
+    config = model_module(name).Config.tiny()
+    assert config == network.config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.embedding_dim = 1
+    assert sum(parameter.numel() for parameter in network.parameters()) < 20_000
+    assert all(frames % network.time_multiple == 0 for frames in NUM_FRAMES)
+
+
+@pytest.mark.parametrize("num_queries", [1, 2, 3])
+@pytest.mark.parametrize("num_frames", NUM_FRAMES)
+def test_masks_have_the_shape_of_the_spectrogram_and_lie_between_0_and_1(network: nn.Module, num_queries: int, num_frames: int) -> None:
+    output = network(spectrogram(num_frames), query_of(network, num_queries))
+    assert isinstance(output, MaskOutput)
+    assert output.masks.shape == (2, num_queries, 256, num_frames)
+    assert output.masks.dtype == torch.float32
+    assert 0 <= output.masks.min() and output.masks.max() <= 1
+    assert output.masks.std() > 0
+    if output.logits is not None:
+        torch.testing.assert_close(torch.sigmoid(output.logits), output.masks)
+
+
+def test_the_query_decides_and_its_order_is_the_order_of_the_masks(network: nn.Module) -> None:
+    network.eval()
+    query = query_of(network, 3)
+    flipped = QueryEmbedding(vectors=query.vectors.flip(1), regions=query.regions.flip(1), label_ids=query.label_ids.flip(1))
+    masks = network(spectrogram(), query).masks
+    torch.testing.assert_close(network(spectrogram(), flipped).masks.flip(1), masks)
+    assert (masks[:, 0] - masks[:, 1]).abs().max() > 1e-4
+
+
+def test_two_steps_change_every_trainable_parameter(network: nn.Module) -> None:
+    before = {key: value.detach().clone() for key, value in network.named_parameters() if value.requires_grad}
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    for step in range(2):
+        optimizer.zero_grad()
+        network(spectrogram(seed=step), query_of(network, seed=10 + step)).masks.square().sum().backward()
+        assert [key for key, value in network.named_parameters() if value.grad is None or not value.grad.isfinite().all()] == []
+        optimizer.step()
+    assert before
+    assert [key for key, value in network.named_parameters() if key in before and torch.equal(value, before[key])] == []
+
+
+def test_evaluation_is_deterministic_and_mixtures_do_not_mind_each_other(network: nn.Module) -> None:
+    network.eval()
+    query = query_of(network)
+    with torch.inference_mode():
+        masks = network(spectrogram(), query).masks
+        assert torch.equal(network(spectrogram(), query).masks, masks)
+        first = QueryEmbedding(vectors=query.vectors[:1], regions=query.regions[:1], label_ids=query.label_ids[:1])
+        torch.testing.assert_close(network(spectrogram()[:1], first).masks, masks[:1])
+
+
+def test_a_checkpoint_gives_the_same_network_back_bit_for_bit(name: str, network: nn.Module, tmp_path: Path) -> None:
+    network(spectrogram(), query_of(network))  # moves the running statistics away from their start
+    card = {"signal": dataclasses.asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0123", "step": 7}
+    save_model(tmp_path / "model", network, model_name=name, card=card)
+    loaded = load_model(tmp_path / "model")
+    assert (loaded.model_name, loaded.encoder, loaded.encoder_fingerprint, loaded.card["step"]) == (name, "lite", "0123", 7)
+    assert (loaded.signal, loaded.model.config) == (SignalSettings(), network.config)
+    states = network.state_dict(), loaded.model.state_dict()
+    assert list(states[0]) == list(states[1])
+    assert [key for key in states[0] if not torch.equal(states[0][key], states[1][key])] == []
+    assert not loaded.model.training and not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    assert torch.equal(loaded.model(spectrogram(), query_of(network)).masks, network.eval()(spectrogram(), query_of(network)).masks)
+
+
+def test_a_query_of_no_kind_is_refused(network: nn.Module) -> None:
+    with pytest.raises(ConfigError, match="query"):
+        network(spectrogram(), QueryEmbedding())

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from trisep.errors import ConfigError
+from trisep.networks.audio_unet import AudioUNet, UNetConfig
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
+def test_every_level_halves_and_the_output_has_the_size_of_the_input(upsampling: str) -> None:
+    config = UNetConfig(num_levels=3, base_width=2, max_width=4, out_channels=5, upsampling=upsampling)  # type: ignore[arg-type]
+    network = AudioUNet(config)
+    maps = network.encode(torch.randn(2, 1, 256, 16))
+    assert [tuple(one.shape) for one in maps] == [(2, 2, 128, 8), (2, 4, 64, 4), (2, 4, 32, 2)]
+    assert network.decode(maps).shape == (2, 5, 256, 16)
+
+
+def test_widths_double_up_to_the_limit_and_the_bottleneck_may_differ() -> None:
+    assert UNetConfig().widths == (64, 128, 256, 512, 512, 512, 512)
+    assert UNetConfig(num_levels=3, base_width=2, max_width=100).widths == (2, 4, 4)
+    assert UNetConfig(num_levels=3, base_width=2, bottleneck_width=7).widths == (2, 4, 7)
+    assert UNetConfig().time_multiple == 128
+
+
+def test_the_published_network_has_its_number_of_parameters() -> None:
+    # Counted by hand: 4 × 4 convolutions down, 3 × 3 convolutions up from concatenated maps, two numbers per normalised channel.
+    widths = [1, 64, 128, 256, 512, 512, 512, 512]
+    down = sum(16 * before * after for before, after in zip(widths, widths[1:], strict=False))
+    outer = [512, 512, 512, 256, 128, 64]
+    up = sum(9 * (2 * 512 if level else 512) * width for level, width in enumerate(outer[:3]))
+    up += 9 * (2 * 512 * 256 + 2 * 256 * 128 + 2 * 128 * 64 + 2 * 64 * 32) + 32
+    norms = 2 * (1 + sum(widths[2:7]) + sum(outer))
+    with torch.device("meta"):
+        network = AudioUNet(UNetConfig())
+    assert sum(parameter.numel() for parameter in network.parameters()) == down + up + norms
+
+
+def test_a_skip_connection_carries_what_the_bottleneck_cannot() -> None:
+    torch.manual_seed(0)
+    network = AudioUNet(UNetConfig(num_levels=2, base_width=2, max_width=2, out_channels=1)).eval()
+    maps = network.encode(torch.randn(1, 1, 256, 8))
+    changed = network.decode([maps[0] + 1, maps[1]])
+    assert (changed - network.decode(maps)).abs().max() > 1e-3
+
+
+def test_the_transposed_network_moves_with_its_input() -> None:
+    torch.manual_seed(0)
+    network = AudioUNet(UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=1, upsampling="transposed")).eval()
+    picture = torch.zeros(1, 1, 256, 64)
+    picture[..., 24:32] = torch.randn(8)
+    moved = picture.roll(4, dims=-1)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(moved)[..., 16:48], network(picture)[..., 12:44])
+
+
+@pytest.mark.parametrize("settings", [{"num_levels": 1}, {"num_levels": 9}, {"base_width": 0}, {"out_channels": 0}])
+def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="|".join(settings)):
+        UNetConfig(**settings)  # type: ignore[arg-type]
