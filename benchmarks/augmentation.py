@@ -2,9 +2,10 @@
 
     python benchmarks/augmentation.py --data STORE --validation STORE --offscreen STORE --out RUNS [--steps 400]
 
-Every arm trains the recipe `clipsep-avmini` in a small size with the same seed: none of the augmentations, each alone, all of them, and the two that change
-what is asked or how loud it is. Each is then validated with image queries (mean SI-SDR improvement, dB) on the same held-out mixtures: plain, in other rooms,
-through an equaliser, pitched, through a codec, and with an off-screen sound. An interrupted table continues where it stopped.
+Every arm trains the recipe `clipsep-avmini` in a small size with the same seed: none of the augmentations, each alone, all of them,
+and the two that change what is asked or how loud it is. Each is then validated with image queries (mean SI-SDR improvement, dB) on
+the same held-out mixtures: plain, in other rooms, through an equaliser, pitched, through a codec, and with an off-screen sound. An
+interrupted table continues where it stopped.
 """
 
 import argparse
@@ -66,12 +67,16 @@ def arms(num_steps: int) -> dict[str, Recipe]:
         ),
     )
     full = small.augmentation
-    plain_mixing = replace(small.mixing, interference_probability=0.0, num_absent_queries=0, mixture_gain_db=(0.0, 0.0), source_gain_db=(0.0, 0.0))
+    plain_mixing = replace(
+        small.mixing, interference_probability=0.0, num_absent_queries=0, mixture_gain_db=(0.0, 0.0), source_gain_db=(0.0, 0.0)
+    )
     none = replace(small, augmentation=AugmentationConfig(), mixing=plain_mixing)
     table = {"none": none}
     for kind in KINDS:
         table[f"{kind} alone"] = replace(none, augmentation=replace(off(full), **{f"{kind}_probability": 0.5}))
-    table["levels alone"] = replace(none, mixing=replace(plain_mixing, source_gain_db=small.mixing.source_gain_db, mixture_gain_db=small.mixing.mixture_gain_db))
+    table["levels alone"] = replace(
+        none, mixing=replace(plain_mixing, source_gain_db=small.mixing.source_gain_db, mixture_gain_db=small.mixing.mixture_gain_db)
+    )
     table["off-screen alone"] = replace(none, mixing=replace(plain_mixing, interference_probability=0.5))
     table["absent queries alone"] = replace(none, mixing=replace(plain_mixing, num_absent_queries=1))
     table["all"] = small
@@ -81,7 +86,9 @@ def arms(num_steps: int) -> dict[str, Recipe]:
 def conditions(arm: Recipe, num_mixtures: int) -> dict[str, Recipe]:
     """The held-out mixtures as they are, and changed in one way each."""
     mixing = replace(arm.mixing, interference_probability=0.0, num_absent_queries=0, mixture_gain_db=(0.0, 0.0), source_gain_db=(0.0, 0.0))
-    plain = replace(arm, augmentation=AugmentationConfig(), mixing=mixing, training=replace(arm.training, num_validation_mixtures=num_mixtures))
+    plain = replace(
+        arm, augmentation=AugmentationConfig(), mixing=mixing, training=replace(arm.training, num_validation_mixtures=num_mixtures)
+    )
     strength = recipe("clipsep-avmini").augmentation
     changed = {kind: replace(plain, augmentation=replace(off(strength), **{f"{kind}_probability": 1.0})) for kind in KINDS}
     offscreen = replace(plain, mixing=replace(mixing, interference_probability=1.0, interference_db=(-6.0, -6.0)))

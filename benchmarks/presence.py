@@ -2,9 +2,9 @@
 
     python benchmarks/presence.py CHECKPOINT AVMINI_FOLDER [--write]
 
-Mixtures of two held-out clips at equal level; for each, one query that is in it and one that is not, both from classes that `lite` knows. The clips are cut
-into halves: the logistic weights and the set of features are chosen on one, everything is reported on the other. Baseline: the stem's level alone.
-`--write` puts the weights into the checkpoint's config.json.
+Mixtures of two held-out clips at equal level; for each, one query that is in it and one that is not, both from classes that `lite`
+knows. The clips are cut into halves: the logistic weights and the set of features are chosen on one, everything is reported on the
+other. Baseline: the stem's level alone. `--write` puts the weights into the checkpoint's config.json.
 """
 
 import argparse
@@ -29,7 +29,22 @@ from trisep.spectrogram.stft import stft
 from trisep.types import Query, QueryEmbedding
 
 NUM_QUERIES = 200
-REFERENCES = ("music", "person singing", "speech", "wind", "car engine", "bird", "water", "bell", "violin", "drum", "dog", "piano", "trumpet", "rain")
+REFERENCES = (
+    "music",
+    "person singing",
+    "speech",
+    "wind",
+    "car engine",
+    "bird",
+    "water",
+    "bell",
+    "violin",
+    "drum",
+    "dog",
+    "piano",
+    "trumpet",
+    "rain",
+)
 """Words asked alongside every query; `relative_` features are differences from their mean."""
 
 
@@ -63,7 +78,8 @@ def main() -> None:
         auc = roc_auc(scores, labels(), generator=np.random.default_rng(0))
         print(f"other half: {title}: AUC {auc.auc:.3f} [{auc.low:.3f}, {auc.high:.3f}]")
     decided = matrix(reported_on, features) @ weights + bias > 0
-    print(f"at threshold 0.5: {100 * decided[labels()].mean():.0f} % of present found, {100 * (~decided[~labels()]).mean():.0f} % of absent refused")
+    found, refused = decided[labels()].mean(), (~decided[~labels()]).mean()
+    print(f"at threshold 0.5: {100 * found:.0f} % of present found, {100 * refused:.0f} % of absent refused")
     if arguments.write:
         write(separator.checkpoint.path, features, weights, bias)
 

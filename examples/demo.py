@@ -1,6 +1,6 @@
 """The main job on the bundled sample: separate a video by two text queries, score against the known sources, draw a picture.
 
-    python examples/demo.py [--out demo-output]
+python examples/demo.py [--out demo-output]
 """
 
 import argparse
@@ -38,7 +38,9 @@ def main() -> None:
     length = references.shape[1]
     estimates = np.stack([sounds[query][:length] for query in _QUERIES])
     print(f"{_SAMPLE.name}: {', '.join(_QUERIES)} → {out}/")
-    for query, score in zip(_QUERIES, score_separation(references=references, estimates=estimates, mixture=sounds["mixture"][:length]), strict=True):
+    for query, score in zip(
+        _QUERIES, score_separation(references=references, estimates=estimates, mixture=sounds["mixture"][:length]), strict=True
+    ):
         if score.scores is None:
             print(f"  {query:12s} not scored: {score.skipped}")
         else:

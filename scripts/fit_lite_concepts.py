@@ -2,10 +2,11 @@
 
     python scripts/fit_lite_concepts.py MEDIA_FOLDER MANIFEST.csv --splits train wild_train
 
-The manifest's columns `path, split, label` name videos of one photograph each, of which three frames are taken. Each label with at least `--least` clips gets one linear
-head on the 1280-d features, beside ImageNet's 1000, fitted so that a softmax over all of them names it; unlabelled other photographs
-(labels with fewer clips) must stay with ImageNet's classes. Labels shape this encoder and nothing else: they never reach a separator.
-Writes src/trisep/pretrained/lite_classes.safetensors: heads, and the text embedding of every class.
+The manifest's columns `path, split, label` name videos of one photograph each, of which three frames are taken. Each label with at
+least `--least` clips gets one linear head on the 1280-d features, beside ImageNet's 1000, fitted so that a softmax over all of them
+names it; unlabelled other photographs (labels with fewer clips) must stay with ImageNet's classes. Labels shape this encoder and
+nothing else: they never reach a separator. Writes src/trisep/pretrained/lite_classes.safetensors: heads, and the text embedding of
+every class.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
     python scripts/promote_model.py RUN/model default --card card.json
 
-The card (a JSON object: description, data, licences, command, seeds, dev figures, limits) is put into config.json, where `trisep info NAME` shows it.
+The card (a JSON object: description, data, licences, command, seeds, dev figures, limits) is put into config.json, where `trisep
+info NAME` shows it.
 """
 
 import argparse

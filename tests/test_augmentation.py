@@ -100,7 +100,8 @@ def test_silence_stays_silence(choice: Augmentation) -> None:
 def test_speed_moves_the_pitch_by_its_factor(semitones: float) -> None:
     choice = Augmentation(speed=2 ** (semitones / 12))
     result = augmented(tone(1000, samples_needed(NUM_SAMPLES, choice)), choice)
-    assert peak_hz(result) == pytest.approx(1000 * choice.speed, abs=2)
+    # Lengths are rounded up to ones that transform fast, here by up to 1 %: a sixth of a semitone.
+    assert peak_hz(result) == pytest.approx(1000 * choice.speed, rel=0.0125)
     assert rms(result[-2000:]) > 0.5 * rms(result)  # enough was read: the end is not padding
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from clip_folders import write_folder
 from safetensors.numpy import load_file
 
-from trisep.encoders import ENCODER_NAMES
 from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.prepare import PrepareSettings, prepare
@@ -36,8 +35,8 @@ def make_store(folder: Path, *, num_clips: int = 6) -> Path:
 
 
 def on_this_machine(whole: Recipe) -> Recipe:
-    """The recipe, with `lite` in the place of an encoder that this installation lacks."""
-    if whole.encoder in ENCODER_NAMES:
+    """The recipe, with `lite` in the place of an encoder whose weights do not come with the package."""
+    if whole.encoder == "lite":
         return whole
     return replace(whole, encoder="lite", model=replace(whole.model, embedding_dim=384))
 

@@ -160,9 +160,9 @@ class TrainArguments:
 
     For example:
 
-        trisep train clipsep --data store --out run
-        trisep train clipsep --data store --out run --set optimizer.learning_rate=5e-4 --set model.unet.base_width=16
-        torchrun --nproc-per-node 4 -m trisep.cli train clipsep --data store --out run
+        trisep train clipsep-avmini --data store --out run
+        trisep train clipsep-avmini --data store --out run --set optimizer.learning_rate=5e-4 --set model.unet.base_width=16
+        torchrun --nproc-per-node 4 -m trisep.cli train clipsep-avmini --data store --out run
 
     Run again after an interruption, it continues with the same numbers as if it had never stopped.
     """
@@ -210,8 +210,8 @@ class EvaluateArguments:
 
     For example:
 
-        trisep evaluate default --data avmini/dev
-        trisep evaluate run/checkpoint --data avmini/dev --query image --out scores
+        trisep evaluate default --data avmini
+        trisep evaluate run/model --data avmini --query image --out scores
     """
 
     checkpoint: Annotated[Positional[str], arg(metavar="NAME|PATH")]
@@ -259,7 +259,7 @@ class InfoArguments:
     For example:
 
         trisep info default
-        trisep info run/checkpoint
+        trisep info run/model
     """
 
     file: Annotated[Positional[str], arg(metavar="FILE")]

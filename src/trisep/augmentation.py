@@ -80,9 +80,7 @@ def samples_needed(num_samples: int, choice: Augmentation) -> int:
     return int(fft.next_fast_len(round(num_samples * choice.speed), real=True))
 
 
-def apply(
-    waveform: Float[np.ndarray, "S"], choice: Augmentation, *, num_samples: int, sample_rate_hz: int
-) -> Float[np.ndarray, "S2"]:
+def apply(waveform: Float[np.ndarray, "S"], choice: Augmentation, *, num_samples: int, sample_rate_hz: int) -> Float[np.ndarray, "S2"]:
     """The augmented source, `num_samples` long, at the RMS it had.
 
     `waveform` holds `samples_needed` samples. Filters are zero-phase but for the room, whose direct sound stays in place.

@@ -32,7 +32,7 @@ from trisep.metrics import Scores, bootstrap_mean, score_separation
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
 from trisep.spectrogram.masks import apply_masks, network_input, pad_frames
 from trisep.spectrogram.stft import stft
-from trisep.types import QueryEmbedding, SignalSettings
+from trisep.types import QueryEmbedding
 
 METRICS = ("sdri", "si_sdri", "sdr", "sir", "sar", "snr", "si_sdr")
 _NUM_FRAMES = 3

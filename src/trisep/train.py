@@ -203,7 +203,9 @@ def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset,
 
 
 def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.device) -> nn.Module:
-    network: nn.Module = recipe.model.build()
+    """A second network. Building one draws numbers, which must not move the generator whose state is saved and resumed."""
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = recipe.model.build()
     network.load_state_dict(weights)
     return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
@@ -234,8 +236,7 @@ def _save(
 
 
 def _save_model(path: Path, recipe: Recipe, weights: dict[str, Tensor], step: int, scores: dict[str, float]) -> None:
-    network: nn.Module = recipe.model.build()
-    network.load_state_dict(weights)
+    network = _with_weights(recipe, weights, torch.device("cpu"))
     card = {
         "signal": asdict(recipe.signal),
         "encoder": recipe.encoder,

@@ -83,6 +83,8 @@ def batches(
         num_workers=num_workers,
         prefetch_factor=2 if num_workers else None,
         worker_init_fn=_one_thread if num_workers else None,
+        # The loader would otherwise draw its workers' seed from the generator whose state a run saves and resumes.
+        generator=torch.Generator(),
     )
     yield from loader
 

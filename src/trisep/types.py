@@ -66,7 +66,7 @@ class Query:
         if (self.text is None) == (self.image is None):
             raise QueryError(f"query '{self.name}': give either words or a picture, exactly one of them")
         if self.text is not None and not any(character.isalnum() for character in self.text):
-            raise QueryError(f"query {self.text!r} is empty: name a sound in words, for example \"violin\" or \"dog barking\"")
+            raise QueryError(f'query {self.text!r} is empty: name a sound in words, for example "violin" or "dog barking"')
 
 
 @dataclass(frozen=True, slots=True)

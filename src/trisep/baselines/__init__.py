@@ -63,7 +63,9 @@ def run_baseline(
     chosen = {key: available[key] for key in module.NEEDS}
     estimates: Float[np.ndarray, "Q S"] = module.estimate(mixture, signal=signal, config=config or module.Config(), **chosen)
     if len(estimates) < len(references):
-        raise ConfigError(f"baseline '{name}' gives {len(estimates)} estimates, and the mixture has {len(references)} sources: leave it out")
+        raise ConfigError(
+            f"baseline '{name}' gives {len(estimates)} estimates, and the mixture has {len(references)} sources: leave it out"
+        )
     return estimates if module.ORDERED else estimates[best_order(references=references, estimates=estimates)]
 
 

@@ -110,14 +110,14 @@ class ClipEncoder:
         return self._network.read_tokens(torch.cat([start, free, end], dim=1), ends).float()
 
     @torch.no_grad()
-    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n D"]:
+    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n D"]:
         """Embed whole pictures of any size, by their central square."""
         if not frames:
             return torch.zeros(0, self.dim)
         return self._pool(self._trunk([crop_centre(frame, self.image_size) for frame in frames]))
 
     @torch.no_grad()
-    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 7 7 D"]:
+    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 D"]:
         """Embed each cell of a 7 × 7 grid over each picture, whatever its shape.
 
         The short side becomes the tower's size and the long side the nearest multiple of the tower's stride, at most 3 × as long (a longer
@@ -134,7 +134,7 @@ class ClipEncoder:
         return torch.stack([grid for grid in grids if grid is not None]) if grids else torch.zeros(0, _GRID, _GRID, self.dim)
 
     @torch.no_grad()
-    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n 7 7 D"]]:
+    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n 7 7 D"]]:
         """`encode_image` and `encode_regions`; for square pictures for the price of one."""
         if not frames or any(frame.shape[0] != frame.shape[1] for frame in frames):
             return self.encode_image(frames), self.encode_regions(frames)
@@ -162,7 +162,7 @@ class ClipEncoder:
             crops.append(frame[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))])
         return self.encode_image(crops)
 
-    def _trunk(self, images: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Tensor:
+    def _trunk(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Tensor:
         """Pictures of one size through the tower up to its last attention layer."""
         return self._network.visual.trunk(normalise(images).to(self._device, self._dtype))
 
@@ -208,7 +208,7 @@ def fit_stride(frame: UInt8[np.ndarray, "H W 3"], side: int, stride: int) -> UIn
     return np.asarray(Image.fromarray(frame).resize((size[0], size[1]), Image.Resampling.BICUBIC))
 
 
-def normalise(images: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 3 H W"]:
+def normalise(images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 3 H W"]:
     """Pixels 0–255 to CLIP's range."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return (pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STANDARD_DEVIATION)[:, None, None]

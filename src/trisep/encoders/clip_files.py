@@ -84,7 +84,7 @@ def find_tokenizer(weights: Path) -> ClipTokenizer:
         path = Path(place).expanduser()
         folders.append(path if path.is_dir() else path.parent)
     for source in CLIP_SOURCES.values():
-        folders += [path.parent for file in ("tokenizer.json", "vocab.json") if (path := _in_hub_cache(source.hub, file))]
+        folders += [found.parent for file in ("tokenizer.json", "vocab.json") if (found := _in_hub_cache(source.hub, file))]
     for folder in folders:
         if (tokenizer := ClipTokenizer.load(folder)) is not None:
             return tokenizer

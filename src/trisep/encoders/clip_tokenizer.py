@@ -87,12 +87,12 @@ def _from_openai(path: Path) -> Tokenizer:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1 : _OPENAI_SIZE - 2 - 512 + 1]
     merges = [(first, second) for first, _, second in (line.partition(" ") for line in lines) if second]
-    alphabet = _byte_alphabet()
+    alphabet = byte_alphabet()
     tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *(first + second for first, second in merges), START, END]
     return _tokenizer({token: number for number, token in enumerate(tokens)}, merges)
 
 
-def _byte_alphabet() -> list[str]:
+def byte_alphabet() -> list[str]:
     """The letters that stand for the 256 bytes, in the order of their ids: bytes that print as themselves come first."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]

@@ -88,9 +88,7 @@ class VisionTransformer(nn.Module):
     al. 2022). Both definitions are the same rule: the last attention's weights become the identity.
     """
 
-    def __init__(
-        self, *, patch: int, grid: int, width: int, num_layers: int, num_heads: int, embedding_dim: int, quick_gelu: bool
-    ) -> None:
+    def __init__(self, *, patch: int, grid: int, width: int, num_layers: int, num_heads: int, embedding_dim: int, quick_gelu: bool) -> None:
         """`grid` is the number of patches along each side of the training picture."""
         super().__init__()
         self.stride = patch
@@ -233,14 +231,22 @@ class ClipNetwork(nn.Module):
     """The picture tower (`visual`) and the word tower, which stands at the top level as in the original."""
 
     def __init__(
-        self, visual: VisionTransformer | ModifiedResNet, *, vocabulary: int, context: int, width: int, num_layers: int, num_heads: int,
-        embedding_dim: int, quick_gelu: bool,
+        self,
+        visual: VisionTransformer | ModifiedResNet,
+        *,
+        vocabulary: int,
+        context: int,
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        embedding_dim: int,
+        quick_gelu: bool,
     ) -> None:
         """Sizes of the word tower; `context` is the largest number of positions (77 in every published CLIP)."""
         super().__init__()
         self.visual = visual
         self.num_heads = num_heads
-        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.token_embedding = nn.Embedding(vocabulary, width, _weight=torch.empty(vocabulary, width))
         self.positional_embedding = nn.Parameter(torch.empty(context, width))
         self.transformer = Transformer(width, num_layers, num_heads, causal=True, quick_gelu=quick_gelu)
         self.ln_final = nn.LayerNorm(width)
@@ -259,7 +265,7 @@ class ClipNetwork(nn.Module):
 
 def _split_heads(x: Float[Tensor, "B L C"], num_heads: int) -> Float[Tensor, "B N L C2"]:
     """Channels to heads."""
-    return x.reshape(*x.shape[:2], num_heads, -1).transpose(1, 2)
+    return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(1, 2)
 
 
 def fit_positions(positions: Float[Tensor, "P C"], height: int, width: int) -> Float[Tensor, "Q C"]:

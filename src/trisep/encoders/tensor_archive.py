@@ -1,8 +1,8 @@
 """Tensors from weight files of any common format, read as data: nothing in a file is ever run. Knows nothing of what the tensors mean.
 
-    TorchScript archive (OpenAI's .pt)     the records `data.pkl` and `data/*` only, the pickle read by PyTorch's restricted reader
-    torch.save state dict (.pt, .bin)      the same reader (`weights_only=True`); a training checkpoint gives its `state_dict`
-    safetensors                            as it is
+TorchScript archive (OpenAI's .pt)     the records `data.pkl` and `data/*` only, the pickle read by PyTorch's restricted reader
+torch.save state dict (.pt, .bin)      the same reader (`weights_only=True`); a training checkpoint gives its `state_dict`
+safetensors                            as it is
 """
 
 import io
@@ -85,6 +85,7 @@ def _read_script_archive(file: Path) -> dict[str, Tensor]:
                 if entry.compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"record {record} is compressed, which PyTorch never does")
                 target.writestr(f"archive/{record}", source.read(entry))
+    copy.seek(0)
     names = torch.serialization.get_unsafe_globals_in_checkpoint(copy)
     refused = [name for name in names if not name.startswith("__torch__.") and name not in _LIST_MAKERS]
     if refused:

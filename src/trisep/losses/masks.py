@@ -10,9 +10,7 @@ def magnitude_weight(mixture: Float[Tensor, "B F T"], *, logarithmic: bool = Tru
     return torch.log1p(mixture).clamp(1e-3, 10) if logarithmic else mixture
 
 
-def weighted_bce(
-    logits: Float[Tensor, "B N F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
-) -> Float[Tensor, ""]:
+def weighted_bce(logits: Float[Tensor, "B N F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]) -> Float[Tensor, ""]:
     """Weighted binary cross-entropy on logits (CLIPSep Eq. 1)."""
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, weight.unsqueeze(1).expand_as(target))
 
@@ -25,8 +23,6 @@ def ratio_l1(
     return error.mean() if weight is None else (error * weight.unsqueeze(1)).mean()
 
 
-def magnitude_l1(
-    masks: Float[Tensor, "B N F T"], sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T"]
-) -> Float[Tensor, ""]:
+def magnitude_l1(masks: Float[Tensor, "B N F T"], sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T"]) -> Float[Tensor, ""]:
     """`|M̂ ⊙ A_mix − A|` on linear magnitudes of the log-frequency grid (HFRA Eq. 4)."""
     return (masks * mixture.unsqueeze(1) - sources).abs().mean()

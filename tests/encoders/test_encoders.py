@@ -1,0 +1,29 @@
+import pytest
+import torch
+from clip_folders import MeanColour
+
+from trisep.encoders import ENCODER_NAMES, QUERY_TEMPLATES, encode_query_text, load_encoder
+from trisep.errors import CheckpointError
+
+
+class Lengths(MeanColour):
+    """Embeds a text as (number of letters, 1, 0)."""
+
+    def encode_text(self, texts: object) -> torch.Tensor:
+        return torch.tensor([[float(len(text)), 1.0, 0.0] for text in texts])  # type: ignore[attr-defined]
+
+
+def test_an_encoder_is_loaded_once_and_an_unknown_one_refused() -> None:
+    assert load_encoder("lite") is load_encoder("lite")
+    assert (load_encoder("lite").name, load_encoder("lite").dim) == ("lite", 384)
+    assert "lite" in ENCODER_NAMES
+    with pytest.raises(CheckpointError, match="unknown encoder 'light': expected one of lite"):
+        load_encoder("light")
+
+
+def test_a_query_in_words_is_the_mean_direction_of_its_templates() -> None:
+    vectors = [torch.tensor([float(len(template.format("dog"))), 1.0, 0.0]) for template in QUERY_TEMPLATES]
+    mean = torch.stack([vector / vector.norm() for vector in vectors]).mean(dim=0)
+    torch.testing.assert_close(encode_query_text(Lengths(), "dog"), mean / mean.norm())
+    alone = encode_query_text(Lengths(), "dog", ("{}",))
+    torch.testing.assert_close(alone, torch.tensor([3.0, 1.0, 0.0]) / 10**0.5)

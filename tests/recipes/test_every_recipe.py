@@ -1,0 +1,142 @@
+"""The contract that every function in `trisep.recipes` keeps. A new one is covered by itself; its name is entered in COVERED, with thought."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState
+from training_stores import make_store, on_this_machine
+
+from trisep.checkpoint import load_model
+from trisep.errors import ConfigError
+from trisep.models import model_names
+from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_names
+from trisep.train import TrainSettings, train
+
+COVERED = ["clipsep", "clipsep-avmini"]
+
+
+@pytest.fixture(params=recipe_names())
+def whole(request: pytest.FixtureRequest) -> Recipe:
+    return recipe(str(request.param))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("recipes"))
+
+
+@pytest.fixture(autouse=True)
+def a_process_of_its_own() -> Iterator[None]:
+    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_the_list_of_recipes_covered_here() -> None:
+    assert recipe_names() == COVERED
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown recipe 'clipzep': expected one of clipsep, clipsep-avmini"):
+        recipe("clipzep")
+
+
+def test_it_is_frozen_all_the_way_down_and_complete(whole: Recipe) -> None:
+    def check(config: object) -> None:
+        for field in dataclasses.fields(config):  # type: ignore[arg-type]
+            value = getattr(config, field.name)
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(config, field.name, value)
+            if dataclasses.is_dataclass(value):
+                check(value)
+
+    check(whole)
+    assert whole == recipe(whole.name)
+    assert whole.name in recipe_names() and whole.citation and whole.protocol
+    assert whole.supervision in ("none", "labels")
+    assert type(whole.model).__module__.rsplit(".", 1)[-1] in model_names()
+    assert json.loads(json.dumps(dataclasses.asdict(whole)))["name"] == whole.name
+
+
+def test_its_clips_fit_the_network(whole: Recipe) -> None:
+    for one in (whole, whole.tiny()):
+        num_frames = 1 + one.signal.clip_samples // one.signal.hop_samples
+        assert num_frames % one.model.unet.time_multiple == 0
+
+
+def test_the_tiny_one_trains_two_steps(whole: Recipe, store: Path, tmp_path: Path) -> None:
+    tiny = on_this_machine(whole.tiny())
+    steps: list[int] = []
+    model = train(tiny, TrainSettings(data=store, out=tmp_path / "run", cpu=True, num_workers=0), on_step=steps.append)
+    assert steps == [1, 2]
+    loaded = load_model(model)
+    assert (loaded.card["step"], loaded.card["recipe"]["name"], loaded.signal) == (2, whole.name, tiny.signal)
+    entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries if "loss" in entry] == [2]
+    assert (tmp_path / "run" / "training.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("training.num_steps=7", 7),
+        ("optimizer.learning_rate=3e-4", 3e-4),
+        ("optimizer.decay=cosine", "cosine"),
+        ("mixing.equalize_levels=True", True),
+        ("mixing.equalize_levels=false", False),
+        ("mixing.source_gain_db=-3, 3", (-3.0, 3.0)),
+        ("optimizer.betas=(0.5,0.9)", (0.5, 0.9)),
+        ("model.unet.bottleneck_width=16", 16),
+        ("model.unet.bottleneck_width=none", None),
+        ("name=ours", "ours"),
+        ("name=a=b", "a=b"),
+    ],
+)
+def test_override_reads_a_value_as_its_field_is_typed(assignment: str, expected: object) -> None:
+    changed = override(recipe("clipsep"), (assignment,))
+    value = changed
+    for name in assignment.partition("=")[0].split("."):
+        value = getattr(value, name)
+    assert value == expected and type(value) is type(expected)
+    assert recipe("clipsep") != changed or assignment == "mixing.equalize_levels=false" or expected is None
+
+
+def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
+    changed = override(recipe("clipsep"), ("training.seed=3", "training.seed=4"))
+    assert changed == dataclasses.replace(recipe("clipsep"), training=dataclasses.replace(recipe("clipsep").training, seed=4))
+    assert override(recipe("clipsep"), ()) == recipe("clipsep")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.num_step=7", "--set training.num_step: unknown name 'num_step'; did you mean 'num_steps'?"),
+        ("traning.num_steps=7", "--set traning.num_steps: unknown name 'traning'; did you mean 'training'?"),
+        ("loss.qqqq=7", "--set loss.qqqq: unknown name 'qqqq'; expected one of mask, logarithmic_weight, absent_weight"),
+        ("training.num_steps=many", "--set training.num_steps: expected int, got 'many'"),
+        ("optimizer.learning_rate=fast", "--set optimizer.learning_rate: expected float, got 'fast'"),
+        ("mixing.equalize_levels=maybe", "--set mixing.equalize_levels: expected bool, got 'maybe'"),
+        ("optimizer.decay=slowly", "--set optimizer.decay: expected one of constant, linear, cosine, got 'slowly'"),
+        ("mixing.source_gain_db=3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '3'"),
+        ("mixing.source_gain_db=1,2,3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '1,2,3'"),
+        ("mixing.source_gain_db=1,b", "--set mixing.source_gain_db: expected float, got 'b'"),
+        ("training=7", "--set training: 'training' is a group; name one of num_steps, "),
+        ("training.seed.value=7", "--set training.seed.value: 'seed' is a value, not a group"),
+        ("training.seed", "--set 'training.seed': expected dotted.path=value"),
+        ("training.num_steps=0", "training.num_steps: expected at least 1, got 0"),
+        ("training.accumulation_steps=5", "training.accumulation_steps: expected a divisor of the batch size 32, got 5"),
+    ],
+)
+def test_override_says_what_is_wrong(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        override(recipe("clipsep"), (assignment,))
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["num_steps", "batch_size", "accumulation_steps", "checkpoint_steps", "validation_steps"])
+def test_lengths_of_nothing_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"training.{name}: expected at least 1, got 0"):
+        TrainingConfig(**{"num_steps": 1, name: 0})

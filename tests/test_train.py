@@ -1,0 +1,241 @@
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from training_stores import make_store, short_recipe, tensor_hashes
+
+import trisep.train
+from trisep.checkpoint import load_model
+from trisep.errors import TrainingError
+from trisep.losses.masks import magnitude_weight, weighted_bce
+from trisep.recipes import LossConfig, OptimizerConfig, Recipe
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.masks import binary_mask
+from trisep.spectrogram.stft import stft
+from trisep.store.read import ClipStore
+from trisep.train import TrainSettings, mixture_loss, train
+from trisep.training_data import VALIDATION_SEED, MixtureDataset, to_mixture
+from trisep.types import MaskOutput, Mixture, QueryEmbedding
+from trisep.validation import validate
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(autouse=True)
+def a_process_of_its_own() -> Iterator[None]:
+    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def in_single_precision(whole: Recipe) -> Recipe:
+    return replace(whole, training=replace(whole.training, precision="fp32"))
+
+
+def settings(store: Path, out: Path, **values: object) -> TrainSettings:
+    return TrainSettings(data=store, out=out, cpu=True, num_workers=0, **values)  # type: ignore[arg-type]
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(step: int):  # type: ignore[no-untyped-def]
+    def on_step(done: int) -> None:
+        if done == step:
+            raise Killed
+
+    return on_step
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(store: Path, tmp_path: Path) -> None:
+    whole = short_recipe()
+    train(whole, settings(store, tmp_path / "whole", offscreen=store))
+    for killed_at in (2, 3):  # right after a state was saved, and between two
+        with pytest.raises(Killed):
+            train(whole, settings(store, tmp_path / "killed", offscreen=store), on_step=killed_after(killed_at))
+    torch.manual_seed(99)
+    redone: list[int] = []
+    train(whole, settings(store, tmp_path / "killed", offscreen=store), on_step=redone.append)
+    assert redone == [3, 4]
+    expected = tensor_hashes(tmp_path / "whole")
+    assert {name.split(":")[0] for name in expected} >= {"model/model.safetensors", "best/model.safetensors", "states/step-0000004/state.json"}
+    assert any(":optimizer." in name for name in expected) and any(":averaged." in name for name in expected)
+    assert tensor_hashes(tmp_path / "killed") == expected
+    entries = [[json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()] for run in ("whole", "killed")]
+    assert [entry["step"] for entry in entries[1]] == [entry["step"] for entry in entries[0]]
+
+
+def test_a_finished_run_is_not_done_again(store: Path, tmp_path: Path) -> None:
+    whole = short_recipe(num_steps=2)
+    train(whole, settings(store, tmp_path))
+    before = tensor_hashes(tmp_path)
+
+    def never(done: int) -> None:
+        raise AssertionError(f"step {done} was done again")
+
+    train(whole, settings(store, tmp_path), on_step=never)
+    assert tensor_hashes(tmp_path) == before
+
+
+def test_only_the_last_two_states_stay(store: Path, tmp_path: Path) -> None:
+    train(short_recipe(checkpoint_steps=1), settings(store, tmp_path))
+    assert sorted(path.name for path in (tmp_path / "states").iterdir()) == ["step-0000003", "step-0000004"]
+
+
+def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Path) -> None:
+    train(short_recipe(num_steps=2), settings(store, tmp_path))
+    with pytest.raises(TrainingError, match="holds a run whose recipe differs in loss, training; choose another --out, or remove it"):
+        train(replace(short_recipe(num_steps=3), loss=LossConfig(mask="ratio_l1")), settings(store, tmp_path))
+
+
+def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="the run folder cannot be written"):
+        train(short_recipe(), settings(store, tmp_path / "file" / "run"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_batch(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, 1.0, math.nan])
+
+    def spoiled(model: torch.nn.Module, mixture: Mixture, whole: Recipe) -> torch.Tensor:
+        return mixture_loss(model, mixture, whole) * next(losses)
+
+    monkeypatch.setattr(trisep.train, "mixture_loss", spoiled)
+    with pytest.raises(TrainingError, match="step 3: the loss is nan; batch = samples 4 to 5 of seed 1; lower optimizer.learning_rate"):
+        train(short_recipe(), settings(store, tmp_path))
+    state = load_model(tmp_path / "model").model.state_dict()
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_a_step_cut_into_micro_batches_is_about_the_same_step(store: Path, tmp_path: Path) -> None:
+    # Not exactly: batch normalisation sees smaller batches.
+    losses = {}
+    for parts in (1, 2, 4):
+        whole = short_recipe(num_steps=1, batch_size=4, accumulation_steps=parts, ema_decay=0.0)
+        train(in_single_precision(whole), settings(store, tmp_path / str(parts)))
+        entries = [json.loads(line) for line in (tmp_path / str(parts) / "log.jsonl").read_text().splitlines()]
+        losses[parts] = next(entry["loss"] for entry in entries if "loss" in entry)
+    assert losses[2] == pytest.approx(losses[1], rel=0.05)
+    assert losses[4] == pytest.approx(losses[1], rel=0.1)
+    assert len(set(losses.values())) == 3
+
+
+def test_every_micro_batch_is_computed_in_the_precision_of_the_recipe(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(model: torch.nn.Module, mixture: Mixture, whole: Recipe) -> torch.Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return mixture_loss(model, mixture, whole)
+
+    monkeypatch.setattr(trisep.train, "mixture_loss", spy)
+    whole = short_recipe(num_steps=1, batch_size=4, accumulation_steps=2)
+    train(replace(whole, training=replace(whole.training, precision="bf16")), settings(store, tmp_path))
+    assert seen == [True, True]
+
+
+def test_a_run_may_start_from_a_checkpoint(store: Path, tmp_path: Path) -> None:
+    still = replace(short_recipe(num_steps=1, ema_decay=0.0), optimizer=OptimizerConfig(learning_rate=0.0))
+    first = train(short_recipe(num_steps=2), settings(store, tmp_path / "first"))
+    second = train(replace(still, name="second"), settings(store, tmp_path / "second", init=first))
+    before, after = load_model(first).model, load_model(second).model
+    assert all(torch.equal(value, dict(after.named_parameters())[key]) for key, value in before.named_parameters())
+
+
+class FixedMasks(torch.nn.Module):
+    """A network whose logits are given."""
+
+    time_multiple = 4
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, log_magnitude: torch.Tensor, query: QueryEmbedding) -> MaskOutput:
+        assert query.vectors is not None
+        logits = self.logits[:, : query.vectors.shape[1]].expand(-1, -1, 256, log_magnitude.shape[-1])
+        return MaskOutput(masks=torch.sigmoid(logits), logits=logits)
+
+
+def one_batch(store: Path, whole: Recipe) -> Mixture:
+    return to_mixture({key: value[None] for key, value in MixtureDataset(ClipStore(store), whole, seed=0, offscreen=ClipStore(store))[0].items()})
+
+
+def test_the_loss_compares_the_sources_with_what_is_heard_and_asks_absent_queries_for_silence(store: Path) -> None:
+    whole = short_recipe()
+    whole = replace(whole, mixing=replace(whole.mixing, interference_probability=1.0))
+    mixture = one_batch(store, whole)
+    logits = torch.tensor([1.0, -2.0, 3.0])[None, :, None, None]
+    loss = mixture_loss(FixedMasks(logits), mixture, whole)
+    heard = to_log_frequency(stft(mixture.waveform, whole.signal).abs())
+    sources = to_log_frequency(stft(mixture.sources, whole.signal).abs())
+    weight = magnitude_weight(heard)
+    expected = weighted_bce(logits[:, :2].expand_as(sources), binary_mask(sources, heard), weight)
+    # The noise vectors are far apart, so the absent query counts in full: log(1 + e³) on every bin.
+    expected = expected + 0.5 * weight.mean() * math.log1p(math.exp(3.0))
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_absent_query_that_means_a_source_is_not_asked_for_silence(store: Path) -> None:
+    whole = short_recipe()
+    mixture = one_batch(store, whole)
+    vectors = mixture.query.vectors
+    assert vectors is not None
+    same = replace(mixture, query=QueryEmbedding(vectors=torch.cat([vectors[:, :2], vectors[:, :1]], dim=1)))
+    network = FixedMasks(torch.tensor([1.0, -2.0, 3.0])[None, :, None, None])
+    without = replace(mixture, query=QueryEmbedding(vectors=vectors[:, :2]))
+    torch.testing.assert_close(mixture_loss(network, same, whole), mixture_loss(network, without, whole))
+    assert mixture_loss(network, mixture, whole) > mixture_loss(network, without, whole) + 0.01
+
+
+@pytest.mark.parametrize("mask", ["ratio_l1", "magnitude_l1"])
+def test_the_other_losses_are_finite_and_reach_the_network(store: Path, mask: str) -> None:
+    whole = replace(short_recipe(), loss=LossConfig(mask=mask))  # type: ignore[arg-type]
+    network = whole.model.build()
+    mixture_loss(network, one_batch(store, whole), whole).backward()
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (OptimizerConfig(learning_rate=1.0), [1.0, 1.0, 1.0, 1.0, 1.0]),
+        (OptimizerConfig(learning_rate=1.0, warmup_steps=4), [0.25, 0.5, 0.75, 1.0, 1.0]),
+        (OptimizerConfig(learning_rate=1.0, decay="linear", final_factor=0.0), [1.0, 0.8, 0.6, 0.4, 0.2]),
+        (OptimizerConfig(learning_rate=1.0, decay="linear", decay_steps=2, final_factor=0.5), [1.0, 0.75, 0.5, 0.5, 0.5]),
+        (OptimizerConfig(learning_rate=2.0, warmup_steps=1, decay="cosine", final_factor=0.5), [2.0, 2.0, 1.853553, 1.5, 1.146447]),
+    ],
+)
+def test_the_schedule_by_hand(config: OptimizerConfig, expected: list[float]) -> None:
+    whole = replace(short_recipe(num_steps=5), optimizer=config)
+    np.testing.assert_allclose([trisep.train._learning_rate(whole, step) for step in range(5)], expected, rtol=1e-6)
+
+
+def test_the_average_moves_by_its_share_and_copies_counters() -> None:
+    network = torch.nn.BatchNorm2d(1)
+    averaged = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        network.num_batches_tracked.fill_(7)
+    trisep.train._average(averaged, network, 0.75)
+    assert (averaged["weight"].item(), averaged["num_batches_tracked"].item()) == (1.5, 7)
+
+
+def test_validation_scores_known_masks(store: Path) -> None:
+    whole = short_recipe(num_steps=1)
+    whole = replace(whole, mixing=replace(whole.mixing, num_absent_queries=0, interference_probability=0.0))
+    dataset = MixtureDataset(ClipStore(store), whole, seed=VALIDATION_SEED)
+    everything = validate(FixedMasks(torch.full((1, 2, 1, 1), 30.0)), dataset, whole, torch.device("cpu"))
+    assert everything["si_sdri_image"] == pytest.approx(0.0, abs=0.01)  # a mask of one is the mixture
+    assert validate(FixedMasks(torch.full((1, 2, 1, 1), -40.0)), dataset, whole, torch.device("cpu"))["improved_share"] == 0.0
