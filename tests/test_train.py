@@ -45,14 +45,14 @@ def settings(store: Path, out: Path, **values: object) -> TrainSettings:
     return TrainSettings(data=store, out=out, cpu=True, num_workers=0, **values)  # type: ignore[arg-type]
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def killed_after(step: int):  # type: ignore[no-untyped-def]
     def on_step(done: int) -> None:
         if done == step:
-            raise Killed
+            raise KilledError
 
     return on_step
 
@@ -61,14 +61,15 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(store: Path, tmp_path: P
     whole = short_recipe()
     train(whole, settings(store, tmp_path / "whole", offscreen=store))
     for killed_at in (2, 3):  # right after a state was saved, and between two
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(whole, settings(store, tmp_path / "killed", offscreen=store), on_step=killed_after(killed_at))
     torch.manual_seed(99)
     redone: list[int] = []
     train(whole, settings(store, tmp_path / "killed", offscreen=store), on_step=redone.append)
     assert redone == [3, 4]
     expected = tensor_hashes(tmp_path / "whole")
-    assert {name.split(":")[0] for name in expected} >= {"model/model.safetensors", "best/model.safetensors", "states/step-0000004/state.json"}
+    files = {name.split(":")[0] for name in expected}
+    assert files >= {"model/model.safetensors", "best/model.safetensors", "states/step-0000004/state.json"}
     assert any(":optimizer." in name for name in expected) and any(":averaged." in name for name in expected)
     assert tensor_hashes(tmp_path / "killed") == expected
     entries = [[json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()] for run in ("whole", "killed")]
@@ -169,7 +170,8 @@ class FixedMasks(torch.nn.Module):
 
 
 def one_batch(store: Path, whole: Recipe) -> Mixture:
-    return to_mixture({key: value[None] for key, value in MixtureDataset(ClipStore(store), whole, seed=0, offscreen=ClipStore(store))[0].items()})
+    dataset = MixtureDataset(ClipStore(store), whole, seed=0, offscreen=ClipStore(store))
+    return to_mixture({key: value[None] for key, value in dataset[0].items()})
 
 
 def test_the_loss_compares_the_sources_with_what_is_heard_and_asks_absent_queries_for_silence(store: Path) -> None:

@@ -34,7 +34,6 @@ from trisep.spectrogram.masks import apply_masks, network_input, pad_frames
 from trisep.spectrogram.stft import stft
 from trisep.types import QueryEmbedding
 
-METRICS = ("sdri", "si_sdri", "sdr", "sir", "sar", "snr", "si_sdr")
 _NUM_FRAMES = 3
 
 

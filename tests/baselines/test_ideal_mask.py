@@ -43,7 +43,9 @@ def test_a_source_that_is_the_mixture_comes_back(sources: np.ndarray, signal: Si
 def test_the_log_grid_is_no_better_than_the_linear_one_on_noise(signal: SignalSettings) -> None:
     references = np.random.default_rng(8).standard_normal((2, 16000)).astype(np.float32) * np.float32(0.1)
     linear, log = (
-        si_sdr(reference=references, estimate=estimate(references.sum(axis=0), references=references, signal=signal, config=Config(grid=grid)))
+        si_sdr(
+            reference=references, estimate=estimate(references.sum(axis=0), references=references, signal=signal, config=Config(grid=grid))
+        )
         for grid in ("linear", "log")
     )
     assert (linear > log).all() and (log > 0).all()

@@ -13,7 +13,7 @@ from trisep.errors import ConfigError
 from trisep.models import model_module, model_names
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
-COVERED = ["clipsep"]
+COVERED = ["clipsep", "clipsep_middle", "clipsep_nit", "hfra"]
 NUM_FRAMES = (8, 16)
 
 
@@ -88,7 +88,11 @@ def test_two_steps_change_every_trainable_parameter(network: nn.Module) -> None:
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     for step in range(2):
         optimizer.zero_grad()
-        network(spectrogram(seed=step), query_of(network, seed=10 + step)).masks.square().sum().backward()
+        output = network(spectrogram(seed=step), query_of(network, seed=10 + step))
+        total = output.masks.square().sum()
+        if output.noise_masks is not None:
+            total = total + output.noise_masks.square().sum()
+        total.backward()
         assert [key for key, value in network.named_parameters() if value.grad is None or not value.grad.isfinite().all()] == []
         optimizer.step()
     assert before

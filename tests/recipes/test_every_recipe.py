@@ -1,4 +1,4 @@
-"""The contract that every function in `trisep.recipes` keeps. A new one is covered by itself; its name is entered in COVERED, with thought."""
+"""The contract that every recipe keeps. A new one is covered by itself; its name is entered in COVERED, with thought."""
 
 import dataclasses
 import json

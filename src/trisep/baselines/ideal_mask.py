@@ -70,7 +70,7 @@ def estimate(
 
 
 def ideal_masks(spectra: Tensor, total: Tensor, signal: SignalSettings, config: Config) -> Float[Tensor, "N F T"]:
-    """The mask of each of N complex spectra [N, F, T] in their sum [F, T], in [0, 1], on the STFT's bins whichever grid it was formed on."""
+    """The mask of each of N complex spectra [N, F, T] in their sum [F, T], in [0, 1], on the bins of the STFT whichever grid forms it."""
     sources, heard = spectra.abs()[None], total.abs()[None]
     if config.grid == "log":
         sources, heard = to_log_frequency(sources, signal.num_log_bins), to_log_frequency(heard, signal.num_log_bins)

@@ -4,7 +4,8 @@
 
 Source: Spiertz and Gnann, "Source-filter based clustering for monaural blind source separation", DAFx 2009, which the papers' tables quote.
 It supposes that each source is one filter (the group) that many excitations (the components) pass. What the papers of this project do not
-print about it (they call it off-the-shelf) is taken from public implementations, marked †.
+print about it (they call it off-the-shelf) is taken from public implementations, marked †. What is heavy runs in torch, whose number of
+threads the caller sets.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.fft import dct
+from torch import Tensor
 
 from trisep.errors import ConfigError
 from trisep.spectrogram.stft import istft, stft
@@ -80,34 +82,33 @@ def estimate(
     if not 1 <= num_sources <= config.num_components:
         raise ConfigError(f"num_sources: expected 1 to {config.num_components} (num_components), got {num_sources}")
     spectrum = stft(torch.from_numpy(mixture), signal)
-    magnitude = spectrum.abs().numpy().astype(np.float64)
+    magnitude = spectrum.abs().double()
     if not magnitude.any():
         return np.zeros((num_sources, len(mixture)), mixture.dtype)
     W, H = factorize(magnitude / magnitude.mean(), config.num_components, config.num_iterations, generator)
-    groups = group(cepstra(W, signal, config), num_sources, config.num_starts, generator)
-    parts = np.stack([W[:, groups == index] @ H[groups == index] for index in range(num_sources)])
-    masks = (parts + _TINY) / (parts.sum(axis=0) + num_sources * _TINY)
-    return istft(torch.from_numpy(masks.astype(mixture.dtype)) * spectrum, signal, len(mixture)).numpy()
+    groups = torch.from_numpy(group(cepstra(W.numpy(), signal, config), num_sources, config.num_starts, generator))
+    parts = torch.stack([W[:, groups == index] @ H[groups == index] for index in range(num_sources)])
+    masks = (parts + _TINY) / (parts.sum(dim=0) + num_sources * _TINY)
+    return istft(masks.to(spectrum.real.dtype) * spectrum, signal, len(mixture)).numpy()
 
 
 def factorize(
-    V: Float[np.ndarray, "F T"], num_components: int, num_iterations: int, generator: np.random.Generator
-) -> tuple[Float[np.ndarray, "F I"], Float[np.ndarray, "I T"]]:
+    V: Float[Tensor, "F T"], num_components: int, num_iterations: int, generator: np.random.Generator
+) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
     """Non-negative factors with `W H ≈ V` from a uniform random start; V non-negative, not all zero. Columns of W sum to one."""
-    W, H = generator.random((len(V), num_components)), generator.random((num_components, V.shape[1]))
-    H *= V.sum() / (W @ H).sum()
+    W = torch.from_numpy(generator.random((V.shape[0], num_components))).to(V)
+    H = torch.from_numpy(generator.random((num_components, V.shape[1]))).to(V)
+    H = H * V.sum() / (W @ H).sum()
     for _ in range(num_iterations):
         W, H = update(V, W, H)
-    scale = W.sum(axis=0) + _TINY
-    return W / scale, H * scale[:, None]
+    scale = W.sum(dim=0) + _TINY
+    return W / scale, H * scale.unsqueeze(1)
 
 
-def update(
-    V: Float[np.ndarray, "F T"], W: Float[np.ndarray, "F I"], H: Float[np.ndarray, "I T"]
-) -> tuple[Float[np.ndarray, "F I"], Float[np.ndarray, "I T"]]:
+def update(V: Float[Tensor, "F T"], W: Float[Tensor, "F I"], H: Float[Tensor, "I T"]) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
     """One multiplicative update of W, then of H; neither ever raises the KL divergence (Lee and Seung, NIPS 2000, Theorem 2)."""
-    W = W * ((V / (W @ H + _TINY)) @ H.T) / (H.sum(axis=1) + _TINY)
-    H = H * (W.T @ (V / (W @ H + _TINY))) / (W.sum(axis=0)[:, None] + _TINY)
+    W = W * ((V / (W @ H + _TINY)) @ H.T) / (H.sum(dim=1) + _TINY)
+    H = H * (W.T @ (V / (W @ H + _TINY))) / (W.sum(dim=0).unsqueeze(1) + _TINY)
     return W, H
 
 

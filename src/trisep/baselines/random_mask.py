@@ -35,14 +35,19 @@ def estimate(
     signal: SignalSettings,
     config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
-    """Estimates under masks drawn uniformly from all that sum to one: for two sources, one mask is uniform in [0, 1], the other its rest.
-
-    The estimates sum to the mixture. The gaps between N − 1 sorted uniform numbers are uniform on the simplex.
-    """
+    """Estimates under `random_masks`, which sum to the mixture; `mixture` is mono at `signal.sample_rate_hz`."""
     spectrum = stft(torch.from_numpy(mixture), signal)
     rows = signal.num_log_bins if config.grid == "log" else spectrum.shape[-2]
-    cuts = np.sort(generator.random((num_sources - 1, rows, spectrum.shape[-1])), axis=0)
-    masks = torch.from_numpy(np.diff(cuts, axis=0, prepend=0.0, append=1.0).astype(mixture.dtype))
+    masks = torch.from_numpy(random_masks(num_sources, rows, spectrum.shape[-1], generator)).to(spectrum.real.dtype)
     if config.grid == "log":
         masks = to_linear_frequency(masks, spectrum.shape[-2])
     return istft(masks * spectrum, signal, len(mixture)).numpy()
+
+
+def random_masks(num_sources: int, num_rows: int, num_frames: int, generator: np.random.Generator) -> Float[np.ndarray, "N F T"]:
+    """Masks drawn uniformly from all that sum to one: for two sources, one mask is uniform in [0, 1], the other the rest.
+
+    The gaps between N − 1 sorted uniform numbers are uniform on the simplex.
+    """
+    cuts = np.sort(generator.random((num_sources - 1, num_rows, num_frames)), axis=0)
+    return np.diff(cuts, axis=0, prepend=0.0, append=1.0)

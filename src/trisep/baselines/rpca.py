@@ -1,8 +1,9 @@
 """Robust PCA: a spectrogram as what repeats (low rank) and what stands out (sparse), blind and untrained.
 
 Source: Huang, Chen, Smaragdis and Hasegawa-Johnson, "Singing-voice separation from monaural recordings using robust principal component
-analysis", ICASSP 2012; solved by the inexact augmented Lagrange multiplier method of Lin, Chen and Ma 2009 (arXiv:1009.5055, Alg. 5). It was
-made for a voice over an accompaniment and knows only two parts; HFRA's table quotes it on instrument duets.
+analysis", ICASSP 2012; solved by the inexact augmented Lagrange multiplier method of Lin, Chen and Ma 2009 (arXiv:1009.5055, Alg. 5).
+It was made for a voice over an accompaniment and knows only two parts; HFRA's table quotes it on instrument duets.
+The decomposition runs in torch, whose number of threads the caller sets.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.linalg import svd, svdvals
+from torch import Tensor
 
 from trisep.errors import ConfigError
 from trisep.spectrogram.stft import istft, stft
@@ -54,47 +55,43 @@ def estimate(mixture: Float[np.ndarray, "S"], *, signal: SignalSettings, config:
     `mixture` is mono at `signal.sample_rate_hz`. The paper's 16 kHz, window 1024 and hop 256 are this project's default `signal`.
     """
     spectrum = stft(torch.from_numpy(mixture), signal)
-    magnitude = spectrum.abs().numpy().astype(np.float64)
+    magnitude = spectrum.abs().double()
     if not magnitude.any():
         return np.zeros((2, len(mixture)), mixture.dtype)
-    low_rank, sparse = (np.abs(part) for part in decompose(magnitude, config))
+    low_rank, sparse = (part.abs() for part in decompose(magnitude, config))
     if config.mask == "binary":
-        sparse_mask = (sparse > config.gain * low_rank).astype(np.float64)
+        sparse_mask = (sparse > config.gain * low_rank).double()
     else:
-        sparse_mask = sparse / (sparse + config.gain * low_rank).clip(min=np.finfo(np.float64).tiny)
-    masks = np.stack([1 - sparse_mask, sparse_mask]).astype(mixture.dtype)
-    return istft(torch.from_numpy(masks) * spectrum, signal, len(mixture)).numpy()
+        sparse_mask = sparse / (sparse + config.gain * low_rank).clamp_min(torch.finfo(torch.float64).tiny)
+    masks = torch.stack([1 - sparse_mask, sparse_mask]).to(spectrum.real.dtype)
+    return istft(masks * spectrum, signal, len(mixture)).numpy()
 
 
-def decompose(M: Float[np.ndarray, "m n"], config: Config = _DEFAULT) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
-    """L and S that minimise `‖L‖_* + λ ‖S‖₁` subject to `L + S = M`, for any real M that is not all zero.
+def decompose(M: Float[Tensor, "m n"], config: Config = _DEFAULT) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m n"]]:
+    """L and S that minimise `‖L‖_* + λ ‖S‖₁` subject to `L + S = M`, for any real float64 M that is not all zero.
 
     Step sizes are those of the public solver: μ starts at 1.25 / ‖M‖₂, grows by 1.5 and is held at 10⁷ times its start.
     """
-    sparsity = config.sparsity_factor / np.sqrt(max(M.shape))
-    spectral_norm, frobenius_norm = svdvals(M)[0], np.linalg.norm(M)
-    multiplier = M / max(spectral_norm, np.abs(M).max() / sparsity)
+    sparsity = config.sparsity_factor / max(M.shape) ** 0.5
+    spectral_norm, frobenius_norm = float(torch.linalg.matrix_norm(M, 2)), float(torch.linalg.matrix_norm(M))
+    multiplier = M / max(spectral_norm, float(M.abs().max()) / sparsity)
     step = 1.25 / spectral_norm
     largest_step = 1e7 * step
-    low_rank = np.zeros_like(M)
+    low_rank = sparse = torch.zeros_like(M)
     for _ in range(config.max_iterations):
-        sparse = _shrink(M - low_rank + multiplier / step, sparsity / step)
+        sparse = torch.nn.functional.softshrink(M - low_rank + multiplier / step, sparsity / step)
         low_rank = _shrink_singular_values(M - sparse + multiplier / step, 1 / step)
         error = M - low_rank - sparse
         multiplier = multiplier + step * error
         step = min(1.5 * step, largest_step)
-        if np.linalg.norm(error) < config.tolerance * frobenius_norm:
+        if float(torch.linalg.matrix_norm(error)) < config.tolerance * frobenius_norm:
             break
     return low_rank, sparse
 
 
-def _shrink(values: Float[np.ndarray, "..."], threshold: float) -> Float[np.ndarray, "..."]:
-    """Move values towards zero by `threshold`, and not beyond it: the proximal step of ‖·‖₁."""
-    return np.asarray(np.sign(values) * np.maximum(np.abs(values) - threshold, 0))
-
-
-def _shrink_singular_values(matrix: Float[np.ndarray, "m n"], threshold: float) -> Float[np.ndarray, "m n"]:
-    """The same for singular values: the proximal step of the nuclear norm."""
-    left, values, right = svd(matrix, full_matrices=False, check_finite=False)
+def _shrink_singular_values(matrix: Float[Tensor, "m n"], threshold: float) -> Float[Tensor, "m n"]:
+    """Move the singular values towards zero by `threshold`, and not beyond it: the proximal step of the nuclear norm."""
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     rank = int((values > threshold).sum())
-    return np.asarray((left[:, :rank] * (values[:rank] - threshold)) @ right[:rank])
+    shrunk: Tensor = (left[:, :rank] * (values[:rank] - threshold)) @ right[:rank]
+    return shrunk

@@ -27,11 +27,11 @@ class SharedEncoder(Protocol):
         """Embed sentences."""
         ...
 
-    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n D"]:
+    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n D"]:
         """Embed whole pictures of any size."""
         ...
 
-    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 7 7 D"]:
+    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 D"]:
         """Embed each cell of a 7 × 7 grid over each picture."""
         ...
 

@@ -58,16 +58,16 @@ class LiteEncoder:
         states = self._text_tower(inputs_embeds=torch.cat([start, token_embeddings, end], dim=1)).last_hidden_state
         return _mean_pool(states, torch.ones(states.shape[:2]))
 
-    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 384"]:
+    def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 384"]:
         """Whole pictures: the mean of all locations' logits is exactly the logits of the pooled picture, the classifier being linear."""
         return self.embed_logits(torch.stack([logits.mean(dim=(1, 2)) for logits in self._logits(frames)]))
 
-    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 7 7 384"]:
+    def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 384"]:
         """A 7 × 7 grid over the whole picture, whatever its shape; each cell from the mean logits of its area."""
         grids = [torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)]
         return self.embed_logits(torch.stack(grids))
 
-    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> tuple[Float[Tensor, "n 384"], Float[Tensor, "n 7 7 384"]]:
+    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> tuple[Float[Tensor, "n 384"], Float[Tensor, "n 7 7 384"]]:
         """`encode_image` and `encode_regions` for the price of one."""
         logits = self._logits(frames)
         grids = [torch.nn.functional.adaptive_avg_pool2d(one, _GRID).permute(1, 2, 0) for one in logits]
@@ -84,7 +84,7 @@ class LiteEncoder:
         return (weights.unsqueeze(-1) * embeddings[classes]).sum(dim=-2)
 
     @torch.no_grad()
-    def image_features(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "n 1280"]:
+    def image_features(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 1280"]:
         """Pooled features of the image tower, before any class."""
         batches = [torch.from_numpy(_resize(frame)).permute(2, 0, 1).unsqueeze(0) for frame in frames]
         return torch.cat([self._image_tower(preprocess(batch.float())).mean(dim=(2, 3)) for batch in batches])
@@ -95,7 +95,7 @@ class LiteEncoder:
         return self._image_tower.classifier.weight, self._image_tower.classifier.bias
 
     @torch.no_grad()
-    def _logits(self, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[Float[Tensor, "C H W"]]:
+    def _logits(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float[Tensor, "C _ _"]]:
         """Class logits at every location of every picture; pictures of one size go through the network together."""
         images = [_resize(frame) for frame in frames]
         logits: list[Tensor | None] = [None] * len(images)
@@ -124,8 +124,8 @@ class LiteEncoder:
         return (*imagenet_names(), *((name,) for name in concepts))
 
     @cached_property
-    def _classes(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"], Float[Tensor, "C 384"]]:
-        """Heads and biases of all classes, and their text embeddings (mean over templates and names, unit length)."""
+    def _classes(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"], Float[Tensor, "_ 384"]]:
+        """Heads and biases of all classes, and their text embeddings (mean over templates and names, unit length; none while fitting)."""
         weight, bias = self.imagenet_head
         if not self._fitted:
             return weight, bias, torch.empty(0, self.dim)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from trisep.media.output import replacing
+
 
 def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
     """`entries` are the lines of `log.jsonl`: some with `loss`, some with `si_sdri_image`."""
@@ -18,4 +20,5 @@ def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
     right.set(xlabel="step", ylabel="SI-SDR improvement, image query (dB)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format=path.suffix.removeprefix("."))

@@ -63,9 +63,12 @@ def up_block(in_channels: int, out_channels: int, upsampling: str, *, last: bool
 
 
 class AudioUNet(nn.Module):
-    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between."""
+    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between.
 
-    def __init__(self, config: UNetConfig) -> None:
+    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map so widened.
+    """
+
+    def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
@@ -80,7 +83,7 @@ class AudioUNet(nn.Module):
             self.down.append(nn.Sequential(*layers))
         self.up = nn.ModuleList()
         for level in reversed(range(config.num_levels)):
-            inner = widths[level] if level == config.num_levels - 1 else 2 * widths[level]
+            inner = widths[level] + condition_channels if level == config.num_levels - 1 else 2 * widths[level]
             outer = config.out_channels if level == 0 else widths[level - 1]
             self.up.append(up_block(inner, outer, config.upsampling, last=level == 0))
 
