@@ -22,12 +22,18 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("name")
     parser.add_argument("--card", type=Path, required=True)
+    parser.add_argument("--temperature", type=float, default=1.0, help="factor on the mask logits (benchmarks/mask_calibration.py)")
+    parser.add_argument("--bias", type=float, default=0.0, help="added to the mask logits")
     arguments = parser.parse_args()
     trained = load_model(arguments.checkpoint)
+    fusion = trained.model.fusion
+    fusion.scale.mul_(arguments.temperature)  # type: ignore[union-attr, operator]
+    fusion.bias.mul_(arguments.temperature).add_(arguments.bias)  # type: ignore[union-attr, operator]
+    calibration = {"mask_calibration": {"temperature": arguments.temperature, "bias": arguments.bias}}
     card = json.loads(arguments.card.read_text(encoding="utf-8"))
     kept = {key: trained.card[key] for key in _KEPT if key in trained.card}
     folder = Path(pretrained.__file__).parent / arguments.name
-    save_model(folder, trained.model, model_name=trained.model_name, card={**kept, **card}, half=True)
+    save_model(folder, trained.model, model_name=trained.model_name, card={**kept, **calibration, **card}, half=True)
     size = (folder / "model.safetensors").stat().st_size
     print(f"{folder}: {size / 1e6:.1f} MB")
 

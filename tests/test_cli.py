@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments import ModelsArguments, SeparateArguments, StoreArguments, TrainArguments
+from trisep.arguments import ImportArguments, ModelsArguments, SeparateArguments, StoreArguments, TrainArguments
 from trisep.errors import MediaError
 
-VERBS = ("separate", "prepare", "embed", "store", "train", "evaluate", "models", "info")
+VERBS = ("separate", "prepare", "embed", "store", "train", "evaluate", "import", "models", "info")
 
 
 def stub_verb(monkeypatch: pytest.MonkeyPatch, run: Callable[[object], int]) -> None:
@@ -87,6 +87,13 @@ def test_train_takes_several_overrides_and_store_its_action() -> None:
     assert cli.parse(["store", "check", "place"]) == StoreArguments(action="check", store=Path("place"))
 
 
+def test_import_reads_its_kind_and_its_encoder() -> None:
+    plain = cli.parse("import best.pt --as clipsep-nit --out model".split())
+    assert plain == ImportArguments(file=Path("best.pt"), kind="clipsep-nit", out=Path("model"), encoder="clip-vit-b32")
+    named = cli.parse("import best.pt --as clipsep --out model --encoder lite".split())
+    assert named == ImportArguments(file=Path("best.pt"), kind="clipsep", out=Path("model"), encoder="lite")
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -108,6 +115,8 @@ def test_train_takes_several_overrides_and_store_its_action() -> None:
         ("store mend place", "mend"),
         ("train clipsep --data store --out run --set lr", "PATH=VALUE"),
         ("train clipsep --data store --out run --precision int8", "int8"),
+        ("import best.pt --as clipsep", "--out"),
+        ("import best.pt --as resunet --out model", "resunet"),
         ("evaluate default --data dev --query smell", "smell"),
         ("evaluate default --data dev --limit 0", "--limit must be above 0"),
     ],

@@ -11,6 +11,7 @@ from trisep import cli
 from trisep.arguments import (
     EmbedArguments,
     EvaluateArguments,
+    ImportArguments,
     InfoArguments,
     ModelsArguments,
     PrepareArguments,
@@ -56,6 +57,7 @@ HELP = {
         StoreArguments,
         TrainArguments,
         EvaluateArguments,
+        ImportArguments,
         ModelsArguments,
         InfoArguments,
     )

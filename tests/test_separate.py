@@ -95,7 +95,7 @@ def signal_to_error_db(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 def test_at_the_models_rate_it_is_the_plain_chain(separator: Separator) -> None:
     audio = noise(16000 * 3 + 77)
-    result = separator.separate(audio, ["violin", "dog"], segment_seconds=0.5)
+    result = separator.separate(audio, ["violin", "dog"], segment_seconds=0.5, exclusive=False)
     waveform = torch.from_numpy(audio.samples)
     gain = 10 ** (-23 / 20) / float(waveform.std(correction=0))
     spectrum = stft(waveform, separator.signal)
@@ -107,6 +107,17 @@ def test_at_the_models_rate_it_is_the_plain_chain(separator: Separator) -> None:
     assert masks.std() > 0.02
     for stem, reference in zip(result.stems.values(), expected, strict=True):
         assert signal_to_error_db(reference, stem.audio.samples[0]) > 80
+
+
+def test_queries_asked_together_share_the_sound_out(separator: Separator) -> None:
+    audio = noise(16000)
+    together = separator.separate(audio, ["violin", "dog"]).masks
+    alone = separator.separate(audio, ["violin", "dog"], exclusive=False).masks
+    assert together.sum(axis=0).max() <= 1 + 1e-5 and not np.allclose(together, alone)
+    odds = alone / (1 - alone)
+    np.testing.assert_allclose(together, odds / (0.5 + odds.sum(axis=0)), atol=1e-4)
+    single = separator.separate(audio, ["dog"]).masks
+    np.testing.assert_array_equal(single, separator.separate(audio, ["dog"], exclusive=False).masks)
 
 
 @pytest.mark.parametrize(

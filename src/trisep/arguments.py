@@ -13,6 +13,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 from trisep.errors import ConfigError, QueryError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+PublishedKind = Literal["clipsep", "clipsep-nit", "clipsep-middle"]
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MEDIA_SUFFIXES = frozenset({".aac", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"})
 
@@ -60,6 +61,8 @@ class SeparateArguments:
     """Length separated at a time; longer takes more memory."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    exclusive: bool = True
+    """Whether several queries share the sound out among themselves, or each gets what it would get if asked alone."""
     allow_truncated: FlagCreatePairsOff[bool] = False
     """Go on when more than 1 % of a file cannot be decoded."""
 
@@ -236,6 +239,26 @@ class EvaluateArguments:
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         _require_positive(workers=self.workers, limit=self.limit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportArguments:
+    """Turn a state dict that a paper's authors published into a checkpoint; only tensors are read from it, and nothing is run.
+
+    For example:
+
+        trisep import best.pt --as clipsep-nit --out clipsep-nit
+        trisep separate clip.mp4 "violin" --model clipsep-nit
+    """
+
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
+    """The published file: a PyTorch state dict or safetensors."""
+    kind: Annotated[PublishedKind, arg(name="as")]
+    """Which published network it is."""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """The checkpoint folder to write."""
+    encoder: str = "clip-vit-b32"
+    """Name of the encoder that the network was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from tyro.conf import OmitSubcommandPrefixes, subcommand
 from trisep.arguments import (
     EmbedArguments,
     EvaluateArguments,
+    ImportArguments,
     InfoArguments,
     ModelsArguments,
     PrepareArguments,
@@ -40,6 +41,7 @@ Arguments = (
     | StoreArguments
     | TrainArguments
     | EvaluateArguments
+    | ImportArguments
     | ModelsArguments
     | InfoArguments
 )
@@ -50,6 +52,7 @@ _Command = (
     | Annotated[StoreArguments, subcommand(name="store")]
     | Annotated[TrainArguments, subcommand(name="train")]
     | Annotated[EvaluateArguments, subcommand(name="evaluate")]
+    | Annotated[ImportArguments, subcommand(name="import")]
     | Annotated[ModelsArguments, subcommand(name="models")]
     | Annotated[InfoArguments, subcommand(name="info")]
 )
@@ -120,6 +123,12 @@ def _evaluate(arguments: EvaluateArguments) -> int:
     return run(arguments)
 
 
+def _import(arguments: ImportArguments) -> int:
+    from trisep.convert import run
+
+    return run(arguments)
+
+
 def _models(arguments: ModelsArguments) -> int:
     from trisep.catalogue import run_models
 
@@ -140,6 +149,7 @@ VERBS: dict[type, Callable[[Any], int]] = {
     StoreArguments: _store,
     TrainArguments: _train,
     EvaluateArguments: _evaluate,
+    ImportArguments: _import,
     ModelsArguments: _models,
     InfoArguments: _info,
 }

@@ -1,7 +1,7 @@
 """`trisep evaluate`: protocol (pair list) → separations → metrics → table.
 
-Every mixture is scored for the model and for the ceiling, the ideal ratio mask; the floor is the mixture itself, which all improvements are
-against.
+Every mixture is scored for the model, each query asked alone and both together, and for the ceiling, the ideal ratio mask. The floor is
+the mixture itself, which all improvements are against.
 """
 
 import csv
@@ -30,7 +30,7 @@ from trisep.media.probe import probe
 from trisep.media.video import read_frames
 from trisep.metrics import Scores, bootstrap_mean, score_separation
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.spectrogram.masks import apply_masks, network_input, pad_frames
+from trisep.spectrogram.masks import apply_masks, exclusive_masks, network_input, pad_frames
 from trisep.spectrogram.stft import stft
 from trisep.types import QueryEmbedding
 
@@ -87,8 +87,8 @@ def mix(sources: Sequence[ProtocolSource], level_db: float, sample_rate_hz: int)
 
 def separate_mixture(
     checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], vectors: Float[torch.Tensor, "Q D"]
-) -> Float[np.ndarray, "Q S"]:
-    """The model's own chain on one sound at the model's rate, brought to the training level and back."""
+) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
+    """The model's own chain on one sound at the model's rate, brought to the training level and back: queries asked alone, and together."""
     signal = checkpoint.signal
     waveform = torch.from_numpy(mixture)[None]
     spectrum = stft(waveform, signal)
@@ -96,7 +96,8 @@ def separate_mixture(
     with torch.inference_mode():
         log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple, -23.0)  # type: ignore[arg-type]
         masks = checkpoint.model(log_magnitude, QueryEmbedding(vectors=vectors[None])).masks[..., : spectrum.shape[-1]]
-        return apply_masks(spectrum, masks, signal, len(mixture))[0].numpy()
+        alone, together = (apply_masks(spectrum, chosen, signal, len(mixture))[0].numpy() for chosen in (masks, exclusive_masks(masks)))
+    return alone, together
 
 
 def summarise(rows: Sequence[SourceRow], splits: dict[str, Callable[[str], bool]], *, seed: int) -> list[dict[str, float | str]]:
@@ -150,8 +151,10 @@ def _score_mixture(path: Path, mixture: ProtocolMixture, query: str) -> list[Sou
     checkpoint = _load_once(path)
     sources = mix(mixture.sources, mixture.level_db, checkpoint.signal.sample_rate_hz)
     heard = sources.sum(axis=0)
+    alone, together = separate_mixture(checkpoint, heard, torch.stack(list(_query_vectors(checkpoint, mixture, query))))
     estimates = {
-        f"model, {query} query": separate_mixture(checkpoint, heard, torch.stack(list(_query_vectors(checkpoint, mixture, query)))),
+        f"model, {query} query": alone,
+        f"model, both {query} queries together": together,
         "ideal ratio mask": ideal_mask.estimate(heard, references=sources, signal=checkpoint.signal),
     }
     rows = []

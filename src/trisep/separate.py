@@ -53,6 +53,7 @@ def run(arguments: SeparateArguments) -> int:
             threshold=arguments.threshold,
             segment_seconds=arguments.segment_seconds,
             allow_truncated=arguments.allow_truncated,
+            exclusive=arguments.exclusive,
             progress=progress,
         )
 
@@ -147,6 +148,7 @@ class Separator:
         stream: int = 0,
         allow_truncated: bool = False,
         above_nyquist: AboveNyquist = "top",
+        exclusive: bool = True,
     ) -> Separation:
         """Separate a file or a sound, everything in memory.
 
@@ -158,13 +160,14 @@ class Separator:
             stream: which of the file's streams of sound.
             allow_truncated: accept a file that cannot be decoded to its end.
             above_nyquist: what masks are above half the model's sampling rate: `top` (average of the top band), `mute` or `keep`.
+            exclusive: several queries share the sound out among themselves; False gives each what it would get if asked alone.
 
         Raises:
             MediaError: the file cannot be read or holds no sound. QueryError: no query, or an empty one.
         """
         wanted = as_queries(queries)
         opened = open_source(source, stream=stream, allow_truncated=allow_truncated)
-        running = self.prepare(opened, wanted, segment_seconds=segment_seconds, above_nyquist=above_nyquist)
+        running = self.prepare(opened, wanted, segment_seconds=segment_seconds, above_nyquist=above_nyquist, exclusive=exclusive)
         parts = list(running.segments())
         samples = np.concatenate([part.stems for part in parts], axis=-1)
         stems = running.stems([query.name for query in wanted], self.calibration, threshold, samples)
@@ -191,6 +194,7 @@ class Separator:
         stream: int = 0,
         allow_truncated: bool = False,
         above_nyquist: AboveNyquist = "top",
+        exclusive: bool = True,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Separate sound of any length into one file per query and report.json, whose content is returned. One segment is in memory.
@@ -203,7 +207,7 @@ class Separator:
         """
         wanted = as_queries(queries)
         opened = open_source(source, stream=stream, allow_truncated=allow_truncated)
-        running = self.prepare(opened, wanted, segment_seconds=segment_seconds, above_nyquist=above_nyquist)
+        running = self.prepare(opened, wanted, segment_seconds=segment_seconds, above_nyquist=above_nyquist, exclusive=exclusive)
         names = output_names([query.name for query in wanted])
         extra = [name for name, asked in (("residual", residual), ("without", remove)) if asked]
         rate, num_channels = opened.sample_rate_hz, opened.num_channels
@@ -235,6 +239,7 @@ class Separator:
         *,
         segment_seconds: float | None = None,
         above_nyquist: AboveNyquist = "top",
+        exclusive: bool = True,
         references: Sequence[str] | None = None,
     ) -> SeparationRun:
         """Embed the queries, plan the segments, survey the source."""
@@ -248,6 +253,7 @@ class Separator:
             num_queries=len(queries),
             num_references=len(names),
             above_nyquist=above_nyquist,
+            exclusive=exclusive,
             device=self.device,
         )
 

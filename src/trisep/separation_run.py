@@ -14,6 +14,7 @@ from trisep.presence import PresenceCalibration, PresenceFeatures, presence, wit
 from trisep.report import LevelMeter
 from trisep.segments import MaskSegment, Network, SegmentPlan, mask_segments
 from trisep.spectrogram.mask_grid import AboveNyquist, MaskGrid, settings_at_rate
+from trisep.spectrogram.masks import exclusive_masks
 from trisep.streaming import MaskApplier, Source, mono_blocks, survey
 from trisep.types import Audio, SignalSettings, Stem
 
@@ -49,6 +50,7 @@ class SeparationRun:
         num_queries: int,
         num_references: int = 0,
         above_nyquist: AboveNyquist = "top",
+        exclusive: bool = True,
         device: torch.device,
     ) -> None:
         """`network` answers `num_queries` queries and then `num_references` further ones that only presence is compared with."""
@@ -56,6 +58,7 @@ class SeparationRun:
         self._network, self._device = network, device
         self._num_queries = num_queries
         self._above_nyquist: AboveNyquist = above_nyquist
+        self._exclusive = exclusive
         self.survey = survey(source, signal.sample_rate_hz)
         self._features = PresenceFeatures(num_queries + num_references, hop_seconds=signal.hop_samples / signal.sample_rate_hz)
         self._meters = [LevelMeter(source.sample_rate_hz) for _ in range(num_queries)]
@@ -75,6 +78,7 @@ class SeparationRun:
         num_given = 0
         for segment in self.mask_segments(applier.push):
             masks = segment.masks[: self._num_queries]
+            masks = exclusive_masks(masks[None])[0] if self._exclusive else masks
             mixture, stems = applier.apply(masks, is_last=segment.is_last)
             for meter, stem in zip(self._meters, stems, strict=True):
                 meter.update(stem)

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from trisep.spectrogram.masks import apply_masks, binary_mask, magnitude, network_input, pad_frames, ratio_mask
+from trisep.spectrogram.masks import apply_masks, binary_mask, exclusive_masks, magnitude, network_input, pad_frames, ratio_mask
 from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
 
@@ -49,3 +49,12 @@ def test_masks_of_one_give_the_mixture_and_complements_sum_to_it() -> None:
 def test_magnitude_is_that_of_the_transform() -> None:
     sound = torch.randn(3000, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(magnitude(sound, SETTINGS), stft(sound, SETTINGS).abs())
+
+
+def test_exclusive_masks_by_hand() -> None:
+    masks = torch.tensor([0.5, 0.75]).reshape(1, 2, 1, 1).expand(1, 2, 256, 4)
+    shared = exclusive_masks(masks)
+    assert torch.allclose(shared[0, :, 0, 0], torch.tensor([1 / 4.5, 3 / 4.5]))
+    assert torch.equal(exclusive_masks(masks[:, :1]), masks[:, :1])
+    certain = exclusive_masks(torch.ones(1, 2, 256, 4))
+    assert torch.allclose(certain, torch.full_like(certain, 0.5), atol=1e-5)

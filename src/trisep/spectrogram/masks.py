@@ -20,6 +20,18 @@ def binary_mask(sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T
     return (sources > 0.5 * mixture.unsqueeze(1)).to(sources.dtype)
 
 
+def exclusive_masks(masks: Float[Tensor, "B Q 256 T"]) -> Float[Tensor, "B Q 256 T"]:
+    """Share each bin out among queries asked together, so that the masks sum to at most 1 and two stems never hold the same sound.
+
+    With odds `o = M / (1 − M)`, query i gets `o_i / (1/Q + Σ_j o_j)`: a softmax over the queries and the rest, which for one query is the
+    mask itself; the more is asked for, the less is expected of the rest. Ours; the papers ask one query at a time.
+    """
+    if masks.shape[1] == 1:
+        return masks
+    odds = masks / (1 - masks).clamp_min(1e-6)
+    return odds / (1 / masks.shape[1] + odds.sum(dim=1, keepdim=True))
+
+
 def network_input(magnitude: Float[Tensor, "B F T"], settings: SignalSettings) -> Float[Tensor, "B 1 256 T"]:
     """`log(A + 1e-10)` of the magnitude on the log-frequency grid: what every network of this project reads."""
     return torch.log(to_log_frequency(magnitude, settings.num_log_bins) + 1e-10).unsqueeze(1)
