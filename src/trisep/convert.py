@@ -79,7 +79,9 @@ def published_network(tensors: Mapping[str, Tensor], kind: PublishedKind, *, fil
     """
     tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
     if (found := _kind_of(tensors)) != kind:
-        reason = f"looks like {found}" if found else "is not a published CLIPSep state dict: it lacks frame_net.weight or sound_net.unet_block"
+        reason = (
+            f"looks like {found}" if found else "is not a published CLIPSep state dict: it lacks frame_net.weight or sound_net.unet_block"
+        )
         raise CheckpointError(f"{file}: expected a state dict of {kind}, but it {reason}; give the file and --as that belong together")
     num_levels = 1 + max(_level(key) for key in tensors)
     state: dict[str, Tensor] = {}
@@ -92,7 +94,7 @@ def published_network(tensors: Mapping[str, Tensor], kind: PublishedKind, *, fil
     try:
         network: nn.Module = _config(state, kind, num_levels).build()
         network.load_state_dict(state)
-    except (KeyError, ConfigError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError, RuntimeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{file}: its tensors do not make a {kind} network ({reason}); get the published file") from error
     return network.eval()
@@ -128,10 +130,9 @@ def _config(state: Mapping[str, Tensor], kind: PublishedKind, num_levels: int) -
 
 
 def _level(key: str) -> int:
-    """How deep inside the nested blocks a tensor lies; 0 for the outermost block and for everything beside the U-Net."""
-    if not key.startswith("sound_net.unet_block."):
-        return 0
-    return key.count(".submodule.") or max(0, key.count(".model.") - 1)
+    """How deep inside the nested blocks a tensor lies; 0 for the outermost block, at most 0 for what is beside the U-Net."""
+    parts = key.split(".")
+    return parts.count("submodule") or parts.count("model") - 1
 
 
 def _our_key(key: str, num_levels: int) -> str | None:
@@ -144,7 +145,7 @@ def _our_key(key: str, num_levels: int) -> str | None:
         return None
     level, layer = _level(key), path.rpartition(".")[2]
     outermost, innermost = level == 0, level == num_levels - 1
-    if layer.isdigit():  # a block passes: activation, convolution, normalisation, inner block, activation, upsampling, convolution, …
+    if layer.isdecimal():  # a block passes: activation, convolution, normalisation, inner block, activation, upsampling, convolution, …
         layers = ("downconv", "", "", "", "upconv") if outermost else ("", "downconv", "", "", "upconv", "upnorm")
         if not outermost and not innermost:
             layers = ("", "downconv", "downnorm", "", "", "", "upconv", "upnorm")

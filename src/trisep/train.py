@@ -7,6 +7,7 @@ again resumes.
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +21,7 @@ from torch import Tensor, nn
 
 from trisep.augmentation import AugmentationConfig
 from trisep.checkpoint import git_revision, load_model, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
-from trisep.encoders import load_encoder
-from trisep.errors import TrainingError
+from trisep.errors import StoreError, TrainingError
 from trisep.losses.masks import magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
 from trisep.recipes import OptimizerConfig, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
@@ -86,9 +86,9 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
             if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
                 scores = validate(_with_weights(recipe, averaged, accelerator.device), datasets[1], recipe, accelerator.device)
                 if log.validation(done, scores):
-                    _save_model(folder.best, recipe, averaged, done, scores)
+                    _save_model(folder.best, datasets[0], averaged, done, scores)
             if accelerator.is_main_process and (done % recipe.training.checkpoint_steps == 0 or last):
-                _save(folder, accelerator.unwrap_model(model), optimizer, averaged, recipe, done, log.scores)
+                _save(folder, accelerator.unwrap_model(model), optimizer, averaged, datasets[0], done, log.scores)
             if on_step is not None:
                 on_step(done)
             started = monotonic()
@@ -199,7 +199,15 @@ def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset,
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing)
     held_out = open_store(settings.validation, recipe) if settings.validation else store
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen)
-    return training, MixtureDataset(held_out, plain, seed=VALIDATION_SEED)
+    validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED)
+    if validation.encoder_fingerprint != training.encoder_fingerprint:
+        raise StoreError(
+            f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "
+            f"run `trisep embed {held_out.path} --encoder {recipe.encoder} --overwrite`"
+        )
+    if recipe.mixing.interference_probability > 0 and offscreen is None:
+        print("no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them", file=sys.stderr)
+    return training, validation
 
 
 def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.device) -> nn.Module:
@@ -225,22 +233,29 @@ def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dic
 
 
 def _save(
-    folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor], recipe: Recipe, step: int, scores: dict[str, float]
+    folder: RunFolder,
+    network: nn.Module,
+    optimizer: Any,
+    averaged: dict[str, Tensor],
+    data: MixtureDataset,
+    step: int,
+    scores: dict[str, float],
 ) -> None:
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     tensors |= {f"averaged.{key}": value for key, value in averaged.items()}
     tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
     save_state(folder.state(step), tensors, {"step": step})
-    _save_model(folder.model, recipe, averaged, step, scores)
+    _save_model(folder.model, data, averaged, step, scores)
     folder.drop_old_states()
 
 
-def _save_model(path: Path, recipe: Recipe, weights: dict[str, Tensor], step: int, scores: dict[str, float]) -> None:
+def _save_model(path: Path, data: MixtureDataset, weights: dict[str, Tensor], step: int, scores: dict[str, float]) -> None:
+    recipe = data.recipe
     network = _with_weights(recipe, weights, torch.device("cpu"))
     card = {
         "signal": asdict(recipe.signal),
         "encoder": recipe.encoder,
-        "encoder_fingerprint": load_encoder(recipe.encoder).fingerprint,
+        "encoder_fingerprint": data.encoder_fingerprint,
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "step": step,
         "git_revision": git_revision(),

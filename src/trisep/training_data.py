@@ -27,6 +27,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         """`store` must be embedded with the recipe's encoder; `offscreen` holds sounds that no query names."""
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
         self.vectors = store.load_vectors(recipe.encoder)
+        self.encoder_fingerprint = store.embedding_info(recipe.encoder).fingerprint
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Sources [N, S], interference [S] and query vectors [N + absent, D] of one mixture."""

@@ -1,45 +1,18 @@
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
+from published_clipsep import CASES, original_warp, published_state
 from safetensors.torch import load_file
 
+from trisep.convert import published_network
 from trisep.errors import ConfigError
 from trisep.losses.masks import magnitude_weight, weighted_bce
 from trisep.models.clipsep import CLIPSep, Config
-from trisep.networks.audio_unet import UNetConfig
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
 from trisep.types import MaskOutput, QueryEmbedding
 
-REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "official_clipsep_late_tiny.safetensors"
-NUM_LEVELS = 7
+REFERENCE = CASES["clipsep"]
 needs_reference = pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference cases are not beside this checkout")
-
-
-def our_key(published: str) -> str:
-    """Our name of a tensor of the published network, whose U-Net blocks are nested and numbered within."""
-    name = published.rsplit(".", 1)[-1]
-    for theirs, ours in (("sound_net.bn0", "unet.input_norm"), ("frame_net", "query_projection"), ("synth_net", "fusion")):
-        if published.startswith(theirs):
-            return f"{ours}.{name}"
-    numbers = [int(part) for part in published.split(".") if part.isdigit()]
-    level, leaf = len(numbers) - 1, numbers[-1]
-    innermost, outermost = level == NUM_LEVELS - 1, level == 0
-    down = {0: 0} if outermost else {1: 1} if innermost else {1: 1, 2: 2}
-    if leaf in down:
-        return f"unet.down.{level}.{down[leaf]}.{name}"
-    up = {4: 2} if outermost else {4: 2, 5: 3} if innermost else {6: 2, 7: 3}
-    return f"unet.up.{NUM_LEVELS - 1 - level}.{up[leaf]}.{name}"
-
-
-def original_warp(magnitude: torch.Tensor) -> torch.Tensor:
-    """The warp as the original computes it: `grid_sample` over both axes with a grid rounded to single precision."""
-    rows = (np.power(21, (np.linspace(-1, 1, 256) + 1) / 2) - 11) / 10
-    grid = np.stack(np.meshgrid(np.linspace(-1, 1, magnitude.shape[-1]), rows), axis=-1).astype(np.float32)
-    grids = torch.from_numpy(grid)[None].repeat(len(magnitude), 1, 1, 1)
-    return torch.nn.functional.grid_sample(magnitude, grids, align_corners=True)[:, 0]
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +22,9 @@ def case() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def network(case: dict[str, torch.Tensor]) -> CLIPSep:
-    unet = UNetConfig(num_levels=NUM_LEVELS, base_width=4, max_width=32, out_channels=8)
-    network = Config(embedding_dim=512, unet=unet).build()
-    prefix = "state_dict."
-    state = {key.removeprefix(prefix): value for key, value in case.items() if key.startswith(prefix)}
-    network.load_state_dict({our_key(key): value for key, value in state.items()})
-    return network.eval()
+    network = published_network(published_state(case), "clipsep")
+    assert isinstance(network, CLIPSep)
+    return network
 
 
 def predict(network: CLIPSep, case: dict[str, torch.Tensor], heard: torch.Tensor) -> tuple[MaskOutput, torch.Tensor]:

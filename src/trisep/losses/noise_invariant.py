@@ -1,0 +1,76 @@
+"""Noise-invariant training (CLIPSep section 3.2): noise masks may take what a query does not explain, at a price above a level.
+
+The masks here are probabilities, because two of them are added before they are compared. Our deviation from the paper: the mean over
+sources instead of their sum, as the public code has it, so that λ = 0.1 weighs the regulariser as it did there.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trisep.losses.permutation import assigned_mean
+
+PAPER_LEVEL = 0.25
+"""γ of the paper's main results (section 4.3)."""
+PAPER_WEIGHT = 0.1
+"""λ of the paper (section 3.2)."""
+
+
+def noise_invariant_costs(
+    masks: Float[Tensor, "B N F T"],
+    noise_masks: Float[Tensor, "B J F T"],
+    target: Float[Tensor, "B N F T"],
+    weight: Float[Tensor, "B F T"],
+) -> Float[Tensor, "B N J"]:
+    """`WBCE(M_i, min(1, M̂^Q_i + M̂^N_j))` of every query mask i with every noise mask j, mean over bins, in single precision at least.
+
+    Where the sum reaches 1 over a target of 0 a bin costs 100 × its weight (the logarithm is cut off there) and has no gradient.
+    """
+    precision = torch.promote_types(masks.dtype, torch.float32)
+    query, noise, truth, weight = (values.to(precision) for values in (masks, noise_masks, target, weight))
+    columns = []
+    with torch.autocast(masks.device.type, enabled=False):
+        for one in noise.unsqueeze(2).unbind(dim=1):
+            total = query + one
+            # Not clamp: it passes the gradient at exactly 1, where that of the logarithm is without bounds.
+            bounded = torch.where(total < 1, total, 1.0)
+            bins = torch.nn.functional.binary_cross_entropy(bounded, truth, weight.unsqueeze(1).expand_as(truth), reduction="none")
+            columns.append(bins.mean(dim=(2, 3)))
+    return torch.stack(columns, dim=2)
+
+
+def noise_invariant_bce(
+    masks: Float[Tensor, "B N F T"],
+    noise_masks: Float[Tensor, "B J F T"],
+    target: Float[Tensor, "B N F T"],
+    weight: Float[Tensor, "B F T"],
+) -> Float[Tensor, ""]:
+    """L_NIT (Eq. 2): the least cost over all ways to pair query masks with noise masks, found for each mixture on its own.
+
+    The paper has J = N noise heads, and mostly N = 2; any N ≤ J is taken. Masks lie in [0, 1].
+    """
+    return assigned_mean(noise_invariant_costs(masks, noise_masks, target, weight))
+
+
+def noise_activation(noise_masks: Float[Tensor, "B J F T"]) -> Float[Tensor, ""]:
+    """`Σ_j mean(M̂^N_j)`, 0 to J, the mean taken over the batch: what the regulariser holds at γ (Fig. 11)."""
+    return noise_masks.to(torch.promote_types(noise_masks.dtype, torch.float32)).mean(dim=(0, 2, 3)).sum()
+
+
+def noise_regularizer(noise_masks: Float[Tensor, "B J F T"], level: float = PAPER_LEVEL) -> Float[Tensor, ""]:
+    """L_REG (Eq. 6): `max(0, Σ_j mean(M̂^N_j) − γ)`. The hinge is on the batch's mean, not on each mixture's."""
+    return (noise_activation(noise_masks) - level).clamp_min(0)
+
+
+def noise_invariant_loss(
+    masks: Float[Tensor, "B N F T"],
+    noise_masks: Float[Tensor, "B J F T"],
+    target: Float[Tensor, "B N F T"],
+    weight: Float[Tensor, "B F T"],
+    *,
+    level: float | None = PAPER_LEVEL,
+    regularization: float = PAPER_WEIGHT,
+) -> Float[Tensor, ""]:
+    """`L_NIT + λ L_REG` with γ = `level` and λ = `regularization`; a level of None leaves the regulariser out."""
+    loss = noise_invariant_bce(masks, noise_masks, target, weight)
+    return loss if level is None else loss + regularization * noise_regularizer(noise_masks, level)

@@ -1,0 +1,50 @@
+"""Losses whose estimates are interchangeable: each mixture takes the assignment that costs it least.
+
+Source: permutation invariant training (Yu et al. 2017), as CLIPSep's baseline has it (Eq. 7). The assignment is found for every mixture
+of a batch on its own. Our deviation: the papers write a sum over sources; here the mean, which only rescales.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+
+def cheapest_assignment(costs: Float[Tensor, "B N J"]) -> Int[Tensor, "B N"]:
+    """For each mixture, which estimate j_i goes to source i so that `Σ_i costs[i, j_i]` is least; no estimate is taken twice.
+
+    Exact for any N ≤ J (by the Hungarian method, so no search over N! permutations). A cost that is not a number does not stop the
+    search: it stays in the loss, where training notices it. Raises ValueError with fewer estimates than sources.
+    """
+    _, num_sources, num_estimates = costs.shape
+    if num_estimates < num_sources:
+        raise ValueError(f"expected at least as many estimates as sources, got {num_estimates} for {num_sources}")
+    tables = torch.nan_to_num(costs.detach().double()).cpu().numpy()
+    columns = [torch.from_numpy(linear_sum_assignment(table)[1]) for table in tables]
+    return torch.stack(columns).to(costs.device)
+
+
+def assigned_mean(costs: Float[Tensor, "B N J"]) -> Float[Tensor, ""]:
+    """Mean over mixtures and sources of the costs that `cheapest_assignment` picks; the gradient flows through those alone."""
+    return costs.gather(2, cheapest_assignment(costs).unsqueeze(2)).mean()
+
+
+def permutation_costs(
+    logits: Float[Tensor, "B J F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
+) -> Float[Tensor, "B N J"]:
+    """Weighted binary cross-entropy of every estimate (on logits) against every source's mask, mean over bins."""
+    columns = []
+    for estimate in logits.unsqueeze(2).unbind(dim=1):
+        bins = torch.nn.functional.binary_cross_entropy_with_logits(estimate.expand_as(target), target, reduction="none")
+        columns.append((bins * weight.unsqueeze(1)).mean(dim=(2, 3)))
+    return torch.stack(columns, dim=2)
+
+
+def permutation_invariant_bce(
+    logits: Float[Tensor, "B J F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
+) -> Float[Tensor, ""]:
+    """The least weighted binary cross-entropy over all ways to give the sources' masks to the estimates (CLIPSep Eq. 7).
+
+    The paper has two sources and two estimates; any N ≤ J is taken, estimates left over being free.
+    """
+    return assigned_mean(permutation_costs(logits, target, weight))

@@ -1,0 +1,165 @@
+"""Published state dicts become checkpoints that compute the same: against the reference cases, and against small networks of the same build."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from published_clipsep import CASES, PublishedCLIPSep, original_warp, published_state
+from safetensors.torch import load_file, save_file
+
+from trisep import cli
+from trisep.arguments import PublishedKind
+from trisep.checkpoint import load_model
+from trisep.convert import MODEL_NAMES, import_checkpoint, published_network
+from trisep.errors import CheckpointError
+from trisep.losses.masks import magnitude_weight, weighted_bce
+from trisep.losses.noise_invariant import noise_invariant_loss
+from trisep.models import model_names
+from trisep.separate import load
+from trisep.spectrogram.masks import binary_mask
+from trisep.types import Audio, QueryEmbedding, SignalSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeEncoder:
+    """An encoder that turns words into numbers."""
+
+    dim: int
+    name: str = "clip-vit-b32"
+    fingerprint: str = "f00d"
+
+    def encode_text(self, texts: list[str]) -> torch.Tensor:
+        return torch.stack([torch.randn(self.dim, generator=torch.Generator().manual_seed(len(text))) for text in texts])
+
+
+def published(num_noise_heads: int = 0) -> PublishedCLIPSep:
+    torch.manual_seed(0)
+    network = PublishedCLIPSep(num_noise_heads=num_noise_heads)
+    for name, value in network.state_dict().items():
+        if name.endswith(("running_var", "running_mean")):
+            value.uniform_(0.5, 2)
+    return network.eval()
+
+
+def spectrogram() -> torch.Tensor:
+    return torch.randn(2, 1, 256, 8, generator=torch.Generator().manual_seed(0)) * 3 - 5
+
+
+def vectors(num_queries: int = 2) -> torch.Tensor:
+    return torch.randn(2, num_queries, 6, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_kind_becomes_a_model_there_is() -> None:
+    assert set(MODEL_NAMES) == set(get_args(PublishedKind))
+    assert set(MODEL_NAMES.values()) <= set(model_names())
+
+
+@pytest.mark.parametrize("kind", list(CASES))
+def test_an_imported_network_agrees_with_the_original(kind: PublishedKind, tmp_path: Path) -> None:
+    if not CASES[kind].is_file():
+        pytest.skip("the reference cases are not beside this checkout")
+    case = load_file(CASES[kind])
+    save_file(published_state(case), tmp_path / "published.safetensors")
+    import_checkpoint(tmp_path / "published.safetensors", kind, tmp_path / "model", encoder=FakeEncoder(512))  # type: ignore[arg-type]
+    network = load_model(tmp_path / "model").model
+    if kind == "clipsep-nit":
+        network.keep_noise_heads = True
+    # The network is fed with the original's own warp: ours differs by its rounding (see tests/models/test_clipsep.py).
+    heard = original_warp(case["magnitude"])
+    query = QueryEmbedding(vectors=torch.stack([case["embedding_0"], case["embedding_1"]], dim=1))
+    with torch.inference_mode():
+        output = network(torch.log(heard + 1e-10).unsqueeze(1), query)
+    expected = torch.cat([case["pred_masks_0"], case["pred_masks_1"]], dim=1)
+    sources = torch.stack([original_warp(case[f"mags_{index}"]) for index in range(2)], dim=1)
+    target, weight = binary_mask(sources, heard), magnitude_weight(heard)
+    if kind == "clipsep-nit":
+        noise = torch.cat([case["pit_masks_0"], case["pit_masks_1"]], dim=1)
+        assert (output.masks - expected.sigmoid()).abs().max() <= 1e-4
+        assert (output.noise_masks - noise.sigmoid()).abs().max() <= 1e-4
+        loss = noise_invariant_loss(output.masks, output.noise_masks, target, weight)
+    else:
+        assert (output.masks - expected).abs().max() <= 1e-4
+        loss = weighted_bce(output.logits, target, weight)
+    assert float(loss) == pytest.approx(float(case["loss"]), abs=1e-4)
+
+
+def test_an_imported_clipsep_computes_what_the_published_network_does(tmp_path: Path) -> None:
+    original = published()
+    torch.save(original.state_dict(), tmp_path / "best.pt")
+    import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))  # type: ignore[arg-type]
+    checkpoint = load_model(tmp_path / "model")
+    assert (checkpoint.model_name, checkpoint.encoder, checkpoint.encoder_fingerprint) == ("clipsep", "clip-vit-b32", "f00d")
+    assert checkpoint.signal == SignalSettings()
+    assert checkpoint.card["imported"]["kind"] == "clipsep" and len(checkpoint.card["imported"]["sha256"]) == 64
+    assert checkpoint.model.config.unet.widths == (2, 4, 5)
+    logits = checkpoint.model(spectrogram(), QueryEmbedding(vectors=vectors())).logits
+    for query in range(2):
+        expected = original(spectrogram(), original.frame_net(vectors()[:, query]).sigmoid())
+        torch.testing.assert_close(logits[:, query], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_imported_noise_heads_read_the_mean_of_the_projections() -> None:
+    original = published(num_noise_heads=3)
+    state = {f"module.{key}": value.half().float() for key, value in original.state_dict().items()}
+    original.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
+    network: Any = published_network(state, "clipsep-nit")
+    assert (network.config.num_noise_heads, network.config.noise_query) == (3, "mean_of_projections")
+    network.keep_noise_heads = True
+    noise_masks = network(spectrogram(), QueryEmbedding(vectors=vectors())).noise_masks
+    mean = original.frame_net(vectors()).mean(dim=1)
+    for index, head in enumerate(original.pit_nets):
+        torch.testing.assert_close(noise_masks[:, index], original(spectrogram(), head(mean).sigmoid()).sigmoid(), rtol=1e-4, atol=1e-5)
+
+
+def test_an_imported_checkpoint_separates(tmp_path: Path) -> None:
+    torch.save({"state_dict": published(num_noise_heads=2).state_dict(), "epoch": 3}, tmp_path / "best.pt")
+    encoder: Any = FakeEncoder(6)
+    import_checkpoint(tmp_path / "best.pt", "clipsep-nit", tmp_path / "model", encoder=encoder)
+    separator = load(tmp_path / "model", device="cpu", encoder=encoder)
+    waveform = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
+    separation = separator.separate(Audio(waveform, 16000), ["violin", "rain"])
+    stems = [stem.audio.samples for stem in separation.stems.values()]
+    np.testing.assert_allclose(sum(stems) + separation.residual.samples, waveform, atol=1e-5)
+    assert all(np.abs(stem).max() > 1e-3 for stem in stems)
+
+
+def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
+    state, noisy = published().state_dict(), published(num_noise_heads=2).state_dict()
+    with pytest.raises(CheckpointError, match="expected a state dict of clipsep, but it looks like clipsep-nit; give the file and --as"):
+        published_network(noisy, "clipsep")
+    with pytest.raises(CheckpointError, match="expected a state dict of clipsep-middle, but it looks like clipsep;"):
+        published_network(state, "clipsep-middle")
+    with pytest.raises(CheckpointError, match="is not a published CLIPSep state dict"):
+        published_network({"weight": torch.zeros(3)}, "clipsep")
+    with pytest.raises(CheckpointError, match="holds 'extra.weight', which no clipsep state dict has"):
+        published_network({**state, "extra.weight": torch.zeros(3)}, "clipsep")
+    with pytest.raises(CheckpointError, match=r"do not make a clipsep network \(.*query_projection\.bias"):
+        published_network({key: value for key, value in state.items() if key != "frame_net.bias"}, "clipsep")
+    with pytest.raises(CheckpointError, match="do not make a clipsep network"):
+        published_network({**state, "frame_net.weight": torch.tensor(1.0)}, "clipsep")
+
+
+def test_a_file_that_would_run_code_is_refused_and_an_encoder_that_does_not_fit_too(tmp_path: Path) -> None:
+    torch.save(published(), tmp_path / "whole.pt")  # a pickled module, not a state dict
+    with pytest.raises(CheckpointError, match=r"whole\.pt: is not an archive of tensors.*nothing in it was run"):
+        import_checkpoint(tmp_path / "whole.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))  # type: ignore[arg-type]
+    torch.save(published().state_dict(), tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match="on embeddings of 6 dimensions, encoder 'clip-vit-b32' gives 512"):
+        import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(512))  # type: ignore[arg-type]
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_command_line_imports(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(published().state_dict(), tmp_path / "best.pt")
+    monkeypatch.setattr("trisep.convert.load_encoder", lambda name: FakeEncoder(6, name=name))
+    line = ["import", str(tmp_path / "best.pt"), "--out", str(tmp_path / "model"), "--encoder", "clip-rn50", "--as"]
+    assert cli.main([*line, "clipsep"]) == 0
+    assert str(tmp_path / "model") in capsys.readouterr().out
+    assert load_model(tmp_path / "model").encoder == "clip-rn50"
+    assert cli.main([*line, "clipsep-nit"]) == 2
+    assert "looks like clipsep" in capsys.readouterr().err
+    assert cli.main(["import", str(tmp_path / "absent.pt"), "--as", "clipsep", "--out", str(tmp_path / "other")]) == 2
+    assert "absent.pt" in capsys.readouterr().err
