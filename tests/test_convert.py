@@ -1,13 +1,14 @@
-"""Published state dicts become checkpoints that compute the same: against the reference cases, and against small networks of the same build."""
+"""Published state dicts become checkpoints that compute the same: the reference cases do, and small networks of the same build."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from published_clipsep import CASES, PublishedCLIPSep, original_warp, published_state
+from published_clipsep import CASES, PublishedCLIPSep, PublishedMiddle, original_warp, published_state
 from safetensors.torch import load_file, save_file
 
 from trisep import cli
@@ -31,13 +32,23 @@ class FakeEncoder:
     name: str = "clip-vit-b32"
     fingerprint: str = "f00d"
 
-    def encode_text(self, texts: list[str]) -> torch.Tensor:
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         return torch.stack([torch.randn(self.dim, generator=torch.Generator().manual_seed(len(text))) for text in texts])
+
+    def encode_image(self, frames: object) -> torch.Tensor:
+        raise NotImplementedError
+
+    encode_regions = encode_tokens = encode_image
 
 
 def published(num_noise_heads: int = 0) -> PublishedCLIPSep:
     torch.manual_seed(0)
-    network = PublishedCLIPSep(num_noise_heads=num_noise_heads)
+    network: PublishedCLIPSep = with_statistics(PublishedCLIPSep(num_noise_heads=num_noise_heads))
+    return network
+
+
+def with_statistics(network: Any) -> Any:
+    """In evaluation mode, as if it had been trained."""
     for name, value in network.state_dict().items():
         if name.endswith(("running_var", "running_mean")):
             value.uniform_(0.5, 2)
@@ -63,7 +74,7 @@ def test_an_imported_network_agrees_with_the_original(kind: PublishedKind, tmp_p
         pytest.skip("the reference cases are not beside this checkout")
     case = load_file(CASES[kind])
     save_file(published_state(case), tmp_path / "published.safetensors")
-    import_checkpoint(tmp_path / "published.safetensors", kind, tmp_path / "model", encoder=FakeEncoder(512))  # type: ignore[arg-type]
+    import_checkpoint(tmp_path / "published.safetensors", kind, tmp_path / "model", encoder=FakeEncoder(512))
     network = load_model(tmp_path / "model").model
     if kind == "clipsep-nit":
         network.keep_noise_heads = True
@@ -89,7 +100,7 @@ def test_an_imported_network_agrees_with_the_original(kind: PublishedKind, tmp_p
 def test_an_imported_clipsep_computes_what_the_published_network_does(tmp_path: Path) -> None:
     original = published()
     torch.save(original.state_dict(), tmp_path / "best.pt")
-    import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))  # type: ignore[arg-type]
+    import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))
     checkpoint = load_model(tmp_path / "model")
     assert (checkpoint.model_name, checkpoint.encoder, checkpoint.encoder_fingerprint) == ("clipsep", "clip-vit-b32", "f00d")
     assert checkpoint.signal == SignalSettings()
@@ -112,6 +123,16 @@ def test_imported_noise_heads_read_the_mean_of_the_projections() -> None:
     mean = original.frame_net(vectors()).mean(dim=1)
     for index, head in enumerate(original.pit_nets):
         torch.testing.assert_close(noise_masks[:, index], original(spectrogram(), head(mean).sigmoid()).sigmoid(), rtol=1e-4, atol=1e-5)
+
+
+def test_an_imported_middle_fusion_computes_what_the_published_network_does() -> None:
+    torch.manual_seed(0)
+    original = with_statistics(PublishedMiddle())
+    network = published_network(original.state_dict(), "clipsep-middle")
+    logits = network(spectrogram(), QueryEmbedding(vectors=vectors())).logits
+    assert (logits[:, 0] - logits[:, 1]).abs().max() > 1e-4
+    for query in range(2):
+        torch.testing.assert_close(logits[:, query], original(spectrogram(), vectors()[:, query]), rtol=1e-4, atol=1e-5)
 
 
 def test_an_imported_checkpoint_separates(tmp_path: Path) -> None:
@@ -145,10 +166,10 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_would_run_code_is_refused_and_an_encoder_that_does_not_fit_too(tmp_path: Path) -> None:
     torch.save(published(), tmp_path / "whole.pt")  # a pickled module, not a state dict
     with pytest.raises(CheckpointError, match=r"whole\.pt: is not an archive of tensors.*nothing in it was run"):
-        import_checkpoint(tmp_path / "whole.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))  # type: ignore[arg-type]
+        import_checkpoint(tmp_path / "whole.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))
     torch.save(published().state_dict(), tmp_path / "best.pt")
     with pytest.raises(CheckpointError, match="on embeddings of 6 dimensions, encoder 'clip-vit-b32' gives 512"):
-        import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(512))  # type: ignore[arg-type]
+        import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(512))
     assert not (tmp_path / "model").exists()
 
 

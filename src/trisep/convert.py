@@ -130,9 +130,9 @@ def _config(state: Mapping[str, Tensor], kind: PublishedKind, num_levels: int) -
 
 
 def _level(key: str) -> int:
-    """How deep inside the nested blocks a tensor lies; 0 for the outermost block, at most 0 for what is beside the U-Net."""
+    """How deep inside the nested blocks a tensor lies; 0 for the outermost block and for what is beside the U-Net."""
     parts = key.split(".")
-    return parts.count("submodule") or parts.count("model") - 1
+    return max(parts.count("submodule"), parts.count("model") - 1, 0)
 
 
 def _our_key(key: str, num_levels: int) -> str | None:
@@ -146,9 +146,9 @@ def _our_key(key: str, num_levels: int) -> str | None:
     level, layer = _level(key), path.rpartition(".")[2]
     outermost, innermost = level == 0, level == num_levels - 1
     if layer.isdecimal():  # a block passes: activation, convolution, normalisation, inner block, activation, upsampling, convolution, …
-        layers = ("downconv", "", "", "", "upconv") if outermost else ("", "downconv", "", "", "upconv", "upnorm")
-        if not outermost and not innermost:
-            layers = ("", "downconv", "downnorm", "", "", "", "upconv", "upnorm")
+        layers = ["", "downconv", "downnorm", "", "", "", "upconv", "upnorm"]
+        if outermost or innermost:
+            layers = ["downconv", "", "", "", "upconv"] if outermost else ["", "downconv", "", "", "upconv", "upnorm"]
         layer = layers[int(layer)] if int(layer) < len(layers) else ""
     if layer == "downnorm" and (outermost or innermost):
         return _NOT_USED

@@ -7,6 +7,7 @@ the mixture itself, which all improvements are against.
 import csv
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -73,6 +74,8 @@ def run(arguments: EvaluateArguments) -> int:
 def evaluate(checkpoint: Path, mixtures: Sequence[ProtocolMixture], query: str, *, num_workers: int = 1) -> list[SourceRow]:
     """Score every source of every mixture, in order; the result does not depend on the number of processes."""
     context = multiprocessing.get_context("spawn")
+    # One thread a process: the environment is read when a worker imports the linear algebra libraries.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     with ProcessPoolExecutor(num_workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         results = pool.map(_score_mixture, [checkpoint] * len(mixtures), mixtures, [query] * len(mixtures))
         return [row for rows in track(results, "evaluate", len(mixtures), console=Console(stderr=True)) for row in rows]
