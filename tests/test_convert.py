@@ -50,7 +50,9 @@ def published(num_noise_heads: int = 0) -> PublishedCLIPSep:
 def with_statistics(network: Any) -> Any:
     """In evaluation mode, as if it had been trained."""
     for name, value in network.state_dict().items():
-        if name.endswith(("running_var", "running_mean")):
+        if name.endswith("running_mean"):
+            value.uniform_(-0.5, 0.5)
+        elif name.endswith("running_var"):
             value.uniform_(0.5, 2)
     return network.eval()
 

@@ -89,6 +89,7 @@ def published_network(tensors: Mapping[str, Tensor], kind: PublishedKind, *, fil
         ours = _our_key(key, num_levels)
         if ours is None:
             raise CheckpointError(f"{file}: holds '{key}', which no {kind} state dict has; get the published file")
+        # Middle fusion's published network has a synth_net, too, and never reads it.
         if ours != _NOT_USED and not (kind == "clipsep-middle" and ours.startswith("fusion.")):
             state[ours] = value.float() if value.is_floating_point() else value
     try:

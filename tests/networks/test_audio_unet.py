@@ -42,6 +42,18 @@ def test_a_skip_connection_carries_what_the_bottleneck_cannot() -> None:
     assert (changed - network.decode(maps)).abs().max() > 1e-3
 
 
+def test_a_conditioned_network_differs_in_its_innermost_decoder_alone() -> None:
+    config = UNetConfig(num_levels=3, base_width=2, max_width=4, out_channels=5)
+    torch.manual_seed(0)
+    plain, wider = AudioUNet(config), AudioUNet(config, condition_channels=6)
+    shapes = {key: tuple(value.shape) for key, value in plain.state_dict().items()}
+    changed = {key: tuple(value.shape) for key, value in wider.state_dict().items()}
+    assert list(changed) == list(shapes)
+    assert {key: shape for key, shape in changed.items() if shape != shapes[key]} == {"up.0.2.weight": (4, 4 + 6, 3, 3)}
+    maps = wider.encode(torch.randn(2, 1, 256, 16))
+    assert wider.decode([*maps[:-1], torch.cat([maps[-1], torch.randn(2, 6, 32, 2)], dim=1)]).shape == (2, 5, 256, 16)
+
+
 def test_the_transposed_network_moves_with_its_input() -> None:
     torch.manual_seed(0)
     network = AudioUNet(UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=1, upsampling="transposed")).eval()
