@@ -31,7 +31,7 @@ from trisep.stem_files import OutputFormat, StemFiles
 from trisep.streaming import Source, open_source
 from trisep.types import Audio, MaskOutput, Query, QueryEmbedding, Separation, SignalSettings
 
-_SEGMENT_SECONDS = 30.0
+_SEGMENT_SECONDS = 20.0
 _SEGMENT_VALUES = 24_000_000
 """The default segment is shorter where mixture and stems of one would have more samples than this."""
 
@@ -258,7 +258,7 @@ class Separator:
         )
 
     def plan(self, source: Source, num_queries: int, segment_seconds: float | None) -> SegmentPlan:
-        """Segments of a given length; by default 30 s, less for many queries, channels or samples per second."""
+        """Segments of a given length; by default 20 s, less for many queries, channels or samples per second."""
         if segment_seconds is None:
             values_per_second = source.sample_rate_hz * source.num_channels * (num_queries + 1)
             segment_seconds = min(_SEGMENT_SECONDS, _SEGMENT_VALUES / values_per_second)

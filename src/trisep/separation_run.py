@@ -1,6 +1,8 @@
 """One separation as it runs: survey, masks, samples, and what is learnt about each stem on the way. It holds one segment at a time."""
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,7 @@ from trisep.spectrogram.masks import exclusive_masks
 from trisep.streaming import MaskApplier, Source, mono_blocks, survey
 from trisep.types import Audio, SignalSettings, Stem
 
+_C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 
@@ -86,6 +89,7 @@ class SeparationRun:
             if progress is not None:
                 progress(num_given / max(1, self.survey.num_samples))
             yield SeparatedSegment(mixture, stems, masks)
+            _return_free_memory()
 
     def mask_segments(self, heard: Callable[[np.ndarray], None] = lambda block: None) -> Iterator[MaskSegment]:
         """Masks alone, references included; `heard` is handed each block of the source as it is read."""
@@ -151,3 +155,10 @@ class SeparationRun:
                 f"above {self.signal.sample_rate_hz / 2000:g} kHz, which the model does not hear, stems {above[self._above_nyquist]}"
             )
         return tuple(notes)
+
+
+def _return_free_memory() -> None:
+    """Give freed pages back to the system, where the C library can be asked to: glibc keeps them, and a long file's memory creeps up."""
+    trim = getattr(_C_LIBRARY, "malloc_trim", None)
+    if trim is not None:
+        trim(0)

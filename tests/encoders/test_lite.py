@@ -18,7 +18,7 @@ def encoder() -> LiteEncoder:
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth colours, so that resizing keeps them."""
     generator = np.random.default_rng(seed)
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(2 * np.pi * (fy * y + fx * x) + phase) for fy, fx, phase in generator.uniform(0, 3, (3, 3))]
     return np.stack([127 + 120 * wave for wave in waves], axis=-1).astype(np.uint8)
 
