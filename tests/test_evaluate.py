@@ -131,7 +131,7 @@ def test_the_level_of_a_mixture_does_not_matter_to_the_model(checkpoint: Path) -
 @needs_lite
 def test_more_processes_give_the_same_rows(data: Path, checkpoint: Path) -> None:
     mixtures = [pair(data), dataclasses.replace(pair(data, -30.0), index=1)]
-    here = [row for mixture in mixtures for row in _score_mixture(checkpoint, mixture, "image")]
+    here = evaluate(checkpoint, mixtures, "image", num_workers=1)
     assert evaluate(checkpoint, mixtures, "image", num_workers=2) == here
     systems = ("model, image query", "model, both image queries together", "ideal ratio mask")
     assert [(row.mixture, row.source, row.system) for row in here[:6]] == [(0, source, system) for system in systems for source in (0, 1)]
