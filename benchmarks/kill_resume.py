@@ -139,7 +139,7 @@ def changed_from(folder: Path, before: State) -> Callable[[], bool]:
 def state_of(folder: Path) -> State:
     """Size and time of every file; files may go while one looks."""
     state = {}
-    for path in folder.rglob("*"):
+    for path in files_below(folder):
         try:
             status = path.stat()
         except OSError:
@@ -149,8 +149,13 @@ def state_of(folder: Path) -> State:
 
 
 def temporary_files(folder: Path, pattern: str) -> list[Path]:
-    """Files that are being written, or were when the command was killed."""
-    return sorted(path for path in folder.rglob(pattern) if path.is_file())
+    """Files that are being written, or were when the command was killed: named by the pattern, or in a folder that is."""
+    return sorted(path for path in files_below(folder) if any(fnmatch.fnmatch(part, pattern) for part in path.relative_to(folder).parts))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file; folders may go while one looks."""
+    return [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
 
 
 def table_of_kills(kills: list[Kill]) -> Table:
