@@ -43,7 +43,7 @@ def main() -> None:
         heard = sources.sum(axis=0)
         spectrum = stft(torch.from_numpy(heard)[None], signal)
         gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
-        log_magnitude = pad_frames(network_input(spectrum.abs() * gain, signal), checkpoint.model.time_multiple, -23.0)  # type: ignore
+        log_magnitude = pad_frames(network_input(spectrum.abs() * gain, signal), checkpoint.model.time_multiple)  # type: ignore
         query = QueryEmbedding(vectors=encoder.encode_text([source.text for source in mixture.sources])[None])
         with torch.inference_mode():
             logits = checkpoint.model(log_magnitude, query).logits[..., : spectrum.shape[-1]]

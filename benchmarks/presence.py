@@ -98,7 +98,7 @@ def collect(separator: trisep.Separator, sources: list[ProtocolSource], seed: in
         asked = generator.choice([name for name in names if name not in {source.label for source in pair}])
         gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
         magnitude = to_log_frequency(stft(torch.from_numpy(heard * np.float32(gain)), signal).abs())
-        padded = pad_frames(torch.log(magnitude + 1e-10), separator.model.time_multiple, -23.0)[None, None]
+        padded = pad_frames(torch.log(magnitude + 1e-10), separator.model.time_multiple)[None, None]
         queries = torch.cat([vectors[pair[0].label][None], vectors[asked][None], references])
         with torch.inference_mode():
             output = separator.model(padded, QueryEmbedding(vectors=queries[None]))

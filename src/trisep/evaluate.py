@@ -97,7 +97,7 @@ def separate_mixture(
     spectrum = stft(waveform, signal)
     heard = spectrum.abs() * float(_gain(mixture, signal.mixture_level_db))
     with torch.inference_mode():
-        log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple, -23.0)  # type: ignore[arg-type]
+        log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple)  # type: ignore[arg-type]
         masks = checkpoint.model(log_magnitude, QueryEmbedding(vectors=vectors[None])).masks[..., : spectrum.shape[-1]]
         alone, together = (apply_masks(spectrum, chosen, signal, len(mixture))[0].numpy() for chosen in (masks, exclusive_masks(masks)))
     return alone, together

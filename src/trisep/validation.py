@@ -18,7 +18,7 @@ def validate(model: nn.Module, dataset: MixtureDataset, recipe: Recipe, device: 
         batch = {key: value.unsqueeze(0).to(device) for key, value in dataset[index].items()}
         mixture = to_mixture(batch)
         spectrum = stft(mixture.waveform, recipe.signal)
-        log_magnitude = pad_frames(network_input(spectrum.abs(), recipe.signal), model.time_multiple, -23.0)  # type: ignore[arg-type]
+        log_magnitude = pad_frames(network_input(spectrum.abs(), recipe.signal), model.time_multiple)  # type: ignore[arg-type]
         masks = model(log_magnitude, mixture.query).masks[..., : spectrum.shape[-1]]
         estimates = apply_masks(spectrum, masks, recipe.signal, mixture.waveform.shape[-1])[0].cpu().numpy()
         sources, heard = mixture.sources[0].cpu().numpy(), mixture.waveform[0].cpu().numpy()

@@ -8,6 +8,9 @@ from trisep.spectrogram.log_frequency import to_linear_frequency, to_log_frequen
 from trisep.spectrogram.stft import istft, stft
 from trisep.types import SignalSettings
 
+PADDING_LOG_MAGNITUDE = -23.0
+"""What frames beyond the end are filled with: about log(1e-10), as digital silence gives."""
+
 
 def ratio_mask(sources: Float[Tensor, "B N F T"], total: Float[Tensor, "B F T"] | None = None) -> Float[Tensor, "B N F T"]:
     """`A_i / Σ_j A_j`, clamped to [0, 1] (VAST Eq. 10). `total` replaces the sum where more than the sources is in the mixture."""
@@ -37,7 +40,7 @@ def network_input(magnitude: Float[Tensor, "B F T"], settings: SignalSettings) -
     return torch.log(to_log_frequency(magnitude, settings.num_log_bins) + 1e-10).unsqueeze(1)
 
 
-def pad_frames(values: Float[Tensor, "*B T"], multiple: int, value: float) -> Float[Tensor, "*B T2"]:
+def pad_frames(values: Float[Tensor, "*B T"], multiple: int, value: float = PADDING_LOG_MAGNITUDE) -> Float[Tensor, "*B T2"]:
     """Fill the time axis at its end with `value` up to a multiple of `multiple` frames."""
     missing = -values.shape[-1] % multiple
     return torch.nn.functional.pad(values, (0, missing), value=value)
