@@ -1,6 +1,7 @@
 """Published state dicts become checkpoints that compute the same: the reference cases do, and small networks of the same build."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from published_clipsep import CASES, PublishedCLIPSep, PublishedMiddle, original_warp, published_state
+from published_sound_of_pixels import PublishedSoundOfPixels
 from safetensors.torch import load_file, save_file
 
 from trisep import cli
@@ -20,7 +22,9 @@ from trisep.losses.masks import magnitude_weight, weighted_bce
 from trisep.losses.noise_invariant import noise_invariant_loss
 from trisep.models import model_names
 from trisep.separate import load
+from trisep.spectrogram.log_frequency import to_linear_frequency, to_log_frequency
 from trisep.spectrogram.masks import binary_mask
+from trisep.spectrogram.stft import istft, stft
 from trisep.types import Audio, QueryEmbedding, SignalSettings
 
 
@@ -38,7 +42,8 @@ class FakeEncoder:
     def encode_image(self, frames: object) -> torch.Tensor:
         raise NotImplementedError
 
-    encode_regions = encode_tokens = encode_image
+    encode_regions = encode_tokens = token_word = encode_image
+    token_table = torch.empty(0, 0)
 
 
 def published(num_noise_heads: int = 0) -> PublishedCLIPSep:
@@ -106,7 +111,8 @@ def test_an_imported_clipsep_computes_what_the_published_network_does(tmp_path: 
     checkpoint = load_model(tmp_path / "model")
     assert (checkpoint.model_name, checkpoint.encoder, checkpoint.encoder_fingerprint) == ("clipsep", "clip-vit-b32", "f00d")
     assert checkpoint.signal == SignalSettings()
-    assert checkpoint.card["imported"]["kind"] == "clipsep" and len(checkpoint.card["imported"]["sha256"]) == 64
+    sha256 = hashlib.sha256((tmp_path / "best.pt").read_bytes()).hexdigest()
+    assert checkpoint.card["imported"] == {"kind": "clipsep", "sha256": {"best.pt": sha256}}
     assert checkpoint.model.config.unet.widths == (2, 4, 5)
     logits = checkpoint.model(spectrogram(), QueryEmbedding(vectors=vectors())).logits
     for query in range(2):
@@ -147,6 +153,76 @@ def test_an_imported_checkpoint_separates(tmp_path: Path) -> None:
     stems = [stem.audio.samples for stem in separation.stems.values()]
     np.testing.assert_allclose(sum(stems) + separation.residual.samples, waveform, atol=1e-5)
     assert all(np.abs(stem).max() > 1e-3 for stem in stems)
+
+
+def sound_of_pixels(folder: Path) -> PublishedSoundOfPixels:
+    """Small networks as the published code builds them, saved as it saves them: one file each."""
+    torch.manual_seed(0)
+    original: PublishedSoundOfPixels = with_statistics(PublishedSoundOfPixels())
+    for name, network in zip(("sound", "frame", "synthesizer"), original.children(), strict=True):
+        torch.save(network.state_dict(), folder / f"{name}_best.pth")
+    return original
+
+
+def frames() -> torch.Tensor:
+    return torch.randint(0, 256, (2, 2, 3, 3, 32, 48), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+
+
+def test_an_imported_sound_of_pixels_computes_what_the_published_network_does(tmp_path: Path) -> None:
+    original = sound_of_pixels(tmp_path)
+    import_checkpoint(tmp_path, "sound-of-pixels", tmp_path / "model", encoder=None)
+    checkpoint = load_model(tmp_path / "model")
+    assert (checkpoint.model_name, checkpoint.encoder, checkpoint.encoder_fingerprint) == ("sound_of_pixels", "none", "")
+    assert set(checkpoint.card["imported"]["sha256"]) == {"sound_best.pth", "frame_best.pth", "synthesizer_best.pth"}
+    assert checkpoint.model.config.unet.widths == (4, 8, 16, 32, 32, 32, 32) and checkpoint.model.config.image_width == 4
+    heard = torch.randn(2, 1, 256, 128, generator=torch.Generator().manual_seed(0)) * 3 - 5
+    with torch.inference_mode():
+        masks = checkpoint.model(heard, QueryEmbedding(frames=frames())).masks
+        expected = torch.stack([original(heard, frames()[:, query]) for query in range(2)], dim=1)
+    assert expected.std() > 0.05 and (expected[:, 0] - expected[:, 1]).abs().max() > 1e-3
+    torch.testing.assert_close(masks, expected, rtol=0, atol=1e-5)
+
+
+def test_an_imported_sound_of_pixels_separates_with_the_papers_signal_chain(tmp_path: Path) -> None:
+    sound_of_pixels(tmp_path)
+    assert cli.main(["import", str(tmp_path), "--as", "sound-of-pixels", "--out", str(tmp_path / "model")]) == 0
+    checkpoint = load_model(tmp_path / "model")
+    assert checkpoint.signal == SignalSettings(sample_rate_hz=11025, window_samples=1022, hop_samples=256)
+    waveform = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, 255 * 256)).astype(np.float32))
+    spectrum = stft(waveform, checkpoint.signal)
+    heard = torch.log(to_log_frequency(spectrum.abs()) + 1e-10)
+    masks = checkpoint.model(heard.unsqueeze(1), QueryEmbedding(frames=frames()[:1])).masks
+    stems = istft(spectrum.unsqueeze(1) * to_linear_frequency(masks, checkpoint.signal.num_bins), checkpoint.signal, waveform.shape[1])
+    assert stems.shape == (1, 2, waveform.shape[1]) and checkpoint.signal.num_bins == 512
+    assert (stems.abs().amax(dim=-1) > 1e-3).all() and not torch.allclose(stems[:, 0], stems[:, 1])
+
+
+@pytest.mark.parametrize("prefixes", [("net_sound", "net_frame", "net_synthesizer"), ("sound_net", "frame_net", "synth_net")])
+def test_sound_of_pixels_saved_as_one_file_is_the_same(prefixes: tuple[str, ...], tmp_path: Path) -> None:
+    original = sound_of_pixels(tmp_path)
+    parts = zip(prefixes, original.children(), strict=True)
+    whole = {f"module.{prefix}.{key}": value for prefix, part in parts for key, value in part.state_dict().items()}
+    import_checkpoint(tmp_path, "sound-of-pixels", tmp_path / "model", encoder=None)
+    expected = load_model(tmp_path / "model").model.state_dict()
+    state = published_network(whole, "sound-of-pixels").state_dict()
+    assert [key for key in expected if not torch.equal(state[key], expected[key])] == []
+
+
+def test_parts_of_sound_of_pixels_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    original = sound_of_pixels(tmp_path)
+    with pytest.raises(CheckpointError, match=r"sound_best\.pth: .*not hold all three networks; give the folder with sound_best"):
+        import_checkpoint(tmp_path / "sound_best.pth", "sound-of-pixels", tmp_path / "model", encoder=None)
+    with pytest.raises(CheckpointError, match="expected a state dict of sound-of-pixels, but it looks like clipsep;"):
+        published_network(published().state_dict(), "sound-of-pixels")
+    torch.save({**original.net_frame.state_dict(), "fc.bias": torch.zeros(5)}, tmp_path / "frame_best.pth")
+    with pytest.raises(CheckpointError, match=r"do not make a sound-of-pixels network \(.*image_head\.bias"):
+        import_checkpoint(tmp_path, "sound-of-pixels", tmp_path / "model", encoder=None)
+    (tmp_path / "frame_best.pth").unlink()
+    with pytest.raises(CheckpointError, match=r"in this folder, found no frame_best\.pth; put the published files there"):
+        import_checkpoint(tmp_path, "sound-of-pixels", tmp_path / "model", encoder=None)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        import_checkpoint(tmp_path, "clipsep", tmp_path / "model", encoder=FakeEncoder(6))
+    assert not (tmp_path / "model").exists()
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,13 @@ from training_stores import make_store, short_recipe, tensor_hashes
 import trisep.train
 from trisep.checkpoint import load_model
 from trisep.errors import TrainingError
-from trisep.losses.masks import magnitude_weight, weighted_bce
-from trisep.recipes import LossConfig, OptimizerConfig, Recipe
+from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
+from trisep.recipes import OptimizerConfig, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
 from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
-from trisep.train import TrainSettings, mixture_loss, train
+from trisep.train import TrainSettings, to_spectra, train
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, to_mixture
 from trisep.types import MaskOutput, Mixture, QueryEmbedding
 from trisep.validation import validate
@@ -96,7 +97,7 @@ def test_only_the_last_two_states_stay(store: Path, tmp_path: Path) -> None:
 def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Path) -> None:
     train(short_recipe(num_steps=2), settings(store, tmp_path))
     with pytest.raises(TrainingError, match="holds a run whose recipe differs in loss, training; choose another --out, or remove it"):
-        train(replace(short_recipe(num_steps=3), loss=LossConfig(mask="ratio_l1")), settings(store, tmp_path))
+        train(replace(short_recipe(num_steps=3), loss=MaskLoss(kind="ratio_l1")), settings(store, tmp_path))
 
 
 def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:
@@ -108,12 +109,9 @@ def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_batch(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = iter([1.0, 1.0, math.nan])
-
-    def spoiled(model: torch.nn.Module, mixture: Mixture, whole: Recipe) -> torch.Tensor:
-        return mixture_loss(model, mixture, whole) * next(losses)
-
-    monkeypatch.setattr(trisep.train, "mixture_loss", spoiled)
+    factors = iter([1.0, 1.0, math.nan])
+    terms = MaskLoss.terms
+    monkeypatch.setattr(MaskLoss, "terms", lambda *given: {"mask": terms(*given)["mask"] * next(factors)})
     with pytest.raises(TrainingError, match="step 3: the loss is nan; batch = samples 4 to 5 of seed 1; lower optimizer.learning_rate"):
         train(short_recipe(), settings(store, tmp_path))
     state = load_model(tmp_path / "model").model.state_dict()
@@ -135,12 +133,13 @@ def test_a_step_cut_into_micro_batches_is_about_the_same_step(store: Path, tmp_p
 
 def test_every_micro_batch_is_computed_in_the_precision_of_the_recipe(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
+    terms = MaskLoss.terms
 
-    def spy(model: torch.nn.Module, mixture: Mixture, whole: Recipe) -> torch.Tensor:
+    def spy(*given: Any) -> dict[str, torch.Tensor]:
         seen.append(torch.is_autocast_enabled("cpu"))
-        return mixture_loss(model, mixture, whole)
+        return terms(*given)
 
-    monkeypatch.setattr(trisep.train, "mixture_loss", spy)
+    monkeypatch.setattr(MaskLoss, "terms", spy)
     whole = short_recipe(num_steps=1, batch_size=4, accumulation_steps=2)
     train(replace(whole, training=replace(whole.training, precision="bf16")), settings(store, tmp_path))
     assert seen == [True, True]
@@ -167,6 +166,10 @@ class FixedMasks(torch.nn.Module):
         assert query.vectors is not None
         logits = self.logits[:, : query.vectors.shape[1]].expand(-1, -1, 256, log_magnitude.shape[-1])
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits)
+
+
+def mixture_loss(network: torch.nn.Module, mixture: Mixture, whole: Recipe) -> torch.Tensor:
+    return whole.loss(network, to_spectra(mixture, whole)).total
 
 
 def one_batch(store: Path, whole: Recipe) -> Mixture:
@@ -203,7 +206,7 @@ def test_an_absent_query_that_means_a_source_is_not_asked_for_silence(store: Pat
 
 @pytest.mark.parametrize("mask", ["ratio_l1", "magnitude_l1"])
 def test_the_other_losses_are_finite_and_reach_the_network(store: Path, mask: str) -> None:
-    whole = replace(short_recipe(), loss=LossConfig(mask=mask))  # type: ignore[arg-type]
+    whole = replace(short_recipe(), loss=MaskLoss(kind=mask))  # type: ignore[arg-type]
     network = whole.model.build()
     mixture_loss(network, one_batch(store, whole), whole).backward()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())

@@ -13,17 +13,23 @@ from trisep.networks.audio_unet import UNetConfig
 from trisep.prepare import PrepareSettings, prepare
 from trisep.recipes import Recipe, TrainingConfig, recipe
 from trisep.store.embeddings import write_embeddings
-from trisep.store.layout import embedding_path, read_manifest
+from trisep.store.layout import caption_path, embedding_path, read_manifest
 
 
 def embed_with_noise(store: Path, *, encoder: str = "lite", dim: int = 384, seed: int = 0) -> Path:
-    """Random vectors of unit length in the place of an encoder's."""
+    """Random vectors of unit length in the place of what an encoder says of frames, regions and, as latent captions, of clips."""
     generator = np.random.default_rng(seed)
+
+    def noise(*shape: int) -> np.ndarray:
+        values = generator.standard_normal((*shape, dim)).astype(np.float32)
+        return np.asarray(values / np.linalg.norm(values, axis=-1, keepdims=True))
+
     for shard in read_manifest(store).shards:
-        vectors = generator.standard_normal((shard.num_frames, dim)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        path = embedding_path(store, shard.name, encoder)
-        write_embeddings(path, {"vectors": vectors}, encoder=encoder, fingerprint="noise", shard_sha256=shard.sha256)
+        origin = {"encoder": encoder, "fingerprint": "noise", "shard_sha256": shard.sha256}
+        frames = {"vectors": noise(shard.num_frames), "regions": noise(shard.num_frames, 7, 7).astype(np.float16)}
+        write_embeddings(embedding_path(store, shard.name, encoder), frames, **origin)
+        clips = {"captions": noise(shard.num_clips), "tokens": noise(shard.num_clips, 3), "cosines": np.ones(shard.num_clips, np.float32)}
+        write_embeddings(caption_path(store, shard.name, encoder), clips, **origin)
     return store
 
 
@@ -38,7 +44,8 @@ def on_this_machine(whole: Recipe) -> Recipe:
     """The recipe, with `lite` in the place of an encoder whose weights do not come with the package."""
     if whole.encoder == "lite":
         return whole
-    return replace(whole, encoder="lite", model=replace(whole.model, embedding_dim=384))
+    signal = replace(whole.signal, sample_rate_hz=16000)
+    return replace(whole, encoder="lite", signal=signal, model=replace(whole.model, embedding_dim=384))  # type: ignore[type-var]
 
 
 def short_recipe(num_steps: int = 4, **training: object) -> Recipe:

@@ -2,13 +2,13 @@
 
 The published U-Net is nested: each block holds its level's layers and the next block. Two layouts of it exist,
 
-    clipsep, clipsep-nit    sound_net.unet_block.model.1.model.3.….model.LAYER.NAME    layers numbered in the order they are passed
-    clipsep-middle          sound_net.unet_block.submodule.….submodule.LAYER.NAME      layers named
+    clipsep, clipsep-nit, sound-of-pixels    sound_net.unet_block.model.1.model.3.….model.LAYER.NAME    numbered in their order
+    clipsep-middle                           sound_net.unet_block.submodule.….submodule.LAYER.NAME      named
 
-and both become `unet.down.LEVEL` and `unet.up.LEVEL`. The network's shape is read off the tensors.
+and both become `unet.down.LEVEL` and `unet.up.LEVEL`. Sound of Pixels was published as three files, one for each of its networks. The
+network's shape is read off the tensors.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,66 +23,90 @@ from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError, ConfigError
 from trisep.models import model_module
 from trisep.networks.audio_unet import UNetConfig
+from trisep.pretrained import sha256_of
 from trisep.types import SignalSettings
 
-MODEL_NAMES: dict[PublishedKind, str] = {"clipsep": "clipsep", "clipsep-nit": "clipsep_nit", "clipsep-middle": "clipsep_middle"}
+MODEL_NAMES: dict[PublishedKind, str] = {
+    "clipsep": "clipsep",
+    "clipsep-nit": "clipsep_nit",
+    "clipsep-middle": "clipsep_middle",
+    "sound-of-pixels": "sound_of_pixels",
+}
 """Which of our models a published kind becomes."""
+_NETWORK_FILES = {"sound_net": "sound_best.pth", "frame_net": "frame_best.pth", "synth_net": "synthesizer_best.pth"}
+"""Sound of Pixels' networks, by CLIPSep's names for the same parts, and the files they were published in."""
+_WRAPPED = {"net_sound.": "sound_net.", "net_frame.": "frame_net.", "net_synthesizer.": "synth_net."}
+"""Sound of Pixels' names of its networks where they were saved as one."""
 _BESIDE_THE_UNET = {
     "sound_net.bn0": "unet.input_norm",
+    "frame_net.features.0": "image_network.conv1",
+    "frame_net.features.1": "image_network.bn1",
+    **{f"frame_net.features.{3 + stage}": f"image_network.layer{stage}" for stage in (1, 2, 3, 4)},
+    "frame_net.fc": "image_head",
     "frame_net": "query_projection",
     "synth_net": "fusion",
     "pit_nets": "noise_projections",
 }
+"""Published and our names of the other parts; the first that fits counts."""
 _NOT_USED = "(not used)"
 
 
 def run(arguments: ImportArguments) -> int:
     """`trisep import`: convert, print where the checkpoint lies and what it is; returns the exit code."""
-    import_checkpoint(arguments.file, arguments.kind, arguments.out, encoder=load_encoder(arguments.encoder))
-    print(f"{arguments.out}: {arguments.kind} from {arguments.file}, to be asked through encoder {arguments.encoder}")
+    encoder = None if arguments.kind == "sound-of-pixels" else load_encoder(arguments.encoder)
+    import_checkpoint(arguments.file, arguments.kind, arguments.out, encoder=encoder)
+    asked = "with pictures" if encoder is None else f"through encoder {arguments.encoder}"
+    print(f"{arguments.out}: {arguments.kind} from {arguments.file}, to be asked {asked}")
     return 0
 
 
-def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: SharedEncoder) -> None:
+def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: SharedEncoder | None) -> None:
     """Write a published state dict as the checkpoint folder `out`, which `trisep.load` and `trisep separate --model` take.
 
     Args:
-        file: the published file: a PyTorch state dict, a training checkpoint that holds one, or safetensors.
+        file: the published file: a PyTorch state dict, a training checkpoint that holds one, or safetensors. For sound-of-pixels also the
+            folder that holds its three files.
         kind: which of the published networks it is.
         out: folder to write; one that is there is replaced.
-        encoder: the frozen encoder that the network was trained on; the file does not name it.
+        encoder: the frozen encoder that the network was trained on; the file does not name it. None for sound-of-pixels, which looks at
+            frames with a network of its own; its checkpoint's encoder is called `none`.
 
     Raises CheckpointError when the file cannot be read as tensors, is not of that kind, or does not fit the encoder. The signal settings
-    are those of the paper (16 kHz, window 1024, hop 256), which the file does not hold either.
+    are those of the papers (`published_signal`), which the file does not hold either.
     """
-    network = published_network(read_tensors(file), kind, file=file)
-    if network.config.embedding_dim != encoder.dim:  # type: ignore[union-attr]
+    files = _network_files(file, kind)
+    tensors = {prefix + key.removeprefix("module."): value for prefix, path in files.items() for key, value in read_tensors(path).items()}
+    network = published_network(tensors, kind, file=file)
+    if encoder is not None and (dim := network.config.embedding_dim) != encoder.dim:  # type: ignore[union-attr]
         raise CheckpointError(
-            f"{file}: was trained on embeddings of {network.config.embedding_dim} dimensions, "  # type: ignore[union-attr]
+            f"{file}: was trained on embeddings of {dim} dimensions, "
             f"encoder '{encoder.name}' gives {encoder.dim}; name the right one with --encoder"
         )
     card: dict[str, Any] = {
-        "signal": asdict(SignalSettings()),
-        "encoder": encoder.name,
-        "encoder_fingerprint": encoder.fingerprint,
+        "signal": asdict(published_signal(kind)),
+        "encoder": "none" if encoder is None else encoder.name,
+        "encoder_fingerprint": "" if encoder is None else encoder.fingerprint,
         "description": f"{kind} imported from {file.name}",
-        "imported": {"file": file.name, "kind": kind, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()},
+        "imported": {"kind": kind, "sha256": {path.name: sha256_of(path) for path in files.values()}},
         "git_revision": git_revision(),
     }
     save_model(out, network, model_name=MODEL_NAMES[kind], card=card)
 
 
+def published_signal(kind: PublishedKind) -> SignalSettings:
+    """The signal chain of a published network: 16 kHz and window 1024, for Sound of Pixels 11 025 Hz and window 1022; hop 256 both."""
+    return SignalSettings(sample_rate_hz=11025, window_samples=1022) if kind == "sound-of-pixels" else SignalSettings()
+
+
 def published_network(tensors: Mapping[str, Tensor], kind: PublishedKind, *, file: Path = Path("checkpoint")) -> nn.Module:
     """The network of a published state dict, float32, in evaluation mode. CheckpointError, which names `file`, when it is of another kind.
 
-    A prefix `module.`, which training on several GPUs leaves, is taken off.
+    A prefix `module.`, which training on several GPUs leaves, is taken off. Sound of Pixels' networks, which come as one file each, have
+    `net_sound.`, `net_frame.` and `net_synthesizer.` before their names, or `sound_net.`, `frame_net.` and `synth_net.`.
     """
-    tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    tensors = {_lineage_key(key.removeprefix("module.")): value for key, value in tensors.items()}
     if (found := _kind_of(tensors)) != kind:
-        reason = (
-            f"looks like {found}" if found else "is not a published CLIPSep state dict: it lacks frame_net.weight or sound_net.unet_block"
-        )
-        raise CheckpointError(f"{file}: expected a state dict of {kind}, but it {reason}; give the file and --as that belong together")
+        raise CheckpointError(f"{file}: expected a state dict of {kind}, but it {_mistake(found, kind)}")
     num_levels = 1 + max(_level(key) for key in tensors)
     state: dict[str, Tensor] = {}
     for key, value in tensors.items():
@@ -101,9 +125,43 @@ def published_network(tensors: Mapping[str, Tensor], kind: PublishedKind, *, fil
     return network.eval()
 
 
+def _network_files(file: Path, kind: PublishedKind) -> dict[str, Path]:
+    """Files to read, each with what is to stand before its tensors' names: the one given, or the three of Sound of Pixels in a folder."""
+    if kind != "sound-of-pixels" or not file.is_dir():
+        return {"": file}
+    files = {f"{network}.": file / name for network, name in _NETWORK_FILES.items()}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        expected = ", ".join(_NETWORK_FILES.values())
+        raise CheckpointError(f"{file}: expected {expected} in this folder, found no {', '.join(missing)}; put the published files there")
+    return files
+
+
+def _lineage_key(key: str) -> str:
+    """CLIPSep's name of a tensor that Sound of Pixels' code saved with its three networks in one; other names stay."""
+    for theirs, lineage in _WRAPPED.items():
+        if key.startswith(theirs):
+            return lineage + key.removeprefix(theirs)
+    return key
+
+
+def _mistake(found: PublishedKind | None, kind: PublishedKind) -> str:
+    """What is wrong with a state dict that was expected to be of one kind and is of another, and the remedy."""
+    if found is not None:
+        return f"looks like {found}; give the file and --as that belong together"
+    if kind == "sound-of-pixels":
+        return f"does not hold all three networks; give the folder with {', '.join(_NETWORK_FILES.values())}"
+    lacks = "it lacks frame_net.weight or sound_net.unet_block"
+    return f"is not a published CLIPSep state dict: {lacks}; give the file and --as that belong together"
+
+
 def _kind_of(tensors: Mapping[str, Tensor]) -> PublishedKind | None:
     """Which published network has such keys."""
-    if "frame_net.weight" not in tensors or not any(key.startswith("sound_net.unet_block.") for key in tensors):
+    if not any(key.startswith("sound_net.unet_block.") for key in tensors):
+        return None
+    if any(key.startswith("frame_net.features.") for key in tensors):
+        return "sound-of-pixels" if "synth_net.scale" in tensors else None
+    if "frame_net.weight" not in tensors:
         return None
     if any(key.startswith("sound_net.unet_block.submodule.") for key in tensors):
         return "clipsep-middle"
@@ -120,6 +178,8 @@ def _config(state: Mapping[str, Tensor], kind: PublishedKind, num_levels: int) -
         bottleneck_width=widths[-1],
         out_channels=len(state[f"unet.up.{num_levels - 1}.2.weight"]),
     )
+    if kind == "sound-of-pixels":
+        return model_module(MODEL_NAMES[kind]).Config(unet=unet, image_width=len(state["image_network.conv1.weight"]))
     num_masks, embedding_dim = state["query_projection.weight"].shape
     settings: dict[str, Any] = {"embedding_dim": embedding_dim, "unet": unet}
     if kind == "clipsep-middle":

@@ -20,7 +20,9 @@ class MixingConfig:
     num_sources: int = 2
     """N: clips in a mixture, each with its query."""
     num_frames: int = 3
-    """K: consecutive frames around the crop whose embeddings are averaged into the query."""
+    """K: frames around the middle of the crop that make the query."""
+    frame_spacing_seconds: float | None = None
+    """How far apart they are, the frame nearest to each moment being taken; None takes the K frames nearest to the middle."""
     source_gain_db: tuple[float, float] = (-6.0, 3.5)
     """Range of each source's random gain; the default is CLIPSep's factor 0.5 to 1.5."""
     equalize_levels: bool = False
@@ -38,6 +40,8 @@ class MixingConfig:
         """Check the ranges."""
         if self.num_sources < 1 or self.num_frames < 1 or self.num_absent_queries < 0:
             raise ConfigError("num_sources and num_frames must be at least 1, num_absent_queries at least 0")
+        if self.frame_spacing_seconds is not None and not self.frame_spacing_seconds > 0:
+            raise ConfigError(f"frame_spacing_seconds: expected above 0 or none, got {self.frame_spacing_seconds}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,14 @@ from torch import Tensor, nn
 
 from trisep.augmentation import AugmentationConfig
 from trisep.checkpoint import git_revision, load_model, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
-from trisep.errors import StoreError, TrainingError
-from trisep.losses.masks import magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
-from trisep.recipes import OptimizerConfig, Recipe
+from trisep.errors import ConfigError, StoreError, TrainingError
+from trisep.losses.masks import MaskLoss
+from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
-from trisep.spectrogram.masks import binary_mask, ratio_mask
 from trisep.spectrogram.stft import stft
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
 from trisep.training_run import RunFolder, TrainingLog
-from trisep.types import Mixture, QueryEmbedding
+from trisep.types import Mixture, SpectralMixture
 from trisep.validation import validate
 
 
@@ -45,6 +44,8 @@ class TrainSettings:
     """Store to validate on; without one, validation mixes the training clips without augmentation."""
     init: Path | None = None
     """Checkpoint to start from."""
+    labels: Path | None = None
+    """The clips' labels, for recipes that declare `supervision = "labels"`."""
     cpu: bool = False
     """Stay on the CPU even where there is a GPU."""
     num_workers: int = 1
@@ -77,11 +78,11 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
         started = monotonic()
         for step, batch in enumerate(fetched, start=first_step):
             waited, started = monotonic() - started, monotonic()
-            loss, gradient_norm = _train_step(accelerator, model, optimizer, batch, recipe, step)
+            values = _train_step(accelerator, model, optimizer, batch, datasets[0], step)
             _average(averaged, accelerator.unwrap_model(model), _ema_decay(recipe, step))
             done = step + 1
             rate = _learning_rate(recipe, step)
-            log.step(done, loss=loss, gradient_norm=gradient_norm, learning_rate=rate, waited=waited, started=started)
+            log.step(done, values, learning_rate=rate, waited=waited, started=started)
             last = done == recipe.training.num_steps
             if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
                 scores = validate(_with_weights(recipe, averaged, accelerator.device), datasets[1], recipe, accelerator.device)
@@ -97,61 +98,46 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
     return folder.model
 
 
-def mixture_loss(model: nn.Module, mixture: Mixture, recipe: Recipe) -> Tensor:
-    """Mask loss of one batch: transform, warp, predict, compare (spec sections 1 to 3)."""
+def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
+    """Transform and warp: from sounds to what the network and the losses see (spec section 1)."""
     spectra = stft(mixture.sources, recipe.signal)
     total = spectra.sum(dim=1)
     if mixture.interference is not None:
         total = total + stft(mixture.interference, recipe.signal)
-    sources, heard = to_log_frequency(spectra.abs()), to_log_frequency(total.abs())
-    output = model(torch.log(heard + 1e-10).unsqueeze(1).contiguous(memory_format=torch.channels_last), mixture.query)
-    num_sources = sources.shape[1]
-    masks, logits = output.masks[:, :num_sources], output.logits[:, :num_sources]
-    if recipe.loss.mask == "weighted_bce":
-        weight = magnitude_weight(heard, logarithmic=recipe.loss.logarithmic_weight)
-        loss = weighted_bce(logits, binary_mask(sources, heard), weight)
-        if output.logits.shape[1] > num_sources:
-            absent = output.logits[:, num_sources:]
-            unlike = _dissimilarity(mixture.query, num_sources)
-            loss = loss + recipe.loss.absent_weight * weighted_bce(absent, torch.zeros_like(absent), weight * unlike[:, None, None])
-        return loss
-    if recipe.loss.mask == "ratio_l1":
-        return ratio_l1(masks, ratio_mask(sources), magnitude_weight(heard) if recipe.loss.logarithmic_weight else None)
-    return magnitude_l1(masks, sources, heard)
-
-
-def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Tensor:
-    """How far each mixture's absent queries are from its sources' [B]: 1 below a cosine of ½, falling to 0 at 1, where it is not absent."""
-    assert query.vectors is not None
-    unit = nn.functional.normalize(query.vectors, dim=-1)
-    cosine = (unit[:, num_sources:] @ unit[:, :num_sources].transpose(1, 2)).amax(dim=(1, 2))
-    return 1 - 2 * (cosine - 0.5).clamp_min(0)
+    return SpectralMixture(mixture, to_log_frequency(spectra.abs()), to_log_frequency(total.abs()))
 
 
 def _train_step(
-    accelerator: Accelerator, model: nn.Module, optimizer: Any, batch: dict[str, Tensor], recipe: Recipe, step: int
-) -> tuple[float, float]:
-    """One optimiser step over the step's micro-batches; a loss that is not a number stops the run."""
+    accelerator: Accelerator, model: nn.Module, optimizer: Any, batch: dict[str, Tensor], data: MixtureDataset, step: int
+) -> dict[str, float]:
+    """One optimiser step over the step's micro-batches: the values to log. A loss that is not a number stops the run."""
+    recipe = data.recipe
     for group in optimizer.param_groups:
         group["lr"] = _learning_rate(recipe, step)
     parts = recipe.training.accumulation_steps
     optimizer.zero_grad(set_to_none=True)
-    total = 0.0
+    values = {"loss": 0.0}
+    vocabulary = data.vocabulary(step)
     for part in range(parts):
         micro = {key: value[part::parts].to(accelerator.device) for key, value in batch.items()}
+        mixture = to_mixture(micro, None if vocabulary is None else vocabulary.to(accelerator.device))
         with accelerator.no_sync(model) if part < parts - 1 else nullcontext(), accelerator.autocast():
-            loss = mixture_loss(model, to_mixture(micro), recipe) / parts
+            terms = recipe.loss(model, to_spectra(mixture, recipe))
+            loss = terms.total / parts
         accelerator.backward(loss)
-        total += float(loss.detach())
-    if not math.isfinite(total):
+        values["loss"] += float(loss.detach())
+        named = {f"loss_{name}": value for name, value in terms.weighted.items() if len(terms.weighted) > 1} | terms.observed
+        for name, value in named.items():
+            values[name] = values.get(name, 0.0) + float(value.detach()) / parts
+    if not math.isfinite(values["loss"]):
         raise TrainingError(
-            f"step {step + 1}: the loss is {total}; batch = samples {step * recipe.training.batch_size} to "
+            f"step {step + 1}: the loss is {values['loss']}; batch = samples {step * recipe.training.batch_size} to "
             f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}; "
             "lower optimizer.learning_rate or check the clips"
         )
     norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimizer.gradient_clip)
     optimizer.step()
-    return total, float(norm)
+    return values | {"gradient_norm": float(norm)}
 
 
 def _learning_rate(recipe: Recipe, step: int) -> float:
@@ -179,6 +165,8 @@ def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> N
 
 
 def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    if config.kind == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay)
     return torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, betas=config.betas, eps=config.epsilon, weight_decay=config.weight_decay
     )
@@ -192,14 +180,17 @@ def _initial_network(recipe: Recipe, settings: TrainSettings) -> nn.Module:
 
 
 def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
-    """Training and validation samples; validation is not augmented and not interfered with."""
+    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where the model can."""
+    if settings.labels is not None and recipe.supervision == "none":
+        raise ConfigError(f"--labels: the recipe {recipe.name} learns without labels and must not see any; leave the option out")
     store = open_store(settings.data, recipe)
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
-    plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing)
+    query: QueryKind = "image" if recipe.query in ("text", "hybrid") else recipe.query
+    plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     held_out = open_store(settings.validation, recipe) if settings.validation else store
-    training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen)
-    validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED)
+    training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)
+    validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED, labels=settings.labels)
     if validation.encoder_fingerprint != training.encoder_fingerprint:
         raise StoreError(
             f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "

@@ -14,6 +14,7 @@ from trisep.errors import StoreError
 from trisep.mixing import MixtureChoice, draw_mixture, mix
 from trisep.recipes import Recipe
 from trisep.store.read import ClipStore
+from trisep.training_queries import ClipQueries
 from trisep.types import Mixture, QueryEmbedding
 
 VALIDATION_SEED = 977
@@ -23,14 +24,17 @@ VALIDATION_SEED = 977
 class MixtureDataset(Dataset[dict[str, Tensor]]):
     """Training samples by index. Item `i` does not depend on any item before it."""
 
-    def __init__(self, store: ClipStore, recipe: Recipe, *, seed: int, offscreen: ClipStore | None = None) -> None:
-        """`store` must be embedded with the recipe's encoder; `offscreen` holds sounds that no query names."""
+    def __init__(
+        self, store: ClipStore, recipe: Recipe, *, seed: int, offscreen: ClipStore | None = None, labels: Path | None = None
+    ) -> None:
+        """`store` must be embedded with the recipe's encoder; `offscreen` holds sounds that no query names; `labels` is for supervision."""
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
-        self.vectors = store.load_vectors(recipe.encoder)
+        self.queries = ClipQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
+        self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
         self.encoder_fingerprint = store.embedding_info(recipe.encoder).fingerprint
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Sources [N, S], interference [S] and query vectors [N + absent, D] of one mixture."""
+        """Sources [N, S], interference [S], and the queries (as `ClipQueries.read` names them) and captions [N, D] of one mixture."""
         recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
         choice = draw_mixture(len(self.store), recipe.mixing, generator)
         augmentations = [draw(recipe.augmentation, generator) for _ in range(recipe.mixing.num_sources)]
@@ -39,11 +43,19 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         level_db = recipe.signal.mixture_level_db + 10 * np.log10(recipe.mixing.num_sources)
         gains_db = [level_db - self.store.rms_db[clip] if recipe.mixing.equalize_levels else 0.0 for clip in choice.clips[: len(crops)]]
         sources, interference = mix(crops, self._interference(choice), choice, level_gains_db=gains_db)
-        return {
-            "sources": torch.from_numpy(sources),
-            "interference": torch.from_numpy(interference),
-            "vectors": torch.from_numpy(self._queries(choice)),
-        }
+        sample = {"sources": sources, "interference": interference}
+        sample |= self.queries.read(choice.clips, self._centres(choice), batch_number=index // recipe.training.batch_size)
+        if self.captions is not None:
+            sample["captions"] = self.captions[list(choice.clips[: len(crops)])]
+        return {name: torch.from_numpy(values) for name, values in sample.items()}
+
+    def vocabulary(self, step: int) -> Float[Tensor, "V D"] | None:
+        """The latent captions that a step compares with: all of the store's, or a sample drawn for that step."""
+        if "vocabulary" not in self.recipe.loss.needs or self.captions is None:
+            return None
+        size = min(len(self.captions), getattr(self.recipe.loss, "vocabulary_size", len(self.captions)))
+        chosen = np.random.default_rng([self.seed, step, len(self.captions)]).choice(len(self.captions), size, replace=False)
+        return torch.from_numpy(self.captions[np.sort(chosen)])
 
     def _source(self, clip: int, position: float, augmentation: Augmentation) -> Float[np.ndarray, "S"]:
         """One augmented crop."""
@@ -59,17 +71,14 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         crop = _crop(self.offscreen, clip, choice.interference[1], self.recipe.signal.clip_samples)
         return crop * np.float32(10 ** (-self.offscreen.rms_db[clip] / 20))
 
-    def _queries(self, choice: MixtureChoice) -> Float[np.ndarray, "Q D"]:
-        """Mean of the K frames nearest in time to each crop's centre."""
+    def _centres(self, choice: MixtureChoice) -> list[float]:
+        """The middle of each crop, in seconds of its clip."""
         half_seconds = self.recipe.signal.clip_samples / self.recipe.signal.sample_rate_hz / 2
-        queries = []
-        for clip, position in zip(choice.clips, choice.positions, strict=True):
-            duration = self.store.num_samples[clip] / self.store.sample_rate_hz
-            centre = half_seconds + position * max(0.0, duration - 2 * half_seconds)
-            distance = np.abs(np.asarray(self.store.frame_times(clip)) - centre)
-            nearest = np.sort(np.argsort(distance, kind="stable")[: self.recipe.mixing.num_frames])
-            queries.append(self.vectors[self.store.frame_slice(clip)][nearest].mean(axis=0))
-        return np.stack(queries).astype(np.float32)
+        durations = [self.store.num_samples[clip] / self.store.sample_rate_hz for clip in choice.clips]
+        return [
+            half_seconds + position * max(0.0, duration - 2 * half_seconds)
+            for position, duration in zip(choice.positions, durations, strict=True)
+        ]
 
 
 def batches(
@@ -90,9 +99,18 @@ def batches(
     yield from loader
 
 
-def to_mixture(batch: dict[str, Tensor]) -> Mixture:
+def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None = None) -> Mixture:
     """A collated batch as a `Mixture`."""
-    return Mixture(sources=batch["sources"], interference=batch["interference"], query=QueryEmbedding(vectors=batch["vectors"]))
+    regions = batch["regions"].float() if "regions" in batch else None
+    query = QueryEmbedding(vectors=batch.get("vectors"), regions=regions, label_ids=batch.get("label_ids"))
+    return Mixture(
+        sources=batch["sources"],
+        interference=batch["interference"],
+        query=query,
+        captions=batch.get("captions"),
+        vocabulary=vocabulary,
+        teacher=batch.get("teacher"),
+    )
 
 
 def open_store(path: Path, recipe: Recipe) -> ClipStore:

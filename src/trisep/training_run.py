@@ -99,15 +99,15 @@ class TrainingLog:
             self._board.close()
             self._file.close()
 
-    def step(self, step: int, *, loss: float, gradient_norm: float, learning_rate: float, waited: float, started: float) -> None:
+    def step(self, step: int, values: dict[str, float], *, learning_rate: float, waited: float, started: float) -> None:
         """Note one step; means over ten steps are written. `waited` is the time spent on the batch, `started` when the step began."""
         if not self.is_main:
             return
-        values = {"loss": loss, "gradient_norm": gradient_norm, "data_seconds": waited, "step_seconds": monotonic() - started}
+        values = values | {"data_seconds": waited, "step_seconds": monotonic() - started}
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
-        state = f"loss {loss:.4f}" + (f"  val {self.scores['si_sdri_image']:+.2f} dB" if self.scores else "")
+        state = f"loss {values['loss']:.4f}" + (f"  val {self.scores['si_sdri_image']:+.2f} dB" if self.scores else "")
         self._progress.update(self._task, completed=step, state=state)
         if step % _LOG_STEPS == 0 or step == self.recipe.training.num_steps:
             means = {name: total / self._count for name, total in self._sums.items()}

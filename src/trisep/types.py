@@ -54,17 +54,42 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A point or a box in the picture, at one moment or (without a time) over the whole video. x runs right, y down."""
+
+    x: float
+    y: float
+    width: float = 0.0
+    """0 with a height of 0: a point. A box's x and y are its upper left corner."""
+    height: float = 0.0
+    time_seconds: float | None = None
+    in_pixels: bool = False
+    """Coordinates count pixels of the picture as it is shown; otherwise they are shares of its width and height, 0 to 1."""
+
+    @property
+    def is_box(self) -> bool:
+        """Whether it has an area."""
+        return self.width > 0 and self.height > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """What to listen for: exactly one of words, or a picture. `name` is what the outputs are called after."""
+    """What to listen for: exactly one of words, a picture, a video, or a place in the video that is separated.
+
+    `name` is what the outputs are called after.
+    """
 
     name: str
     text: str | None = None
     image: UInt8[np.ndarray, "H W 3"] | None = None
+    video: Path | None = None
+    """A video whose whole picture is the query."""
+    place: Place | None = None
 
     def __post_init__(self) -> None:
         """Refuse a query that says nothing or two things."""
-        if (self.text is None) == (self.image is None):
-            raise QueryError(f"query '{self.name}': give either words or a picture, exactly one of them")
+        if sum(value is not None for value in (self.text, self.image, self.video, self.place)) != 1:
+            raise QueryError(f"query '{self.name}': give words, a picture, a video or a place, exactly one of them")
         if self.text is not None and not any(character.isalnum() for character in self.text):
             raise QueryError(f'query {self.text!r} is empty: name a sound in words, for example "violin" or "dog barking"')
 
@@ -76,6 +101,8 @@ class QueryEmbedding:
     vectors: Float[Tensor, "B Q D"] | None = None
     regions: Float[Tensor, "B Q K H W D"] | None = None
     label_ids: Int[Tensor, "B Q"] | None = None
+    frames: UInt8[Tensor, "B Q K 3 H2 W2"] | None = None
+    """The pictures themselves, RGB, for a model that has an image network of its own (`reads_frames`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +118,39 @@ class MaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A training batch on the waveform level: the sources as they stand in the sum."""
+    """A training batch on the waveform level: the sources as they stand in the sum, and what the frozen encoders said of each."""
 
     sources: Float[Tensor, "B N S"]
     interference: Float[Tensor, "B S"] | None
     """Off-screen sound that belongs to no query (already at its level), or None."""
     query: QueryEmbedding
+    captions: Float[Tensor, "B N D"] | None = None
+    """Latent caption of each source's clip, where the loss reads them."""
+    vocabulary: Float[Tensor, "V D"] | None = None
+    """Latent captions of the training set, or a sample of them."""
+    teacher: Float[Tensor, "B E"] | None = None
+    """What the frozen audio teacher says of the mixture."""
 
     @property
     def waveform(self) -> Float[Tensor, "B S"]:
         """The sum that the network hears."""
         total = self.sources.sum(dim=1)
         return total if self.interference is None else total + self.interference
+
+
+@dataclass(frozen=True, slots=True)
+class SpectralMixture:
+    """The same batch as the network and the losses see it: magnitudes on the log-frequency grid, frames padded as the network needs."""
+
+    mixture: Mixture
+    sources: Float[Tensor, "B N 256 T"]
+    magnitude: Float[Tensor, "B 256 T"]
+    """Of the whole mixture, interference included."""
+
+    @property
+    def log_magnitude(self) -> Float[Tensor, "B 1 256 T"]:
+        """What the network reads (spec section 1)."""
+        return (self.magnitude + 1e-10).log().unsqueeze(1)
 
 
 @dataclass(frozen=True, slots=True)

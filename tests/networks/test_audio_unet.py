@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from trisep.errors import ConfigError
-from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.audio_unet import AudioUNet, ChannelNorm, UNetConfig
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
@@ -54,14 +54,39 @@ def test_a_conditioned_network_differs_in_its_innermost_decoder_alone() -> None:
     assert wider.decode([*maps[:-1], torch.cat([maps[-1], torch.randn(2, 6, 32, 2)], dim=1)]).shape == (2, 5, 256, 16)
 
 
-def test_the_transposed_network_moves_with_its_input() -> None:
+@pytest.mark.parametrize("normalization", ["batch", "channel"])
+def test_the_transposed_network_moves_with_its_input(normalization: str) -> None:
     torch.manual_seed(0)
-    network = AudioUNet(UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=1, upsampling="transposed")).eval()
+    settings = {"num_levels": 2, "base_width": 2, "max_width": 4, "out_channels": 1}
+    network = AudioUNet(UNetConfig(**settings, upsampling="transposed", normalization=normalization)).eval()  # type: ignore[arg-type]
     picture = torch.zeros(1, 1, 256, 64)
     picture[..., 24:32] = torch.randn(8)
     moved = picture.roll(4, dims=-1)
     with torch.inference_mode():
         torch.testing.assert_close(network(moved)[..., 16:48], network(picture)[..., 12:44])
+
+
+def test_channel_normalisation_gives_every_bin_mean_0_and_variance_1_over_its_channels() -> None:
+    norm = ChannelNorm(6)
+    x = torch.randn(2, 6, 3, 5) * 4 + 2
+    expected = (x - x.mean(dim=1, keepdim=True)) / (x.var(dim=1, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(x), expected)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    torch.testing.assert_close(norm(x), expected * norm.weight[:, None, None] + norm.bias[:, None, None])
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
+def test_a_decoder_with_channel_normalisation_knows_neither_batch_nor_mode(upsampling: str) -> None:
+    torch.manual_seed(0)
+    config = UNetConfig(num_levels=3, base_width=2, max_width=4, upsampling=upsampling, normalization="channel")  # type: ignore[arg-type]
+    network = AudioUNet(config).train()
+    assert not [layer for layer in network.up.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    with torch.inference_mode():
+        maps = network.encode(torch.randn(3, 1, 256, 16))
+        masks = network.decode(maps)
+        torch.testing.assert_close(network.decode([one[1:2] for one in maps]), masks[1:2])
+        assert torch.equal(network.eval().decode(maps), masks)
 
 
 @pytest.mark.parametrize("settings", [{"num_levels": 1}, {"num_levels": 9}, {"base_width": 0}, {"out_channels": 0}])

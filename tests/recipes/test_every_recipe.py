@@ -15,7 +15,7 @@ from trisep.models import model_names
 from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_names
 from trisep.train import TrainSettings, train
 
-COVERED = ["clipsep", "clipsep-avmini"]
+COVERED = ["clipsep", "clipsep-avmini", "vast", "vast-av-mix", "vast-avmini", "vast-sop-clip"]
 
 
 @pytest.fixture(params=recipe_names())
@@ -115,7 +115,7 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
     [
         ("training.num_step=7", "--set training.num_step: unknown name 'num_step'; did you mean 'num_steps'?"),
         ("traning.num_steps=7", "--set traning.num_steps: unknown name 'traning'; did you mean 'training'?"),
-        ("loss.qqqq=7", "--set loss.qqqq: unknown name 'qqqq'; expected one of mask, logarithmic_weight, absent_weight"),
+        ("loss.qqqq=7", "--set loss.qqqq: unknown name 'qqqq'; expected one of kind, logarithmic_weight, absent_weight"),
         ("training.num_steps=many", "--set training.num_steps: expected int, got 'many'"),
         ("optimizer.learning_rate=fast", "--set optimizer.learning_rate: expected float, got 'fast'"),
         ("mixing.equalize_levels=maybe", "--set mixing.equalize_levels: expected bool, got 'maybe'"),

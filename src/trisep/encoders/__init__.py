@@ -23,6 +23,15 @@ class SharedEncoder(Protocol):
         """Changes whenever an embedding could."""
         ...
 
+    @property
+    def token_table(self) -> Float[Tensor, "V E"]:
+        """The vectors of all tokens that words consist of, as `encode_tokens` takes them; float32."""
+        ...
+
+    def token_word(self, token_id: int) -> str:
+        """How a row of `token_table` is written; `CheckpointError` when the vocabulary is not on this machine."""
+        ...
+
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
         """Embed sentences."""
         ...

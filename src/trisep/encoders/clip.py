@@ -70,6 +70,10 @@ class ClipEncoder:
         """The vectors of all tokens, as `encode_tokens` takes them; float32."""
         return self._network.token_embedding.weight.float()
 
+    def token_word(self, token_id: int) -> str:
+        """How a row of `token_table` is written; CheckpointError as `tokenizer`."""
+        return self.tokenizer.decode(token_id)
+
     @cached_property
     def tokenizer(self) -> ClipTokenizer:
         """Words to ids; CheckpointError when the vocabulary is not on this machine or belongs to other weights."""

@@ -41,6 +41,16 @@ class LiteEncoder:
         self.num_top_classes = num_top_classes
         self._fitted = fitted
 
+    @property
+    def token_table(self) -> Float[Tensor, "30522 384"]:
+        """The vectors of all word pieces, as `encode_tokens` takes them."""
+        table: Tensor = self._text_tower.get_input_embeddings().weight
+        return table
+
+    def token_word(self, token_id: int) -> str:
+        """How a row of `token_table` is written; pieces inside a word begin with ##."""
+        return str(self._tokenizer.id_to_token(token_id))
+
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
         """Mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
         encodings = self._tokenizer.encode_batch(list(texts))
@@ -52,8 +62,7 @@ class LiteEncoder:
 
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m 384"]) -> Float[Tensor, "n 384"]:
         """Free token vectors between the start and end tokens, not padded; differentiable."""
-        table = self._text_tower.get_input_embeddings()
-        ends = table(torch.tensor([self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")]))
+        ends = self.token_table[[self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")]]
         start, end = ends.unsqueeze(1).unsqueeze(1).expand(2, len(token_embeddings), 1, -1)
         states = self._text_tower(inputs_embeds=torch.cat([start, token_embeddings, end], dim=1)).last_hidden_state
         return _mean_pool(states, torch.ones(states.shape[:2]))

@@ -1,8 +1,61 @@
 """Losses between predicted masks and mask targets (spec section 2). All reduce by the mean over bins, sources and batch."""
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from trisep.losses import LossTerms
+from trisep.spectrogram.masks import binary_mask, ratio_mask
+from trisep.types import MaskOutput, QueryEmbedding, SpectralMixture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskLoss:
+    """One of the papers' mask losses, of the masks whose queries are in the mixture, and of those that are not."""
+
+    kind: Literal["weighted_bce", "ratio_l1", "magnitude_l1"] = "weighted_bce"
+    """CLIPSep's on binary masks (Eq. 1); VAST's on ratio masks (Eq. 11); HFRA's on magnitudes (Eq. 4)."""
+    logarithmic_weight: bool = True
+    """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as CLIPSep prints, and for `ratio_l1` not at all."""
+    absent_weight: float = 1.0
+    """Weight of the loss on absent queries, where the mixing draws any; only `weighted_bce` counts them."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Nothing but the mixture."""
+        return frozenset()
+
+    def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
+        """Ask for every query of the batch and compare."""
+        return LossTerms(self.terms(model(batch.log_magnitude, batch.mixture.query), batch))
+
+    def terms(self, output: MaskOutput, batch: SpectralMixture) -> dict[str, Tensor]:
+        """`mask`, and `absent` where absent queries were asked; the first N masks are the sources'."""
+        num_sources = batch.sources.shape[1]
+        masks, heard = output.masks[:, :num_sources], batch.magnitude
+        if self.kind == "magnitude_l1":
+            return {"mask": magnitude_l1(masks, batch.sources, heard)}
+        if self.kind == "ratio_l1":
+            return {"mask": ratio_l1(masks, ratio_mask(batch.sources), magnitude_weight(heard) if self.logarithmic_weight else None)}
+        assert output.logits is not None
+        weight = magnitude_weight(heard, logarithmic=self.logarithmic_weight)
+        terms = {"mask": weighted_bce(output.logits[:, :num_sources], binary_mask(batch.sources, heard), weight)}
+        absent = output.logits[:, num_sources:]
+        if absent.shape[1]:
+            unlike = _dissimilarity(batch.mixture.query, num_sources)
+            terms["absent"] = self.absent_weight * weighted_bce(absent, torch.zeros_like(absent), weight * unlike[:, None, None])
+        return terms
+
+
+def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Float[Tensor, "B"]:
+    """How far each mixture's absent queries are from its sources' : 1 below a cosine of ½, falling to 0 at 1, where it is not absent."""
+    assert query.vectors is not None
+    unit = nn.functional.normalize(query.vectors, dim=-1)
+    cosine = (unit[:, num_sources:] @ unit[:, :num_sources].transpose(1, 2)).amax(dim=(1, 2))
+    return 1 - 2 * (cosine - 0.5).clamp_min(0)
 
 
 def magnitude_weight(mixture: Float[Tensor, "B F T"], *, logarithmic: bool = True) -> Float[Tensor, "B F T"]:

@@ -4,16 +4,49 @@ The masks here are probabilities, because two of them are added before they are 
 sources instead of their sum, as the public code has it, so that λ = 0.1 weighs the regulariser as it did there.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from trisep.losses import LossTerms
+from trisep.losses.masks import magnitude_weight
 from trisep.losses.permutation import assigned_mean
+from trisep.spectrogram.masks import binary_mask
+from trisep.types import SpectralMixture
 
 PAPER_LEVEL = 0.25
 """γ of the paper's main results (section 4.3)."""
 PAPER_WEIGHT = 0.1
 """λ of the paper (section 3.2)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoiseInvariantLoss:
+    """CLIPSep-NIT's loss; it logs the noise activation that the regulariser holds at γ."""
+
+    level: float | None = PAPER_LEVEL
+    """γ; None leaves the regulariser out."""
+    regularization: float = PAPER_WEIGHT
+    """λ."""
+    logarithmic_weight: bool = True
+    """As in `MaskLoss`."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Nothing but the mixture."""
+        return frozenset()
+
+    def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
+        """`mask` is L_NIT, `noise` λ L_REG."""
+        output = model(batch.log_magnitude, batch.mixture.query)
+        weight = magnitude_weight(batch.magnitude, logarithmic=self.logarithmic_weight)
+        truth = binary_mask(batch.sources, batch.magnitude)
+        terms = {"mask": noise_invariant_bce(output.masks[:, : truth.shape[1]], output.noise_masks, truth, weight)}
+        if self.level is not None:
+            terms["noise"] = self.regularization * noise_regularizer(output.noise_masks, self.level)
+        return LossTerms(terms, {"noise_activation": noise_activation(output.noise_masks)})
 
 
 def noise_invariant_costs(

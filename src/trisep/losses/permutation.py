@@ -4,10 +4,36 @@ Source: permutation invariant training (Yu et al. 2017), as CLIPSep's baseline h
 of a batch on its own. Our deviation: the papers write a sum over sources; here the mean, which only rescales.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
+
+from trisep.losses import LossTerms
+from trisep.losses.masks import magnitude_weight
+from trisep.spectrogram.masks import binary_mask
+from trisep.types import SpectralMixture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PermutationInvariantLoss:
+    """`permutation_invariant_bce` of a model that answers no query (CLIPSep's baseline PIT)."""
+
+    logarithmic_weight: bool = True
+    """As in `MaskLoss`."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Nothing but the mixture."""
+        return frozenset()
+
+    def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
+        """The least cost over the assignments."""
+        output = model(batch.log_magnitude, batch.mixture.query)
+        weight = magnitude_weight(batch.magnitude, logarithmic=self.logarithmic_weight)
+        return LossTerms({"mask": permutation_invariant_bce(output.logits, binary_mask(batch.sources, batch.magnitude), weight)})
 
 
 def cheapest_assignment(costs: Float[Tensor, "B N J"]) -> Int[Tensor, "B N"]:

@@ -24,6 +24,9 @@ class Config:
     """Bring each query vector to unit length first. False for published checkpoints."""
     query_scale: float = 1.0
     """Factor on the query vector, so that unit vectors of any space start the projection at a useful slope. 1 in the paper."""
+    reads_regions: bool = False
+    """A video is given as its regions, of which the maximum over frames and places is taken, as Sound of Pixels does (VAST's Table 4);
+    otherwise as the mean of its frames' embeddings."""
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -51,11 +54,18 @@ class CLIPSep(nn.Module):
         """`forward` takes spectrograms whose number of frames is a multiple of this."""
         return self.config.unet.time_multiple
 
+    @property
+    def reads_regions(self) -> bool:
+        """Whether a video is to be given as regions."""
+        return self.config.reads_regions
+
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
         """`q = sigmoid(Linear(e))`."""
-        if query.vectors is None:
-            raise ConfigError("CLIPSep reads query vectors, and the query carries none")
         vectors = query.vectors
+        if query.regions is not None and self.config.reads_regions:
+            vectors = query.regions.amax(dim=(2, 3, 4))
+        if vectors is None:
+            raise ConfigError("CLIPSep reads query vectors, and the query carries none")
         if self.config.normalize_query:
             vectors = nn.functional.normalize(vectors, dim=-1)
         return torch.sigmoid(self.query_projection(vectors * self.config.query_scale))

@@ -27,6 +27,11 @@ class UNetConfig:
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
     """`bilinear`: ×2 with aligned corners, then a 3×3 convolution (the published one; its scale depends on the length of the input,
     so it is not exactly shift-equivariant). `transposed`: a 4×4 convolution of stride 2 (a quarter of the work, exactly equivariant)."""
+    normalization: Literal["batch", "channel"] = "batch"
+    """What the decoder's layers are normalised by. `batch`: statistics over the whole batch (the published one). `channel` (ours): each
+    bin by the mean and variance of its own channels, so that nothing depends on what else is in the batch, on the length of the input or
+    on the mode. A decoder that is run region by region needs it in training: batch statistics over chunks of regions would make the
+    result depend on how they are cut. The encoder, which runs once per mixture, keeps batch normalisation."""
     out_channels: int = 32
 
     def __post_init__(self) -> None:
@@ -49,26 +54,53 @@ class UNetConfig:
         return 1 << self.num_levels
 
 
-def up_block(in_channels: int, out_channels: int, upsampling: str, *, last: bool = False) -> nn.Sequential:
-    """Double height and width. The last block carries a bias and no normalisation: its output are mask maps."""
-    block: list[nn.Module] = [nn.ReLU()]
-    if upsampling == "bilinear":
-        block += [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)]
-        block += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=last)]
-    else:
-        block += [nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=last)]
-    if not last:
-        block += [nn.BatchNorm2d(out_channels)]
-    return nn.Sequential(*block)
+class ChannelNorm(nn.LayerNorm):
+    """Normalise every bin over its channels, with a learned scale and bias per channel: x [B, C, H, W] to the same shape.
 
-
-class AudioUNet(nn.Module):
-    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between.
-
-    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map so widened.
+    Layer normalisation as ConvNeXt (Liu et al. 2022) uses it between convolutions. The result lies channels-last in memory.
     """
 
-    def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Mean 0 and variance 1 over C, before scale and bias."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class UpBlock(nn.Sequential):
+    """Double height and width: ReLU, then a linear part, then a normalisation.
+
+    The last block of a network carries a bias and no normalisation: its output are mask maps.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, config: UNetConfig, *, last: bool = False) -> None:
+        """Build the layers."""
+        layers: list[nn.Module] = [nn.ReLU()]
+        if config.upsampling == "bilinear":
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)]
+            layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=last)]
+        else:
+            layers += [nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=last)]
+        if not last:
+            layers += [nn.BatchNorm2d(out_channels) if config.normalization == "batch" else ChannelNorm(out_channels)]
+        super().__init__(*layers)
+
+    @property
+    def convolution(self) -> nn.Conv2d | nn.ConvTranspose2d:
+        """The layer that holds the kernel."""
+        layer = self[2] if isinstance(self[1], nn.Upsample) else self[1]
+        assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+        return layer
+
+    def linear_part(self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "B C2 H2 W2"]:
+        """What stands between the ReLU and the normalisation, without bias, on channels that `kernel` is the convolution's part for."""
+        if isinstance(self.convolution, nn.Conv2d):
+            return nn.functional.conv2d(self[1](x), kernel, padding=1)
+        return nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1)
+
+
+class AudioEncoder(nn.Module):
+    """The U-Net's way in: strided convolutions, each level's map handed out."""
+
+    def __init__(self, config: UNetConfig) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
@@ -81,11 +113,6 @@ class AudioUNet(nn.Module):
             if 0 < level < config.num_levels - 1:
                 layers += [nn.BatchNorm2d(width)]
             self.down.append(nn.Sequential(*layers))
-        self.up = nn.ModuleList()
-        for level in reversed(range(config.num_levels)):
-            inner = widths[level] + condition_channels if level == config.num_levels - 1 else 2 * widths[level]
-            outer = config.out_channels if level == 0 else widths[level - 1]
-            self.up.append(up_block(inner, outer, config.upsampling, last=level == 0))
 
     def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
         """Every level's map [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
@@ -95,6 +122,30 @@ class AudioUNet(nn.Module):
             x = layer(x)
             maps.append(x)
         return maps
+
+
+class AudioUNet(AudioEncoder):
+    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between.
+
+    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map so widened.
+    """
+
+    def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:
+        """Build the layers."""
+        super().__init__(config)
+        widths = config.widths
+        self.up = nn.ModuleList()
+        for level in reversed(range(config.num_levels)):
+            inner = widths[level] + condition_channels if level == config.num_levels - 1 else 2 * widths[level]
+            outer = config.out_channels if level == 0 else widths[level - 1]
+            self.up.append(UpBlock(inner, outer, config, last=level == 0))
+
+    @property
+    def output_layer(self) -> nn.Conv2d | nn.ConvTranspose2d:
+        """The convolution that makes the output, the only one of the decoder with a bias."""
+        last = self.up[-1]
+        assert isinstance(last, UpBlock)
+        return last.convolution
 
     def decode(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K 256 T"]:
         """From the bottleneck outwards, each level concatenated with its skip connection (skip first)."""

@@ -9,35 +9,52 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
+
+from torch import nn
 
 from trisep.augmentation import AugmentationConfig
 from trisep.errors import ConfigError
+from trisep.losses import Loss
+from trisep.losses.masks import MaskLoss
 from trisep.mixing import MixingConfig
-from trisep.models import clipsep
+from trisep.networks.audio_unet import UNetConfig
 from trisep.types import SignalSettings
 
+QueryKind = Literal["image", "regions", "text", "hybrid", "label", "frames", "none"]
+"""What a model is asked with in training (see `training_queries`); `text`, `hybrid` and `label` need labels."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LossConfig:
-    """Which mask loss, and how it is weighted."""
 
-    mask: Literal["weighted_bce", "ratio_l1", "magnitude_l1"] = "weighted_bce"
-    logarithmic_weight: bool = True
-    """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as the paper prints."""
-    absent_weight: float = 1.0
-    """Weight of the loss on absent queries, where the mixing draws any."""
+class ModelConfig(Protocol):
+    """The frozen `Config` of a file in `trisep.models`."""
+
+    @property
+    def unet(self) -> UNetConfig:
+        """Shape of its audio network."""
+        ...
+
+    @classmethod
+    def tiny(cls) -> Any:
+        """A network of a few thousand parameters."""
+        ...
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerConfig:
     """Optimiser and learning-rate schedule (a pure function of the step)."""
 
+    kind: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
+    momentum: float = 0.9
+    """Of SGD."""
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    """Decoupled (AdamW); 0 is Adam."""
+    """Decoupled for Adam (AdamW); 0 is Adam."""
     warmup_steps: int = 0
     decay: Literal["constant", "linear", "cosine"] = "constant"
     decay_steps: int = 0
@@ -87,20 +104,25 @@ class Recipe:
     signal: SignalSettings
     mixing: MixingConfig
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    model: clipsep.Config
-    loss: LossConfig = field(default_factory=LossConfig)
+    query: QueryKind = "image"
+    model: ModelConfig
+    loss: Loss = field(default_factory=MaskLoss)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig
     protocol: str
     claims: tuple[tuple[str, float], ...] = ()
     """Numbers that the paper prints for this recipe, by name."""
 
+    def __post_init__(self) -> None:
+        """Labels reach a recipe only where it says so."""
+        if self.query in ("text", "hybrid", "label") and self.supervision == "none":
+            raise ConfigError(f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none")
+
     def tiny(self) -> "Recipe":
         """The same recipe cut down to two steps of seconds on a CPU."""
-        model = type(self.model).tiny()
         return replace(
             self,
-            model=replace(model, embedding_dim=self.model.embedding_dim),
+            model=replace(self.model, unet=type(self.model).tiny().unet),  # type: ignore[type-var]
             signal=replace(self.signal, clip_samples=self.signal.hop_samples * 16 - 1),
             training=replace(
                 self.training,

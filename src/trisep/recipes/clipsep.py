@@ -1,10 +1,11 @@
 """CLIPSep (Dong et al., ICLR 2023): the papers' settings, and the miniature ones that a CPU can train."""
 
 from trisep.augmentation import AugmentationConfig
+from trisep.losses.masks import MaskLoss
 from trisep.mixing import MixingConfig
 from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
-from trisep.recipes import LossConfig, OptimizerConfig, Recipe, TrainingConfig
+from trisep.recipes import OptimizerConfig, Recipe, TrainingConfig
 from trisep.types import SignalSettings
 
 _CITATION = "Dong et al., CLIPSep: Learning Text-queried Sound Separation with Noisy Unlabeled Videos, ICLR 2023"
@@ -56,7 +57,7 @@ def clipsep_avmini() -> Recipe:
             normalize_query=True,
             query_scale=20.0,
         ),
-        loss=LossConfig(absent_weight=0.5),
+        loss=MaskLoss(absent_weight=0.5),
         optimizer=OptimizerConfig(learning_rate=1.5e-3, warmup_steps=100, decay="cosine", final_factor=0.02, gradient_clip=1.0),
         training=TrainingConfig(
             num_steps=3400, batch_size=16, precision="bf16", ema_decay=0.998, checkpoint_steps=100, validation_steps=500

@@ -1,0 +1,148 @@
+"""VAST (Tan et al., CVPR 2023; AV-SeT in its preprint): a mask for every region of the picture, summed, and sound in the regions' space."""
+
+from dataclasses import dataclass, field, replace
+from math import log
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trisep.errors import ConfigError
+from trisep.fusion.regions import SplitDecoder, summed_masks
+from trisep.networks.audio_unet import AudioEncoder, AudioUNet, UNetConfig
+from trisep.types import MaskOutput, QueryEmbedding
+
+_ENCODER_GRID = 7
+"""Rows and columns of the encoders' region grids."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """VAST's shape. The defaults are the paper's, but for the decoder's normalisation (see `UNetConfig.normalization`)."""
+
+    embedding_dim: int = 1024
+    """Dimension D of the shared space and width of the audio bottleneck: 1024 for CLIP RN50, 384 for `lite`."""
+    unet: UNetConfig = field(default_factory=lambda: UNetConfig(normalization="channel", out_channels=1))
+    """The audio network. Its `bottleneck_width` is `embedding_dim` and may be left out; its one output is a mask's logit."""
+    level: Literal["region", "video"] = "region"
+    """How region embeddings make a mask: one mask per region, summed (Eq. 4), or one mask from their element-wise maximum over frames and
+    regions (Table 8)."""
+    audio_encoder: Literal["shared", "separate"] = "shared"
+    """What `embed_audio` runs: the U-Net's own encoder, or a second one of the same shape (Table 10)."""
+    region_grid: int | None = None
+    """Mean-pool the grid of region embeddings to at most so many rows and columns before anything else (ours, for smaller computers;
+    pooled cells overlap where the sizes do not divide). None keeps it as it comes."""
+    chunk_regions: int = 32
+    """Regions decoded at once, over all mixtures and queries of a batch. Bounds the memory and does not change the result."""
+    normalize_query: bool = False
+    """Bring each vector, whole query or region, to unit length first."""
+    query_scale: float = 1.0
+    """Factor on each vector, so that unit vectors of any space weigh like the audio bottleneck. 1 in the paper."""
+    vector_regions: float = 1.0
+    """How many regions a single query vector stands for: its mask is sigmoid(logit) times this. 1 in the paper, where words make the mask
+    of one region, though a mask was trained as the sum over all of them."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.unet.out_channels != 1:
+            raise ConfigError(f"unet.out_channels: the decoder makes the mask itself, so expected 1, got {self.unet.out_channels}")
+        if self.unet.bottleneck_width not in (None, self.embedding_dim):
+            found = self.unet.bottleneck_width
+            raise ConfigError(f"unet.bottleneck_width: expected embedding_dim, {self.embedding_dim}, or none, which takes it, got {found}")
+        if min(self.chunk_regions, self.region_grid or 1) < 1 or self.region_grid == 0:
+            raise ConfigError(f"chunk_regions and region_grid: expected at least 1, got {self.chunk_regions} and {self.region_grid}")
+        if not self.vector_regions > 0 or not self.query_scale > 0:
+            raise ConfigError(f"vector_regions and query_scale: expected above 0, got {self.vector_regions} and {self.query_scale}")
+        if self.level == "video" and self.vector_regions != 1:
+            raise ConfigError(f"vector_regions: at level 'video' every query is one vector, so expected 1, got {self.vector_regions}")
+
+    @property
+    def num_start_regions(self) -> int:
+        """Number of masks that a frame's mask is the sum of, for the grids that the encoders give."""
+        return 1 if self.level == "video" else min(self.region_grid or _ENCODER_GRID, _ENCODER_GRID) ** 2
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A network of a few thousand parameters for tests."""
+        unet = UNetConfig(num_levels=3, base_width=4, max_width=8, normalization="channel", out_channels=1)
+        return cls(embedding_dim=8, region_grid=2, unet=unet)
+
+    def build(self) -> "VAST":
+        """The network with fresh weights drawn from torch's generator."""
+        return VAST(self)
+
+
+class VAST(nn.Module):
+    """The audio U-Net with each region's embedding tiled beside its bottleneck; the bottleneck, pooled, is the audio embedding.
+
+    At the start the last layer's weights are a tenth of torch's and its bias is −log(2·H·W − 1), so that each region's mask is near
+    1/(2·H·W) and their sum near ½, instead of 24. Decoder by parts: `fusion/regions.py`.
+
+    Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop half of its coordinates.
+    """
+
+    reads_regions = True
+    """Where the query is a video, `forward` wants its regions and not a vector."""
+
+    def __init__(self, config: Config) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.config = config
+        shape = replace(config.unet, bottleneck_width=config.embedding_dim)
+        self.unet = AudioUNet(shape, condition_channels=2 * config.embedding_dim)
+        if config.audio_encoder == "separate":
+            self.audio_encoder = AudioEncoder(shape)
+        last = self.unet.output_layer
+        assert last.bias is not None
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.fill_(-log(2 * config.num_start_regions - 1))
+
+    @property
+    def time_multiple(self) -> int:
+        """`forward` takes spectrograms whose number of frames is a multiple of this."""
+        return self.config.unet.time_multiple
+
+    def pool_audio(self, bottleneck: Float[Tensor, "B D H T2"]) -> Float[Tensor, "B D"]:
+        """The bottleneck's mean over frequency and time."""
+        return bottleneck.float().mean(dim=(2, 3))
+
+    def embed_audio(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B D"]:
+        """f̂^A: `pool_audio` of a (predicted) spectrogram, in the space of the queries; not brought to unit length."""
+        encoder = self.audio_encoder if self.config.audio_encoder == "separate" else self.unet
+        return self.pool_audio(encoder.encode(log_magnitude)[-1])
+
+    def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
+        """Masks [B, Q, 256, T]; T is a multiple of `time_multiple`. Where the query has regions, they are read and its vectors are not.
+
+        Regions: per frame the sum of the regions' masks, then the mean over frames (Eq. 4), without logits. Vectors, or regions at level
+        `video`: one mask each, with its logits, which `vector_regions` does not touch. Sums and multiples may exceed 1; they are clamped
+        outside training. Regions and queries do not see each other, and the encoder runs once per mixture.
+        """
+        vectors, regions = query.vectors, None if query.regions is None else self._pooled(query.regions)
+        if regions is not None and self.config.level == "video":
+            vectors, regions = regions.amax(dim=(2, 3, 4)), None
+        maps = self.unet.encode(log_magnitude)
+        decoder = SplitDecoder(self.unet, maps)
+        if regions is not None:
+            logits, num_frames = None, regions.shape[2]
+            masks = summed_masks(decoder, self._tiled(regions.flatten(2, 4)), self.config.chunk_regions) / num_frames
+        elif vectors is not None:
+            logits = decoder(self._tiled(vectors)).float()
+            masks = torch.sigmoid(logits) * self.config.vector_regions
+        else:
+            raise ConfigError("VAST reads regions or query vectors, and the query carries neither")
+        return MaskOutput(masks=masks if self.training else masks.clamp(0, 1), logits=logits, bottleneck=maps[-1])
+
+    def _pooled(self, regions: Float[Tensor, "B Q K H W D"]) -> Float[Tensor, "B Q K H2 W2 D"]:
+        """The grid brought to `region_grid`; grids that are no larger stay."""
+        rows, columns = (min(length, self.config.region_grid or length) for length in regions.shape[3:5])
+        pooled = nn.functional.adaptive_avg_pool2d(regions.flatten(0, 2).permute(0, 3, 1, 2), (rows, columns))
+        return pooled.permute(0, 2, 3, 1).reshape(*regions.shape[:3], rows, columns, regions.shape[-1])
+
+    def _tiled(self, vectors: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D2"]:
+        """What is laid beside the bottleneck: the vector and its negative."""
+        if self.config.normalize_query:
+            vectors = nn.functional.normalize(vectors, dim=-1)
+        return torch.cat([vectors, -vectors], dim=-1) * self.config.query_scale

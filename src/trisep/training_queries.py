@@ -1,0 +1,95 @@
+"""What a model is asked with in training, for each clip of a store: pictures, regions, words or a label.
+
+Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may be given; a clip store never holds any.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from trisep.encoders import encode_query_text, load_encoder
+from trisep.errors import ConfigError
+from trisep.mixing import MixingConfig
+from trisep.recipes import QueryKind
+from trisep.store.read import ClipStore
+
+
+class ClipQueries:
+    """Reads queries by clip and moment; everything comes from files that `embed` made, no encoder runs on a picture here."""
+
+    def __init__(self, store: ClipStore, encoder_name: str, *, kind: QueryKind, mixing: MixingConfig, labels: Path | None) -> None:
+        """ConfigError when `kind` needs labels and there are none; StoreError when the store lacks what it needs."""
+        self._store, self._kind = store, kind
+        self._num_frames, self._spacing_seconds = mixing.num_frames, mixing.frame_spacing_seconds
+        self._vectors = store.load_vectors(encoder_name)
+        self._regions = store.load_regions(encoder_name) if kind == "regions" else None
+        if kind not in ("text", "hybrid", "label"):
+            return
+        if labels is None:
+            raise ConfigError(f"the recipe asks with {kind}: give labels with --labels FILE (a CSV with the columns path, label)")
+        self._label_ids, names = read_labels(labels, store)
+        if kind != "label":
+            encoder = load_encoder(encoder_name)
+            self._texts = np.stack([encode_query_text(encoder, name).numpy() for name in names])
+
+    def read(self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int) -> dict[str, np.ndarray]:
+        """The queries of one mixture, stacked: `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` [Q, K, H, W, 3].
+
+        `hybrid` asks with pictures in batches of even number, with words in the others (CLIPSep-Hybrid).
+        """
+        if self._kind == "none":
+            return {}
+        if self._kind == "label":
+            return {"label_ids": self._label_ids[list(clips)]}
+        if self._kind == "text" or (self._kind == "hybrid" and batch_number % 2):
+            return {"vectors": self._texts[self._label_ids[list(clips)]].astype(np.float32)}
+        moments = list(zip(clips, (self._nearest(*both) for both in zip(clips, centres_seconds, strict=True)), strict=True))
+        if self._kind == "frames":
+            return {"frames": np.stack([self._store.read_frames(clip)[self._filled(nearest)] for clip, nearest in moments])}
+        if self._regions is not None:
+            rows = [self._store.frame_slice(clip).start + self._filled(nearest) for clip, nearest in moments]
+            return {"regions": np.stack([self._regions[one] for one in rows])}
+        vectors = [self._vectors[self._store.frame_slice(clip)][nearest].mean(axis=0) for clip, nearest in moments]
+        return {"vectors": np.stack(vectors).astype(np.float32)}
+
+    def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
+        """Which of a clip's frames make its query, in order of time: at most K where they are the nearest ones, else K."""
+        times = np.asarray(self._store.frame_times(clip))
+        if self._spacing_seconds is None:
+            return np.sort(np.argsort(np.abs(times - centre_seconds), kind="stable")[: self._num_frames])
+        moments = centre_seconds + (np.arange(self._num_frames) - (self._num_frames - 1) / 2) * self._spacing_seconds
+        return np.abs(times[None] - moments[:, None]).argmin(axis=1)
+
+    def _filled(self, nearest: Int[np.ndarray, "_"]) -> Int[np.ndarray, "K"]:
+        """K frames also of a clip that has fewer: the last one again."""
+        return np.concatenate([nearest, np.repeat(nearest[-1:], self._num_frames - len(nearest))])
+
+
+def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"], tuple[str, ...]]:
+    """The label of each clip of a store, as a number, and the labels' names, sorted.
+
+    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source, or ends with it after a
+    slash. Numbers count all labels of the file, so that two stores read with one file agree. ConfigError names what is missing.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = {"path", "label"} - set(reader.fieldnames or ())
+            rows = [] if missing else [(row["path"], row["label"]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read as a CSV of labels ({error})") from error
+    if missing:
+        raise ConfigError(f"{path}: lacks the column {', '.join(sorted(missing))}; expected path, label")
+    names = tuple(sorted({label for _, label in rows}))
+    numbers = {label: number for number, label in enumerate(names)}
+    by_source: dict[str, int] = {}
+    for source, label in rows:
+        parts = source.split("/")
+        by_source |= {"/".join(parts[first:]): numbers[label] for first in range(len(parts))}
+    unknown = [store.source(clip) for clip in range(len(store)) if store.source(clip) not in by_source]
+    if unknown:
+        raise ConfigError(f"{path}: has no label for {len(unknown)} of {len(store)} clips of {store.path}, the first is {unknown[0]}")
+    return np.array([by_source[store.source(clip)] for clip in range(len(store))]), names
