@@ -70,9 +70,14 @@ class MeanColour:
 
     name = "lite"
     dim = 3
+    token_table = torch.zeros(1, 3)
 
     def __init__(self, fingerprint: str = "mean-colour") -> None:
         self.fingerprint = fingerprint
+
+    def token_word(self, token_id: int) -> str:
+        """Not asked for here."""
+        raise NotImplementedError
 
     def encode_image(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
         """Mean over the picture."""

@@ -1,6 +1,7 @@
 """`trisep embed`: the frames of a clip store → one embedding per frame, beside each shard, so that no frozen encoder runs while training.
 
-A shard's embeddings are a pure function of the shard and the encoder; they are written one shard at a time and moved into place, so a run
+On demand also one latent caption per clip, sought from the embedding of its middle frame. A shard's embeddings are a pure function of the
+shard and the encoder, its captions of these and the search's settings; they are written one shard at a time and moved into place, so a run
 that was killed goes on with the shard it was at.
 """
 
@@ -15,6 +16,8 @@ from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trisep.captions import CaptionSettings
+from trisep.embed_captions import find_uncaptioned, found_cosines, show_captions, write_captions
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
 from trisep.store.embeddings import read_embedding_header, write_embeddings
@@ -45,10 +48,21 @@ class EmbedReport:
     num_shards: int
     num_resumed_shards: int
     """Shards that had their embeddings already."""
+    num_resumed_caption_shards: int = 0
+    """Shards that had their latent captions already, where captions were asked for."""
+    median_cosine: float | None = None
+    """Of latent captions to their frames; None where none were asked for or no clip has a frame."""
 
 
 def embed(
-    store: Path, encoder_name: str = "lite", *, regions: bool = True, overwrite: bool = False, console: Console | None = None
+    store: Path,
+    encoder_name: str = "lite",
+    *,
+    regions: bool = True,
+    captions: CaptionSettings | None = None,
+    num_shown: int = 0,
+    overwrite: bool = False,
+    console: Console | None = None,
 ) -> EmbedReport:
     """Embed every frame of a finished store with a frozen encoder; embeddings are stored raw, as the encoder gives them.
 
@@ -56,30 +70,30 @@ def embed(
         store: a finished clip store.
         encoder_name: one of `trisep.encoders.ENCODER_NAMES`.
         regions: also keep the 7 × 7 grid of regions of each frame.
-        overwrite: replace embeddings that another version of the encoder made.
-        console: where progress goes; None is quiet.
+        captions: also seek a latent caption for each clip, in this way.
+        num_shown: clips, spread over the store, whose captions are printed as the words nearest to their tokens.
+        overwrite: replace embeddings that another version of the encoder made, and captions sought in another way.
+        console: where progress, the histogram of cosines and the words go; None is quiet.
 
-    Raises StoreError when the store is not one, or holds embeddings by another version of the encoder; CheckpointError when the encoder is
-    unknown or its files are missing; MediaError when the store cannot be written.
+    Raises StoreError when the store is not one, or holds embeddings by another version of the encoder, or captions sought in another way;
+    CheckpointError when the encoder is unknown or its files are missing; MediaError when the store cannot be written.
     """
-    clips = ClipStore(store)
-    encoder = load_encoder(encoder_name)
+    clips, encoder = ClipStore(store), load_encoder(encoder_name)
     shards = clips.manifest.shards
     waiting = [
         number for number, shard in enumerate(shards) if not _is_done(clips.path, shard, encoder, regions=regions, overwrite=overwrite)
     ]
+    uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []
     for leftover in (clips.path / SHARDS).glob(TEMPORARY_PATTERN):
         leftover.unlink(missing_ok=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=console is None) as progress:
-        num_waiting = sum(shards[number].num_frames for number in waiting)
-        task = progress.add_task("embed", total=clips.manifest.num_frames, completed=clips.manifest.num_frames - num_waiting)
-        for number in waiting:
-            parts = []
-            for part in _embed_frames(clips, number, encoder, regions=regions):
-                parts.append(part)
-                progress.advance(task, len(part["vectors"]))
-            _write(clips.path, shards[number], encoder, parts, regions=regions)
+    with _progress("frames", console) as progress:
+        _embed_shards(clips, encoder, waiting, progress, regions=regions)
+    if captions is not None:
+        with _progress("clips", console) as progress:
+            write_captions(clips, encoder, captions, uncaptioned, progress)
+        if console is not None:
+            show_captions(clips, encoder, num_shown, console)
+    cosines = found_cosines(clips, encoder.name) if captions is not None else np.zeros(0, np.float32)
     return EmbedReport(
         store=clips.path,
         encoder=encoder.name,
@@ -87,7 +101,15 @@ def embed(
         num_frames=clips.manifest.num_frames,
         num_shards=len(shards),
         num_resumed_shards=len(shards) - len(waiting),
+        num_resumed_caption_shards=len(shards) - len(uncaptioned) if captions is not None else 0,
+        median_cosine=float(np.median(cosines)) if len(cosines) else None,
     )
+
+
+def _progress(unit: str, console: Console | None) -> Progress:
+    """A bar that counts frames or clips."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=console is None)
 
 
 def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: bool, overwrite: bool) -> bool:
@@ -106,6 +128,19 @@ def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: 
     if overwrite:
         return False
     raise StoreError(f"{path}: was made from another shard or by another version of '{encoder.name}'; add --overwrite to replace it")
+
+
+def _embed_shards(clips: ClipStore, encoder: SharedEncoder, waiting: list[int], progress: Progress, *, regions: bool) -> None:
+    """Embed and write some shards, by number."""
+    shards, num_frames = clips.manifest.shards, clips.manifest.num_frames
+    num_waiting = sum(shards[number].num_frames for number in waiting)
+    task = progress.add_task("embed", total=num_frames, completed=num_frames - num_waiting)
+    for number in waiting:
+        parts = []
+        for part in _embed_frames(clips, number, encoder, regions=regions):
+            parts.append(part)
+            progress.advance(task, len(part["vectors"]))
+        _write(clips.path, shards[number], encoder, parts, regions=regions)
 
 
 def _embed_frames(clips: ClipStore, shard: int, encoder: SharedEncoder, *, regions: bool) -> Iterator[dict[str, np.ndarray]]:

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from trisep.errors import StoreError
-from trisep.store.embeddings import JoinedArray, map_embeddings, read_embedding_header, write_embeddings
+from trisep.store.embeddings import JoinedArray, hash_tensors, map_embeddings, read_embedding_header, write_embeddings
 
 
 def _write(path: Path, num_frames: int) -> dict[str, np.ndarray]:
@@ -47,6 +47,20 @@ def test_the_same_embeddings_give_the_same_bytes(tmp_path: Path) -> None:
         _write(tmp_path / f"{attempt}.safetensors", 3)
         contents.add((tmp_path / f"{attempt}.safetensors").read_bytes())
     assert len(contents) == 1
+
+
+def test_captions_are_kept_with_the_settings_of_their_search(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    shapes = {"captions": (3, 5), "tokens": (3, 2, 4), "cosines": (3,)}
+    tensors = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    settings = {"num_tokens": 2, "optimizer": "Adam"}
+    write_embeddings(tmp_path / "c.safetensors", tensors, encoder="toy", fingerprint="f1", shard_sha256="s1", settings=settings)
+    info, found = read_embedding_header(tmp_path / "c.safetensors")
+    assert (info.dim, info.settings, found) == (5, settings, shapes)
+    mapped = map_embeddings(tmp_path / "c.safetensors")
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(mapped[name], tensor)
+    assert hash_tensors(mapped) == info.tensors_sha256 != hash_tensors({**mapped, "tokens": mapped["tokens"] + 1})
 
 
 @pytest.mark.parametrize("length", [0, 5, 200, -1])

@@ -9,16 +9,18 @@ This package knows files, and nothing of models or encoders.
     write.py       clips → one shard
     shard_job.py   a slice of the inputs → one shard: the unit of work and of resuming
     pool.py        shards made by several processes
-    embeddings.py  the frames' embeddings beside a shard
+    embeddings.py  the frames' embeddings and the clips' latent captions beside a shard
     read.py        `ClipStore`: random access to sounds, frames and embeddings
     check.py       every byte verified
+    arguments.py   what the verbs `embed` and `store` can be told
 
 A store looks like this:
 
-    manifest.json                          settings, counts, what was skipped and why, SHA-256 of the shards; written last
-    index.jsonl                            one line per clip: source, level, byte offsets
-    shards/shard-000000.tar                uncompressed, readable by webdataset: KEY.000.jpg … KEY.json KEY.wav
-    shards/shard-000000.lite.safetensors   one embedding per frame, written by `trisep embed`
+    manifest.json                                   settings, counts, what was skipped and why, SHA-256 of the shards; written last
+    index.jsonl                                     one line per clip: source, level, byte offsets
+    shards/shard-000000.tar                         uncompressed, readable by webdataset: KEY.000.jpg … KEY.json KEY.wav
+    shards/shard-000000.lite.safetensors            one embedding per frame, written by `trisep embed`
+    shards/shard-000000.lite.captions.safetensors   one latent caption per clip, written by `trisep embed --captions`
 
 There are no labels in it. The same input and settings give the same bytes, however many processes worked and however often they were
 killed.

@@ -15,7 +15,7 @@ from rich.table import Table
 from trisep.errors import StoreError
 from trisep.store.embeddings import hash_tensors, map_embeddings, read_embedding_header
 from trisep.store.index import ClipEntry, read_index
-from trisep.store.layout import INDEX, SHARDS, Manifest, ShardInfo, embedding_path, read_manifest, sha256_of_file, shard_path
+from trisep.store.layout import INDEX, SHARDS, Manifest, ShardInfo, caption_path, read_manifest, sha256_of_file, shard_path
 from trisep.store.write import WAV_HEADER_BYTES, wav_header
 
 
@@ -150,16 +150,18 @@ def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
     checks = []
     for path in sorted((store / SHARDS).glob(f"{shard.name}.*.safetensors")):
         encoder = path.name.split(".")[1]
-        problem = _embedding_problem(embedding_path(store, shard.name, encoder), shard)
-        remedy = "" if problem is None else f"{problem}; delete it and run `trisep embed {store} --encoder {encoder}` again"
+        holds_captions = path == caption_path(store, shard.name, encoder)
+        problem = _embedding_problem(path, shard, holds_captions=holds_captions)
+        command = f"trisep embed {store} --encoder {encoder}" + " --captions" * holds_captions
+        remedy = "" if problem is None else f"{problem}; delete it and run `{command}` again"
         checks.append(
             ShardCheck(file=f"{SHARDS}/{path.name}", num_clips=shard.num_clips, num_frames=shard.num_frames, problem=remedy or None)
         )
     return checks
 
 
-def _embedding_problem(path: Path, shard: ShardInfo) -> str | None:
-    """The first thing that is wrong with a file of embeddings."""
+def _embedding_problem(path: Path, shard: ShardInfo, *, holds_captions: bool) -> str | None:
+    """The first thing that is wrong with a file of frames' embeddings or of latent captions."""
     try:
         info, shapes = read_embedding_header(path)
         tensors = map_embeddings(path)
@@ -167,11 +169,14 @@ def _embedding_problem(path: Path, shard: ShardInfo) -> str | None:
         return "cannot be read as embeddings"
     if info.shard_sha256 != shard.sha256:
         return "was made from another shard"
-    if any(shape[0] != shard.num_frames or shape[-1] != info.dim for shape in shapes.values()):
-        return f"holds other shapes than {shard.num_frames} frames of dimension {info.dim}"
+    num_rows, of = (shard.num_clips, "captions") if holds_captions else (shard.num_frames, "frames")
+    main = "captions" if holds_captions else "vectors"
+    wide = (shape for name, shape in shapes.items() if name not in ("tokens", "cosines"))
+    if main not in shapes or any(shape[0] != num_rows for shape in shapes.values()) or any(shape[-1] != info.dim for shape in wide):
+        return f"holds other shapes than {num_rows} {of} of dimension {info.dim}"
     if hash_tensors(tensors) != info.tensors_sha256:
         return "its content was changed (SHA-256 differs)"
-    if not np.isfinite(tensors["vectors"]).all():
+    if not np.isfinite(tensors[main]).all():
         return "holds values that are not numbers"
     return None
 

@@ -1,6 +1,8 @@
-"""The frames' embeddings beside a shard: a safetensors file that can be mapped into memory. It knows no encoder, only what one gave.
+"""Embeddings beside a shard: safetensors files that can be mapped into memory. It knows no encoder, only what one gave.
 
-Tensors: `vectors` float32 [frames, D], and where regions were asked for `regions` float16 [frames, 7, 7, D]; raw, in index order.
+Of the frames: `vectors` float32 [frames, D], and where regions were asked for `regions` float16 [frames, 7, 7, D]; raw, in index order.
+Of the clips, in a file of their own: latent `captions` float32 [clips, D] of unit length, the `tokens` float32 [clips, m, E] that the text
+encoder read, and the `cosines` float32 [clips] to the middle frame; all zero for a clip without frames.
 The header carries one JSON text, `trisep`, since safetensors does not keep the order of several.
 """
 
@@ -8,7 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from safetensors.numpy import save_file
 from trisep.errors import StoreError
 from trisep.media.output import replacing
 
+_TENSORS = ("vectors", "regions", "captions", "tokens", "cosines")
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 
@@ -32,26 +35,37 @@ class EmbeddingInfo:
     shard_sha256: str
     """The shard whose frames were embedded."""
     tensors_sha256: str
-    """Over the bytes of `vectors`, then `regions`."""
+    """Over the bytes of the tensors, in the order of this module's first lines."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How latent captions were sought, as plain JSON values; empty for frames."""
 
 
-def write_embeddings(path: Path, tensors: Mapping[str, np.ndarray], *, encoder: str, fingerprint: str, shard_sha256: str) -> None:
-    """Write `vectors` and maybe `regions`; the file appears when it is complete. MediaError when the place cannot be written."""
+def write_embeddings(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    encoder: str,
+    fingerprint: str,
+    shard_sha256: str,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the tensors of frames or of captions; the file appears when it is complete. MediaError when the place cannot be written."""
     info = EmbeddingInfo(
         encoder=encoder,
-        dim=int(tensors["vectors"].shape[1]),
+        dim=int(tensors["captions" if "captions" in tensors else "vectors"].shape[1]),
         fingerprint=fingerprint,
         shard_sha256=shard_sha256,
         tensors_sha256=hash_tensors(tensors),
+        settings=dict(settings or {}),
     )
     with replacing(path) as temporary:
         save_file(dict(tensors), temporary, metadata={"trisep": json.dumps(asdict(info), sort_keys=True)})
 
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the bytes of `vectors`, then of `regions` where there are any."""
+    """SHA-256 over the bytes of the tensors there are, in the order of this module's first lines."""
     digest = hashlib.sha256()
-    for name in ("vectors", "regions"):
+    for name in _TENSORS:
         if name in tensors:
             digest.update(np.ascontiguousarray(tensors[name]).data)
     return digest.hexdigest()

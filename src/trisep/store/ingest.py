@@ -1,18 +1,19 @@
-"""One media file → clips, or the reason why not. It reads one file, keeps one stretch of it in memory, and writes nothing."""
+"""One media file, or a stretch of one → clips, or the reason why not. It keeps one segment in memory, and writes nothing."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from trisep.errors import ConfigError, MediaError
 from trisep.media.audio import stream_audio
 from trisep.media.image import encode_jpeg
-from trisep.media.probe import probe
-from trisep.media.video import stream_frames
+from trisep.media.probe import MediaInfo, probe
+from trisep.media.video import read_frames, stream_frames
 from trisep.store.layout import SkippedInput
 from trisep.store.write import ClipContent
 
@@ -55,43 +56,80 @@ class ClipSettings:
         _require(-200.0 <= self.silence_db <= 0.0, "silence_db", "-200 to 0", self.silence_db)
 
 
-def ingest_file(path: Path, *, source: str, sha256: str, number: int, settings: ClipSettings) -> Iterator[ClipContent | SkippedInput]:
-    """Yield the clips of one file in order of time, and a `SkippedInput` for the file or each stretch that became none.
+def ingest_file(
+    path: Path,
+    *,
+    source: str,
+    sha256: str,
+    number: int,
+    settings: ClipSettings,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+) -> Iterator[ClipContent | SkippedInput]:
+    """Yield the clips of one file in order of time, and a `SkippedInput` for the file or each segment that became none.
 
-    `number` is the file's place in the sorted list of inputs; with the stretch's number and the hash it makes the keys of the clips.
+    `number` is the input's place in the list of inputs; with the segment's number and the hash it makes the keys of the clips. With a
+    start, only what lies between it and the end (None: of the file) is used, and everything skipped carries its place in the file.
     It never raises for anything that is wrong with the file.
     """
     try:
         info = probe(path)
         if not info.audio:
-            yield SkippedInput(source=source, reason="no sound", detail="the file has no sound")
+            yield SkippedInput(source=source, reason="no sound", detail="the file has no sound", start_seconds=start_seconds)
         elif not info.video and not settings.audio_only_ok:
-            yield SkippedInput(source=source, reason="no picture", detail="the file has no picture")
+            yield SkippedInput(source=source, reason="no picture", detail="the file has no picture", start_seconds=start_seconds)
         else:
-            yield from _clips(path, source, sha256, number, settings, has_picture=bool(info.video))
+            clips = _Stretch(info, start_seconds, end_seconds, settings)
+            yield from _clips(clips, source, sha256, number, settings)
     except MediaError as error:
-        yield SkippedInput(source=source, reason="broken", detail=str(error).replace(f"{path}: ", ""))
+        detail = str(error).replace(f"{path}: ", "")
+        yield SkippedInput(source=source, reason="broken", detail=detail, start_seconds=start_seconds)
     # One file must never stop a run over many: whatever a decoder can throw is counted and named, not raised.
     except Exception as error:
-        yield SkippedInput(source=source, reason="broken", detail=f"{type(error).__name__}: {error}")
+        yield SkippedInput(source=source, reason="broken", detail=f"{type(error).__name__}: {error}", start_seconds=start_seconds)
 
 
-def _clips(
-    path: Path, source: str, sha256: str, number: int, settings: ClipSettings, *, has_picture: bool
-) -> Iterator[ClipContent | SkippedInput]:
-    """Sound and frames side by side, each decoded once, stretch by stretch."""
+class _Stretch:
+    """What of a file is to be used, and how to read it: sound and frames side by side, each decoded once, segment by segment."""
+
+    def __init__(self, info: MediaInfo, start_seconds: float | None, end_seconds: float | None, settings: ClipSettings) -> None:
+        self.listed_start_seconds = start_seconds
+        self.begin_seconds = start_seconds or 0.0
+        limits = (settings.max_seconds, None if end_seconds is None else end_seconds - self.begin_seconds)
+        self._max_seconds = min((limit for limit in limits if limit is not None), default=None)
+        self._path = info.path
+        self._settings = settings
+        self._frames = _FrameReader(info, self.begin_seconds, settings) if info.video else None
+
+    def segments(self) -> Iterator[tuple[int, Float32[np.ndarray, "S"]]]:
+        """The sound: where each segment begins, in samples from the start of the stretch, and its samples."""
+        num_samples = round(self._settings.segment_seconds * self._settings.sample_rate_hz)
+        blocks = stream_audio(
+            self._path,
+            sample_rate_hz=self._settings.sample_rate_hz,
+            mono=True,
+            start_seconds=self.begin_seconds,
+            duration_seconds=self._max_seconds,
+            block_samples=num_samples,
+        )
+        yield from ((number * num_samples, block[0]) for number, block in enumerate(blocks))
+
+    def frames(self, start_seconds: float, end_seconds: float) -> tuple[tuple[float, ...], tuple[bytes, ...]]:
+        """Times from `start_seconds` and JPEG files of the frames up to `end_seconds`, both seconds of the file."""
+        return self._frames.read_until(start_seconds, end_seconds) if self._frames else ((), ())
+
+
+def _clips(stretch: _Stretch, source: str, sha256: str, number: int, settings: ClipSettings) -> Iterator[ClipContent | SkippedInput]:
+    """Each segment as a clip, or why it is none."""
     rate = settings.sample_rate_hz
-    segment_samples = round(settings.segment_seconds * rate)
-    frames = _FrameReader(path, settings) if has_picture else None
-    blocks = stream_audio(path, sample_rate_hz=rate, mono=True, duration_seconds=settings.max_seconds, block_samples=segment_samples)
     segment = -1
-    for segment, block in enumerate(blocks):
-        waveform = block[0]
-        start_seconds, end_seconds = segment * segment_samples / rate, (segment * segment_samples + len(waveform)) / rate
-        times, images = frames.read_until(start_seconds, end_seconds) if frames else ((), ())
+    for segment, (first_sample, waveform) in enumerate(stretch.segments()):
+        start_seconds = stretch.begin_seconds + first_sample / rate
+        times, images = stretch.frames(start_seconds, stretch.begin_seconds + (first_sample + len(waveform)) / rate)
         reason, detail = _unusable(waveform, len(images), settings)
         if reason:
-            yield SkippedInput(source=source, reason=reason, detail=detail, start_seconds=start_seconds if segment else None)
+            place = start_seconds if segment else stretch.listed_start_seconds
+            yield SkippedInput(source=source, reason=reason, detail=detail, start_seconds=place)
             continue
         yield ClipContent(
             key=f"{number:07d}-{segment:04d}-{sha256[:8]}",
@@ -106,7 +144,8 @@ def _clips(
             frames=images,
         )
     if segment < 0:
-        yield SkippedInput(source=source, reason="too short", detail="the sound has no samples")
+        detail = "the sound has no samples"
+        yield SkippedInput(source=source, reason="too short", detail=detail, start_seconds=stretch.listed_start_seconds)
 
 
 def level_db(waveform: Float32[np.ndarray, "S"]) -> float:
@@ -129,11 +168,25 @@ def _unusable(waveform: Float32[np.ndarray, "S"], num_frames: int, settings: Cli
     return "", ""
 
 
-class _FrameReader:
-    """Hands out a file's frames stretch by stretch while decoding them once."""
+def _frames_from(info: MediaInfo, start_seconds: float, settings: ClipSettings) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
+    """Frames from a moment on, with the time of the grid they are nearest to; without an end where the file declares none."""
+    end_seconds = info.video[0].duration_seconds
+    for number in count():
+        time_seconds = start_seconds + number / settings.frames_per_second
+        if end_seconds is not None and time_seconds >= end_seconds:
+            return
+        yield time_seconds, read_frames(info.path, [time_seconds], short_side=settings.short_side)[0]
 
-    def __init__(self, path: Path, settings: ClipSettings) -> None:
-        self._frames = stream_frames(path, fps=settings.frames_per_second, short_side=settings.short_side)
+
+class _FrameReader:
+    """Hands out a file's frames segment by segment while decoding them once."""
+
+    def __init__(self, info: MediaInfo, start_seconds: float, settings: ClipSettings) -> None:
+        # From the middle of a recording each frame is sought, since decoding up to there would take longer than the stretch itself.
+        if start_seconds:
+            self._frames = _frames_from(info, start_seconds, settings)
+        else:
+            self._frames = stream_frames(info.path, fps=settings.frames_per_second, short_side=settings.short_side)
         self._waiting = next(self._frames, None)
         self._quality = settings.jpeg_quality
 

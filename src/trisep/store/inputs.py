@@ -1,12 +1,16 @@
-"""Which files of a folder become clips: the sorted list of inputs, what is excluded, and which files are the same. It decodes nothing."""
+"""Which files of a folder, or stretches of files, become clips: the list of inputs, what is excluded, and which files are the same.
 
+It decodes nothing.
+"""
+
+import csv
 import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from trisep.errors import MediaError, StoreError
 from trisep.store.layout import sha256_of_file
@@ -20,11 +24,16 @@ SIDECAR_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that may become clips."""
+    """A file, or a stretch of one, that may become clips."""
 
     source: str
     """Path relative to the input folder, with forward slashes."""
     size_bytes: int
+    """Of the file."""
+    start_seconds: float | None = None
+    """Where the stretch begins; None means the whole file."""
+    end_seconds: float | None = None
+    """Where the stretch ends; None means the end of the file."""
 
 
 def list_inputs(folder: Path, *, leave_out: Path) -> tuple[InputFile, ...]:
@@ -44,17 +53,72 @@ def list_inputs(folder: Path, *, leave_out: Path) -> tuple[InputFile, ...]:
     return tuple(sorted(found, key=lambda file: file.source))
 
 
+def read_clip_lists(folder: Path, lists: Sequence[Path]) -> tuple[InputFile, ...]:
+    """The inputs that CSV lists name, in their order, by the columns source (relative to `folder`), start_seconds and end_seconds.
+
+    Empty times mean the whole file. Raises MediaError when the folder is none, StoreError when a list cannot be read, names a file that is
+    not below `folder`, or names a stretch twice.
+    """
+    if not folder.is_dir():
+        raise MediaError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder of videos")
+    inputs = [_listed_input(folder, path, row) for path in lists for row in _list_rows(path)]
+    seen: set[tuple[str, float | None]] = set()
+    for file in inputs:
+        if (file.source, file.start_seconds) in seen:
+            raise StoreError(f"{lists[0]}: lists {file.source} from {file.start_seconds or 0:g} s twice; name each stretch once")
+        seen.add((file.source, file.start_seconds))
+    if not inputs:
+        raise StoreError(f"{lists[0]}: lists no clip; make the list with `trisep data status`")
+    return tuple(inputs)
+
+
+def _list_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV list by column; StoreError when it cannot be read or lacks a column."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+            columns = list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path}: cannot be read as a list of clips ({error}); make it with `trisep data status`") from error
+    wanted = ("source", "start_seconds", "end_seconds")
+    if absent := [name for name in wanted if name not in columns]:
+        raise StoreError(f"{path}: expected the columns {', '.join(wanted)}, {absent[0]} is missing; make it with `trisep data status`")
+    return rows
+
+
+def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
+    """One row of a list; StoreError when it is not the name of a file below `folder` with fitting times."""
+    source, start, end = row["source"] or "", row["start_seconds"] or "", row["end_seconds"] or ""
+    if not source or PurePosixPath(source).is_absolute() or ".." in PurePosixPath(source).parts or not (folder / source).is_file():
+        raise StoreError(f"{path}: names {source!r}, which is no file below {folder}; give the folder that the list was made for")
+    try:
+        start_seconds = float(start) if start else None
+        end_seconds = float(end) if end else None
+        if not (start_seconds or 0.0) >= 0.0 or not (end_seconds is None or end_seconds > (start_seconds or 0.0)):
+            raise ValueError
+    except ValueError as error:
+        raise StoreError(f"{path}: {source} from {start!r} to {end!r} is no stretch; give seconds, the start first") from error
+    begins = 0.0 if start_seconds is None and end_seconds is not None else start_seconds
+    return InputFile(source, (folder / source).stat().st_size, begins, end_seconds)
+
+
 def inputs_digest(files: tuple[InputFile, ...]) -> str:
-    """SHA-256 over relative paths and sizes: it changes when files come, go, or change their size."""
-    lines = "".join(f"{file.size_bytes} {file.source}\n" for file in files)
+    """SHA-256 over relative paths, sizes and stretches: it changes when files come, go, or change their size."""
+    stretches = ["" if file.start_seconds is None else f" {file.start_seconds!r} {file.end_seconds!r}" for file in files]
+    lines = "".join(f"{file.size_bytes}{stretch} {file.source}\n" for file, stretch in zip(files, stretches, strict=True))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str]:
-    """Sources whose content is that of an earlier source, which they map to. Only files of equal size are hashed."""
+    """Sources whose content is that of an earlier source, which they map to. Only files of equal size are hashed.
+
+    Inputs that are stretches are left alone: two of the same content may be two stretches of one recording.
+    """
     by_size: dict[int, list[str]] = defaultdict(list)
     for file in files:
-        by_size[file.size_bytes].append(file.source)
+        if file.start_seconds is None:
+            by_size[file.size_bytes].append(file.source)
     duplicates: dict[str, str] = {}
     for sources in by_size.values():
         first_of: dict[str, str] = {}

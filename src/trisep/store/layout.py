@@ -26,7 +26,7 @@ class ShardInfo:
     """What the manifest knows of one shard."""
 
     name: str
-    """Such as "shard-000000"; its files are `shards/NAME.tar` and `shards/NAME.ENCODER.safetensors`."""
+    """Such as "shard-000000"; its files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors` beside it."""
     num_clips: int
     num_frames: int
     size_bytes: int
@@ -90,6 +90,11 @@ def reading_path(store: Path, name: str) -> Path:
 def embedding_path(store: Path, name: str, encoder_name: str) -> Path:
     """The embeddings of a shard's frames."""
     return store / SHARDS / f"{name}.{encoder_name}.safetensors"
+
+
+def caption_path(store: Path, name: str, encoder_name: str) -> Path:
+    """The latent captions of a shard's clips."""
+    return store / SHARDS / f"{name}.{encoder_name}.captions.safetensors"
 
 
 def sha256_of_file(path: Path) -> str:

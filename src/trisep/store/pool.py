@@ -38,7 +38,7 @@ def run_jobs(jobs: Sequence[ShardJob], *, num_workers: int, make: Callable[[Shar
 def _run_pool(jobs: Sequence[ShardJob], num_workers: int, make: Callable[[ShardJob], None]) -> Iterator[ShardJob]:
     """Run jobs side by side. Spawned, not forked: decoding threads and locks of this process must not be copied."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(min(num_workers, len(jobs)), mp_context=context, initializer=end_with_parent) as pool:
         futures = {pool.submit(make, job): job for job in jobs}
         try:
             for future in as_completed(futures):
@@ -62,7 +62,7 @@ def _run_alone(job: ShardJob, make: Callable[[ShardJob], None]) -> ShardJob:
             job = replace(job, crashing=job.crashing | {source})
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End a worker when the process that started it is gone: a killed run must leave nobody behind who still writes."""
     parent = multiprocessing.parent_process()
 

@@ -12,7 +12,7 @@ from trisep.errors import StoreError
 from trisep.media.image import decode_jpeg
 from trisep.store.embeddings import EmbeddingInfo, JoinedArray, map_embeddings, read_embedding_header
 from trisep.store.index import ClipEntry, read_index
-from trisep.store.layout import INDEX, embedding_path, read_manifest, shard_path
+from trisep.store.layout import INDEX, caption_path, embedding_path, read_manifest, shard_path
 from trisep.store.write import FULL_SCALE, WAV_HEADER_BYTES
 from trisep.types import Clip
 
@@ -128,6 +128,19 @@ class ClipStore:
             raise StoreError(f"{self.path}: holds no embeddings of regions by '{encoder_name}'; run `{command}`")
         return JoinedArray([tensors["regions"] for tensors in mapped])
 
+    def load_captions(self, encoder_name: str) -> Float32[np.ndarray, "clips D"]:
+        """The latent caption of every clip, of unit length (zero for a clip without frames). StoreError as `load_caption_search`."""
+        return self.load_caption_search(encoder_name)["captions"]
+
+    def load_caption_search(self, encoder_name: str) -> dict[str, np.ndarray]:
+        """All that the search for latent captions left: `captions` [clips, D], `tokens` [clips, m, E], `cosines` [clips]; float32.
+
+        Raises StoreError when the store has none by this encoder, or they are damaged, of mixed settings, of other shards, or by another
+        version of the encoder than the frames' embeddings.
+        """
+        parts = [map_embeddings(path) for path in self._caption_paths(encoder_name)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in ("captions", "tokens", "cosines")}
+
     def embedding_info(self, encoder_name: str) -> EmbeddingInfo:
         """Where the embeddings come from; StoreError as `load_vectors`."""
         return read_embedding_header(self._embedding_paths(encoder_name)[0])[0]
@@ -144,6 +157,25 @@ class ClipStore:
             same = info.fingerprint == headers[0][0].fingerprint and info.shard_sha256 == shard.sha256
             if not same or shapes["vectors"][0] != shard.num_frames:
                 raise StoreError(f"{path}: made from another shard or by another version of '{encoder_name}'; run `{command} --overwrite`")
+        return paths
+
+    def _caption_paths(self, encoder_name: str) -> list[Path]:
+        """The caption file of each shard, all present, found in one way, and made from these shards and embeddings."""
+        fingerprint = self.embedding_info(encoder_name).fingerprint
+        paths = [caption_path(self.path, shard.name, encoder_name) for shard in self.manifest.shards]
+        command = f"trisep embed {self.path} --encoder {encoder_name} --captions"
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            lacks = f"no latent captions by '{encoder_name}' for {len(missing)} of {len(paths)} shards"
+            raise StoreError(f"{self.path}: {lacks}; run `{command}`")
+        headers = [read_embedding_header(path) for path in paths]
+        for path, shard, (info, shapes) in zip(paths, self.manifest.shards, headers, strict=True):
+            same = info.fingerprint == fingerprint and info.shard_sha256 == shard.sha256 and info.settings == headers[0][0].settings
+            if not same or shapes.get("captions", (None,))[0] != shard.num_clips:
+                raise StoreError(
+                    f"{path}: sought in another shard, by another version of '{encoder_name}' or with other settings; "
+                    f"run `{command} --overwrite`"
+                )
         return paths
 
     def _map(self, shard: int) -> mmap.mmap:

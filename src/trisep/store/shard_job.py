@@ -33,6 +33,8 @@ class ShardJob:
     first_file: int
     """Place of the first source in the sorted list of inputs."""
     sources: tuple[str, ...]
+    stretches: tuple[tuple[float | None, float | None], ...] = ()
+    """Start and end in seconds for each source, None for the whole file; empty when all are whole files."""
     duplicates: Mapping[str, str]
     """Sources that are the same file as an earlier one."""
     excluded: frozenset[str]
@@ -56,10 +58,11 @@ def make_shard(job: ShardJob) -> None:
     note = reading_path(job.store, job.name)
 
     def clips() -> Iterator[ClipContent]:
-        for place, source in enumerate(job.sources):
+        stretches = job.stretches or ((None, None),) * len(job.sources)
+        for place, (source, stretch) in enumerate(zip(job.sources, stretches, strict=True)):
             # Read by the parent process if this one is killed by a decoder's crash.
             note.write_text(json.dumps(source), encoding="utf-8")
-            for item in _ingest(job, source, job.first_file + place):
+            for item in _ingest(job, source, stretch, job.first_file + place):
                 if isinstance(item, ClipContent):
                     yield item
                 else:
@@ -104,20 +107,30 @@ def last_read(job: ShardJob) -> str | None:
     return source if source in job.sources else None
 
 
-def _ingest(job: ShardJob, source: str, number: int) -> Iterator[ClipContent | SkippedInput]:
-    """The clips of one file, unless it is a duplicate, excluded or unreadable."""
+def _ingest(job: ShardJob, source: str, stretch: tuple[float | None, float | None], number: int) -> Iterator[ClipContent | SkippedInput]:
+    """The clips of one file or stretch, unless it is a duplicate, excluded or unreadable."""
     path = job.folder / source
-    if source in job.duplicates:
+    start_seconds, end_seconds = stretch
+    if source in job.duplicates and start_seconds is None:
         yield SkippedInput(source=source, reason="duplicate", detail=f"the same file as {job.duplicates[source]}")
         return
     try:
         sha256 = sha256_of_file(path)
     except OSError as error:
-        yield SkippedInput(source=source, reason="broken", detail=f"cannot be read ({error.strerror})")
+        yield SkippedInput(source=source, reason="broken", detail=f"cannot be read ({error.strerror})", start_seconds=start_seconds)
         return
     if source in job.excluded or sha256 in job.excluded:
-        yield SkippedInput(source=source, reason="excluded", detail="on the list of excluded files")
+        yield SkippedInput(source=source, reason="excluded", detail="on the list of excluded files", start_seconds=start_seconds)
     elif source in job.crashing:
-        yield SkippedInput(source=source, reason="broken", detail="the decoder crashed or ran out of memory")
+        detail = "the decoder crashed or ran out of memory"
+        yield SkippedInput(source=source, reason="broken", detail=detail, start_seconds=start_seconds)
     else:
-        yield from ingest_file(path, source=source, sha256=sha256, number=number, settings=job.settings)
+        yield from ingest_file(
+            path,
+            source=source,
+            sha256=sha256,
+            number=number,
+            settings=job.settings,
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
+        )

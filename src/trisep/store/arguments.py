@@ -1,0 +1,104 @@
+"""What the verbs `prepare`, `embed` and `store` can be told; see `trisep.arguments`, which holds the other verbs'."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from trisep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareArguments:
+    """Turn a folder of videos into a clip store for training; clips that cannot serve are skipped and counted.
+
+    For example:
+
+        trisep prepare my_videos --out store
+        trisep prepare my_videos --out store --sample-rate-hz 11025 --workers 4
+        trisep prepare my_videos --clips lists/train.csv --out store
+
+    Run again after an interruption, it continues.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """Folder of videos, searched through all its levels."""
+    out: Annotated[Path, arg(metavar="STORE")]
+    """The clip store to write or to continue."""
+    fps: float = 1.0
+    """Pictures kept per second of video."""
+    sample_rate_hz: Annotated[int, arg(metavar="HZ")] = 16000
+    """Rate the sound is brought to."""
+    max_seconds: Annotated[float | None, arg(metavar="SECONDS")] = None
+    """Use only so much of each file, from its start."""
+    exclude: Annotated[Path | None, arg(metavar="LIST")] = None
+    """A list of SHA-256 sums or paths of files to leave out."""
+    clips: Annotated[tuple[Path, ...], arg(metavar="LIST ...")] = ()
+    """Use only the files and stretches on these lists (see: trisep data)."""
+    audio_only_ok: FlagCreatePairsOff[bool] = False
+    """Keep sound without a picture: for off-screen noise."""
+    workers: int | None = None
+    """Processes at work; the default is one per processor."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        for option in ("fps", "sample_rate_hz", "max_seconds", "workers"):
+            value = getattr(self, option)
+            if value is not None and not value > 0:
+                raise ConfigError(f"--{option.replace('_', '-')} must be above 0, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedArguments:
+    """Look at every picture of a clip store once, with a frozen encoder, and keep the embeddings beside it.
+
+    For example:
+
+        trisep embed store --encoder lite
+        trisep embed store --encoder lite --no-regions
+        trisep embed store --encoder lite --captions --nearest-words 10
+
+    Run again after an interruption, it continues.
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """A clip store that trisep prepare made."""
+    encoder: str = "lite"
+    """Name of the shared image and text encoder."""
+    regions: bool = True
+    """Whether to keep one embedding per region of each picture, too."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace embeddings that another version of the encoder made, and captions sought in another way."""
+    captions: FlagCreatePairsOff[bool] = False
+    """Also seek a latent caption for each clip: words that the encoder reads as its picture."""
+    tokens: Annotated[int, arg(metavar="1..4")] = 3
+    """Length of a latent caption."""
+    seed: int = 0
+    """Draws the words that the search for captions begins with."""
+    nearest_words: Annotated[int, arg(metavar="CLIPS")] = 0
+    """Print the captions of so many clips, as the words nearest to them."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range, and words of captions that nobody asked for."""
+        if not 1 <= self.tokens <= 4:
+            raise ConfigError(f"--tokens must be 1 to 4, got {self.tokens}")
+        if self.nearest_words < 0:
+            raise ConfigError(f"--nearest-words must be 0 or above, got {self.nearest_words}")
+        if self.nearest_words and not self.captions:
+            raise ConfigError("--nearest-words shows latent captions: add --captions")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreArguments:
+    """Verify a clip store: every count and hash of its manifest against the files.
+
+    For example:
+
+        trisep store check store
+    """
+
+    action: Annotated[Positional[Literal["check"]], arg(metavar="check")]
+    """What to do with it."""
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """A clip store that trisep prepare made."""
