@@ -38,6 +38,7 @@ class FakeEncoder:
     name = "fake"
     dim = 8
     fingerprint = "f" * 64
+    token_table = None
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         return torch.stack([torch.randn(8, generator=torch.Generator().manual_seed(sum(text.encode()))) for text in texts])
@@ -49,6 +50,9 @@ class FakeEncoder:
         raise NotImplementedError
 
     def encode_tokens(self, token_embeddings: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def token_word(self, token_id: int) -> str:
         raise NotImplementedError
 
 

@@ -5,7 +5,7 @@ samples from one `SeparationRun`, which holds a segment at a time. A first pass 
 to the level it was trained at, and the masks are applied to the mixture as it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,19 @@ from trisep.arguments import SeparateArguments
 from trisep.batch import separate_batch
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import Checkpoint, load_model
-from trisep.encoders import SharedEncoder, encode_query_text, load_encoder
-from trisep.errors import CheckpointError, ConfigError, QueryError
+from trisep.encoders import SharedEncoder, load_encoder
+from trisep.errors import CheckpointError, ConfigError
 from trisep.media.image import read_image
+from trisep.places import box_query, region_query
 from trisep.presence import read_calibration
-from trisep.report import SCHEMA, output_names, stem_entry, unused_name
-from trisep.segments import SegmentPlan, measure_reach, plan_segments
+from trisep.queries import EmbeddedQueries, as_queries, embed_queries, query_entry, video_query
+from trisep.report import SCHEMA, output_names, stem_entry
+from trisep.segments import Network, SegmentPlan, measure_reach, plan_segments
 from trisep.separation_run import Progress, SeparationRun
 from trisep.spectrogram.mask_grid import AboveNyquist
 from trisep.stem_files import OutputFormat, StemFiles
 from trisep.streaming import Source, open_source
-from trisep.types import Audio, MaskOutput, Query, QueryEmbedding, Separation, SignalSettings
+from trisep.types import Audio, MaskOutput, Query, Separation, SignalSettings
 
 _SEGMENT_SECONDS = 20.0
 _SEGMENT_VALUES = 24_000_000
@@ -38,8 +40,10 @@ _SEGMENT_VALUES = 24_000_000
 
 def run(arguments: SeparateArguments) -> int:
     """`trisep separate`; returns the exit code: 0 all done, 1 some inputs skipped, 2 nothing done. Raises TrisepError for a user error."""
-    queries: list[str | Query] = [Query(text, text=text) for text in arguments.queries]
+    queries = [Query(text, text=text) for text in arguments.queries]
     queries += [Query(path.stem, image=read_image(path)) for path in arguments.image]
+    queries += [region_query(text) for text in arguments.region] + [box_query(text) for text in arguments.box]
+    queries += [video_query(path) for path in arguments.video]
     separator = load(arguments.model, device=arguments.device)
 
     def separate(path: Path, folder: Path, progress: Progress) -> None:
@@ -92,20 +96,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(found[0] if name == "auto" else name)
 
 
-def as_queries(queries: Sequence[str | Query]) -> list[Query]:
-    """Words become queries of that name; a name that comes twice gets `_2`. QueryError for none at all, or an empty one."""
-    if isinstance(queries, str | Query):
-        raise QueryError(f"queries must be a list, for example [{queries!r}]")
-    wanted: list[Query] = []
-    for query in queries:
-        query = query if isinstance(query, Query) else Query(query, text=query)
-        name = unused_name(query.name, {other.name for other in wanted})
-        wanted.append(Query(name, text=query.text, image=query.image))
-    if not wanted:
-        raise QueryError('nothing to listen for: give at least one query, for example "violin"')
-    return wanted
-
-
 class Separator:
     """A model and its encoder. `trisep.load` makes one."""
 
@@ -125,18 +115,12 @@ class Separator:
     @cached_property
     def reach_frames(self) -> int:
         """Half the model's receptive field in time, in frames, as measured on this model."""
-        vectors = self.embed([Query("sound", text="sound")])
-        return measure_reach(self._network(vectors), time_multiple=self.model.time_multiple, device=self.device)
+        embedded = embed_queries(self.encoder, [Query("sound", text="sound")], device=self.device)
+        return measure_reach(self._network(embedded), time_multiple=self.model.time_multiple, device=self.device)
 
     def embed(self, queries: Sequence[Query]) -> Float[Tensor, "Q D"]:
-        """The queries in the encoder's space: words through the averaged templates, pictures as they are."""
-        vectors = []
-        for query in queries:
-            if query.text is not None:
-                vectors.append(encode_query_text(self.encoder, query.text))
-            elif query.image is not None:
-                vectors.append(self.encoder.encode_image([query.image])[0])
-        return torch.stack(vectors).float().to(self.device)
+        """Words, pictures and videos in the encoder's space, one vector each; a place lies in a file, which `separate` knows."""
+        return embed_queries(self.encoder, queries, device=self.device).vectors
 
     def separate(
         self,
@@ -155,6 +139,7 @@ class Separator:
         Args:
             source: a file with sound, or samples.
             queries: what to listen for, in words or as `Query`; `stems` of the result are named after them (a name twice: `_2`).
+                A place lies in the picture of `source`; the frames that were looked at for it are the result's `frames`.
             threshold: presence below which a stem is flagged as absent; None takes the model's own.
             segment_seconds: how much the network reads at once; None chooses. Beyond rounding, the result does not depend on it.
             stream: which of the file's streams of sound.
@@ -163,7 +148,7 @@ class Separator:
             exclusive: several queries share the sound out among themselves; False gives each what it would get if asked alone.
 
         Raises:
-            MediaError: the file cannot be read or holds no sound. QueryError: no query, or an empty one.
+            MediaError: the file cannot be read or holds no sound. QueryError: no query, an empty one, or a place outside the picture.
         """
         wanted = as_queries(queries)
         opened = open_source(source, stream=stream, allow_truncated=allow_truncated)
@@ -176,6 +161,8 @@ class Separator:
             residual=Audio(np.concatenate([part.residual for part in parts], axis=-1), opened.sample_rate_hz),
             mixture=Audio(np.concatenate([part.mixture for part in parts], axis=-1), opened.sample_rate_hz),
             masks=torch.cat([part.masks for part in parts], dim=-1).cpu().numpy(),
+            frames=running.frames,
+            frame_times_seconds=running.frame_times_seconds,
             source=opened.path,
             notes=running.notes(),
         )
@@ -217,7 +204,8 @@ class Separator:
             gain_db = files.finish()
             stems = running.stems([query.name for query in wanted], self.calibration, threshold)
             report = {"schema": SCHEMA, **running.facts(), "model": self._model_entry(), "encoder": self._encoder_entry()}
-            report["stems"] = [stem_entry(stem, files.names[name]) for stem, name in zip(stems, names, strict=True)]
+            rows = zip(stems, names, wanted, strict=True)
+            report["stems"] = [{**stem_entry(stem, files.names[name]), **query_entry(query)} for stem, name, query in rows]
             report |= {name: files.names.get(name) for name in ("residual", "without")}
             report |= {"gain_db": gain_db, "notes": list(running.notes())}
             files.write_json("report.json", report)
@@ -244,10 +232,12 @@ class Separator:
     ) -> SeparationRun:
         """Embed the queries, plan the segments, survey the source."""
         names = self.calibration.reference_queries if references is None else references
-        vectors = self.embed([*queries, *(Query(name, text=name) for name in names)])
+        asked = [*queries, *(Query(name, text=name) for name in names)]
+        reads_regions = getattr(self.model, "reads_regions", False)
+        embedded = embed_queries(self.encoder, asked, source=source.path, reads_regions=reads_regions, device=self.device)
         return SeparationRun(
             source,
-            self._network(vectors),
+            self._network(embedded),
             self.signal,
             self.plan(source, len(queries), segment_seconds),
             num_queries=len(queries),
@@ -255,6 +245,8 @@ class Separator:
             above_nyquist=above_nyquist,
             exclusive=exclusive,
             device=self.device,
+            frames=embedded.frames,
+            frame_times_seconds=embedded.frame_times_seconds,
         )
 
     def plan(self, source: Source, num_queries: int, segment_seconds: float | None) -> SegmentPlan:
@@ -268,14 +260,12 @@ class Separator:
             self.signal, segment_seconds=segment_seconds, reach_frames=self.reach_frames, time_multiple=self.model.time_multiple
         )
 
-    def _network(self, vectors: Float[Tensor, "Q D"]) -> Callable[[Tensor], MaskOutput]:
-        """The model as a function of the spectrogram alone; all queries in one run."""
+    def _network(self, embedded: EmbeddedQueries) -> Network:
+        """The model as a function of the spectrogram alone."""
 
         def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
-            query = QueryEmbedding(vectors=vectors.expand(len(log_magnitude), -1, -1))
             with torch.inference_mode():
-                output: MaskOutput = self.model(log_magnitude, query)
-            return output
+                return embedded.ask(self.model, log_magnitude)
 
         return network
 

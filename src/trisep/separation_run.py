@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from trisep.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
@@ -55,13 +55,19 @@ class SeparationRun:
         above_nyquist: AboveNyquist = "top",
         exclusive: bool = True,
         device: torch.device,
+        frames: UInt8[np.ndarray, "K H W 3"] | None = None,
+        frame_times_seconds: tuple[float, ...] = (),
     ) -> None:
-        """`network` answers `num_queries` queries and then `num_references` further ones that only presence is compared with."""
+        """`network` answers `num_queries` queries and then `num_references` further ones that only presence is compared with.
+
+        `frames` of the source, at their times, are what was looked at for the queries; they are kept for whoever draws them.
+        """
         self.source, self.signal, self.plan = source, signal, plan
         self._network, self._device = network, device
         self._num_queries = num_queries
         self._above_nyquist: AboveNyquist = above_nyquist
         self._exclusive = exclusive
+        self.frames, self.frame_times_seconds = frames, frame_times_seconds
         self.survey = survey(source, signal.sample_rate_hz)
         self._features = PresenceFeatures(num_queries + num_references, hop_seconds=signal.hop_samples / signal.sample_rate_hz)
         self._meters = [LevelMeter(source.sample_rate_hz) for _ in range(num_queries)]
