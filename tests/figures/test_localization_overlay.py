@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trisep.figures.localization import HeatOverlay, draw_sheet, overlay, relative_heat
+from trisep.types import Localization
+
+GREY = np.full((40, 80, 3), 100, np.uint8)
+
+
+def test_heat_runs_from_the_average_cell_to_each_frames_best_and_flat_maps_have_none() -> None:
+    peaked = np.array([[0.7, 0.3], [0.0, 0.0]])
+    nearly_flat = np.array([[0.3, 0.25], [0.25, 0.2]])
+    heat = relative_heat(np.stack([peaked, nearly_flat, np.full((2, 2), 0.25)]))
+    # Average ¼; scaled by 0.7 − ¼, and by ¼ where the best is less than twice the average.
+    np.testing.assert_allclose(heat, [[[1, 0.05 / 0.45], [0, 0]], [[0.2, 0], [0, 0]], [[0, 0], [0, 0]]], atol=1e-12)
+
+
+def test_where_there_is_no_heat_the_frame_stays_as_it_is() -> None:
+    heat = np.zeros((4, 8), np.float32)
+    assert (overlay(GREY, heat) == GREY).all()
+    heat[1, 6] = 1.0
+    drawn = overlay(GREY, heat)
+    assert drawn.shape == GREY.shape and (drawn[:, :40] == GREY[:, :40]).all()
+    hottest = np.unravel_index(np.abs(drawn.astype(int) - 100).sum(axis=2).argmax(), (40, 80))
+    assert 10 <= hottest[0] < 20 and 60 <= hottest[1] < 70  # within the cell of 10 × 10 pixels
+
+
+def test_colours_are_ordered_by_lightness() -> None:
+    levels = [overlay(np.zeros((1, 1, 3), np.uint8), np.full((1, 1), heat)).astype(float) for heat in np.linspace(0, 1, 30)]
+    lightness = [float(level @ [0.2126, 0.7152, 0.0722]) for level in (level[0, 0] for level in levels)]
+    assert lightness == sorted(lightness) and lightness[-1] > 80
+
+
+def test_between_two_maps_the_heat_is_a_mixture_of_both() -> None:
+    left, right = np.zeros((2, 1, 2))
+    left[0, 0] = right[0, 1] = 1.0
+    drawing = HeatOverlay(Localization(maps=np.stack([left, right]), frame_times_seconds=(1.0, 3.0), query="it"))
+    for time_seconds, heat in ((0.0, left), (1.0, left), (1.5, 0.75 * left + 0.25 * right), (3.0, right), (9.0, right)):
+        assert (drawing.draw(GREY, time_seconds) == overlay(GREY, heat)).all(), time_seconds
+
+
+def test_a_sheet_holds_every_picture(tmp_path: Path) -> None:
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255), (0, 255, 255)]
+    draw_sheet([(f"number {colour}", np.full((20, 40, 3), colour, np.uint8)) for colour in colours], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > sheet.height
+        pixels = {colour for _, colour in sheet.convert("RGB").getcolors(1 << 20)}
+    assert set(colours) <= pixels
+    with pytest.raises(ValueError, match="at least one"):
+        draw_sheet([], tmp_path / "empty.png")
