@@ -1,0 +1,105 @@
+"""`trisep listening-test build`: clips → one page that works from a local file, without a network, and the key to it.
+
+The page holds opaque names, the two names of sounds in alphabetical order, and the sound; which model made it stands in the key alone.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from trisep.errors import ConfigError, MediaError
+from trisep.listening.arguments import ListeningBuildArguments
+from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
+from trisep.listening.key import KeyRow, write_key
+from trisep.media.output import replacing, write_failure
+from trisep.types import Audio
+
+PAGE = Path("page") / "index.html"
+KEY = Path("key.csv")
+_PLACEHOLDER = "__TEST_JSON__"
+_PEAK = 0.89
+"""Loudest sample of a test that had to be brought down: 1 dB below full scale."""
+
+
+def run(arguments: ListeningBuildArguments) -> int:
+    """The verb: make the page and the key, and say where they are; returns the exit code."""
+    if arguments.samples is not None:
+        clips = clips_from_table(arguments.samples)
+    else:
+        assert arguments.data is not None, "arguments without --samples have --data"
+        clips = list(
+            clips_from_models(
+                arguments.model,
+                arguments.data,
+                protocol_name=arguments.protocol,
+                count=arguments.count,
+                seed=arguments.seed,
+                device=arguments.device,
+            )
+        )
+    build_test(clips, arguments.out)
+    page = arguments.out / PAGE
+    print(f"{page}: {len(clips)} clips, {page.stat().st_size / 1e6:.1f} MB; open it in a browser, or send the folder to whoever listens")
+    print(f"{arguments.out / KEY}: which model made which clip; keep it")
+    return 0
+
+
+def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
+    """Write `out`/page/index.html and `out`/key.csv.
+
+    All clips are written as 16-bit FLAC with one gain for all, below 1 only if the loudest would clip: levels are part of what is
+    judged, since a leak that is soft enough is no longer heard. The paper does not speak of levels.
+
+    Raises:
+        ConfigError: no clips.
+        MediaError: a sound holds values that are not finite, or the place cannot be written.
+    """
+    if not clips:
+        raise ConfigError("listening test: expected at least one clip, got none")
+    peaks = [float(np.abs(clip.audio.samples).max(initial=0.0)) for clip in clips]
+    for clip, peak in zip(clips, peaks, strict=True):
+        if not np.isfinite(peak):
+            raise MediaError(f"{clip.file}: the sound of '{clip.model}' holds values that are not finite numbers; separate it again")
+    gain = min(1.0, _PEAK / max(*peaks, _PEAK))
+    sounds = [_flac(clip.audio, gain) for clip in clips]
+    rows = [_key_row(clip, sound, position) for position, (clip, sound) in enumerate(zip(clips, sounds, strict=True))]
+    try:
+        (out / PAGE).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(out, error) from error
+    write_key(out / KEY, rows)
+    with replacing(out / PAGE) as temporary:
+        temporary.write_text(_page(rows, sounds), encoding="utf-8")
+
+
+def _flac(audio: Audio, gain: float) -> bytes:
+    """A sound as a FLAC file in memory."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, audio.samples.T * np.float32(gain), audio.sample_rate_hz, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def _key_row(clip: ListeningClip, sound: bytes, position: int) -> KeyRow:
+    """The clip under a name drawn from its sound and its place in the list, so that no two tests share a name."""
+    sample = hashlib.sha256(f"{position}:".encode() + sound).hexdigest()[:12]
+    return KeyRow(sample=sample, model=clip.model, query_kind=clip.query_kind, label_a=clip.label_a, label_b=clip.label_b, file=clip.file)
+
+
+def _page(rows: Sequence[KeyRow], sounds: Sequence[bytes]) -> str:
+    """The page with its data; clips stand in the order of their opaque names."""
+    samples = [
+        {"id": row.sample, "names": sorted((row.label_a, row.label_b)), "sound": base64.b64encode(sound).decode()}
+        for row, sound in sorted(zip(rows, sounds, strict=True), key=lambda pair: pair[0].sample)
+    ]
+    test_id = hashlib.sha256("".join(row.sample for row in rows).encode()).hexdigest()[:8]
+    # A "<" in a name must not end the script element that holds the data.
+    data = json.dumps({"id": test_id, "samples": samples}, ensure_ascii=False).replace("<", "\\u003c")
+    template = resources.files("trisep.listening").joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace(_PLACEHOLDER, data)
