@@ -21,7 +21,7 @@ from trisep.errors import ConfigError, StoreError
 from trisep.media.output import replacing, write_failure
 from trisep.store.index import index_line
 from trisep.store.ingest import ClipSettings
-from trisep.store.inputs import InputFile, find_duplicates, inputs_digest, list_inputs, read_exclusions
+from trisep.store.inputs import InputFile, find_duplicates, inputs_digest, list_inputs, read_clip_lists, read_exclusions
 from trisep.store.layout import (
     INDEX,
     MANIFEST,
@@ -52,6 +52,8 @@ class PrepareSettings(ClipSettings):
     """Input files, not clips, so that a shard depends on nothing but its files. Lower it for files of many minutes."""
     exclude: Path | None = None
     """A list (JSON or lines) of SHA-256 sums or relative paths of files that must stay out."""
+    clips: tuple[Path, ...] = ()
+    """Lists of the files, or stretches of files, to use (CSV: source, start_seconds, end_seconds); none uses every file of the folder."""
     num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes; the store does not depend on it."""
 
@@ -95,7 +97,7 @@ def prepare(folder: Path, out: Path, settings: PrepareSettings | None = None, *,
     settings = settings or PrepareSettings()
     folder, out = Path(folder), Path(out)
     excluded = read_exclusions(settings.exclude)
-    files = list_inputs(folder, leave_out=out)
+    files = read_clip_lists(folder, settings.clips) if settings.clips else list_inputs(folder, leave_out=out)
     plan = _plan(files, settings, excluded)
     finished = _open_store(out, plan)
     jobs = _jobs(folder, out, files, settings, excluded)
@@ -105,7 +107,7 @@ def prepare(folder: Path, out: Path, settings: PrepareSettings | None = None, *,
         _verify_rebuilt(waiting, finished)
     manifest = finished or _merge(out, jobs, plan)
     _tidy(out, jobs)
-    report = _report(out, manifest, num_resumed=len(jobs) - len(waiting))
+    report = _report(out, manifest, files, num_resumed=len(jobs) - len(waiting))
     if console is not None:
         console.print(_table(report))
     return report
@@ -160,7 +162,8 @@ def _jobs(folder: Path, out: Path, files: tuple[InputFile, ...], settings: Prepa
     clip_settings = ClipSettings(**{field.name: getattr(settings, field.name) for field in fields(ClipSettings)})
     jobs = []
     for number, first in enumerate(range(0, len(files), settings.files_per_shard)):
-        sources = tuple(file.source for file in files[first : first + settings.files_per_shard])
+        chosen = files[first : first + settings.files_per_shard]
+        sources = tuple(file.source for file in chosen)
         own = {source: duplicates[source] for source in sources if source in duplicates}
         job = ShardJob(
             folder=folder,
@@ -168,6 +171,7 @@ def _jobs(folder: Path, out: Path, files: tuple[InputFile, ...], settings: Prepa
             number=number,
             first_file=first,
             sources=sources,
+            stretches=tuple((file.start_seconds, file.end_seconds) for file in chosen),
             duplicates=own,
             excluded=excluded,
             settings=clip_settings,
@@ -233,9 +237,9 @@ def _remove_temporary(out: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _report(out: Path, manifest: Manifest, *, num_resumed: int) -> PrepareReport:
+def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_resumed: int) -> PrepareReport:
     """The manifest in short."""
-    unused = {item.source for item in manifest.skipped if item.start_seconds is None}
+    unused = {(item.source, item.start_seconds) for item in manifest.skipped} & {(file.source, file.start_seconds) for file in files}
     return PrepareReport(
         store=out,
         num_inputs=manifest.num_inputs,

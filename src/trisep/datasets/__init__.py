@@ -1,0 +1,65 @@
+"""Data sets: metadata as published → a list of clips with labels and splits. Nothing here downloads, and no label enters a clip store.
+
+    clip_list.py     `ListedClip`, and reading the text files that data sets come as
+    whole_videos.py  the split rules of the data sets that list whole videos
+    music.py solos.py audioset.py vggsound.py esc50.py folder.py    one published form each
+    status.py        whether a clip's file can serve: missing, unreadable, too short, silent, still …
+    lists.py         the report of that, and the lists of usable clips that `trisep prepare --clips` reads
+    command.py       the user's own command for missing clips
+    arguments.py     what `trisep data` can be told
+
+`trisep.data_status` runs them over a whole data set.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from trisep.datasets.audioset import read_audioset
+from trisep.datasets.clip_list import ListedClip
+from trisep.datasets.esc50 import read_esc50
+from trisep.datasets.folder import read_folder
+from trisep.datasets.music import read_music
+from trisep.datasets.solos import read_solos
+from trisep.datasets.vggsound import read_vggsound, read_vggsound_clean
+from trisep.datasets.whole_videos import SplitRule
+from trisep.errors import ConfigError
+
+__all__ = ["DataSetName", "ListedClip", "SplitRule", "has_pictures", "list_clips"]
+
+DataSetName = Literal["music", "music21", "solos", "audioset", "vggsound", "vggsound-clean", "esc50", "folder"]
+
+
+def list_clips(name: str, metadata: Sequence[Path], media: Path, *, rule: SplitRule | None = None) -> list[ListedClip]:
+    """The clips of a data set, in the order of its metadata.
+
+    Args:
+        name: one of `DataSetName`.
+        metadata: the files as published; which, each reader's module says. None for a folder.
+        media: the folder of media files, which only `folder` reads.
+        rule: how MUSIC, MUSIC-21 and Solos are split; the default is that of the paper that used the set (VAST's; for MUSIC-21, HFRA's
+            sizes). The others bring their split along and take no rule.
+
+    Raises ConfigError when a name is unknown, or a file is missing, of another form or empty.
+    """
+    if name not in get_args(DataSetName):
+        raise ConfigError(f"unknown data set '{name}': expected one of {', '.join(get_args(DataSetName))}")
+    if rule is not None and name not in ("music", "music21", "solos"):
+        raise ConfigError(f"--rule: {name} has a split of its own, got {rule}; leave it out")
+    if name in ("music", "music21"):
+        clips = read_music(metadata, rule or ("first-two" if name == "music" else "fifth"))
+    elif name == "solos":
+        clips = read_solos(metadata, rule or "first-two")
+    elif name == "folder":
+        clips = read_folder(metadata, media)
+    else:
+        readers = {"audioset": read_audioset, "vggsound": read_vggsound, "vggsound-clean": read_vggsound_clean, "esc50": read_esc50}
+        clips = readers[name](metadata)
+    if not clips:
+        raise ConfigError(f"{', '.join(map(str, metadata)) or media}: lists no clip of {name}; give the files as published")
+    return clips
+
+
+def has_pictures(name: str) -> bool:
+    """Whether the clips of a data set are videos."""
+    return name != "esc50"

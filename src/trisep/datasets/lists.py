@@ -1,0 +1,82 @@
+"""What a look at a data set leaves behind: the report, and one list of usable clips for each split, labels apart."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trisep.datasets.clip_list import ListedClip
+from trisep.datasets.status import STATES, ClipCheck, count_states
+from trisep.media.output import replacing
+
+LIST_COLUMNS = ("key", "source", "start_seconds", "end_seconds", "sha256")
+"""Of SPLIT.csv, which `trisep prepare --clips` reads; empty times mean the whole file."""
+LABEL_COLUMNS = ("key", "label", "split")
+"""Of labels.csv: one row for each label of each usable clip."""
+
+
+def status_report(name: str, clips: Sequence[ListedClip], checks: Sequence[ClipCheck]) -> dict[str, Any]:
+    """Counts by state, split and class, and every clip that cannot serve with the reason, as JSON values."""
+    counts = count_states(clips, checks)
+    splits = sorted({clip.split for clip in clips})
+    return {
+        "schema": 1,
+        "data_set": name,
+        "listed": len(clips),
+        "states": _by_state(counts.values()),
+        "splits": {split: _by_state(counter for (of, _), counter in counts.items() if of == split) for split in splits},
+        "classes": [
+            {"split": split, "class": label, "listed": counter.total(), "states": _by_state([counter])}
+            for (split, label), counter in counts.items()
+        ],
+        "defects": [
+            {
+                "key": clip.key,
+                "split": clip.split,
+                "labels": clip.labels,
+                "source": check.source,
+                "state": check.state,
+                "detail": check.detail,
+            }
+            for clip, check in zip(clips, checks, strict=True)
+            if check.state != "usable"
+        ],
+    }
+
+
+def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipCheck], report: dict[str, Any]) -> None:
+    """Write SPLIT.csv for each split, labels.csv and status.json into an existing folder. MediaError when it cannot be written."""
+    usable = [(clip, check) for clip, check in zip(clips, checks, strict=True) if check.state == "usable"]
+    for split in sorted({clip.split for clip in clips}):
+        rows = [
+            (clip.key, check.source, _seconds(check.start_seconds), _seconds(check.end_seconds), check.sha256)
+            for clip, check in usable
+            if clip.split == split
+        ]
+        _write_csv(out / f"{split}.csv", LIST_COLUMNS, rows)
+    _write_csv(out / "labels.csv", LABEL_COLUMNS, [(clip.key, label, clip.split) for clip, _ in usable for label in clip.labels])
+    with replacing(out / "status.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _by_state(counters: Iterable[Counter[str]]) -> dict[str, int]:
+    """The sum of counters, all states in their order."""
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return {state: total[state] for state in STATES}
+
+
+def _seconds(value: float | None) -> str:
+    """A time as text that reads back the same; empty for none."""
+    return "" if value is None else repr(value)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with replacing(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)

@@ -1,0 +1,174 @@
+"""Whether the file of a listed clip can serve: one clip is looked at, many are counted. No process, cache or table is known here.
+
+What is asked, in this order, and the first "no" names the state:
+
+    missing      is there a file of the clip's name?
+    unreadable   can it be opened, and its sound be decoded but for 1 %?
+    no sound, no picture
+    too short    is there 90 % of the listed stretch, and at least `min_seconds`?
+    silent       is the RMS of the mono sound at least `silence_db`?
+    still        does the picture move? Five frames, evenly spread, 64 pixels on the short side, against the first: the largest mean
+                 absolute difference must be above `still_level`. Compression alone changes a still by a few tenths of a grey level.
+    duplicate    is it the first usable clip of its name, and of its content (SHA-256 of the file and stretch)?
+
+The thresholds are ours; the papers name none.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from trisep.datasets.clip_list import ListedClip
+from trisep.errors import ConfigError, MediaError
+from trisep.media.audio import stream_audio
+from trisep.media.probe import MediaInfo, probe
+from trisep.media.video import read_frames
+
+STATES = ("usable", "missing", "unreadable", "no sound", "no picture", "too short", "silent", "still", "duplicate")
+"""Everything that a listed clip can be."""
+_WHOLE_TOLERANCE_SECONDS = 1.0
+_NEEDED_SHARE = 0.9
+_NUM_FRAMES = 5
+_FRAME_SHORT_SIDE = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckSettings:
+    """Where the line is drawn."""
+
+    needs_picture: bool = True
+    min_seconds: float = 1.0
+    """Of sound."""
+    silence_db: float = -60.0
+    """RMS in dBFS."""
+    still_level: float = 1.0
+    """Mean absolute difference of grey levels, 0 to 255."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        if not self.min_seconds > 0 or not self.silence_db <= 0 or not 0 <= self.still_level <= 255:
+            got = f"{self.min_seconds}, {self.silence_db} and {self.still_level}"
+            raise ConfigError(f"min_seconds must be above 0, silence_db at most 0 and still_level 0 to 255, got {got}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipCheck:
+    """What was found of one clip."""
+
+    state: str
+    """One of `STATES`."""
+    detail: str = ""
+    """For people; empty for a usable clip."""
+    source: str | None = None
+    """The file, relative to the media folder; None when it is missing."""
+    start_seconds: float | None = None
+    """Where in the file the clip begins; None when the file is the clip."""
+    end_seconds: float | None = None
+    duration_seconds: float | None = None
+    """Of the sound that was decoded."""
+    level_db: float | None = None
+    """RMS of the mono sound in dBFS; None when silent to the bit or never decoded."""
+    motion: float | None = None
+    """The largest mean absolute difference between frames, in grey levels."""
+    sha256: str | None = None
+    """Of the whole file."""
+
+
+def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, settings: CheckSettings) -> ClipCheck:
+    """Decode a clip's file and judge it; nothing that is wrong with the file is raised.
+
+    Args:
+        media: the media folder.
+        source: the clip's file, relative to it.
+        clip: what the metadata say.
+        is_cut: the file's name says that it holds the stretch alone. Where it does not, a file no more than 1 s longer than the stretch is
+            taken to be the stretch, a longer one to be the whole recording.
+        settings: thresholds.
+    """
+    path = media / source
+    check = ClipCheck(state="usable", source=source)
+    try:
+        with path.open("rb") as file:
+            check = replace(check, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+        info = probe(path)
+        if not info.audio:
+            return replace(check, state="no sound", detail="the file has no sound")
+        if settings.needs_picture and not info.video:
+            return replace(check, state="no picture", detail="the file has no picture")
+        if not is_cut and clip.listed_seconds is not None and info.duration_seconds > clip.listed_seconds + _WHOLE_TOLERANCE_SECONDS:
+            check = replace(check, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds)
+        return _judge(info, clip, check, settings)
+    except MediaError as error:
+        return replace(check, state="unreadable", detail=str(error).replace(f"{path}: ", ""))
+    except OSError as error:
+        return replace(check, state="unreadable", detail=f"cannot be read ({error.strerror})")
+    # One file must never stop a run over many: whatever a decoder can throw is counted and named, not raised.
+    except Exception as error:
+        return replace(check, state="unreadable", detail=f"{type(error).__name__}: {error}")
+
+
+def _judge(info: MediaInfo, clip: ListedClip, check: ClipCheck, settings: CheckSettings) -> ClipCheck:
+    """Length, level and motion of a file that can be opened."""
+    seconds, level_db = _measure_sound(info, check)
+    check = replace(check, duration_seconds=round(seconds, 3), level_db=round(level_db, 2) if math.isfinite(level_db) else None)
+    needed_seconds = max(settings.min_seconds, _NEEDED_SHARE * (clip.listed_seconds or 0.0))
+    if seconds < needed_seconds:
+        return replace(check, state="too short", detail=f"{seconds:.2f} s of sound, at least {needed_seconds:g} s are needed")
+    if level_db < settings.silence_db:
+        return replace(check, state="silent", detail=f"{level_db:.1f} dBFS, at least {settings.silence_db:g} dBFS are needed")
+    if not settings.needs_picture:
+        return check
+    motion = round(_measure_motion(info.path, check.start_seconds or 0.0, seconds), 3)
+    check = replace(check, motion=motion)
+    if motion <= settings.still_level:
+        return replace(check, state="still", detail=f"frames differ by {motion:g} grey levels, above {settings.still_level:g} is needed")
+    return check
+
+
+def _measure_sound(info: MediaInfo, check: ClipCheck) -> tuple[float, float]:
+    """Length in seconds and RMS in dBFS (−inf for none) of the clip's mono sound."""
+    start = check.start_seconds or 0.0
+    wanted = None if check.end_seconds is None else check.end_seconds - start
+    num_samples, energy = 0, 0.0
+    for block in stream_audio(info.path, mono=True, start_seconds=start, duration_seconds=wanted):
+        num_samples += block.shape[1]
+        energy += float(np.sum(np.square(block, dtype=np.float64)))
+    level_db = 10.0 * math.log10(energy / num_samples) if energy > 0.0 else -math.inf
+    return num_samples / info.audio[0].sample_rate_hz, level_db
+
+
+def _measure_motion(path: Path, start_seconds: float, seconds: float) -> float:
+    """The largest mean absolute difference, in grey levels, between the first of a few frames and another."""
+    times = [start_seconds + seconds * (number + 0.5) / _NUM_FRAMES for number in range(_NUM_FRAMES)]
+    frames = read_frames(path, times, short_side=_FRAME_SHORT_SIDE).astype(np.float32)
+    return float(np.abs(frames[1:] - frames[0]).mean(axis=(1, 2, 3)).max())
+
+
+def mark_duplicates(clips: Sequence[ListedClip], checks: Sequence[ClipCheck]) -> list[ClipCheck]:
+    """The checks, with every usable clip that repeats an earlier one's name or content marked as a duplicate of it."""
+    first_of: dict[object, str] = {}
+    marked = []
+    for clip, check in zip(clips, checks, strict=True):
+        identities = (clip.key, (check.sha256, check.start_seconds, check.end_seconds))
+        if check.state == "usable":
+            known = [first_of[identity] for identity in identities if identity in first_of]
+            if known:
+                what = "listed twice" if known[0] == clip.key else f"the same file as {known[0]}"
+                check = replace(check, state="duplicate", detail=what)
+            else:
+                first_of.update(dict.fromkeys(identities, clip.key))
+        marked.append(check)
+    return marked
+
+
+def count_states(clips: Iterable[ListedClip], checks: Iterable[ClipCheck]) -> dict[tuple[str, str], Counter[str]]:
+    """How many clips are in which state, by (split, class), sorted. A clip with several labels counts under all of them joined by " + "."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for clip, check in zip(clips, checks, strict=True):
+        counts.setdefault((clip.split, " + ".join(clip.labels)), Counter())[check.state] += 1
+    return dict(sorted(counts.items()))
