@@ -10,10 +10,24 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments import ImportArguments, ModelsArguments, SeparateArguments, StoreArguments, TrainArguments
+from trisep.arguments import ImportArguments, ModelsArguments, SeparateArguments, TrainArguments
 from trisep.errors import MediaError
 
-VERBS = ("separate", "prepare", "embed", "store", "train", "evaluate", "import", "models", "info")
+VERBS = (
+    "separate",
+    "localize",
+    "data",
+    "prepare",
+    "embed",
+    "store",
+    "train",
+    "evaluate",
+    "compare",
+    "listening-test",
+    "import",
+    "models",
+    "info",
+)
 
 
 def stub_verb(monkeypatch: pytest.MonkeyPatch, run: Callable[[object], int]) -> None:

@@ -13,9 +13,22 @@ FROZEN = SIGNAL | {"encoders", "networks", "pretrained"}
 LEARNED = FROZEN | {"fusion", "models"}
 DATA = {"losses", "mixing", "augmentation", "metrics", "store", "datasets", "figures"}
 BESIDE_MODELS = {"checkpoint", "baselines", "captions", "presence"}
-VERBS = {"separate", "localize", "prepare", "embed", "train", "evaluate", "compare", "convert", "export", "catalogue"}
-TRAINING = {"training_data", "training_run", "validation"}
-SEPARATION = {"segments", "streaming", "separation_run", "report", "stem_files", "batch"}
+VERBS = {
+    "data_status",
+    "separate",
+    "localize",
+    "prepare",
+    "embed",
+    "embed_captions",
+    "train",
+    "evaluate",
+    "compare",
+    "convert",
+    "export",
+    "catalogue",
+}
+TRAINING = {"training_data", "training_queries", "training_run", "validation"}
+SEPARATION = {"places", "queries", "segments", "streaming", "separation_run", "report", "stem_files", "batch"}
 BELOW_VERBS = LEARNED | DATA | BESIDE_MODELS | {"recipes", "protocols", "arguments"} | TRAINING | SEPARATION
 
 # What each part of the package may import, besides itself. A new part is entered here, with thought.
@@ -36,11 +49,12 @@ ALLOWED: dict[str, set[str]] = {
     "protocols": LEARNED | DATA | BESIDE_MODELS,
     **{name: BELOW_VERBS - {"arguments"} - SEPARATION for name in TRAINING},
     **{name: BELOW_VERBS - TRAINING for name in SEPARATION},
-    **{name: BELOW_VERBS | VERBS for name in VERBS},
-    "analyses": BELOW_VERBS | VERBS,
-    "listening": BELOW_VERBS | VERBS,
-    "cli": BELOW_VERBS | VERBS | {"analyses", "listening"},
-    "web": BELOW_VERBS | VERBS | {"analyses", "listening"},
+    "scoring": BELOW_VERBS - TRAINING,
+    **{name: BELOW_VERBS | VERBS | {"scoring"} for name in VERBS},
+    "analyses": BELOW_VERBS | VERBS | {"scoring"},
+    "listening": BELOW_VERBS | VERBS | {"scoring"},
+    "cli": BELOW_VERBS | VERBS | {"scoring", "analyses", "listening"},
+    "web": BELOW_VERBS | VERBS | {"scoring", "analyses", "listening"},
     "__init__": BELOW_VERBS | VERBS,
 }
 FORBIDDEN_MODULES = {"torchvision", "torchaudio", "torchcodec", "timm", "open_clip", "pickle", "cPickle", "dill", "cloudpickle"}

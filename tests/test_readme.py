@@ -8,17 +8,7 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments import (
-    EmbedArguments,
-    EvaluateArguments,
-    ImportArguments,
-    InfoArguments,
-    ModelsArguments,
-    PrepareArguments,
-    SeparateArguments,
-    StoreArguments,
-    TrainArguments,
-)
+from trisep.arguments import TrainArguments
 from trisep.recipes import override, recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
@@ -49,18 +39,7 @@ def trisep_words(command: list[str]) -> list[str] | None:
 
 # The examples in the verbs' own help texts are documentation too; there they stand indented.
 HELP = {
-    verb.__name__: [shlex.split(line) for line in (verb.__doc__ or "").splitlines() if line.startswith("        ")]
-    for verb in (
-        SeparateArguments,
-        PrepareArguments,
-        EmbedArguments,
-        StoreArguments,
-        TrainArguments,
-        EvaluateArguments,
-        ImportArguments,
-        ModelsArguments,
-        InfoArguments,
-    )
+    verb.__name__: [shlex.split(line) for line in (verb.__doc__ or "").splitlines() if line.startswith("        ")] for verb in cli.VERBS
 }
 COMMANDS = [(page.name, words) for page in PAGES for words in shell_commands(page.read_text(encoding="utf-8"))]
 COMMANDS += [(name, words) for name, lines in HELP.items() for words in lines]

@@ -13,7 +13,8 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 from trisep.errors import ConfigError, QueryError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-PublishedKind = Literal["clipsep", "clipsep-nit", "clipsep-middle"]
+LocalizeBy = Literal["text", "audio", "caption"]
+PublishedKind = Literal["clipsep", "clipsep-nit", "clipsep-middle", "sound-of-pixels"]
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MEDIA_SUFFIXES = frozenset({".aac", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"})
 
@@ -27,12 +28,12 @@ def _require_positive(**values: float | None) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeparateArguments:
-    """Write one sound file for each thing you name, by words or by a photograph, and the rest.
+    """Write one sound file for each thing you name or point at, and the rest.
 
     For example:
 
         trisep separate clip.mp4 "violin" "rooster barking" --out stems
-        trisep separate clip.mp4 --image photo.jpg
+        trisep separate clip.mp4 --image photo.jpg --region 0.25,0.5
         trisep separate clip.mp4 "traffic" --remove
         trisep separate recordings/ "bird singing" --format flac
     """
@@ -49,6 +50,12 @@ class SeparateArguments:
     """A model's name (see: trisep models) or a checkpoint."""
     image: UseAppendAction[tuple[Path, ...]] = ()
     """A photograph of what to listen for."""
+    video: UseAppendAction[tuple[Path, ...]] = ()
+    """A video that shows what to listen for; INPUT itself asks for all that is in its picture."""
+    region: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y[,T]")] = ()
+    """What is at a point of INPUT's picture: shares of width and height from the upper left, or pixels (320px,180px); T in seconds."""
+    box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y,W,H[,T]")] = ()
+    """What is in a box: upper left corner, width, height."""
     residual: bool = True
     """Whether to write what no query took: residual.wav."""
     remove: FlagCreatePairsOff[bool] = False
@@ -74,8 +81,8 @@ class SeparateArguments:
                 raise QueryError(f"query {query!r} is a picture's file name: give each picture with --image of its own")
             if suffix in MEDIA_SUFFIXES:
                 raise QueryError(f"query {query!r} is a sound or video file's name: give further files with --also, after the queries")
-        if not self.queries and not self.image:
-            raise QueryError('nothing to listen for: name a sound in words, as in "violin", or give a picture with --image')
+        if not (self.queries or self.image or self.video or self.region or self.box):
+            raise QueryError('nothing to listen for: name a sound in words, as in "violin", or give --image, --video, --region or --box')
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"--threshold must be between 0 and 1, got {self.threshold}")
         _require_positive(segment=self.segment_seconds)
@@ -87,74 +94,42 @@ class SeparateArguments:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareArguments:
-    """Turn a folder of videos into a clip store for training; clips that cannot serve are skipped and counted.
+class LocalizeArguments:
+    """Show where in a video's picture something is: a heat map over its frames.
 
     For example:
 
-        trisep prepare my_videos --out store
-        trisep prepare my_videos --out store --sample-rate-hz 11025 --workers 4
-
-    Run again after an interruption, it continues.
+        trisep localize clip.mp4 "violin" --out heat.mp4
+        trisep localize clip.mp4 "violin" --out heat.png
+        trisep localize clip.mp4 "violin" --by audio --model run/model --out heat.mp4 --arrays
     """
 
-    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
-    """Folder of videos, searched through all its levels."""
-    out: Annotated[Path, arg(metavar="STORE")]
-    """The clip store to write or to continue."""
-    fps: float = 1.0
-    """Pictures kept per second of video."""
-    sample_rate_hz: Annotated[int, arg(metavar="HZ")] = 16000
-    """Rate the sound is brought to."""
-    max_seconds: Annotated[float | None, arg(metavar="SECONDS")] = None
-    """Use only so much of each file, from its start."""
-    exclude: Annotated[Path | None, arg(metavar="LIST")] = None
-    """A list of SHA-256 sums or paths of files to leave out."""
-    audio_only_ok: FlagCreatePairsOff[bool] = False
-    """Keep sound without a picture: for off-screen noise."""
-    workers: int | None = None
-    """Processes at work; the default is one per processor."""
+    input: Annotated[Positional[Path], arg(metavar="VIDEO")]
+    """A video."""
+    query: Annotated[Positional[str | None], arg(metavar="[QUERY]")] = None
+    """What to look for, in words; not needed by caption."""
+    out: Annotated[Path, arg(metavar="FILE|DIR")] = Path("heat.mp4")
+    """A video, with a picture of the centre frame beside it; a picture (.png) alone; or a folder for both."""
+    by: LocalizeBy = "text"
+    """Look for the words, for the sound that they separate, or for the latent caption of the centre frame."""
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
+    """A model's name (see: trisep models) or a checkpoint; its encoder looks at the picture."""
+    fps: float = 4.0
+    """Heat maps computed per second of video; the overlay moves from one to the next."""
+    temperature: float = 0.01
+    """The lower, the more the best region stands out."""
+    arrays: FlagCreatePairsOff[bool] = False
+    """Also write the maps and their times as a NumPy archive (.npz)."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    allow_truncated: FlagCreatePairsOff[bool] = False
+    """Go on when more than 1 % of the sound cannot be decoded."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        _require_positive(fps=self.fps, sample_rate_hz=self.sample_rate_hz, max_seconds=self.max_seconds, workers=self.workers)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EmbedArguments:
-    """Look at every picture of a clip store once, with a frozen encoder, and keep the embeddings beside it.
-
-    For example:
-
-        trisep embed store --encoder lite
-        trisep embed store --encoder lite --no-regions
-
-    Run again after an interruption, it continues.
-    """
-
-    store: Annotated[Positional[Path], arg(metavar="STORE")]
-    """A clip store that trisep prepare made."""
-    encoder: str = "lite"
-    """Name of the shared image and text encoder."""
-    regions: bool = True
-    """Whether to keep one embedding per region of each picture, too."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace embeddings that another version of the encoder made."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoreArguments:
-    """Verify a clip store: every count and hash of its manifest against the files.
-
-    For example:
-
-        trisep store check store
-    """
-
-    action: Annotated[Positional[Literal["check"]], arg(metavar="check")]
-    """What to do with it."""
-    store: Annotated[Positional[Path], arg(metavar="STORE")]
-    """A clip store that trisep prepare made."""
+        """Refuse a missing query and numbers out of range."""
+        if self.query is None and self.by != "caption":
+            raise QueryError('nothing to look for: name it in words, as in "violin"')
+        _require_positive(fps=self.fps, temperature=self.temperature)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +163,8 @@ class TrainArguments:
     """Clip store to validate on; the default is the training clips."""
     init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
     """Checkpoint to start from."""
+    labels: Annotated[Path | None, arg(metavar="CSV")] = None
+    """The clips' labels (columns path, label), for the few recipes that learn from labels."""
     device: Literal["auto", "cpu"] = "auto"
     """Where to compute; auto takes the GPUs there are."""
     workers: int = 1
@@ -205,40 +182,6 @@ class TrainArguments:
         """Everything that changes the recipe, as PATH=VALUE: --set, then --seed and --precision."""
         named = {"training.seed": self.seed, "training.precision": self.precision}
         return (*self.set, *(f"{path}={value}" for path, value in named.items() if value is not None))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateArguments:
-    """Score a checkpoint by a protocol: a frozen list of mixtures whose sources are known.
-
-    For example:
-
-        trisep evaluate default --data avmini
-        trisep evaluate run/model --data avmini --query image --out scores
-    """
-
-    checkpoint: Annotated[Positional[str], arg(metavar="NAME|PATH")]
-    """A model's name (see: trisep models) or a checkpoint."""
-    data: Annotated[Path, arg(metavar="FOLDER")]
-    """Where the protocol's clips are."""
-    protocol: str = "avmini"
-    """Name of the protocol."""
-    query: Literal["text", "image"] = "text"
-    """What the model is asked with."""
-    out: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder for the table and the score of every mixture."""
-    seed: int = 0
-    """Seed of the pair list and of the bootstrap."""
-    workers: int | None = None
-    """Processes at work; the default is one per processor."""
-    limit: int | None = None
-    """Score only so many mixtures of the list, from its start."""
-    device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        _require_positive(workers=self.workers, limit=self.limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,17 +16,18 @@ import tyro
 from tyro.conf import OmitSubcommandPrefixes, subcommand
 
 from trisep.arguments import (
-    EmbedArguments,
-    EvaluateArguments,
     ImportArguments,
     InfoArguments,
+    LocalizeArguments,
     ModelsArguments,
-    PrepareArguments,
     SeparateArguments,
-    StoreArguments,
     TrainArguments,
 )
+from trisep.datasets.arguments import DataArguments
 from trisep.errors import TrisepError
+from trisep.listening.arguments import ListeningBuildArguments, ListeningTestArguments
+from trisep.scoring.arguments import CompareArguments, EvaluateArguments
+from trisep.store.arguments import EmbedArguments, PrepareArguments, StoreArguments
 
 DESCRIPTION = """Separate the sounds of a video by what you name or point at.
 
@@ -36,22 +37,30 @@ Each verb explains itself: trisep separate --help"""
 
 Arguments = (
     SeparateArguments
+    | LocalizeArguments
+    | DataArguments
     | PrepareArguments
     | EmbedArguments
     | StoreArguments
     | TrainArguments
     | EvaluateArguments
+    | CompareArguments
+    | ListeningTestArguments
     | ImportArguments
     | ModelsArguments
     | InfoArguments
 )
 _Command = (
     Annotated[SeparateArguments, subcommand(name="separate")]
+    | Annotated[LocalizeArguments, subcommand(name="localize")]
+    | Annotated[DataArguments, subcommand(name="data")]
     | Annotated[PrepareArguments, subcommand(name="prepare")]
     | Annotated[EmbedArguments, subcommand(name="embed")]
     | Annotated[StoreArguments, subcommand(name="store")]
     | Annotated[TrainArguments, subcommand(name="train")]
     | Annotated[EvaluateArguments, subcommand(name="evaluate")]
+    | Annotated[CompareArguments, subcommand(name="compare")]
+    | Annotated[ListeningTestArguments, subcommand(name="listening-test")]
     | Annotated[ImportArguments, subcommand(name="import")]
     | Annotated[ModelsArguments, subcommand(name="models")]
     | Annotated[InfoArguments, subcommand(name="info")]
@@ -60,6 +69,18 @@ _Command = (
 
 def _separate(arguments: SeparateArguments) -> int:
     from trisep.separate import run
+
+    return run(arguments)
+
+
+def _localize(arguments: LocalizeArguments) -> int:
+    from trisep.localize import run
+
+    return run(arguments)
+
+
+def _data(arguments: DataArguments) -> int:
+    from trisep.data_status import run
 
     return run(arguments)
 
@@ -74,6 +95,7 @@ def _prepare(arguments: PrepareArguments) -> int:
         sample_rate_hz=arguments.sample_rate_hz,
         max_seconds=arguments.max_seconds,
         exclude=arguments.exclude,
+        clips=arguments.clips,
         audio_only_ok=arguments.audio_only_ok,
     )
     if arguments.workers is not None:
@@ -85,9 +107,18 @@ def _prepare(arguments: PrepareArguments) -> int:
 def _embed(arguments: EmbedArguments) -> int:
     from rich.console import Console
 
+    from trisep.captions import CaptionSettings
     from trisep.embed import embed
 
-    embed(arguments.store, arguments.encoder, regions=arguments.regions, overwrite=arguments.overwrite, console=Console())
+    embed(
+        arguments.store,
+        arguments.encoder,
+        regions=arguments.regions,
+        captions=CaptionSettings(num_tokens=arguments.tokens, seed=arguments.seed) if arguments.captions else None,
+        num_shown=arguments.nearest_words,
+        overwrite=arguments.overwrite,
+        console=Console(),
+    )
     return 0
 
 
@@ -110,6 +141,7 @@ def _train(arguments: TrainArguments) -> int:
         offscreen=arguments.offscreen,
         validation=arguments.validation,
         init=arguments.init,
+        labels=arguments.labels,
         cpu=arguments.device == "cpu",
         num_workers=arguments.workers,
     )
@@ -121,6 +153,22 @@ def _evaluate(arguments: EvaluateArguments) -> int:
     from trisep.evaluate import run
 
     return run(arguments)
+
+
+def _compare(arguments: CompareArguments) -> int:
+    from trisep.compare import run
+
+    return run(arguments)
+
+
+def _listening_test(arguments: ListeningTestArguments) -> int:
+    if isinstance(arguments.action, ListeningBuildArguments):
+        from trisep.listening import build
+
+        return build.run(arguments.action)
+    from trisep.listening import score
+
+    return score.run(arguments.action)
 
 
 def _import(arguments: ImportArguments) -> int:
@@ -144,11 +192,15 @@ def _info(arguments: InfoArguments) -> int:
 # Each imports its verb only when called, so that --help needs no torch, and returns the exit code.
 VERBS: dict[type, Callable[[Any], int]] = {
     SeparateArguments: _separate,
+    LocalizeArguments: _localize,
+    DataArguments: _data,
     PrepareArguments: _prepare,
     EmbedArguments: _embed,
     StoreArguments: _store,
     TrainArguments: _train,
     EvaluateArguments: _evaluate,
+    CompareArguments: _compare,
+    ListeningTestArguments: _listening_test,
     ImportArguments: _import,
     ModelsArguments: _models,
     InfoArguments: _info,
