@@ -9,6 +9,7 @@ scale and bias, where it is exact.
 """
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ import torch
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import load_model
 from trisep.encoders import load_encoder
-from trisep.evaluate import mix
 from trisep.metrics import si_sdr
 from trisep.protocols import avmini
+from trisep.scoring.sounds import mix
 from trisep.spectrogram.masks import apply_masks, exclusive_masks, network_input, pad_frames
 from trisep.spectrogram.stft import stft
 from trisep.types import QueryEmbedding
@@ -38,13 +39,13 @@ def main() -> None:
     checkpoint = load_model(checkpoint_folder(arguments.checkpoint))
     signal, encoder = checkpoint.signal, load_encoder(checkpoint.encoder)
     gained: dict[tuple[float, float, str], list[float]] = {}
-    for mixture in avmini.mixtures(arguments.data, seed=1, limit=arguments.mixtures):
-        sources = mix(mixture.sources, mixture.level_db, signal.sample_rate_hz)
+    for mixture in islice(avmini.mixtures(arguments.data, seed=1), arguments.mixtures):
+        sources = mix(mixture.sources, avmini.LEVEL_DB, signal.sample_rate_hz)
         heard = sources.sum(axis=0)
         spectrum = stft(torch.from_numpy(heard)[None], signal)
         gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
         log_magnitude = pad_frames(network_input(spectrum.abs() * gain, signal), checkpoint.model.time_multiple)  # type: ignore
-        query = QueryEmbedding(vectors=encoder.encode_text([source.text for source in mixture.sources])[None])
+        query = QueryEmbedding(vectors=encoder.encode_text([avmini.TEMPLATE.format(source.label) for source in mixture.sources])[None])
         with torch.inference_mode():
             logits = checkpoint.model(log_magnitude, query).logits[..., : spectrum.shape[-1]]
         before = [si_sdr(reference=source, estimate=heard) for source in sources]

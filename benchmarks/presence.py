@@ -17,12 +17,12 @@ import torch
 from scipy.optimize import minimize
 
 import trisep
-from trisep.evaluate import mix
 from trisep.media.output import replacing
 from trisep.metrics import roc_auc
 from trisep.presence import FEATURE_NAMES, PresenceFeatures, with_relative
 from trisep.protocols import ProtocolSource
 from trisep.protocols.avmini import LACKING, LEVEL_DB, dev_sources
+from trisep.scoring.sounds import mix
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import pad_frames
 from trisep.spectrogram.stft import stft

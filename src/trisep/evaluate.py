@@ -1,198 +1,236 @@
 """`trisep evaluate`: protocol (pair list) → separations → metrics → table.
 
-Every mixture is scored for the model, each query asked alone and both together, and for the ceiling, the ideal ratio mask. The floor is
-the mixture itself, which all improvements are against.
+The list is walked twice: once to count it and to see that all clips are there, once to score it, a few mixtures ahead in other processes.
+Rows come in the order of the list and are written as they come, so that neither the list nor the table is ever in memory, any number of
+processes gives the same bytes, and a run that was killed goes on where it stopped.
 """
 
-import csv
+import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+import platform
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
-from trisep.arguments import EvaluateArguments
-from trisep.baselines import ideal_mask
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import Checkpoint, git_revision, load_model
-from trisep.encoders import load_encoder
-from trisep.media.audio import read_audio
+from trisep.errors import CheckpointError, MediaError, TrisepError
 from trisep.media.output import replacing
-from trisep.media.probe import probe
-from trisep.media.video import read_frames
-from trisep.metrics import Scores, bootstrap_mean, score_separation
-from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.spectrogram.masks import apply_masks, exclusive_masks, network_input, pad_frames
-from trisep.spectrogram.stft import stft
-from trisep.types import QueryEmbedding
+from trisep.protocols import Protocol, ProtocolMixture, protocol
+from trisep.protocols.clip_lists import list_folder
+from trisep.protocols.pair_files import read_pairs, write_pairs
+from trisep.scoring.arguments import EvaluateArguments
+from trisep.scoring.journal import Journal
+from trisep.scoring.mixtures import ScoringJob, SourceRow, score_mixture, system_names
+from trisep.scoring.table import markdown, summarise
+from trisep.separate import choose_device, load
+from trisep.store.pool import end_with_parent
 
-_NUM_FRAMES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """One line of the per-source table."""
-
-    mixture: int
-    source: int
-    system: str
-    label: str
-    other_label: str
-    path: str
-    skipped: str
-    scores: Scores | None
+Pairs = Callable[[], Iterator[ProtocolMixture]]
+_MIXTURES_AHEAD = 4
+"""Mixtures handed out per process before the first of them must be done."""
 
 
 def run(arguments: EvaluateArguments) -> int:
-    """The verb: score, print the table, and write it where `--out` says."""
+    """The verb: score, print the table, and write it where `--out` says. Raises TrisepError for a user's error; returns 0."""
+    started = time.monotonic()
     rules = protocol(arguments.protocol)
-    mixtures = rules.mixtures(arguments.data, seed=arguments.seed, limit=arguments.limit)
-    checkpoint = checkpoint_folder(arguments.checkpoint)
-    load_model(checkpoint)
-    rows = evaluate(checkpoint, mixtures, arguments.query, num_workers=arguments.workers or multiprocessing.cpu_count())
-    table = summarise(rows, rules.SPLITS, seed=arguments.seed)
-    text = markdown(table, title=f"{arguments.checkpoint} · {arguments.protocol} · {len(mixtures)} mixtures · {arguments.query} query")
-    print(text)
-    if arguments.out is not None:
-        write_rows(rows, arguments.out / f"{arguments.query}.csv")
-        summary = {"checkpoint": arguments.checkpoint, "git_revision": git_revision(), "seed": arguments.seed, "table": table}
-        for name, content in ((f"{arguments.query}.json", json.dumps(summary, indent=1)), (f"{arguments.query}.md", text)):
-            with replacing(arguments.out / name) as temporary:
+    job = plan(arguments, rules)
+    name = arguments.query if job.checkpoint else "baselines"
+    with tempfile.TemporaryDirectory() as nowhere:
+        out = arguments.out or Path(nowhere)
+        settings = journal_settings(arguments, job)
+        with Journal(out, name, settings=settings, rows_per_mixture=len(job.systems) * rules.num_scored) as journal:
+            pairs = pair_list(arguments, rules)
+            num_mixtures = survey(pairs, out / "pairs.csv", folder=job.folder, skip_missing=job.skip_missing)
+            results = evaluate(job, islice(pairs(), journal.num_done, None), num_workers=arguments.workers or os.cpu_count() or 1)
+            console = Console(stderr=True)
+            for rows in track(results, "evaluate", num_mixtures, completed=journal.num_done, console=console):
+                journal.write(rows)
+            table = journal.finish()
+        entries = summarise(table, (*rules.headline, "sdri", "si_sdri"), seed=arguments.seed)
+        what = f"{arguments.checkpoint} · " if arguments.checkpoint else ""
+        query = f" · {arguments.query} query" if arguments.checkpoint else ""
+        text = markdown(entries, rules.headline, title=f"{what}{rules.name} · {num_mixtures} mixtures{query}")
+        print(text)
+        summary = {**settings, "num_mixtures": num_mixtures, "table": entries, "environment": environment(arguments)}
+        summary["wall_seconds"] = round(time.monotonic() - started, 1)
+        for suffix, content in (("json", json.dumps(summary, indent=1, allow_nan=False)), ("md", text)):
+            with replacing(out / f"{name}.{suffix}") as temporary:
                 temporary.write_text(content + "\n", encoding="utf-8")
     return 0
 
 
-def evaluate(checkpoint: Path, mixtures: Sequence[ProtocolMixture], query: str, *, num_workers: int = 1) -> list[SourceRow]:
-    """Score every source of every mixture, in order; the result does not depend on the number of processes."""
-    context = multiprocessing.get_context("spawn")
+def plan(arguments: EvaluateArguments, rules: Protocol) -> ScoringJob:
+    """What is to be done with every mixture; refuses a model that does not fit the protocol."""
+    checkpoint = load_model(checkpoint_folder(arguments.checkpoint)) if arguments.checkpoint else None
+    signal = rules.signal
+    if checkpoint is not None and checkpoint.signal.sample_rate_hz != signal.sample_rate_hz:
+        rate = checkpoint.signal.sample_rate_hz
+        if rules.fixes_rate:
+            raise CheckpointError(
+                f"{arguments.checkpoint}: works at {rate} Hz, and protocol '{rules.name}' is defined at {signal.sample_rate_hz} Hz; "
+                "choose a model of that rate, or another protocol"
+            )
+        signal = replace(signal, sample_rate_hz=rate)
+    baselines = arguments.baseline or ("ideal-ratio-mask",)
+    binary = rules.binary_masks and checkpoint is not None and _trained_on_binary_masks(checkpoint)
+    return ScoringJob(
+        protocol=rules,
+        folder=arguments.media or list_folder(arguments.data),
+        checkpoint=checkpoint.path if checkpoint else None,
+        query=arguments.query,
+        systems=system_names(checkpoint.model if checkpoint else None, arguments.query, baselines),
+        baselines=baselines,
+        signal=signal,
+        binary_masks=binary if arguments.masks == "protocol" else arguments.masks == "binary",
+        seed=arguments.seed,
+        device=str(choose_device(arguments.device)) if checkpoint else "cpu",
+        skip_missing=arguments.skip_missing,
+    )
+
+
+def pair_list(arguments: EvaluateArguments, rules: Protocol) -> Pairs:
+    """The list of mixtures, which can be walked any number of times: of `--pairs`, or as the protocol draws it."""
+    home = list_folder(arguments.data)
+    folder = arguments.media or home
+
+    def moved(path: Path) -> Path:
+        return folder / path.relative_to(home) if path.is_relative_to(home) else path
+
+    def walk() -> Iterator[ProtocolMixture]:
+        drawn = read_pairs(arguments.pairs, folder=home) if arguments.pairs else rules.pairs(arguments.data, arguments.seed)
+        for mixture in islice(drawn, arguments.limit):
+            if folder == home:
+                yield mixture
+                continue
+            sources = [replace(one, path=moved(one.path), picture=one.picture and moved(one.picture)) for one in mixture.sources]
+            yield replace(mixture, sources=tuple(sources), interference=mixture.interference and moved(mixture.interference))
+
+    return walk
+
+
+def survey(pairs: Pairs, file: Path, *, folder: Path, skip_missing: bool) -> int:
+    """Write the list down and count it. MediaError when it names clips that are not there, unless they are to be skipped, or is empty."""
+    known: dict[Path, bool] = {}
+    num_mixtures, num_lacking = 0, 0
+    for mixture in write_pairs(pairs(), file, folder=folder):
+        num_mixtures += 1
+        paths = [path for one in mixture.sources for path in (one.path, one.picture) if path]
+        paths += [mixture.interference] if mixture.interference else []
+        for path in paths:
+            known.setdefault(path, path.is_file())
+        num_lacking += not all(known[path] for path in paths)
+    absent = [path for path, is_there in known.items() if not is_there]
+    if absent and not skip_missing:
+        raise MediaError(
+            f"{absent[0]}: no such file; {len(absent)} of {len(known)} clips are absent, in {num_lacking} of {num_mixtures} mixtures: "
+            "get them, or count and skip those mixtures with --skip-missing"
+        )
+    if num_mixtures == 0:
+        raise MediaError(f"{file}: the pair list is empty; give one with at least one mixture")
+    return num_mixtures
+
+
+def evaluate(job: ScoringJob, mixtures: Iterable[ProtocolMixture], *, num_workers: int = 1) -> Iterator[list[SourceRow]]:
+    """The rows of each mixture, in order; they do not depend on the number of processes. Few mixtures are in work at a time."""
     # One thread a process: the environment is read when a worker imports the linear algebra libraries.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        results = pool.map(_score_mixture, [checkpoint] * len(mixtures), mixtures, [query] * len(mixtures))
-        return [row for rows in track(results, "evaluate", len(mixtures), console=Console(stderr=True)) for row in rows]
+    context = multiprocessing.get_context("spawn")
+    waiting: deque[Future[list[SourceRow]]] = deque()
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            for mixture in mixtures:
+                waiting.append(pool.submit(_score, job, mixture))
+                if len(waiting) >= _MIXTURES_AHEAD * num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise TrisepError(
+                "a process that scores mixtures died (killed, or out of memory): run the same command again to go on, with fewer --workers"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def mix(sources: Sequence[ProtocolSource], level_db: float, sample_rate_hz: int) -> Float[np.ndarray, "N S"]:
-    """The sources at their level, cut to the shortest."""
-    sounds = [read_audio(source.path, sample_rate_hz=sample_rate_hz, mono=True).samples[0] for source in sources]
-    length = min(map(len, sounds))
-    return np.stack([sound[:length] * _gain(sound, level_db) for sound in sounds])
-
-
-def separate_mixture(
-    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], vectors: Float[torch.Tensor, "Q D"]
-) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
-    """The model's own chain on one sound at the model's rate, brought to the training level and back: queries asked alone, and together."""
-    signal = checkpoint.signal
-    waveform = torch.from_numpy(mixture)[None]
-    spectrum = stft(waveform, signal)
-    heard = spectrum.abs() * float(_gain(mixture, signal.mixture_level_db))
-    with torch.inference_mode():
-        log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple)  # type: ignore[arg-type]
-        masks = checkpoint.model(log_magnitude, QueryEmbedding(vectors=vectors[None])).masks[..., : spectrum.shape[-1]]
-        alone, together = (apply_masks(spectrum, chosen, signal, len(mixture))[0].numpy() for chosen in (masks, exclusive_masks(masks)))
-    return alone, together
-
-
-def summarise(rows: Sequence[SourceRow], splits: dict[str, Callable[[str], bool]], *, seed: int) -> list[dict[str, float | str]]:
-    """Mean, median, 95 % bootstrap interval and share improved, per system and split; sources skipped are counted."""
-    table: list[dict[str, float | str]] = []
-    for system in dict.fromkeys(row.system for row in rows):
-        for split, belongs in {"all": lambda _: True, **splits}.items():
-            chosen = [row for row in rows if row.system == system and belongs(row.label)]
-            scores = [row.scores for row in chosen if row.scores is not None]
-            if not scores:
-                continue
-            entry: dict[str, float | str] = {"system": system, "split": split, "sources": len(scores), "skipped": len(chosen) - len(scores)}
-            for metric in ("sdri", "si_sdri"):
-                values = np.array([getattr(score, metric) for score in scores])
-                interval = bootstrap_mean(values, generator=np.random.default_rng(seed))
-                entry |= {metric: interval.mean, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
-                entry |= {f"{metric}_median": float(np.median(values)), f"{metric}_improved": float((values > 0).mean())}
-            entry |= {name: float(np.mean([getattr(score, name) for score in scores])) for name in ("sdr", "sir", "sar", "snr", "si_sdr")}
-            table.append(entry)
-    return table
-
-
-def markdown(table: Sequence[dict[str, float | str]], *, title: str) -> str:
-    """The summary as a Markdown table; improvements are over the mixture, in dB."""
-    names = ["system", "sources", "n (skipped)"]
-    names += [column for ratio in ("SDRi", "SI-SDRi") for column in (f"{ratio} mean [95 %]", "median", "improved")] + ["SDR", "SIR", "SAR"]
-    lines = [f"**{title}**", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for entry in table:
-        cells = [str(entry["system"]), str(entry["split"]), f"{entry['sources']} ({entry['skipped']})"]
-        for metric in ("sdri", "si_sdri"):
-            cells.append(f"{entry[metric]:.2f} [{entry[f'{metric}_low']:.2f}, {entry[f'{metric}_high']:.2f}]")
-            cells += [f"{entry[f'{metric}_median']:.2f}", f"{100 * float(entry[f'{metric}_improved']):.0f} %"]
-        cells += [f"{entry[metric]:.2f}" for metric in ("sdr", "sir", "sar")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def write_rows(rows: Sequence[SourceRow], path: Path) -> None:
-    """Every source's scores as CSV."""
-    names = [entry for entry in Scores.__dataclass_fields__]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["mixture", "source", "system", "label", "other_label", "path", "skipped", *names])
-        for row in rows:
-            values = [f"{value:.6f}" for value in asdict(row.scores).values()] if row.scores else [""] * len(names)
-            writer.writerow([row.mixture, row.source, row.system, row.label, row.other_label, row.path, row.skipped, *values])
-
-
-def _score_mixture(path: Path, mixture: ProtocolMixture, query: str) -> list[SourceRow]:
-    checkpoint = _load_once(path)
-    sources = mix(mixture.sources, mixture.level_db, checkpoint.signal.sample_rate_hz)
-    heard = sources.sum(axis=0)
-    alone, together = separate_mixture(checkpoint, heard, torch.stack(list(_query_vectors(checkpoint, mixture, query))))
-    estimates = {
-        f"model, {query} query": alone,
-        f"model, both {query} queries together": together,
-        "ideal ratio mask": ideal_mask.estimate(heard, references=sources, signal=checkpoint.signal),
+def journal_settings(arguments: EvaluateArguments, job: ScoringJob) -> dict[str, Any]:
+    """Everything that the rows depend on, as JSON values."""
+    weights = job.checkpoint / "model.safetensors" if job.checkpoint else None
+    return {
+        "protocol": job.protocol.name,
+        "checkpoint": arguments.checkpoint,
+        "model_sha256": _sha256(weights),
+        "query": job.query if job.checkpoint else None,
+        "systems": list(job.systems),
+        "sample_rate_hz": job.signal.sample_rate_hz,
+        "binary_masks": job.binary_masks,
+        "data": str(arguments.data),
+        "pairs_sha256": _sha256(arguments.pairs),
+        "limit": arguments.limit,
+        "seed": arguments.seed,
+        "device": job.device,
+        "skip_missing": job.skip_missing,
     }
-    rows = []
-    for system, estimate in estimates.items():
-        for index, result in enumerate(score_separation(references=sources, estimates=estimate, mixture=heard)):
-            source, other = mixture.sources[index], mixture.sources[1 - index]
-            name = f"{source.path.parent.name}/{source.path.name}"
-            rows.append(SourceRow(mixture.index, index, system, source.label, other.label, name, result.skipped or "", result.scores))
-    return rows
 
 
-def _query_vectors(checkpoint: Checkpoint, mixture: ProtocolMixture, query: str) -> Iterator[Float[torch.Tensor, "D"]]:
-    """Text: the source's words. Image: the mean over three frames around the middle, 1 s apart."""
-    for source in mixture.sources:
-        yield _text_vector(checkpoint.encoder, source.text) if query == "text" else _image_vector(checkpoint.encoder, source.path)
+def environment(arguments: EvaluateArguments) -> dict[str, Any]:
+    """What the numbers were made with, beyond the settings."""
+    packages = ("trisep", "torch", "numpy", "scipy", "av", "soxr")
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    return {"git_revision": git_revision(), "platform": platform.platform(), "workers": arguments.workers, "versions": versions}
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    end_with_parent()
+
+
+def _score(job: ScoringJob, mixture: ProtocolMixture) -> list[SourceRow]:
+    return score_mixture(job, mixture, _checkpoint(job.checkpoint, job.device) if job.checkpoint else None)
 
 
 @lru_cache(maxsize=1)
-def _load_once(path: Path) -> Checkpoint:
-    return load_model(path)
+def _checkpoint(path: Path, device: str) -> Checkpoint:
+    """The model on its device, its encoder checked; loaded once per process."""
+    return load(path, device=device).checkpoint
 
 
-@lru_cache(maxsize=1024)
-def _text_vector(encoder: str, text: str) -> Float[torch.Tensor, "D"]:
-    return load_encoder(encoder).encode_text([text])[0]
+def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:
+    """By the recipe in its card: `loss.mask.kind` or `loss.kind`. Losses that name none, and published checkpoints, all were."""
+    loss = checkpoint.card.get("recipe", {}).get("loss", {})
+    mask = loss.get("mask", loss)
+    return bool((mask.get("kind", "weighted_bce") if isinstance(mask, dict) else mask) == "weighted_bce")
 
 
-@lru_cache(maxsize=1024)
-def _image_vector(encoder: str, path: Path) -> Float[torch.Tensor, "D"]:
-    centre = probe(path).duration_seconds / 2
-    frames = read_frames(path, [centre + offset for offset in range(-(_NUM_FRAMES // 2), _NUM_FRAMES // 2 + 1)])
-    return load_encoder(encoder).encode_image(list(frames)).mean(dim=0)
+def _sha256(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check the name") from error
 
 
-def _gain(sound: Float[np.ndarray, "S"], level_db: float) -> np.float32:
-    """Factor that brings a sound to an RMS level in dBFS."""
-    rms = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
-    return np.float32(10 ** (level_db / 20) / max(rms, 1e-9))
+def _version(package: str) -> str | None:
+    """None for a package that runs from a checkout."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None

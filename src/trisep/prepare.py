@@ -110,6 +110,9 @@ def prepare(folder: Path, out: Path, settings: PrepareSettings | None = None, *,
     report = _report(out, manifest, files, num_resumed=len(jobs) - len(waiting))
     if console is not None:
         console.print(_table(report))
+        if excluded and not report.skipped_counts.get("excluded"):
+            expected = "SHA-256 sums, or paths relative to the folder"
+            console.print(f"none of the {len(excluded)} entries of {settings.exclude} is a file here; expected {expected}", soft_wrap=True)
     return report
 
 

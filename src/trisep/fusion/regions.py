@@ -34,7 +34,7 @@ class SplitDecoder:
             convolution = block.convolution
             in_axis = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
             num_others = convolution.in_channels - own.shape[1]
-            own_kernel, kernel = convolution.weight.split([own.shape[1], num_others], dim=in_axis)
+            own_kernel, kernel = torch.split(convolution.weight, [own.shape[1], num_others], dim=in_axis)
             shared = block.linear_part(own.relu(), own_kernel)
             if convolution.bias is not None:
                 shared = shared + convolution.bias[:, None, None].to(shared.dtype)
@@ -63,7 +63,7 @@ def summed_masks(decoder: SplitDecoder, regions: Float[Tensor, "B Q R D"], chunk
         masks = decoder(chunk.flatten(1, 2)).float().sigmoid()
         return masks.reshape(*chunk.shape[:3], *masks.shape[2:]).sum(dim=2)
 
-    chunks = regions.split(max(1, chunk_regions // (regions.shape[0] * regions.shape[1])), dim=2)
+    chunks = torch.split(regions, max(1, chunk_regions // (regions.shape[0] * regions.shape[1])), dim=2)
     if len(chunks) == 1 or not torch.is_grad_enabled():
         parts = (part(chunk) for chunk in chunks)
     else:

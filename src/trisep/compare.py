@@ -1,0 +1,219 @@
+"""`trisep compare`: two evaluations of the same mixtures → paired differences → tests, a win rate per class, a figure.
+
+Sources of one mixture are not independent, so tests and intervals are over mixtures, each the mean of its sources' differences.
+"""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import wilcoxon
+
+from trisep.errors import ConfigError, MediaError
+from trisep.figures.comparison import draw_comparison
+from trisep.media.output import replacing, write_failure
+from trisep.metrics import PairedTest, paired_test
+from trisep.protocols.clip_lists import read_rows
+from trisep.scoring.arguments import CompareArguments
+from trisep.scoring.journal import COLUMNS
+from trisep.scoring.table import METRICS, metric_name
+
+_PAIRING = ("label", "other_label", "path", "other_path", "start", "interference")
+"""What must be the same of each source in both tables."""
+_SETTINGS = ("protocol", "sample_rate_hz")
+"""What must be the same of both evaluations, where their summaries are there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """One system's column of a table."""
+
+    name: str
+    """The table's and the system's."""
+    sources: Mapping[tuple[int, int], tuple[str, ...]]
+    """(mixture, source) → what `_PAIRING` says of it."""
+    scores: Mapping[tuple[int, int], float]
+    """Of the sources with a finite score."""
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassResult:
+    """How two systems differ on the sources of one class, or on all."""
+
+    label: str
+    sources: int
+    wins: int
+    """Sources where A is better."""
+    ties: int
+    win_rate: float
+    """Wins and half of the ties, of all; 0 to 1."""
+    mean_a: float
+    mean_b: float
+    mean_difference: float
+    """Mean of A − B in dB, over sources."""
+
+
+def run(arguments: CompareArguments) -> int:
+    """The verb: print the comparison, and write it where `--out` says. Raises TrisepError for a user's error; returns 0."""
+    if arguments.metric not in METRICS:
+        raise ConfigError(f"--metric: unknown metric '{arguments.metric}': expected one of {', '.join(METRICS)}")
+    a = read_scores(arguments.a, arguments.system_a, arguments.metric)
+    b = read_scores(arguments.b, arguments.system_b, arguments.metric)
+    require_same_pairs(a, b)
+    both = [key for key in a.scores if key in b.scores]
+    if not both:
+        raise MediaError(f"{arguments.a} and {arguments.b}: no source has a score in both; every one was skipped in one of them")
+    test, p_wilcoxon = paired_over_mixtures(a, b, both, seed=arguments.seed)
+    results = per_class(a, b, both)
+    text = markdown(a, b, results, test, p_wilcoxon, metric=arguments.metric, num_skipped=len(a.sources) - len(both))
+    print(text)
+    if arguments.out is not None:
+        _write(arguments.out, text, results, a, b, both, arguments.metric)
+    return 0
+
+
+def read_scores(place: Path, system: str | None, metric: str) -> Scored:
+    """One system's scores from an evaluation's folder or table; MediaError or ConfigError names what is missing."""
+    table = _table(place)
+    sources: dict[tuple[int, int], tuple[str, ...]] = {}
+    scores: dict[tuple[int, int], float] = {}
+    names: dict[str, None] = {}
+    for row in read_rows(table, COLUMNS):
+        names[row["system"]] = None
+        if row["system"] != (system or next(iter(names))):
+            continue
+        key = int(row["mixture"]), int(row["source"])
+        sources[key] = tuple(row[column] for column in _PAIRING)
+        if not row["skipped"] and np.isfinite(float(row[metric])):
+            scores[key] = float(row[metric])
+    if not sources:
+        raise ConfigError(f"{table}: holds no system '{system}': expected one of {', '.join(names) or 'none, as it is empty'}")
+    try:
+        settings = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    return Scored(name=f"{table}: {system or next(iter(names))}", sources=sources, scores=scores, settings=settings)
+
+
+def require_same_pairs(a: Scored, b: Scored) -> None:
+    """ConfigError that names the first thing in which two evaluations are not of the same mixtures."""
+    for setting in _SETTINGS:
+        if setting in a.settings and setting in b.settings and a.settings[setting] != b.settings[setting]:
+            raise ConfigError(
+                f"{a.name} and {b.name} cannot be compared: {setting} is {a.settings[setting]} in A and {b.settings[setting]} in B; "
+                "evaluate both alike"
+            )
+    for key in sorted({*a.sources, *b.sources}):
+        mixture, source = key
+        if key not in a.sources or key not in b.sources:
+            where = "B" if key in a.sources else "A"
+            raise ConfigError(
+                f"{a.name} ({len(a.sources)} sources) and {b.name} ({len(b.sources)}) cannot be compared: "
+                f"mixture {mixture}, source {source} is not in {where}; evaluate both with the same protocol, seed and --limit"
+            )
+        for column, ours, theirs in zip(_PAIRING, a.sources[key], b.sources[key], strict=True):
+            if ours != theirs:
+                raise ConfigError(
+                    f"{a.name} and {b.name} cannot be compared: {column} of mixture {mixture}, source {source} is '{ours}' in A and "
+                    f"'{theirs}' in B; evaluate both with the same data, protocol and seed"
+                )
+
+
+def paired_over_mixtures(a: Scored, b: Scored, both: list[tuple[int, int]], *, seed: int) -> tuple[PairedTest, float]:
+    """The permutation test and bootstrap of A − B over mixtures, and the p-value of Wilcoxon's signed-rank test (1 where all are equal)."""
+    differences: dict[int, list[float]] = defaultdict(list)
+    for key in both:
+        differences[key[0]].append(a.scores[key] - b.scores[key])
+    means = np.array([np.mean(values) for values in differences.values()])
+    test = paired_test(means, np.zeros_like(means), generator=np.random.default_rng(seed))
+    return test, float(wilcoxon(means).pvalue) if means.any() else 1.0
+
+
+def per_class(a: Scored, b: Scored, both: list[tuple[int, int]]) -> list[ClassResult]:
+    """All sources, then each class, the one where A wins most first."""
+    classes: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for key in both:
+        classes[a.sources[key][0]].append(key)
+    results = [_result(label, *(_values(scored, keys) for scored in (a, b))) for label, keys in sorted(classes.items())]
+    everything = _result("all", _values(a, both), _values(b, both))
+    return [everything, *sorted(results, key=lambda result: -result.win_rate)]
+
+
+def markdown(
+    a: Scored, b: Scored, results: list[ClassResult], test: PairedTest, p_wilcoxon: float, *, metric: str, num_skipped: int
+) -> str:
+    """The comparison as Markdown."""
+    name, interval = metric_name(metric), test.interval
+    lines = [f"**A: {a.name}**", "", f"**B: {b.name}**", ""]
+    lines += [
+        f"{name}, A − B: {interval.mean:+.2f} dB, 95 % interval [{interval.low:+.2f}, {interval.high:+.2f}] (bootstrap over mixtures); "
+        f"p = {p_wilcoxon:.2g} (Wilcoxon signed-rank), p = {test.p_value:.2g} (sign-flip permutation of the mean). "
+        f"{results[0].sources} sources compared, {num_skipped} skipped in one or both.",
+        "",
+        f"| class | sources | A better | win rate | A {name} | B {name} | A − B |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.label} | {one.sources} | {one.wins} | {100 * one.win_rate:.0f} % | {one.mean_a:.2f} | {one.mean_b:.2f} "
+        f"| {one.mean_difference:+.2f} |"
+        for one in results
+    ]
+    return "\n".join(lines)
+
+
+def _table(place: Path) -> Path:
+    """The table of an evaluation: itself, or the only one in its folder."""
+    if not place.is_dir():
+        if not place.is_file():
+            raise MediaError(f"{place}: no such folder or table; give what trisep evaluate --out wrote")
+        return place
+    tables = [path for path in sorted(place.glob("*.csv")) if path.name != "pairs.csv" and not path.name.endswith(".partial.csv")]
+    if len(tables) != 1:
+        found = f"{len(tables)} tables ({', '.join(path.name for path in tables)}): name one of them" if tables else "no table"
+        raise MediaError(f"{place}: holds {found}; expected what trisep evaluate --out wrote")
+    return tables[0]
+
+
+def _values(scored: Scored, keys: list[tuple[int, int]]) -> Float[np.ndarray, "n"]:
+    return np.array([scored.scores[key] for key in keys])
+
+
+def _result(label: str, a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> ClassResult:
+    wins, ties = int((a > b).sum()), int((a == b).sum())
+    return ClassResult(
+        label=label,
+        sources=len(a),
+        wins=wins,
+        ties=ties,
+        win_rate=(wins + ties / 2) / len(a),
+        mean_a=float(a.mean()),
+        mean_b=float(b.mean()),
+        mean_difference=float((a - b).mean()),
+    )
+
+
+def _write(out: Path, text: str, results: list[ClassResult], a: Scored, b: Scored, both: list[tuple[int, int]], metric: str) -> None:
+    """The comparison's three files."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(out, error) from error
+    with replacing(out / "comparison.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    with replacing(out / "comparison.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(results[0])), lineterminator="\n")
+        writer.writeheader()
+        rows = [asdict(result) for result in results]
+        writer.writerows({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
+    names = tuple(scored.name.rpartition(": ")[2] for scored in (a, b))
+    win_rates = {result.label: result.win_rate for result in results[1:]}
+    draw_comparison(
+        _values(a, both), _values(b, both), win_rates, out / "comparison.png", names=(names[0], names[1]), metric=metric_name(metric)
+    )

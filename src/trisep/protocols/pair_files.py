@@ -1,0 +1,76 @@
+"""Pair lists as CSV files, one mixture a line, read and written lazily: a list of any length takes no memory.
+
+    path_1 label_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1   the same for 2, 3 …   interference
+
+Only path and label of each source are needed; what is empty or absent takes its default. Paths are absolute or relative to the folder that
+`trisep evaluate` is given; points (x, y) are shares of the picture's width and height.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from trisep.errors import MediaError
+from trisep.media.output import replacing
+from trisep.protocols import ProtocolMixture, ProtocolSource
+from trisep.protocols.clip_lists import read_rows
+from trisep.types import Place
+
+_FIELDS = ("path", "label", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
+
+
+def relative_to(path: Path, folder: Path) -> str:
+    """A path as lists and tables show it: relative to the folder where it lies below it, with slashes."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def write_pairs(mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path, num_sources: int = 2) -> Iterator[ProtocolMixture]:
+    """Pass mixtures on while writing them down; the file appears when the last has passed."""
+    with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([f"{field}_{number}" for number in range(1, num_sources + 1) for field in _FIELDS] + ["interference"])
+        for mixture in mixtures:
+            cells = [cell for source in mixture.sources for cell in _cells(source, folder)]
+            writer.writerow([*cells, relative_to(mixture.interference, folder) if mixture.interference else ""])
+            yield mixture
+
+
+def read_pairs(file: Path, *, folder: Path) -> Iterator[ProtocolMixture]:
+    """The mixtures of a file, in its order; `MediaError` names the line that cannot be read."""
+    for index, row in enumerate(read_rows(file, ("path_1", "label_1", "path_2", "label_2"))):
+        numbers = [number for number in range(1, len(row)) if row.get(f"path_{number}")]
+        try:
+            sources = tuple(_source({field: row.get(f"{field}_{number}", "") for field in _FIELDS}, folder) for number in numbers)
+        except ValueError as error:
+            raise MediaError(f"{file}, mixture {index}: expected a number ({error}); mend the row") from error
+        if len(sources) < 2:
+            raise MediaError(f"{file}, mixture {index}: path_1 or path_2 is empty; a mixture needs two sources")
+        interference = row.get("interference")
+        yield ProtocolMixture(index=index, sources=sources, interference=folder / interference if interference else None)
+
+
+def _cells(source: ProtocolSource, folder: Path) -> list[str]:
+    return [
+        relative_to(source.path, folder),
+        source.label,
+        repr(source.start),
+        repr(source.start_seconds),
+        "" if source.end_seconds is None else repr(source.end_seconds),
+        relative_to(source.picture, folder) if source.picture else "",
+        repr(source.place.x) if source.place else "",
+        repr(source.place.y) if source.place else "",
+        source.group,
+    ]
+
+
+def _source(cells: dict[str, str], folder: Path) -> ProtocolSource:
+    return ProtocolSource(
+        path=folder / cells["path"],
+        label=cells["label"],
+        group=cells["group"],
+        start=float(cells["start"] or 0.5),
+        start_seconds=float(cells["start_seconds"] or 0),
+        end_seconds=float(cells["end_seconds"]) if cells["end_seconds"] else None,
+        picture=folder / cells["picture"] if cells["picture"] else None,
+        place=Place(x=float(cells["x"]), y=float(cells["y"])) if cells["x"] else None,
+    )

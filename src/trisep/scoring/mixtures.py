@@ -1,0 +1,200 @@
+"""One mixture of a protocol: made, separated by every system, scored. `evaluate` calls it in each of its processes.
+
+sources → sum → masks of the model (each query alone; all together) and estimates of the baselines → one SourceRow per scored source
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from trisep.baselines import baseline, baseline_names, best_order, ideal_mask, run_baseline
+from trisep.checkpoint import Checkpoint
+from trisep.errors import ConfigError, MediaError
+from trisep.metrics import Scores, score_separation
+from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
+from trisep.protocols.pair_files import relative_to
+from trisep.scoring.queries import embed_sources
+from trisep.scoring.sounds import gain_to, level_db, mix, read_clip
+from trisep.spectrogram.masks import apply_masks, exclusive_masks, network_input, pad_frames
+from trisep.spectrogram.stft import stft
+from trisep.types import QueryEmbedding, SignalSettings
+
+_ORACLE = " (oracle order)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoringJob:
+    """What is done with every mixture alike; it travels to other processes."""
+
+    protocol: Protocol
+    folder: Path
+    """What paths are shown relative to."""
+    checkpoint: Path | None
+    query: str
+    systems: tuple[str, ...]
+    """Names of all systems in the order of the rows: the model's first, then `baselines`."""
+    baselines: tuple[str, ...]
+    signal: SignalSettings
+    """Rate of the mixtures, segment, and STFT of the baselines."""
+    binary_masks: bool
+    seed: int
+    device: str
+    skip_missing: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceRow:
+    """One line of the per-source table: one scored source of one mixture, by one system."""
+
+    mixture: int
+    source: int
+    system: str
+    label: str
+    other_label: str
+    group: str
+    path: str
+    other_path: str
+    start: float
+    """Where the source's segment lies in its clip (see `ProtocolSource.start`)."""
+    interference: str
+    level_db: float
+    """RMS of the source in the mixture, in dBFS; −inf for silence, nan where it could not be read."""
+    mixture_level_db: float
+    seed: int
+    skipped: str
+    """Why there are no scores; empty where there are."""
+    scores: Scores | None
+
+
+def baseline_systems() -> tuple[str, ...]:
+    """The names that `--baseline` takes: those of `trisep.baselines`, and both ideal masks."""
+    names = [name.replace("_", "-") for name in baseline_names() if name != "ideal_mask"]
+    return (*names, "ideal-binary-mask", "ideal-ratio-mask")
+
+
+def system_names(model: Any | None, query: str, baselines: Sequence[str]) -> tuple[str, ...]:
+    """Names of all systems as tables show them; those whose estimates an oracle has to order say so."""
+    names: list[str] = []
+    if model is not None:
+        oracle = getattr(model, "oracle_assignment", False)
+        names += [f"model{_ORACLE}"] if oracle else [f"model, {query} query", f"model, both {query} queries together"]
+    return (*names, *(name if _baseline_of(name)[0].ORDERED else f"{name}{_ORACLE}" for name in baselines))
+
+
+def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpoint | None) -> list[SourceRow]:
+    """The rows of one mixture, by system, then by source. A pure function of its arguments, the processor's rounding apart.
+
+    With `job.skip_missing` a file that cannot be read makes rows that say so; without it, MediaError.
+    """
+    try:
+        sources, noise = _sounds(job, mixture)
+        heard = sources.sum(axis=0) + noise
+        estimates = _model_estimates(job, mixture, checkpoint, sources, heard) if checkpoint else []
+    except MediaError as error:
+        if not job.skip_missing:
+            raise
+        reason = "missing clip" if "no such file" in str(error) else "unreadable clip"
+        return [row for name in job.systems for row in _rows(job, mixture, name, {}, [reason] * job.protocol.num_scored)]
+    estimates += [_baseline_estimate(job, name, sources, heard, mixture.index) for name in job.baselines]
+    scored = range(job.protocol.num_scored)
+    levels = {"mixture_level_db": level_db(heard), **{f"{source}": level_db(sources[source]) for source in scored}}
+    rows = []
+    for name, estimate in zip(job.systems, estimates, strict=True):
+        results = score_separation(references=sources, estimates=estimate[: len(scored)], mixture=heard, scored=list(scored))
+        rows += _rows(job, mixture, name, levels, [result.scores or result.skipped or "" for result in results])
+    return rows
+
+
+def separate_mixture(
+    checkpoint: Checkpoint,
+    mixture: Float[np.ndarray, "S"],
+    query: QueryEmbedding,
+    *,
+    device: str = "cpu",
+    binary_masks: bool = False,
+) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
+    """The model's own chain on one sound at the model's rate, brought to the training level and back: queries asked alone, and together."""
+    signal = checkpoint.signal
+    spectrum = stft(torch.from_numpy(mixture)[None], signal)
+    heard = spectrum.abs() * float(gain_to(mixture, signal.mixture_level_db))
+    with torch.inference_mode():
+        log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple)  # type: ignore[arg-type]
+        masks = checkpoint.model(log_magnitude.to(device), query).masks[..., : spectrum.shape[-1]].cpu()
+        alone = (masks > 0.5).to(masks.dtype) if binary_masks else masks
+        estimates = [apply_masks(spectrum, chosen, signal, len(mixture))[0].numpy() for chosen in (alone, exclusive_masks(masks))]
+    return estimates[0], estimates[1]
+
+
+def _sounds(job: ScoringJob, mixture: ProtocolMixture) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
+    """The sources, and what else is in the mixture."""
+    rules, rate = job.protocol, job.signal.sample_rate_hz
+    length = None if rules.whole_clips else job.signal.clip_samples
+    sources = mix(mixture.sources, rules.level_db, rate, clip_samples=length)
+    if mixture.interference is None:
+        return sources, np.zeros_like(sources[0])
+    noise = np.resize(read_clip(ProtocolSource(path=mixture.interference, label=""), rate), sources.shape[1])
+    reference_db = rules.level_db if rules.level_db is not None else float(np.mean([level_db(source) for source in sources]))
+    return sources, noise * gain_to(noise, reference_db + rules.interference_db)
+
+
+def _model_estimates(
+    job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpoint, sources: Float[np.ndarray, "N S"], heard: Float[np.ndarray, "S"]
+) -> list[Float[np.ndarray, "N S"]]:
+    """The model's systems, in the order of `system_names`."""
+    oracle = getattr(checkpoint.model, "oracle_assignment", False)
+    query = QueryEmbedding() if oracle else embed_sources(checkpoint, mixture.sources, job.query, job.protocol, device=job.device)
+    alone, together = separate_mixture(checkpoint, heard, query, device=job.device, binary_masks=job.binary_masks)
+    return [alone[best_order(references=sources, estimates=alone)]] if oracle else [alone, together]
+
+
+def _baseline_estimate(
+    job: ScoringJob, name: str, sources: Float[np.ndarray, "N S"], heard: Float[np.ndarray, "S"], index: int
+) -> Float[np.ndarray, "N S"]:
+    module, config = _baseline_of(name)
+    generator = np.random.default_rng((job.seed, index))
+    module_name = module.__name__.rpartition(".")[2]
+    return run_baseline(module_name, heard, references=sources, signal=job.signal, generator=generator, config=config)
+
+
+def _baseline_of(name: str) -> tuple[ModuleType, Any]:
+    """The module and the setting behind a name of `baseline_systems`."""
+    if name not in baseline_systems():
+        raise ConfigError(f"unknown baseline '{name}': expected one of {', '.join(baseline_systems())}")
+    if name.startswith("ideal-"):
+        return ideal_mask, ideal_mask.Config(mask="binary" if name == "ideal-binary-mask" else "ratio")
+    return baseline(name.replace("-", "_")), None
+
+
+def _rows(
+    job: ScoringJob, mixture: ProtocolMixture, system: str, levels: Mapping[str, float], results: Sequence[Scores | str]
+) -> list[SourceRow]:
+    """One row per scored source; a result is its scores, or why there are none."""
+    rows = []
+    for index, result in enumerate(results):
+        source, others = mixture.sources[index], [other for number, other in enumerate(mixture.sources) if number != index]
+        rows.append(
+            SourceRow(
+                mixture=mixture.index,
+                source=index,
+                system=system,
+                label=source.label,
+                other_label=" + ".join(other.label for other in others),
+                group=source.group,
+                path=relative_to(source.path, job.folder),
+                other_path=" + ".join(relative_to(other.path, job.folder) for other in others),
+                start=source.start,
+                interference=relative_to(mixture.interference, job.folder) if mixture.interference else "",
+                level_db=levels.get(str(index), float("nan")),
+                mixture_level_db=levels.get("mixture_level_db", float("nan")),
+                seed=job.seed,
+                skipped=result if isinstance(result, str) else "",
+                scores=None if isinstance(result, str) else result,
+            )
+        )
+    return rows

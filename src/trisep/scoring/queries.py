@@ -1,0 +1,127 @@
+"""What a model is asked for each source of a mixture: words, pictures, a video or a place in it, in the form that the model reads.
+
+model reads …     text                       image, video                                  region
+vectors           words, by the templates    mean embedding of K frames                    embedding of the place
+regions (VAST)    words                      image: as above; video: all cells of K frames embedding of the place
+frames            –                          K frames                                      –
+label ids         the label                  –                                             –
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from trisep.checkpoint import Checkpoint
+from trisep.encoders import encode_query_text, load_encoder
+from trisep.errors import CheckpointError, ConfigError, QueryError
+from trisep.media.probe import probe
+from trisep.media.video import read_frames
+from trisep.protocols import Protocol, ProtocolSource
+from trisep.queries import embed_queries
+from trisep.scoring.sounds import bounds_seconds
+from trisep.types import Place, Query, QueryEmbedding
+
+_FRAME_SIDE = 224
+"""Pictures for a model that has an image network of its own, square."""
+
+
+def embed_sources(
+    checkpoint: Checkpoint, sources: Sequence[ProtocolSource], query: str, rules: Protocol, *, device: str = "cpu"
+) -> QueryEmbedding:
+    """The queries for all sources of a mixture (B = 1), on `device`.
+
+    Raises:
+        ConfigError: the model cannot be asked so. MediaError, QueryError: a file without picture, or a source without a place.
+    """
+    if hasattr(checkpoint.model, "label_embeddings"):
+        _require(checkpoint, query, {"text"}, "labels")
+        return QueryEmbedding(label_ids=torch.tensor([[_label_id(checkpoint, source.label) for source in sources]], device=device))
+    if getattr(checkpoint.model, "reads_frames", False):
+        _require(checkpoint, query, {"image", "video"}, "pictures")
+        frames = [torch.from_numpy(_squares(_frames(source, rules))).permute(0, 3, 1, 2) for source in sources]
+        return QueryEmbedding(frames=torch.stack(frames)[None].to(device))
+    if query == "video" and getattr(checkpoint.model, "reads_regions", False):
+        regions = [_regions(checkpoint.encoder, *_pictures(source, rules)) for source in sources]
+        return QueryEmbedding(regions=torch.stack(regions)[None].float().to(device))
+    return QueryEmbedding(vectors=torch.stack([_vector(checkpoint.encoder, source, query, rules) for source in sources])[None].to(device))
+
+
+def _vector(encoder: str, source: ProtocolSource, query: str, rules: Protocol) -> Float[Tensor, "D"]:
+    if query == "text":
+        return _text(encoder, source.label, rules.templates)
+    if query == "region":
+        if source.place is None:
+            raise ConfigError(f"protocol '{rules.name}' says of no source where it is in the picture, which --query region needs")
+        return _region(encoder, source.picture or source.path, source.place)
+    return _mean(encoder, *_pictures(source, rules))
+
+
+def _pictures(source: ProtocolSource, rules: Protocol) -> tuple[Path, tuple[float, ...]]:
+    """The file that shows a source, and the times to look at: around the middle of the segment."""
+    path = source.picture or source.path
+    if not probe(path).video:
+        raise QueryError(f"{path}: holds no picture, which this --query needs; ask with --query text")
+    segment_seconds = None if rules.whole_clips else rules.signal.clip_samples / rules.signal.sample_rate_hz
+    begin, end = (0.0, probe(path).duration_seconds) if source.picture else bounds_seconds(source, segment_seconds)
+    offsets = [number - rules.num_frames // 2 for number in range(rules.num_frames)]
+    return path, tuple((begin + end) / 2 + offset * rules.frame_spacing_seconds for offset in offsets)
+
+
+def _frames(source: ProtocolSource, rules: Protocol) -> UInt8[np.ndarray, "K H W 3"]:
+    return read_frames(*_pictures(source, rules))
+
+
+def _squares(frames: UInt8[np.ndarray, "K H W 3"]) -> UInt8[np.ndarray, "K 224 224 3"]:
+    """The middle square of each frame, in one size."""
+    side = min(frames.shape[1:3])
+    top, left = ((size - side) // 2 for size in frames.shape[1:3])
+    cut = frames[:, top : top + side, left : left + side]
+    return np.stack([np.asarray(Image.fromarray(frame).resize((_FRAME_SIDE, _FRAME_SIDE), Image.Resampling.BICUBIC)) for frame in cut])
+
+
+@lru_cache(maxsize=1024)
+def _text(encoder: str, label: str, templates: tuple[str, ...]) -> Float[Tensor, "D"]:
+    loaded = load_encoder(encoder)
+    if len(templates) == 1:
+        return loaded.encode_text([templates[0].format(label)])[0]
+    return encode_query_text(loaded, label, templates)
+
+
+@lru_cache(maxsize=1024)
+def _mean(encoder: str, path: Path, times_seconds: tuple[float, ...]) -> Float[Tensor, "D"]:
+    return load_encoder(encoder).encode_image(list(read_frames(path, times_seconds))).mean(dim=0)
+
+
+@lru_cache(maxsize=128)
+def _regions(encoder: str, path: Path, times_seconds: tuple[float, ...]) -> Float[Tensor, "K 7 7 D"]:
+    return load_encoder(encoder).encode_regions(list(read_frames(path, times_seconds)))
+
+
+@lru_cache(maxsize=1024)
+def _region(encoder: str, path: Path, place: Place) -> Float[Tensor, "D"]:
+    return embed_queries(load_encoder(encoder), [Query(path.stem, place=place)], source=path).vectors[0]
+
+
+def _label_id(checkpoint: Checkpoint, label: str) -> int:
+    names = checkpoint.card.get("labels")
+    if names is None:
+        raise CheckpointError(
+            f"{checkpoint.path / 'config.json'}: lists no labels, which a model that is asked with labels needs; train again"
+        )
+    if label not in names:
+        raise CheckpointError(f"{checkpoint.path}: was trained without the label '{label}', which the protocol asks for")
+    return list(names).index(label)
+
+
+def _require(checkpoint: Checkpoint, query: str, possible: set[str], reads: str) -> None:
+    if query not in possible:
+        remedy = " or ".join(f"--query {one}" for one in sorted(possible))
+        raise ConfigError(
+            f"{checkpoint.path}: {checkpoint.model_name} reads {reads}, so it cannot be asked with --query {query}; use {remedy}"
+        )
