@@ -61,7 +61,7 @@ class ClipQueries:
         if self._spacing_seconds is None:
             return np.sort(np.argsort(np.abs(times - centre_seconds), kind="stable")[: self._num_frames])
         moments = centre_seconds + (np.arange(self._num_frames) - (self._num_frames - 1) / 2) * self._spacing_seconds
-        return np.abs(times[None] - moments[:, None]).argmin(axis=1)
+        return np.asarray(np.abs(times[None] - moments[:, None]).argmin(axis=1))
 
     def _filled(self, nearest: Int[np.ndarray, "_"]) -> Int[np.ndarray, "K"]:
         """K frames also of a clip that has fewer: the last one again."""

@@ -10,7 +10,8 @@ from trisep.augmentation import AugmentationConfig
 from trisep.losses.alignment import VASTLoss
 from trisep.losses.masks import MaskLoss
 from trisep.mixing import MixingConfig
-from trisep.models import clipsep, vast as model
+from trisep.models import clipsep
+from trisep.models import vast as model
 from trisep.networks.audio_unet import UNetConfig
 from trisep.recipes import OptimizerConfig, Recipe, TrainingConfig
 from trisep.types import SignalSettings
