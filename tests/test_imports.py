@@ -27,8 +27,8 @@ VERBS = {
     "export",
     "catalogue",
 }
-TRAINING = {"training_data", "training_queries", "training_run", "validation"}
-SEPARATION = {"places", "queries", "segments", "streaming", "separation_run", "report", "stem_files", "batch"}
+TRAINING = {"training_data", "training_queries", "training_run", "training_start", "validation"}
+SEPARATION = {"places", "watched", "queries", "segments", "streaming", "separation_run", "report", "stem_files", "batch"}
 BELOW_VERBS = LEARNED | DATA | BESIDE_MODELS | {"recipes", "protocols", "arguments"} | TRAINING | SEPARATION
 
 # What each part of the package may import, besides itself. A new part is entered here, with thought.

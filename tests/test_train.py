@@ -15,6 +15,7 @@ import trisep.train
 from trisep.checkpoint import load_model
 from trisep.errors import TrainingError
 from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
+from trisep.mixing import MixingConfig
 from trisep.recipes import OptimizerConfig, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
@@ -219,6 +220,7 @@ def test_the_other_losses_are_finite_and_reach_the_network(store: Path, mask: st
         (OptimizerConfig(learning_rate=1.0, warmup_steps=4), [0.25, 0.5, 0.75, 1.0, 1.0]),
         (OptimizerConfig(learning_rate=1.0, decay="linear", final_factor=0.0), [1.0, 0.8, 0.6, 0.4, 0.2]),
         (OptimizerConfig(learning_rate=1.0, decay="linear", decay_steps=2, final_factor=0.5), [1.0, 0.75, 0.5, 0.5, 0.5]),
+        (OptimizerConfig(learning_rate=1.0, decay="step", decay_steps=3, final_factor=0.1), [1.0, 1.0, 1.0, 0.1, 0.1]),
         (OptimizerConfig(learning_rate=2.0, warmup_steps=1, decay="cosine", final_factor=0.5), [2.0, 2.0, 1.853553, 1.5, 1.146447]),
     ],
 )
@@ -244,3 +246,30 @@ def test_validation_scores_known_masks(store: Path) -> None:
     everything = validate(FixedMasks(torch.full((1, 2, 1, 1), 30.0)), dataset, whole, torch.device("cpu"))
     assert everything["si_sdri_image"] == pytest.approx(0.0, abs=0.01)  # a mask of one is the mixture
     assert validate(FixedMasks(torch.full((1, 2, 1, 1), -40.0)), dataset, whole, torch.device("cpu"))["improved_share"] == 0.0
+
+
+def test_a_model_without_queries_is_validated_in_its_best_order(store: Path) -> None:
+    whole = replace(short_recipe(num_steps=1), mixing=MixingConfig(num_frames=1))
+    dataset = MixtureDataset(ClipStore(store), whole, seed=VALIDATION_SEED)
+    # Tones of 200 to 450 Hz: a mask that is open below a row and one that is open above it separate some pair in one order at least.
+    rows = torch.linspace(12, -12, 256)[:, None]
+    apart = FixedMasks(torch.stack([rows, -rows])[None])
+    swapped = FixedMasks(torch.stack([-rows, rows])[None])
+    scores = [validate(network, dataset, whole, torch.device("cpu"))["si_sdri_image"] for network in (apart, swapped)]
+    assert scores[0] != pytest.approx(scores[1], abs=0.1)
+    for network in (apart, swapped):
+        network.oracle_assignment = True  # type: ignore[assignment]
+    assert validate(apart, dataset, whole, torch.device("cpu")) == validate(swapped, dataset, whole, torch.device("cpu"))
+    assert validate(apart, dataset, whole, torch.device("cpu"))["si_sdri_image"] >= max(scores) - 1e-6
+
+
+def test_frozen_parts_stay_as_the_start_left_them(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = in_single_precision(short_recipe(num_steps=2, ema_decay=0.0))
+    first = train(whole, settings(store, tmp_path / "first"))
+    tuned = replace(whole, name="tuned", training=replace(whole.training, frozen=("unet.down", "unet.input_norm"), seed=5))
+    second = train(tuned, settings(store, tmp_path / "second", init=first))
+    before, after = load_model(first).model.state_dict(), load_model(second).model.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed and not any(name.startswith(("unet.down", "unet.input_norm")) for name in changed)
+    assert {"query_projection.weight", "fusion.scale"} <= changed
+    assert f"--init {first}: {len(list(load_model(first).model.parameters()))} of" in capsys.readouterr().err

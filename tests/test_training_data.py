@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from clip_folders import hashes, write_folder
-from training_stores import embed_with_noise, make_store, short_recipe
+from training_stores import Loudness, embed_with_noise, make_store, short_recipe, write_labels
 
 from trisep.augmentation import AugmentationConfig
-from trisep.errors import StoreError
+from trisep.errors import ConfigError, StoreError
+from trisep.losses.alignment import TeacherAlignedLoss
 from trisep.mixing import MixingConfig, draw_mixture
+from trisep.models import hfra, labelsep, pit
 from trisep.prepare import PrepareSettings, prepare
 from trisep.recipes import Recipe
 from trisep.store.read import ClipStore
@@ -173,3 +175,36 @@ def test_labels_in_the_names_of_the_videos_change_no_sample(tmp_path: Path) -> N
         samples.append([dataset[index] for index in range(4)])
     for sample, same in zip(*samples, strict=True):
         assert all(torch.equal(sample[key], same[key]) for key in sample)
+
+
+def aligned_recipe(teacher_dim: int | None = 4, teacher: str | None = "loudness") -> Recipe:
+    model = replace(hfra.Config.tiny(), teacher_dim=teacher_dim)
+    return replace(short_recipe(), model=model, loss=TeacherAlignedLoss(), teacher=teacher)
+
+
+def test_the_teacher_hears_the_whole_mixture(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.training_data.load_teacher", lambda name: Loudness(4))
+    whole = aligned_recipe()
+    data = MixtureDataset(store, replace(whole, mixing=replace(whole.mixing, interference_probability=1.0)), seed=3, offscreen=store)
+    sample = data[0]
+    mixture = to_mixture({name: value[None] for name, value in sample.items()})
+    assert sample["interference"].any() and mixture.teacher is not None
+    expected = torch.tensor([[float(mixture.waveform.square().mean().sqrt()), 16000.0, 0.0, 0.0]])
+    torch.testing.assert_close(mixture.teacher, expected)
+
+
+def test_a_teacher_that_does_not_fit_is_refused_at_the_start(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.training_data.load_teacher", lambda name: Loudness(4))
+    with pytest.raises(ConfigError, match=r"'loudness' gives vectors of 4, .* projects to 7; add --set model.teacher_dim=4"):
+        MixtureDataset(store, aligned_recipe(teacher_dim=7), seed=0)
+    with pytest.raises(ConfigError, match="needs an audio teacher; add --set teacher=NAME with efficientat-mn04 or clap"):
+        MixtureDataset(store, aligned_recipe(teacher=None), seed=0)
+
+
+def test_networks_too_small_for_their_data_are_refused(store: ClipStore, tmp_path: Path) -> None:
+    labels = write_labels(store.path, tmp_path / "labels.csv")
+    few = replace(short_recipe(), supervision="labels", query="label", encoder="none", model=labelsep.Config(num_labels=2))
+    with pytest.raises(ConfigError, match="model.num_labels: these data need at least 3, got 2; add --set model.num_labels=3"):
+        MixtureDataset(store, few, seed=0, labels=labels)
+    with pytest.raises(ConfigError, match="model.num_sources: these data need at least 2, got 1"):
+        MixtureDataset(store, replace(short_recipe(), query="none", encoder="none", model=pit.Config(num_sources=1)), seed=0)

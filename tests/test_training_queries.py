@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_stores import make_store, short_recipe
+from training_stores import Words, make_store, short_recipe, write_labels
 
 from trisep.encoders import encode_query_text
-from trisep.errors import ConfigError
+from trisep.errors import ConfigError, StoreError
 from trisep.mixing import MixingConfig
 from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
@@ -23,10 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 
 @pytest.fixture
 def labels(store: ClipStore, tmp_path: Path) -> Path:
-    """Clip i is a violin, a tuba, a violin, …; the file's paths lead through a folder of their own, and it holds a third label."""
-    rows = [f"train/{store.source(clip)},{('violin', 'tuba')[clip % 2]}" for clip in range(len(store))]
-    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows, "train/other.mp4,harp"]) + "\n")
-    return tmp_path / "labels.csv"
+    return write_labels(store.path, tmp_path / "labels.csv")
 
 
 def queries(store: ClipStore, kind: QueryKind, labels: Path | None = None, **mixing: object) -> ClipQueries:
@@ -41,10 +38,11 @@ def test_labels_are_found_by_the_clips_source_and_numbered_over_the_whole_file(s
     assert given["label_ids"].tolist() == [2, 1]
 
 
-def test_words_are_the_labels_through_the_templates_and_hybrid_alternates(store: ClipStore, labels: Path) -> None:
-    from trisep.encoders import load_encoder
-
-    expected = encode_query_text(load_encoder("lite"), "tuba").numpy()
+def test_words_are_the_labels_through_the_templates_and_hybrid_alternates(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training_queries.load_encoder", lambda name: Words())
+    expected = encode_query_text(Words(), "tuba").numpy()
     text = queries(store, "text", labels)
     np.testing.assert_allclose(text.read((1, 0), (1.0, 1.0), batch_number=0)["vectors"][0], expected, rtol=1e-5)
     hybrid = queries(store, "hybrid", labels)
@@ -73,9 +71,30 @@ def test_frames_a_given_time_apart(store: ClipStore) -> None:
         MixingConfig(frame_spacing_seconds=0.0)
 
 
-def test_frames_are_the_pictures(store: ClipStore) -> None:
-    given = queries(store, "frames", num_frames=1).read((3,), (0.0,), batch_number=0)["frames"]
-    np.testing.assert_array_equal(given[0, 0], store.read_frames(3)[0])
+def test_words_by_another_version_than_the_pictures_are_refused(store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Words()
+    other.fingerprint = "other"
+    monkeypatch.setattr("trisep.training_queries.load_encoder", lambda name: other)
+    with pytest.raises(StoreError, match="was embedded by another version of 'lite' than is here"):
+        queries(store, "hybrid", labels)
+    assert queries(store, "text", labels).encoder_fingerprint == "other"
+    assert queries(store, "label", labels).encoder_fingerprint == ""
+
+
+def test_frames_are_the_pictures_square_and_in_one_size(store: ClipStore) -> None:
+    given = queries(store, "frames", num_frames=3).read((3,), (0.0,), batch_number=0)["frames"]
+    shown = store.read_frames(3)
+    assert given.shape == (1, 3, 3, 224, 224) and given.dtype == np.uint8 and len(shown) == 2
+    for frame, picture in zip(given[0], shown[[0, 1, 1]], strict=True):
+        assert np.abs(frame.mean(axis=(1, 2)) - picture.mean(axis=(0, 1))).max() < 3  # each picture has one colour
+
+
+def test_clips_without_pictures_are_asked_for_in_words_only(store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = ClipStore(store.path)
+    blind.entries = tuple(replace(entry, frames=()) for entry in blind.entries)
+    with pytest.raises(StoreError, match="6 of 6 clips have no picture, and queries of kind 'image' look at one"):
+        queries(blind, "image")
+    assert queries(blind, "label", labels).read((0,), (0.0,), batch_number=0)["label_ids"].tolist() == [2]
 
 
 def test_nothing_is_asked_of_a_model_that_answers_no_query(store: ClipStore) -> None:

@@ -1,10 +1,12 @@
 """A small clip store with made-up embeddings, and recipes cut down to it, for the tests of everything that trains."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from clip_folders import write_folder
 from safetensors.numpy import load_file
 
@@ -14,6 +16,7 @@ from trisep.prepare import PrepareSettings, prepare
 from trisep.recipes import Recipe, TrainingConfig, recipe
 from trisep.store.embeddings import write_embeddings
 from trisep.store.layout import caption_path, embedding_path, read_manifest
+from trisep.store.read import ClipStore
 
 
 def embed_with_noise(store: Path, *, encoder: str = "lite", dim: int = 384, seed: int = 0) -> Path:
@@ -41,11 +44,65 @@ def make_store(folder: Path, *, num_clips: int = 6) -> Path:
 
 
 def on_this_machine(whole: Recipe) -> Recipe:
-    """The recipe, with `lite` in the place of an encoder whose weights do not come with the package."""
-    if whole.encoder == "lite":
+    """The recipe at the store's rate, with `lite` in the place of an encoder whose weights do not come with the package."""
+    whole = replace(whole, signal=replace(whole.signal, sample_rate_hz=16000))
+    if whole.encoder in ("lite", "none"):
         return whole
-    signal = replace(whole.signal, sample_rate_hz=16000)
-    return replace(whole, encoder="lite", signal=signal, model=replace(whole.model, embedding_dim=384))  # type: ignore[type-var]
+    return replace(whole, encoder="lite", model=replace(whole.model, embedding_dim=384))  # type: ignore[type-var]
+
+
+def write_labels(store: Path, file: Path) -> Path:
+    """Clip i is a violin, a tuba, a violin, …; the file's paths lead through a folder of their own, and it holds a third label."""
+    clips = ClipStore(store)
+    rows = [f"train/{clips.source(clip)},{('violin', 'tuba')[clip % 2]}" for clip in range(len(clips))]
+    file.write_text("\n".join(["path,label", *rows, "train/other.mp4,harp"]) + "\n")
+    return file
+
+
+class Words:
+    """In the place of the encoder that embedded a store with noise: words by their letters."""
+
+    name = "lite"
+    dim = 384
+    fingerprint = "noise"
+    token_table = torch.zeros(0, 384)
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Drawn from the sum of the letters."""
+        return torch.stack([torch.randn(384, generator=torch.Generator().manual_seed(sum(text.encode()))) for text in texts])
+
+    def encode_image(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def encode_regions(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def encode_tokens(self, token_embeddings: torch.Tensor) -> torch.Tensor:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def token_word(self, token_id: int) -> str:
+        """Not asked for here."""
+        raise NotImplementedError
+
+
+class Loudness:
+    """An audio teacher whose vectors hold the sound's RMS and its rate."""
+
+    name = "loudness"
+    sample_rate_hz = 8000
+    fingerprint = "loud"
+
+    def __init__(self, dim: int = 512) -> None:
+        self.dim = dim
+
+    def encode_audio(self, waveform: torch.Tensor, sample_rate_hz: int) -> torch.Tensor:
+        """RMS first, then the rate, then noughts."""
+        vectors = torch.zeros(len(waveform), self.dim)
+        vectors[:, 0], vectors[:, 1] = waveform.square().mean(dim=1).sqrt(), sample_rate_hz
+        return vectors
 
 
 def short_recipe(num_steps: int = 4, **training: object) -> Recipe:

@@ -2,30 +2,29 @@
 
 Words go through the averaged templates, a picture as it is. A place or a video is looked at in a few frames, whose raw embeddings are
 averaged: of the grid cell that holds a point, of what a box cuts out (VAST, Table 9), of the whole frame. A model that reads regions gets
-every cell of a video's frames instead (VAST, Eq. 4). Sound is not known here.
+every cell of a video's frames instead (VAST, Eq. 4), one with an image network of its own the frames (Sound of Pixels), one that learned
+labels the number of the label that is named. Sound is not known here.
 """
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from trisep.checkpoint import Checkpoint
 from trisep.encoders import SharedEncoder, encode_query_text
-from trisep.errors import QueryError
-from trisep.media.probe import MediaInfo, probe
-from trisep.media.video import read_frames
-from trisep.places import cell_of, check_place, crop, place_entry
+from trisep.encoders.resnet import square_frames
+from trisep.errors import CheckpointError, QueryError
+from trisep.places import place_entry
 from trisep.report import unused_name
-from trisep.types import MaskOutput, Place, Query, QueryEmbedding
-
-_NUM_FRAMES = 4
-"""Frames looked at in a video, spread evenly. For a model that reads regions each adds a mask per cell."""
+from trisep.types import MaskOutput, Query, QueryEmbedding
+from trisep.watched import Watched, probe_picture
 
 
 def as_queries(queries: Sequence[str | Query]) -> list[Query]:
@@ -44,7 +43,7 @@ def as_queries(queries: Sequence[str | Query]) -> list[Query]:
 def video_query(path: Path) -> Query:
     """The query for what the whole picture of a video shows, called after the file. MediaError or QueryError when it has no picture."""
     query = Query(path.stem, video=path)
-    _probe_picture(path, query)
+    probe_picture(path, query)
     return query
 
 
@@ -61,26 +60,30 @@ class EmbeddedQueries:
 
     vectors: Float[Tensor, "V D"]
     """Of the queries that are one vector, in order."""
-    regions: Float[Tensor, "R K 7 7 D"] | None
-    """Of the others, in order; None where there are none."""
     order: tuple[int, ...]
     """Of each query, its place in vectors followed by regions."""
-    frames: UInt8[np.ndarray, "_ _ _ 3"] | None
+    regions: Float[Tensor, "R K 7 7 D"] | None = None
+    """Of the others, in order; None where there are none."""
+    pictures: UInt8[Tensor, "P K 3 224 224"] | None = None
+    """Of all queries, for a model that looks at them itself; then there are no vectors."""
+    label_ids: Int[Tensor, "L"] | None = None
+    """Of all queries, for a model that learned labels; then there are no vectors."""
+    frames: UInt8[np.ndarray, "_ _ _ 3"] | None = None
     """Of the video that is separated, where a query needed them; in order of time."""
-    frame_times_seconds: tuple[float, ...]
+    frame_times_seconds: tuple[float, ...] = ()
 
     def ask(self, model: Any, log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
-        """The model's masks, one a query, in the queries' order; it runs once for vectors and once for regions, where there are any.
+        """The model's masks, one a query, in the queries' order; it runs once for each form of query that there is.
 
         Logits are dropped where one of two runs has none. Of two runs the bottleneck is the same, and left out.
         """
-        outputs: list[MaskOutput] = []
-        if len(self.vectors):
-            vectors = self.vectors.expand(len(log_magnitude), -1, -1)
-            outputs.append(model(log_magnitude, QueryEmbedding(vectors=vectors)))
-        if self.regions is not None:
-            regions = self.regions.expand(len(log_magnitude), *([-1] * self.regions.ndim))
-            outputs.append(model(log_magnitude, QueryEmbedding(regions=regions)))
+        forms = {"vectors": self.vectors if len(self.vectors) else None, "regions": self.regions}
+        forms |= {"frames": self.pictures, "label_ids": self.label_ids}
+        outputs: list[MaskOutput] = [
+            model(log_magnitude, QueryEmbedding(**{name: values.expand(len(log_magnitude), *values.shape)}))
+            for name, values in forms.items()
+            if values is not None
+        ]
         if len(outputs) == 1:
             return outputs[0]
         order = list(self.order)
@@ -89,6 +92,89 @@ class EmbeddedQueries:
             masks=torch.cat([output.masks for output in outputs], dim=1)[:, order],
             logits=torch.cat(logits, dim=1)[:, order] if len(logits) == len(outputs) else None,
         )
+
+
+def embed_queries_for(
+    checkpoint: Checkpoint,
+    encoder: SharedEncoder,
+    queries: Sequence[Query],
+    *,
+    source: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> EmbeddedQueries:
+    """Queries in the form that a checkpoint's model reads; arguments and errors as in `embed_queries`.
+
+    QueryError also for what the model cannot be asked with: words or a point where it looks at pictures itself, anything but one of its
+    labels where it learned labels.
+    """
+    model = checkpoint.model
+    if hasattr(model, "label_embeddings"):
+        ids = torch.tensor([_label_id(checkpoint, query) for query in queries], device=device)
+        return EmbeddedQueries(torch.zeros(0, encoder.dim, device=device), tuple(range(len(queries))), label_ids=ids)
+    if getattr(model, "reads_frames", False):
+        return _as_pictures(checkpoint, encoder, queries, source, device)
+    return embed_queries(encoder, queries, source=source, reads_regions=getattr(model, "reads_regions", False), device=device)
+
+
+def probing_query(checkpoint: Checkpoint) -> Query:
+    """A query that the model can be asked with, whatever is in the sound."""
+    if hasattr(checkpoint.model, "label_embeddings"):
+        label = _labels(checkpoint)[0]
+        return Query(label, text=label)
+    if getattr(checkpoint.model, "reads_frames", False):
+        return Query("grey", image=np.full((32, 32, 3), 128, np.uint8))
+    return Query("sound", text="sound")
+
+
+def _labels(checkpoint: Checkpoint) -> list[str]:
+    """What a model that learned labels calls them."""
+    if not (labels := checkpoint.card.get("labels")):
+        raise CheckpointError(f"{checkpoint.path / 'config.json'}: lists no labels, which this model is asked with; train again")
+    return list(labels)
+
+
+def _label_id(checkpoint: Checkpoint, query: Query) -> int:
+    """The number of the label that a query names, capitals aside."""
+    labels = _labels(checkpoint)
+    if query.text is None:
+        raise QueryError(f"query '{query.name}': this model knows labels only, so ask in words, for example '{labels[0]}'")
+    numbers = {label.casefold(): number for number, label in enumerate(labels)}
+    wanted = query.text.strip().casefold()
+    if wanted not in numbers:
+        nearest = difflib.get_close_matches(wanted, numbers, n=3) or sorted(numbers)[:3]
+        names = ", ".join(f"'{labels[numbers[name]]}'" for name in nearest)
+        raise QueryError(f"query '{query.name}': this model knows its {len(labels)} labels only; the nearest are {names}")
+    return numbers[wanted]
+
+
+def _as_pictures(
+    checkpoint: Checkpoint, encoder: SharedEncoder, queries: Sequence[Query], source: Path | None, device: torch.device | str
+) -> EmbeddedQueries:
+    """Frames for a model that looks at them itself; a query with fewer than another has its own again, which changes no maximum."""
+    watched = Watched(encoder, source, queries)
+    shown: list[Tensor] = []
+    for query in queries:
+        if query.text is not None or (query.place is not None and not query.place.is_box):
+            asked = "words mean" if query.text is not None else "a point means"
+            raise QueryError(
+                f"query '{query.name}': {checkpoint.model_name} learned from whole pictures alone, {asked} nothing to it; "
+                "ask with --image, --video or --box, or choose another --model"
+            )
+        if query.image is not None:
+            frames = [query.image]
+        else:
+            frames = list(watched.video_frames(query)) if query.place is None else watched.cuts(query.place, query)
+        shown.append(square_frames(frames))
+    most = max(len(frames) for frames in shown)
+    pictures = torch.stack([frames[torch.arange(most) % len(frames)] for frames in shown])
+    times = watched.times_seconds
+    return EmbeddedQueries(
+        torch.zeros(0, encoder.dim, device=device),
+        tuple(range(len(queries))),
+        pictures=pictures.to(device),
+        frames=watched.frames if times else None,
+        frame_times_seconds=times,
+    )
 
 
 def embed_queries(
@@ -112,7 +198,7 @@ def embed_queries(
         QueryError: a place that is not in the picture, a time after the end, a place or video where there is no picture.
         MediaError: a file that cannot be read.
     """
-    watched = _Watched(encoder, source, queries)
+    watched = Watched(encoder, source, queries)
     vectors: list[Tensor] = []
     regions: list[Tensor] = []
     for query in queries:
@@ -131,7 +217,7 @@ def embed_queries(
     )
 
 
-def _vector(encoder: SharedEncoder, watched: "_Watched", query: Query) -> Float[Tensor, "D"]:
+def _vector(encoder: SharedEncoder, watched: Watched, query: Query) -> Float[Tensor, "D"]:
     """One query as one vector."""
     if query.text is not None:
         return encode_query_text(encoder, query.text)
@@ -140,96 +226,3 @@ def _vector(encoder: SharedEncoder, watched: "_Watched", query: Query) -> Float[
     if query.place is None:
         return encoder.encode_image(list(watched.video_frames(query))).mean(dim=0)
     return watched.box(query.place, query) if query.place.is_box else watched.region(query.place, query)
-
-
-class _Watched:
-    """The file that is separated, as far as queries look at it: the frames for all of them are read together, once."""
-
-    def __init__(self, encoder: SharedEncoder, source: Path | None, queries: Sequence[Query]) -> None:
-        """Check places and times against the file; frames are read later."""
-        self._encoder, self._source = encoder, source
-        self._spread: tuple[float, ...] = ()
-        for query in queries:
-            if query.place is not None:
-                check_place(query.place, f"query '{query.name}'")
-        looking = [query for query in queries if query.place is not None or self._is_source(query)]
-        times: set[float] = set()
-        if looking:
-            info = _probe_picture(source, looking[0])
-            self._spread = _spread_seconds(info)
-            for query in looking:
-                times.update(self._times_of(query.place))
-                self._check_time(query, info)
-        self.times_seconds = tuple(sorted(times))
-
-    @cached_property
-    def frames(self) -> UInt8[np.ndarray, "_ _ _ 3"]:
-        """The frames at `times_seconds`, in their full size."""
-        assert self._source is not None, "only a file is looked at"
-        return read_frames(self._source, self.times_seconds)
-
-    def region(self, place: Place, query: Query) -> Float[Tensor, "D"]:
-        """Mean embedding, over the frames, of the cell that holds a point."""
-        rows, columns = self._grids.shape[1:3]
-        height, width = self.frames.shape[1:3]
-        row, column = cell_of(place, (height, width), (rows, columns), self._label(query))
-        return self._grids[self._indices(place), row, column].mean(dim=0)
-
-    def box(self, place: Place, query: Query) -> Float[Tensor, "D"]:
-        """Mean embedding, over the frames, of what a box cuts out, as a picture of its own."""
-        cuts = [crop(self.frames[index], place, self._label(query)) for index in self._indices(place)]
-        return self._encoder.encode_image(cuts).mean(dim=0)
-
-    def video_frames(self, query: Query) -> UInt8[np.ndarray, "K _ _ 3"]:
-        """The frames of a video query, which may be the file that is separated."""
-        if self._is_source(query):
-            return self.frames[self._indices(None)]
-        info = _probe_picture(query.video, query)
-        return read_frames(info.path, _spread_seconds(info))
-
-    def video_grids(self, query: Query) -> Float[Tensor, "K 7 7 D"]:
-        """The region embeddings of a video query's frames."""
-        if self._is_source(query):
-            return self._grids[self._indices(None)]
-        return self._encoder.encode_regions(list(self.video_frames(query)))
-
-    @cached_property
-    def _grids(self) -> Float[Tensor, "_ 7 7 D"]:
-        return self._encoder.encode_regions(list(self.frames))
-
-    def _times_of(self, place: Place | None) -> tuple[float, ...]:
-        """Where to look for a place, or for the whole picture."""
-        return self._spread if place is None or place.time_seconds is None else (place.time_seconds,)
-
-    def _indices(self, place: Place | None) -> list[int]:
-        return [self.times_seconds.index(time_seconds) for time_seconds in self._times_of(place)]
-
-    def _is_source(self, query: Query) -> bool:
-        """Whether a video query is the file that is separated."""
-        return query.video is not None and self._source is not None and Path(query.video).resolve() == self._source.resolve()
-
-    def _label(self, query: Query) -> str:
-        """How an error begins."""
-        return f"{self._source}: query '{query.name}'" if self._source is not None else f"query '{query.name}'"
-
-    def _check_time(self, query: Query, info: MediaInfo) -> None:
-        """Refuse a time after the end."""
-        time_seconds = None if query.place is None else query.place.time_seconds
-        if time_seconds is not None and time_seconds > info.duration_seconds:
-            raise QueryError(f"{self._label(query)} looks at {time_seconds:g} s, but the file ends at {info.duration_seconds:g} s")
-
-
-def _probe_picture(path: Path | None, query: Query) -> MediaInfo:
-    """What is in a file with a picture; QueryError for a sound without one."""
-    if path is None:
-        raise QueryError(f"query '{query.name}' points into a picture, and a sound in memory has none: give a video file, or ask in words")
-    info = probe(path)
-    if not info.video:
-        raise QueryError(f"{path}: holds no picture for query '{query.name}' to look at; give a video, or ask in words")
-    return info
-
-
-def _spread_seconds(info: MediaInfo) -> tuple[float, ...]:
-    """The middles of equal parts of the picture's duration."""
-    end_seconds = info.video[0].duration_seconds or info.duration_seconds
-    return tuple((number + 0.5) / _NUM_FRAMES * end_seconds for number in range(_NUM_FRAMES))

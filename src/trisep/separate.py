@@ -24,7 +24,7 @@ from trisep.errors import CheckpointError, ConfigError
 from trisep.media.image import read_image
 from trisep.places import box_query, region_query
 from trisep.presence import read_calibration
-from trisep.queries import EmbeddedQueries, as_queries, embed_queries, query_entry, video_query
+from trisep.queries import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, probing_query, query_entry, video_query
 from trisep.report import SCHEMA, output_names, stem_entry
 from trisep.segments import Network, SegmentPlan, measure_reach, plan_segments
 from trisep.separation_run import Progress, SeparationRun
@@ -73,11 +73,17 @@ def load(name_or_path: str | Path = "default", *, device: str = "auto", encoder:
         encoder: used in place of loading the one that the checkpoint names; it must have the same fingerprint.
 
     Raises:
-        CheckpointError: unknown name, damaged checkpoint, or an encoder other than the one the model was trained with.
+        CheckpointError: unknown name, damaged checkpoint, a model that answers no query (PIT), or an encoder other than the one the model
+            was trained with.
         ConfigError: the device is not there.
     """
     chosen = choose_device(device)
     checkpoint = load_model(checkpoint_folder(name_or_path))
+    if getattr(checkpoint.model, "oracle_assignment", False):
+        raise CheckpointError(
+            f"{checkpoint.path}: {checkpoint.model_name} answers no query: which of its masks is whose only somebody who knows the sources "
+            "can tell; score it with `trisep evaluate`, or choose another model"
+        )
     encoder = load_encoder(checkpoint.encoder) if encoder is None else encoder
     if encoder.fingerprint != checkpoint.encoder_fingerprint:
         raise CheckpointError(
@@ -115,7 +121,7 @@ class Separator:
     @cached_property
     def reach_frames(self) -> int:
         """Half the model's receptive field in time, in frames, as measured on this model."""
-        embedded = embed_queries(self.encoder, [Query("sound", text="sound")], device=self.device)
+        embedded = embed_queries_for(self.checkpoint, self.encoder, [probing_query(self.checkpoint)], device=self.device)
         return measure_reach(self._network(embedded), time_multiple=self.model.time_multiple, device=self.device)
 
     def embed(self, queries: Sequence[Query]) -> Float[Tensor, "Q D"]:
@@ -233,8 +239,7 @@ class Separator:
         """Embed the queries, plan the segments, survey the source."""
         names = self.calibration.reference_queries if references is None else references
         asked = [*queries, *(Query(name, text=name) for name in names)]
-        reads_regions = getattr(self.model, "reads_regions", False)
-        embedded = embed_queries(self.encoder, asked, source=source.path, reads_regions=reads_regions, device=self.device)
+        embedded = embed_queries_for(self.checkpoint, self.encoder, asked, source=source.path, device=self.device)
         return SeparationRun(
             source,
             self._network(embedded),

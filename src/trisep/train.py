@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from trisep.augmentation import AugmentationConfig
-from trisep.checkpoint import git_revision, load_model, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
+from trisep.checkpoint import git_revision, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
 from trisep.errors import ConfigError, StoreError, TrainingError
 from trisep.losses.masks import MaskLoss
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
@@ -28,6 +28,7 @@ from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
 from trisep.training_run import RunFolder, TrainingLog
+from trisep.training_start import freeze, load_fitting
 from trisep.types import Mixture, SpectralMixture
 from trisep.validation import validate
 
@@ -43,7 +44,7 @@ class TrainSettings:
     validation: Path | None = None
     """Store to validate on; without one, validation mixes the training clips without augmentation."""
     init: Path | None = None
-    """Checkpoint to start from."""
+    """Checkpoint whose tensors are copied where they fit (see `training_start`)."""
     labels: Path | None = None
     """The clips' labels, for recipes that declare `supervision = "labels"`."""
     cpu: bool = False
@@ -59,7 +60,7 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
     datasets = _open_data(recipe, settings)
 
     torch.manual_seed(recipe.training.seed)
-    network = _initial_network(recipe, settings)
+    network = _initial_network(recipe, settings, is_main=accelerator.is_main_process)
     averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
     model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
     averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
@@ -146,7 +147,8 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     end = config.decay_steps or recipe.training.num_steps
     progress = min(1.0, (step - config.warmup_steps) / max(1, end - config.warmup_steps))
-    shape = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}[config.decay]
+    shapes = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2, "step": float(progress < 1)}
+    shape = shapes[config.decay]
     return config.learning_rate * (config.final_factor + (1 - config.final_factor) * shape)
 
 
@@ -172,26 +174,29 @@ def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optim
     )
 
 
-def _initial_network(recipe: Recipe, settings: TrainSettings) -> nn.Module:
+def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> nn.Module:
     network: nn.Module = recipe.model.build()
     if settings.init is not None:
-        network.load_state_dict(load_model(settings.init).model.state_dict())
+        loaded = load_fitting(network, settings.init)
+        if is_main:
+            print(f"--init {settings.init}: {loaded}", file=sys.stderr)
+    freeze(network, recipe.training.frozen)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
-    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where the model can."""
+    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where there are any."""
     if settings.labels is not None and recipe.supervision == "none":
         raise ConfigError(f"--labels: the recipe {recipe.name} learns without labels and must not see any; leave the option out")
     store = open_store(settings.data, recipe)
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
-    query: QueryKind = "image" if recipe.query in ("text", "hybrid") else recipe.query
-    plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     held_out = open_store(settings.validation, recipe) if settings.validation else store
+    query: QueryKind = "image" if recipe.query in ("text", "hybrid") and held_out.manifest.num_frames else recipe.query
+    plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)
     validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED, labels=settings.labels)
-    if validation.encoder_fingerprint != training.encoder_fingerprint:
+    if validation.queries.encoder_fingerprint != training.queries.encoder_fingerprint:
         raise StoreError(
             f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "
             f"run `trisep embed {held_out.path} --encoder {recipe.encoder} --overwrite`"
@@ -246,10 +251,14 @@ def _save_model(path: Path, data: MixtureDataset, weights: dict[str, Tensor], st
     card = {
         "signal": asdict(recipe.signal),
         "encoder": recipe.encoder,
-        "encoder_fingerprint": data.encoder_fingerprint,
+        "encoder_fingerprint": data.queries.encoder_fingerprint,
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "step": step,
         "git_revision": git_revision(),
         "metrics": scores,
     }
+    if recipe.query == "label":
+        card["labels"] = list(data.queries.label_names)
+    if data.teacher is not None:
+        card["teacher_fingerprint"] = data.teacher.fingerprint
     save_model(path, network, model_name=type(recipe.model).__module__.rsplit(".", 1)[-1], card=card)

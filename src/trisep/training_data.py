@@ -1,6 +1,6 @@
 """From a clip store to training batches: each sample is a pure function of (seed, index), so a run resumes exactly with any workers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trisep.augmentation import Augmentation, apply, draw, samples_needed
-from trisep.errors import StoreError
+from trisep.encoders import TEACHER_NAMES, AudioTeacher, load_teacher
+from trisep.errors import ConfigError, StoreError
 from trisep.mixing import MixtureChoice, draw_mixture, mix
 from trisep.recipes import Recipe
 from trisep.store.read import ClipStore
@@ -27,14 +28,19 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
     def __init__(
         self, store: ClipStore, recipe: Recipe, *, seed: int, offscreen: ClipStore | None = None, labels: Path | None = None
     ) -> None:
-        """`store` must be embedded with the recipe's encoder; `offscreen` holds sounds that no query names; `labels` is for supervision."""
+        """Open what the recipe reads.
+
+        `store` must be embedded with the recipe's encoder, if it asks with embeddings; `offscreen` holds sounds that no query names;
+        `labels` is for supervision. ConfigError when the recipe's model does not fit its data, StoreError when the store lacks something.
+        """
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
         self.queries = ClipQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
         self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
-        self.encoder_fingerprint = store.embedding_info(recipe.encoder).fingerprint
+        self.teacher = _teacher(recipe)
+        _check_sizes(recipe, self.queries.label_names)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Sources [N, S], interference [S], and the queries (as `ClipQueries.read` names them) and captions [N, D] of one mixture."""
+        """Of one mixture sources [N, S] and interference [S], queries (as `ClipQueries.read` names them), captions [N, D], teacher [E]."""
         recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
         choice = draw_mixture(len(self.store), recipe.mixing, generator)
         augmentations = [draw(recipe.augmentation, generator) for _ in range(recipe.mixing.num_sources)]
@@ -47,6 +53,9 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         sample |= self.queries.read(choice.clips, self._centres(choice), batch_number=index // recipe.training.batch_size)
         if self.captions is not None:
             sample["captions"] = self.captions[list(choice.clips[: len(crops)])]
+        if self.teacher is not None:
+            heard = torch.from_numpy(sources.sum(axis=0) + interference)
+            sample["teacher"] = self.teacher.encode_audio(heard[None], recipe.signal.sample_rate_hz)[0].numpy()
         return {name: torch.from_numpy(values) for name, values in sample.items()}
 
     def vocabulary(self, step: int) -> Float[Tensor, "V D"] | None:
@@ -102,7 +111,7 @@ def batches(
 def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None = None) -> Mixture:
     """A collated batch as a `Mixture`."""
     regions = batch["regions"].float() if "regions" in batch else None
-    query = QueryEmbedding(vectors=batch.get("vectors"), regions=regions, label_ids=batch.get("label_ids"))
+    query = QueryEmbedding(vectors=batch.get("vectors"), regions=regions, label_ids=batch.get("label_ids"), frames=batch.get("frames"))
     return Mixture(
         sources=batch["sources"],
         interference=batch["interference"],
@@ -122,6 +131,30 @@ def open_store(path: Path, recipe: Recipe) -> ClipStore:
             f"prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
         )
     return store
+
+
+def _teacher(recipe: Recipe) -> AudioTeacher | None:
+    """The audio teacher, where the loss needs one; ConfigError when none is named or the model has no projection to its dimension."""
+    if "teacher" not in recipe.loss.needs:
+        return None
+    if recipe.teacher is None:
+        expected = " or ".join(TEACHER_NAMES)
+        raise ConfigError(f"teacher: the loss of the recipe {recipe.name} needs an audio teacher; add --set teacher=NAME with {expected}")
+    teacher = load_teacher(recipe.teacher)
+    if (dim := getattr(recipe.model, "teacher_dim", None)) != teacher.dim:
+        raise ConfigError(
+            f"model.teacher_dim: '{recipe.teacher}' gives vectors of {teacher.dim}, and the model of the recipe {recipe.name} projects to "
+            f"{dim}; add --set model.teacher_dim={teacher.dim}"
+        )
+    return teacher
+
+
+def _check_sizes(recipe: Recipe, label_names: Sequence[str]) -> None:
+    """ConfigError where a network has fewer labels, noise heads or masks than its mixtures need."""
+    needed = {"num_labels": len(label_names), "num_noise_heads": recipe.mixing.num_sources, "num_sources": recipe.mixing.num_sources}
+    for name, least in needed.items():
+        if (number := getattr(recipe.model, name, least)) < least:
+            raise ConfigError(f"model.{name}: these data need at least {least}, got {number}; add --set model.{name}={least}")
 
 
 def _crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:

@@ -1,4 +1,4 @@
-"""What a model is asked with in training, for each clip of a store: pictures, regions, words or a label.
+"""What a model is asked with in training, for each clip of a store: embeddings of pictures or regions, the pictures, words or a label.
 
 Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may be given; a clip store never holds any.
 """
@@ -11,32 +11,36 @@ import numpy as np
 from jaxtyping import Int
 
 from trisep.encoders import encode_query_text, load_encoder
-from trisep.errors import ConfigError
+from trisep.encoders.resnet import square_frames
+from trisep.errors import ConfigError, StoreError
 from trisep.mixing import MixingConfig
 from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
 
 
 class ClipQueries:
-    """Reads queries by clip and moment; everything comes from files that `embed` made, no encoder runs on a picture here."""
+    """Reads queries by clip and moment. Embeddings come from files that `embed` made: no encoder runs on a picture here."""
 
     def __init__(self, store: ClipStore, encoder_name: str, *, kind: QueryKind, mixing: MixingConfig, labels: Path | None) -> None:
         """ConfigError when `kind` needs labels and there are none; StoreError when the store lacks what it needs."""
         self._store, self._kind = store, kind
         self._num_frames, self._spacing_seconds = mixing.num_frames, mixing.frame_spacing_seconds
-        self._vectors = store.load_vectors(encoder_name)
+        self.encoder_fingerprint = ""
+        """Of the encoder that made the embeddings; empty where the model is asked without any."""
+        self.label_names: tuple[str, ...] = ()
+        """What label ids stand for; empty where no labels are read."""
+        if kind in ("image", "regions", "frames", "hybrid"):
+            _require_pictures(store, kind)
+        if kind in ("image", "regions", "hybrid"):
+            self.encoder_fingerprint = store.embedding_info(encoder_name).fingerprint
+        if kind in ("image", "hybrid"):
+            self._vectors = store.load_vectors(encoder_name)
         self._regions = store.load_regions(encoder_name) if kind == "regions" else None
-        if kind not in ("text", "hybrid", "label"):
-            return
-        if labels is None:
-            raise ConfigError(f"the recipe asks with {kind}: give labels with --labels FILE (a CSV with the columns path, label)")
-        self._label_ids, names = read_labels(labels, store)
-        if kind != "label":
-            encoder = load_encoder(encoder_name)
-            self._texts = np.stack([encode_query_text(encoder, name).numpy() for name in names])
+        if kind in ("text", "hybrid", "label"):
+            self._read_labels(labels, None if kind == "label" else encoder_name)
 
     def read(self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int) -> dict[str, np.ndarray]:
-        """The queries of one mixture, stacked: `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` [Q, K, H, W, 3].
+        """The queries of one mixture: `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8 [Q, K, 3, 224, 224].
 
         `hybrid` asks with pictures in batches of even number, with words in the others (CLIPSep-Hybrid).
         """
@@ -48,12 +52,29 @@ class ClipQueries:
             return {"vectors": self._texts[self._label_ids[list(clips)]].astype(np.float32)}
         moments = list(zip(clips, (self._nearest(*both) for both in zip(clips, centres_seconds, strict=True)), strict=True))
         if self._kind == "frames":
-            return {"frames": np.stack([self._store.read_frames(clip)[self._filled(nearest)] for clip, nearest in moments])}
+            pictures = [self._store.read_frames(clip)[self._filled(nearest)] for clip, nearest in moments]
+            return {"frames": np.stack([square_frames(list(frames)).numpy() for frames in pictures])}
         if self._regions is not None:
             rows = [self._store.frame_slice(clip).start + self._filled(nearest) for clip, nearest in moments]
             return {"regions": np.stack([self._regions[one] for one in rows])}
         vectors = [self._vectors[self._store.frame_slice(clip)][nearest].mean(axis=0) for clip, nearest in moments]
         return {"vectors": np.stack(vectors).astype(np.float32)}
+
+    def _read_labels(self, labels: Path | None, encoder_name: str | None) -> None:
+        """Each clip's label and, by an encoder, the embeddings of all labels; it must be the version that embedded the pictures."""
+        if labels is None:
+            raise ConfigError(f"the recipe asks with {self._kind}: give labels with --labels FILE (a CSV with the columns path, label)")
+        self._label_ids, self.label_names = read_labels(labels, self._store)
+        if encoder_name is None:
+            return
+        encoder = load_encoder(encoder_name)
+        if self.encoder_fingerprint not in ("", encoder.fingerprint):
+            raise StoreError(
+                f"{self._store.path}: was embedded by another version of '{encoder_name}' than is here; "
+                f"run `trisep embed {self._store.path} --encoder {encoder_name} --overwrite`"
+            )
+        self.encoder_fingerprint = encoder.fingerprint
+        self._texts = np.stack([encode_query_text(encoder, name).numpy() for name in self.label_names])
 
     def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
         """Which of a clip's frames make its query, in order of time: at most K where they are the nearest ones, else K."""
@@ -66,6 +87,16 @@ class ClipQueries:
     def _filled(self, nearest: Int[np.ndarray, "_"]) -> Int[np.ndarray, "K"]:
         """K frames also of a clip that has fewer: the last one again."""
         return np.concatenate([nearest, np.repeat(nearest[-1:], self._num_frames - len(nearest))])
+
+
+def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
+    """StoreError where a clip has nothing to look at."""
+    blind = [entry.source for entry in store.entries if not entry.frames]
+    if blind:
+        raise StoreError(
+            f"{store.path}: {len(blind)} of {len(store)} clips have no picture, and queries of kind '{kind}' look at one, the first is "
+            f"{blind[0]}; prepare the store without --audio-only-ok, or take a recipe that asks with words"
+        )
 
 
 def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"], tuple[str, ...]]:

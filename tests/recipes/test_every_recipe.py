@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from accelerate.state import AcceleratorState
-from training_stores import make_store, on_this_machine
+from training_stores import Loudness, Words, make_store, on_this_machine, write_labels
 
 from trisep.checkpoint import load_model
 from trisep.errors import ConfigError
@@ -15,7 +15,27 @@ from trisep.models import model_names
 from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_names
 from trisep.train import TrainSettings, train
 
-COVERED = ["clipsep", "clipsep-avmini", "vast", "vast-av-mix", "vast-avmini", "vast-sop-clip"]
+COVERED = [
+    "clipsep",
+    "clipsep-avmini",
+    "clipsep-esc50",
+    "clipsep-hybrid",
+    "clipsep-labelsep",
+    "clipsep-nit",
+    "clipsep-pit",
+    "clipsep-sop",
+    "clipsep-text",
+    "clipsep-vggsound",
+    "hfra",
+    "hfra-hierarchical",
+    "hfra-late",
+    "hfra-late-aligned",
+    "hfra-middle",
+    "vast",
+    "vast-av-mix",
+    "vast-avmini",
+    "vast-sop-clip",
+]
 
 
 @pytest.fixture(params=recipe_names())
@@ -26,6 +46,18 @@ def whole(request: pytest.FixtureRequest) -> Recipe:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(tmp_path_factory.mktemp("recipes"))
+
+
+@pytest.fixture(scope="module")
+def labels(store: Path) -> Path:
+    return write_labels(store, store.parent / "labels.csv")
+
+
+@pytest.fixture(autouse=True)
+def encoders_that_need_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is embedded with noise; words and teachers are stand-ins, too."""
+    monkeypatch.setattr("trisep.training_queries.load_encoder", lambda name: Words())
+    monkeypatch.setattr("trisep.training_data.load_teacher", lambda name: Loudness())
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +88,8 @@ def test_it_is_frozen_all_the_way_down_and_complete(whole: Recipe) -> None:
     check(whole)
     assert whole == recipe(whole.name)
     assert whole.name in recipe_names() and whole.citation and whole.protocol
-    assert whole.supervision in ("none", "labels")
+    assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "label") else "none")
+    assert (whole.teacher is not None) == ("teacher" in whole.loss.needs) == (getattr(whole.model, "teacher_dim", None) is not None)
     assert type(whole.model).__module__.rsplit(".", 1)[-1] in model_names()
     assert json.loads(json.dumps(dataclasses.asdict(whole)))["name"] == whole.name
 
@@ -67,15 +100,21 @@ def test_its_clips_fit_the_network(whole: Recipe) -> None:
         assert num_frames % one.model.unet.time_multiple == 0
 
 
-def test_the_tiny_one_trains_two_steps(whole: Recipe, store: Path, tmp_path: Path) -> None:
+def test_the_tiny_one_trains_two_steps(whole: Recipe, store: Path, labels: Path, tmp_path: Path) -> None:
     tiny = on_this_machine(whole.tiny())
     steps: list[int] = []
-    model = train(tiny, TrainSettings(data=store, out=tmp_path / "run", cpu=True, num_workers=0), on_step=steps.append)
+    given = labels if whole.supervision == "labels" else None
+    settings = TrainSettings(data=store, out=tmp_path / "run", labels=given, cpu=True, num_workers=0)
+    model = train(tiny, settings, on_step=steps.append)
     assert steps == [1, 2]
     loaded = load_model(model)
     assert (loaded.card["step"], loaded.card["recipe"]["name"], loaded.signal) == (2, whole.name, tiny.signal)
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries if "loss" in entry] == [2]
+    assert ("noise_activation" in entries[-2]) == (whole.name == "clipsep-nit")
+    assert ("teacher_cosine" in entries[-2]) == (whole.teacher is not None)
+    assert loaded.card.get("labels") == (["harp", "tuba", "violin"] if whole.query == "label" else None)
+    assert loaded.card.get("teacher_fingerprint") == ("loud" if whole.teacher else None)
     assert (tmp_path / "run" / "training.png").stat().st_size > 1000
 
 

@@ -1,4 +1,4 @@
-"""Frozen encoders. A shared-space encoder embeds words, pictures and regions of pictures in one space; `load_encoder` finds it by name."""
+"""Frozen encoders, found by name. `load_encoder`: a shared space of words, pictures and regions. `load_teacher`: one vector of a sound."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -49,7 +49,26 @@ class SharedEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class AudioTeacher(Protocol):
+    """A frozen audio network that a model's own embedding of a sound may be pulled towards. Embeddings are raw."""
+
+    name: str
+    dim: int
+    sample_rate_hz: int
+    """What it hears at; sounds at other rates are resampled."""
+    fingerprint: str
+    """Changes whenever an embedding could."""
+
+    def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B E"]:
+        """Embed sounds, full scale ±1."""
+        ...
+
+
 ENCODER_NAMES = ("lite", "clip-rn50", "clip-vit-b32")
+NO_ENCODER = "none"
+"""What a recipe and a checkpoint name in the place of an encoder where the model needs none."""
+TEACHER_NAMES = ("efficientat-mn04", "clap")
 
 QUERY_TEMPLATES = ("a photo of {}", "a photo of the small {}", "a low resolution photo of a {}", "a photo of many {}")
 """The four wordings of a query whose embeddings are averaged (CLIPSep, Appendix B)."""
@@ -62,11 +81,29 @@ def load_encoder(name: str) -> SharedEncoder:
         from trisep.encoders.lite import LiteEncoder
 
         return LiteEncoder()
+    if name == NO_ENCODER:
+        from trisep.encoders.none import NoEncoder
+
+        return NoEncoder()
     if name in ENCODER_NAMES:
         from trisep.encoders.clip import load_published
 
         return load_published(name)
     raise CheckpointError(f"unknown encoder '{name}': expected one of {', '.join(ENCODER_NAMES)}")
+
+
+@lru_cache
+def load_teacher(name: str) -> AudioTeacher:
+    """The audio teacher of that name, loaded once per process; `CheckpointError` for an unknown name or missing weights."""
+    if name == "efficientat-mn04":
+        from trisep.encoders.efficientat import EfficientAT, find_efficientat
+
+        return EfficientAT(find_efficientat())
+    if name == "clap":
+        from trisep.encoders.clap import Clap, clap_place
+
+        return Clap(clap_place())
+    raise CheckpointError(f"unknown audio teacher '{name}': expected one of {', '.join(TEACHER_NAMES)}")
 
 
 def encode_query_text(encoder: SharedEncoder, text: str, templates: Sequence[str] = QUERY_TEMPLATES) -> Float[Tensor, "D"]:

@@ -2,9 +2,10 @@
 
 A MobileNetV3-Large (Howard et al. 2019) of width 0.4 over a log-mel picture, trained on AudioSet by distillation. It is an audio teacher
 and a tagger; it shares no space with words or pictures. The weights are not part of this package: the user names their file. It does not
-know the names of the classes, nor how to resample.
+know the names of the classes.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trisep.encoders.resample import resample
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError
 from trisep.pretrained import sha256_of
 
+PLACE_VARIABLE = "TRISEP_EFFICIENTAT"
+"""Environment variable: the file of weights."""
 SAMPLE_RATE_HZ = 32000
 NUM_CLASSES = 527
 
@@ -188,14 +192,14 @@ class EfficientAT:
         self._network = _load_network(weights).to(self._device)
 
     @torch.no_grad()
-    def encode_audio(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 384"]:
-        """Embed sounds at 32 kHz, full scale ±1, at least 514 samples long (else ValueError); float32, whatever autocast says."""
+    def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int = SAMPLE_RATE_HZ) -> Float[Tensor, "B 384"]:
+        """Embed sounds, full scale ±1, at least 514 samples long at 32 kHz (else ValueError); float32, whatever autocast says."""
         with torch.autocast(self._device.type, enabled=False):
-            return self._embed(waveform).to(waveform.device)
+            return self._embed(resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ)).to(waveform.device)
 
     @torch.no_grad()
     def logits(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 527"]:
-        """Logits of AudioSet's classes, in its order, for sounds as in `encode_audio`; their sigmoids are independent probabilities."""
+        """Logits of AudioSet's classes, in its order, for sounds at 32 kHz; their sigmoids are independent probabilities."""
         with torch.autocast(self._device.type, enabled=False):
             return self._network.classify(self._embed(waveform)).to(waveform.device)
 
@@ -205,6 +209,17 @@ class EfficientAT:
             return torch.zeros(0, _EMBEDDING_DIM, device=self._device)
         embedding: Tensor = self._network(log_mel(waveform.to(self._device, torch.float32)))
         return embedding
+
+
+def find_efficientat() -> Path:
+    """The file that `TRISEP_EFFICIENTAT` names; CheckpointError when it names none. A file is accepted by its tensors' names and shapes."""
+    place = os.environ.get(PLACE_VARIABLE)
+    if not place:
+        raise CheckpointError(
+            f"teacher '{EfficientAT.name}': its weights do not come with this package; set {PLACE_VARIABLE} to the published "
+            "mn04_as_mAP_432.pt (MIT; releases of fschmid56/EfficientAT on GitHub), or to the same tensors as safetensors"
+        )
+    return Path(place).expanduser()
 
 
 def _load_network(file: Path) -> EfficientATNetwork:

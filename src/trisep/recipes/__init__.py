@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 from torch import nn
 
 from trisep.augmentation import AugmentationConfig
+from trisep.encoders import NO_ENCODER
 from trisep.errors import ConfigError
 from trisep.losses import Loss
 from trisep.losses.masks import MaskLoss
@@ -56,9 +57,9 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     """Decoupled for Adam (AdamW); 0 is Adam."""
     warmup_steps: int = 0
-    decay: Literal["constant", "linear", "cosine"] = "constant"
+    decay: Literal["constant", "linear", "cosine", "step"] = "constant"
     decay_steps: int = 0
-    """Step at which the decay has reached `final_factor`; 0 stands for the last step."""
+    """Step at which the decay has reached `final_factor` (`step`: falls to it at once); 0 stands for the last step."""
     final_factor: float = 1.0
     """Learning rate after the decay, as a share of `learning_rate`."""
     gradient_clip: float = 1.0
@@ -80,6 +81,8 @@ class TrainingConfig:
     checkpoint_steps: int = 1000
     validation_steps: int = 10000
     num_validation_mixtures: int = 64
+    frozen: tuple[str, ...] = ()
+    """Parts of the network that stay as `--init` left them, with all that is below them: `unet.down`, `query_projection`."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -107,6 +110,8 @@ class Recipe:
     query: QueryKind = "image"
     model: ModelConfig
     loss: Loss = field(default_factory=MaskLoss)
+    teacher: str | None = None
+    """Audio teacher (one of `trisep.encoders.TEACHER_NAMES`) that embeds each mixture while it is read, for a loss that needs it."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig
     protocol: str
@@ -114,15 +119,19 @@ class Recipe:
     """Numbers that the paper prints for this recipe, by name."""
 
     def __post_init__(self) -> None:
-        """Labels reach a recipe only where it says so."""
+        """Labels reach a recipe only where it says so; embeddings are asked with only where there is an encoder."""
         if self.query in ("text", "hybrid", "label") and self.supervision == "none":
             raise ConfigError(f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none")
+        if self.query in ("image", "regions", "text", "hybrid") and self.encoder == NO_ENCODER:
+            raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
 
     def tiny(self) -> "Recipe":
         """The same recipe cut down to two steps of seconds on a CPU."""
+        small = type(self.model).tiny()
+        widths = {name: getattr(small, name) for name in ("unet", "image_width") if hasattr(small, name)}
         return replace(
             self,
-            model=replace(self.model, unet=type(self.model).tiny().unet),  # type: ignore[type-var]
+            model=replace(self.model, **widths),  # type: ignore[type-var]
             signal=replace(self.signal, clip_samples=self.signal.hop_samples * 16 - 1),
             training=replace(
                 self.training,
