@@ -13,7 +13,18 @@ from pathlib import Path
 from trisep import pretrained
 from trisep.checkpoint import load_model, save_model
 
-_KEPT = ("signal", "encoder", "encoder_fingerprint", "recipe", "step", "git_revision", "metrics", "presence")
+_KEPT = (
+    "signal",
+    "encoder",
+    "encoder_fingerprint",
+    "recipe",
+    "step",
+    "git_revision",
+    "metrics",
+    "presence",
+    "labels",
+    "teacher_fingerprint",
+)
 
 
 def main() -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments import ImportArguments, ModelsArguments, SeparateArguments, TrainArguments
+from trisep.arguments.checkpoints import ImportArguments, ModelsArguments
+from trisep.arguments.preparation import StoreArguments
+from trisep.arguments.separation import SeparateArguments
+from trisep.arguments.training import TrainArguments
 from trisep.errors import MediaError
 
 VERBS = (
@@ -181,7 +184,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     program = """
 import sys
 from trisep import cli
-from trisep.arguments import ModelsArguments
+from trisep.arguments.checkpoints import ModelsArguments
 cli.VERBS[ModelsArguments] = lambda arguments: print("x" * 1_000_000) or 0
 sys.exit(cli.main(["models"]))
 """

@@ -14,7 +14,7 @@ from published_sound_of_pixels import PublishedSoundOfPixels
 from safetensors.torch import load_file, save_file
 
 from trisep import cli
-from trisep.arguments import PublishedKind
+from trisep.arguments.checkpoints import PublishedKind
 from trisep.checkpoint import load_model
 from trisep.convert import MODEL_NAMES, import_checkpoint, published_network
 from trisep.errors import CheckpointError

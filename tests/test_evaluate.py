@@ -11,12 +11,12 @@ from clip_folders import tone
 from clip_lists import write_list
 
 import trisep.evaluate
+from trisep.arguments.evaluation import EvaluateArguments
 from trisep.cli import main
 from trisep.errors import ConfigError, MediaError, TrisepError
 from trisep.evaluate import run
 from trisep.media.audio_writer import write_audio
 from trisep.protocols import ProtocolMixture, ProtocolSource
-from trisep.scoring.arguments import EvaluateArguments
 
 CLIPS = {"one": "dog", "two": "violin", "three": "rain"}
 

@@ -35,7 +35,7 @@ BELOW_VERBS = LEARNED | DATA | BESIDE_MODELS | {"recipes", "protocols", "argumen
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
-    "arguments": {"errors"},
+    "arguments": {"errors", "datasets"},
     "media": BASE,
     "spectrogram": BASE,
     "networks": BASE,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments import TrainArguments
+from trisep.arguments.training import TrainArguments
 from trisep.recipes import override, recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trisep import pretrained
-from trisep.arguments import InfoArguments, ModelsArguments
+from trisep.arguments.checkpoints import InfoArguments, ModelsArguments
 from trisep.checkpoint import read_card
 from trisep.errors import CheckpointError
 

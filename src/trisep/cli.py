@@ -15,19 +15,12 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitSubcommandPrefixes, subcommand
 
-from trisep.arguments import (
-    ImportArguments,
-    InfoArguments,
-    LocalizeArguments,
-    ModelsArguments,
-    SeparateArguments,
-    TrainArguments,
-)
-from trisep.datasets.arguments import DataArguments
+from trisep.arguments.checkpoints import ImportArguments, InfoArguments, ModelsArguments
+from trisep.arguments.evaluation import CompareArguments, EvaluateArguments, ListeningBuildArguments, ListeningTestArguments
+from trisep.arguments.preparation import DataArguments, EmbedArguments, PrepareArguments, StoreArguments
+from trisep.arguments.separation import LocalizeArguments, SeparateArguments
+from trisep.arguments.training import TrainArguments
 from trisep.errors import TrisepError
-from trisep.listening.arguments import ListeningBuildArguments, ListeningTestArguments
-from trisep.scoring.arguments import CompareArguments, EvaluateArguments
-from trisep.store.arguments import EmbedArguments, PrepareArguments, StoreArguments
 
 DESCRIPTION = """Separate the sounds of a video by what you name or point at.
 

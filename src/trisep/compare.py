@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import wilcoxon
 
+from trisep.arguments.evaluation import CompareArguments
 from trisep.errors import ConfigError, MediaError
 from trisep.figures.comparison import draw_comparison
 from trisep.media.output import replacing, write_failure
 from trisep.metrics import PairedTest, paired_test
 from trisep.protocols.clip_lists import read_rows
-from trisep.scoring.arguments import CompareArguments
 from trisep.scoring.journal import COLUMNS
 from trisep.scoring.table import METRICS, metric_name
 

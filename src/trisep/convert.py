@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trisep.arguments import ImportArguments, PublishedKind
+from trisep.arguments.checkpoints import ImportArguments, PublishedKind
 from trisep.checkpoint import git_revision, save_model
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.encoders.tensor_archive import read_tensors

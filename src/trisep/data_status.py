@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from trisep.arguments.preparation import DataArguments
 from trisep.datasets import ListedClip, has_pictures, list_clips
-from trisep.datasets.arguments import DataArguments
 from trisep.datasets.command import fetch_missing, parse_template
 from trisep.datasets.folder import MediaIndex, media_files
 from trisep.datasets.lists import status_report, write_lists

@@ -28,6 +28,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from trisep.arguments.evaluation import EvaluateArguments
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import Checkpoint, git_revision, load_model
 from trisep.errors import CheckpointError, MediaError, TrisepError
@@ -35,7 +36,6 @@ from trisep.media.output import replacing
 from trisep.protocols import Protocol, ProtocolMixture, protocol
 from trisep.protocols.clip_lists import list_folder
 from trisep.protocols.pair_files import read_pairs, write_pairs
-from trisep.scoring.arguments import EvaluateArguments
 from trisep.scoring.journal import Journal
 from trisep.scoring.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.scoring.table import markdown, summarise

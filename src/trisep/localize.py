@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from trisep.arguments import Device, LocalizeArguments, LocalizeBy
+from trisep.arguments import Device
+from trisep.arguments.separation import LocalizeArguments, LocalizeBy
 from trisep.captions import CaptionSettings, find_captions
 from trisep.encoders import SharedEncoder, encode_query_text
 from trisep.errors import CheckpointError, ConfigError, MediaError

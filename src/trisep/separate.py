@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trisep.arguments import SeparateArguments
+from trisep.arguments.separation import SeparateArguments
 from trisep.batch import separate_batch
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import Checkpoint, load_model

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from trisep.arguments.evaluation import ListeningBuildArguments
 from trisep.errors import ConfigError, MediaError
 from trisep.listening import clips as clips_module
-from trisep.listening.arguments import ListeningBuildArguments
 from trisep.listening.build import build_test, run
 from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
 from trisep.listening.key import read_key

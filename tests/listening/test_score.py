@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trisep.arguments.evaluation import ListeningScoreArguments
 from trisep.errors import ConfigError
-from trisep.listening.arguments import ListeningScoreArguments
 from trisep.listening.key import KeyRow, read_key, write_key
 from trisep.listening.score import markdown, read_answers, run, score
 

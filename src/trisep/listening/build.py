@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from trisep.arguments.evaluation import ListeningBuildArguments
 from trisep.errors import ConfigError, MediaError
-from trisep.listening.arguments import ListeningBuildArguments
 from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
 from trisep.listening.key import KeyRow, write_key
 from trisep.media.output import replacing, write_failure

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from trisep.arguments.evaluation import ListeningScoreArguments
 from trisep.errors import ConfigError
-from trisep.listening.arguments import ListeningScoreArguments
 from trisep.listening.key import BOTH, NONE, KeyRow, read_key, read_table
 from trisep.metrics import bootstrap_mean
 from trisep.metrics.statistics import Interval

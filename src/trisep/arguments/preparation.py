@@ -1,4 +1,4 @@
-"""What the verbs `prepare`, `embed` and `store` can be told; see `trisep.arguments`, which holds the other verbs'."""
+"""What `trisep data`, `trisep prepare`, `trisep embed` and `trisep store` can be told."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,52 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from trisep.datasets import DataSetName, SplitRule
 from trisep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataArguments:
+    """Look at every clip that a data set lists: which files are there, which can serve, and what is wrong with the others.
+
+    For example:
+
+        trisep data status music --metadata MUSIC_solo_videos.json MUSIC_duet_videos.json --media videos --out lists
+        trisep data status folder --media my_videos
+        trisep prepare videos --clips lists/train.csv --out store
+
+    Run again after an interruption, it continues. Nothing is downloaded.
+    """
+
+    action: Annotated[Positional[Literal["status"]], arg(metavar="status")]
+    """What to do."""
+    name: Annotated[Positional[DataSetName], arg(metavar="NAME")]
+    """Data set: music, music21, solos, audioset, vggsound, vggsound-clean, esc50, or folder for videos of your own."""
+    media: Annotated[Path, arg(metavar="DIR")]
+    """Folder of the media files, searched through all its levels."""
+    metadata: Annotated[tuple[Path, ...], arg(metavar="FILE ...")] = ()
+    """The data set's files as published; see docs/datasets.md."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the lists of usable clips, one for each split, their labels, and the report."""
+    rule: SplitRule | None = None
+    """How music, music21 and solos are split; the default is the papers'."""
+    command: Annotated[str | None, arg(metavar="TEMPLATE")] = None
+    """Your own command for each missing clip, with {id}, {start}, {end} (seconds) and {out} (the file to write)."""
+    min_seconds: Annotated[float, arg(metavar="SECONDS")] = 1.0
+    """Clips with less sound are too short."""
+    silence_db: Annotated[float, arg(metavar="DBFS")] = -60.0
+    """Clips below this level are silent."""
+    still_level: Annotated[float, arg(metavar="0..255")] = 1.0
+    """Clips whose frames differ by no more than this many grey levels are still."""
+    workers: int | None = None
+    """Processes at work; the default is one per processor."""
+    json: FlagCreatePairsOff[bool] = False
+    """Print the report as JSON."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"--workers must be above 0, got {self.workers}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

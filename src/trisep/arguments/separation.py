@@ -1,8 +1,4 @@
-"""What each verb of the command line can be told: one frozen dataclass a verb, its docstrings being the help text.
-
-`cli` fills them from the command line and hands them on to the verb. Nothing here
-computes or touches a file, or imports torch, so that `--help` is instant.
-"""
+"""What `trisep separate` and `trisep localize` can be told."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +6,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
+from trisep.arguments import IMAGE_SUFFIXES, MEDIA_SUFFIXES, Device, require_positive
 from trisep.errors import ConfigError, QueryError
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 LocalizeBy = Literal["text", "audio", "caption"]
-PublishedKind = Literal["clipsep", "clipsep-nit", "clipsep-middle", "sound-of-pixels"]
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-MEDIA_SUFFIXES = frozenset({".aac", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"})
-
-
-def _require_positive(**values: float | None) -> None:
-    """Raise ConfigError for the first value that is not above zero; None means not given."""
-    for option, value in values.items():
-        if value is not None and not value > 0:
-            raise ConfigError(f"--{option.replace('_', '-')} must be above 0, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +71,7 @@ class SeparateArguments:
             raise QueryError('nothing to listen for: name a sound in words, as in "violin", or give --image, --video, --region or --box')
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"--threshold must be between 0 and 1, got {self.threshold}")
-        _require_positive(segment=self.segment_seconds)
+        require_positive(segment=self.segment_seconds)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -129,104 +115,4 @@ class LocalizeArguments:
         """Refuse a missing query and numbers out of range."""
         if self.query is None and self.by != "caption":
             raise QueryError('nothing to look for: name it in words, as in "violin"')
-        _require_positive(fps=self.fps, temperature=self.temperature)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainArguments:
-    """Train a separator on a clip store, without labels, by mixing clips and separating them again.
-
-    For example:
-
-        trisep train clipsep-avmini --data store --out run
-        trisep train clipsep-avmini --data store --out run --set optimizer.learning_rate=5e-4 --set model.unet.base_width=16
-        torchrun --nproc-per-node 4 -m trisep.cli train clipsep-avmini --data store --out run
-
-    Run again after an interruption, it continues with the same numbers as if it had never stopped.
-    """
-
-    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Name of a recipe: a paper's settings, or the default model's."""
-    data: Annotated[Path, arg(metavar="STORE")]
-    """A clip store with embeddings (trisep prepare, trisep embed)."""
-    out: Annotated[Path, arg(metavar="RUN")]
-    """Folder for checkpoints, logs and plots."""
-    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
-    """Change one setting of the recipe, by its dotted path."""
-    seed: int | None = None
-    """Same seed, same numbers; the default is the recipe's own."""
-    precision: Literal["fp32", "bf16", "fp16"] | None = None
-    """Arithmetic of the network; the default is the recipe's own."""
-    offscreen: Annotated[Path | None, arg(metavar="STORE")] = None
-    """Clip store of sounds to mix in that no query names."""
-    validation: Annotated[Path | None, arg(metavar="STORE")] = None
-    """Clip store to validate on; the default is the training clips."""
-    init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
-    """Checkpoint to start from."""
-    labels: Annotated[Path | None, arg(metavar="CSV")] = None
-    """The clips' labels (columns path, label), for the few recipes that learn from labels."""
-    device: Literal["auto", "cpu"] = "auto"
-    """Where to compute; auto takes the GPUs there are."""
-    workers: int = 1
-    """Processes that read and mix clips."""
-
-    def __post_init__(self) -> None:
-        """Refuse overrides that are not PATH=VALUE."""
-        for override in self.set:
-            path, equals, _ = override.partition("=")
-            if not equals or not path.strip():
-                raise ConfigError(f"--set expects PATH=VALUE, for example optimizer.learning_rate=5e-4, got {override!r}")
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """Everything that changes the recipe, as PATH=VALUE: --set, then --seed and --precision."""
-        named = {"training.seed": self.seed, "training.precision": self.precision}
-        return (*self.set, *(f"{path}={value}" for path, value in named.items() if value is not None))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImportArguments:
-    """Turn a state dict that a paper's authors published into a checkpoint; only tensors are read from it, and nothing is run.
-
-    For example:
-
-        trisep import best.pt --as clipsep-nit --out clipsep-nit
-        trisep separate clip.mp4 "violin" --model clipsep-nit
-    """
-
-    file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """The published file: a PyTorch state dict or safetensors."""
-    kind: Annotated[PublishedKind, arg(name="as")]
-    """Which published network it is."""
-    out: Annotated[Path, arg(metavar="DIR")]
-    """The checkpoint folder to write."""
-    encoder: str = "clip-vit-b32"
-    """Name of the encoder that the network was trained on."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelsArguments:
-    """List the models that can be given to --model.
-
-    For example:
-
-        trisep models
-        trisep models --json
-    """
-
-    json: FlagCreatePairsOff[bool] = False
-    """Print a JSON list."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InfoArguments:
-    """Show a checkpoint's card: what it is, what it was trained on, under which licences, and how well it does.
-
-    For example:
-
-        trisep info default
-        trisep info run/model
-    """
-
-    file: Annotated[Positional[str], arg(metavar="FILE")]
-    """A checkpoint, or a model's name (see: trisep models)."""
+        require_positive(fps=self.fps, temperature=self.temperature)
