@@ -147,3 +147,18 @@ def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str
 def test_a_query_of_neither_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match="VAST reads regions or query vectors, and the query carries neither"):
         network()(spectrogram(), QueryEmbedding())
+
+
+def test_the_audio_embedding_leaves_the_statistics_of_mixtures_alone() -> None:
+    model = network().train()
+    model(spectrogram(), QueryEmbedding(regions=regions()))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    embedded = model.embed_audio(spectrogram() - 5)
+    assert [key for key, value in model.state_dict().items() if not torch.equal(value, before[key])] == []
+    assert all(layer.training for layer in model.modules())
+    torch.testing.assert_close(embedded, model.eval().embed_audio(spectrogram() - 5))
+    separate = network(audio_encoder="separate").train()
+    before = {key: value.clone() for key, value in separate.state_dict().items()}
+    separate.embed_audio(spectrogram() - 5)
+    changed = [key for key, value in separate.state_dict().items() if not torch.equal(value, before[key])]
+    assert changed and all(key.startswith("audio_encoder.") for key in changed)

@@ -1,5 +1,7 @@
 """VAST (Tan et al., CVPR 2023; AV-SeT in its preprint): a mask for every region of the picture, summed, and sound in the regions' space."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import log
 from typing import Literal
@@ -109,9 +111,15 @@ class VAST(nn.Module):
         return bottleneck.float().mean(dim=(2, 3))
 
     def embed_audio(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B D"]:
-        """f̂^A: `pool_audio` of a (predicted) spectrogram, in the space of the queries; not brought to unit length."""
-        encoder = self.audio_encoder if self.config.audio_encoder == "separate" else self.unet
-        return self.pool_audio(encoder.encode(log_magnitude)[-1])
+        """f̂^A: `pool_audio` of a (predicted) spectrogram, in the space of the queries; not brought to unit length.
+
+        The shared encoder normalises by its running statistics here, in training too: they stay those of mixtures, which the masks are
+        made from, and the embedding is the same function in training and after it.
+        """
+        if self.config.audio_encoder == "separate":
+            return self.pool_audio(self.audio_encoder.encode(log_magnitude)[-1])
+        with _on_running_statistics(self.unet):
+            return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
         """Masks [B, Q, 256, T]; T is a multiple of `time_multiple`. Where the query has regions, they are read and its vectors are not.
@@ -146,3 +154,16 @@ class VAST(nn.Module):
         if self.config.normalize_query:
             vectors = nn.functional.normalize(vectors, dim=-1)
         return torch.cat([vectors, -vectors], dim=-1) * self.config.query_scale
+
+
+@contextmanager
+def _on_running_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch normalisation as in evaluation, and nothing else."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
