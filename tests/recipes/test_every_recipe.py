@@ -158,7 +158,7 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ("training.num_steps=many", "--set training.num_steps: expected int, got 'many'"),
         ("optimizer.learning_rate=fast", "--set optimizer.learning_rate: expected float, got 'fast'"),
         ("mixing.equalize_levels=maybe", "--set mixing.equalize_levels: expected bool, got 'maybe'"),
-        ("optimizer.decay=slowly", "--set optimizer.decay: expected one of constant, linear, cosine, got 'slowly'"),
+        ("optimizer.decay=slowly", "--set optimizer.decay: expected one of constant, linear, cosine, step, got 'slowly'"),
         ("mixing.source_gain_db=3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '3'"),
         ("mixing.source_gain_db=1,2,3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '1,2,3'"),
         ("mixing.source_gain_db=1,b", "--set mixing.source_gain_db: expected float, got 'b'"),

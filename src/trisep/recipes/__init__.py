@@ -133,6 +133,7 @@ class Recipe:
             self,
             model=replace(self.model, **widths),  # type: ignore[type-var]
             signal=replace(self.signal, clip_samples=self.signal.hop_samples * 16 - 1),
+            mixing=replace(self.mixing, num_frames=1),
             training=replace(
                 self.training,
                 num_steps=2,
