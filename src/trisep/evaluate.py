@@ -112,9 +112,11 @@ def pair_list(arguments: EvaluateArguments, rules: Protocol) -> Pairs:
     folder = arguments.media or home
 
     def moved(path: Path) -> Path:
+        """The path under the folder that the media are in."""
         return folder / path.relative_to(home) if path.is_relative_to(home) else path
 
     def walk() -> Iterator[ProtocolMixture]:
+        """The mixtures, one at a time."""
         drawn = read_pairs(arguments.pairs, folder=home) if arguments.pairs else rules.pairs(arguments.data, arguments.seed)
         for mixture in islice(drawn, arguments.limit):
             if folder == home:

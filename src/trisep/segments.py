@@ -155,6 +155,7 @@ def _cross_faded(tail: MaskSegment, segment: MaskSegment) -> MaskSegment:
     weight = ((torch.arange(tail.masks.shape[-1]) + 0.5) / tail.masks.shape[-1])[:length].to(segment.masks.device)
 
     def joined(old: Tensor, new: Tensor) -> Tensor:
+        """Cross-fade the two over their first frames."""
         return torch.cat([torch.lerp(old[..., :length], new[..., :length], weight), new[..., length:]], dim=-1)
 
     logits = None if segment.logits is None or tail.logits is None else joined(tail.logits, segment.logits)

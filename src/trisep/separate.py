@@ -47,6 +47,7 @@ def run(arguments: SeparateArguments) -> int:
     separator = load(arguments.model, device=arguments.device)
 
     def separate(path: Path, folder: Path, progress: Progress) -> None:
+        """One input into its folder."""
         separator.separate_to_files(
             path,
             queries,
@@ -269,6 +270,7 @@ class Separator:
         """The model as a function of the spectrogram alone."""
 
         def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
+            """All queries [Q] in one run."""
             with torch.inference_mode():
                 return embedded.ask(self.model, log_magnitude)
 

@@ -101,6 +101,7 @@ class SeparationRun:
         """Masks alone, references included; `heard` is handed each block of the source as it is read."""
 
         def blocks() -> Iterator[Float32[np.ndarray, "C n"]]:
+            """The source, each block shown to `heard` on its way."""
             for block in self.source.blocks():
                 heard(block)
                 yield block

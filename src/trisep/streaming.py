@@ -75,6 +75,7 @@ def survey(source: Source, sample_rate_hz: int) -> Survey:
     num_samples, num_mono, total, squares = 0, 0, 0.0, 0.0
 
     def counted() -> Iterator[Float32[np.ndarray, "C n"]]:
+        """The blocks, their samples counted on the way."""
         nonlocal num_samples
         for block in source.blocks():
             num_samples += block.shape[1]

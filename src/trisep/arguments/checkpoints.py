@@ -20,7 +20,7 @@ class ImportArguments:
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """The published file: a PyTorch state dict or safetensors."""
+    """The published file: a PyTorch state dict or safetensors; for sound-of-pixels also the folder of its three files."""
     kind: Annotated[PublishedKind, arg(name="as")]
     """Which published network it is."""
     out: Annotated[Path, arg(metavar="DIR")]

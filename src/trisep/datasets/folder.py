@@ -37,6 +37,7 @@ def media_files(media: Path) -> list[str]:
 
 def _walk(media: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
+        """A folder that cannot be listed stops the walk."""
         raise MediaError(f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away")
 
     for parent, folders, files in os.walk(media, onerror=refuse):

@@ -60,6 +60,7 @@ def summed_masks(decoder: SplitDecoder, regions: Float[Tensor, "B Q R D"], chunk
     """
 
     def part(chunk: Tensor) -> Tensor:
+        """Sum over one chunk of regions [B, Q, R, D]: [B, Q, 256, T]."""
         masks = decoder(chunk.flatten(1, 2)).float().sigmoid()
         return masks.reshape(*chunk.shape[:3], *masks.shape[2:]).sum(dim=2)
 

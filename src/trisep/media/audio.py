@@ -56,6 +56,7 @@ def stream_audio(
     _check_arguments(sample_rate_hz, stream, start_seconds, duration_seconds, block_samples)
 
     def blocks() -> Iterator[Float32[np.ndarray, "C n"]]:
+        """Blocks of sound [C, n]; the file is opened with the first."""
         facts = read_facts(Path(path), stream)
         start = round(start_seconds * facts.sample_rate_hz)
         stop = None if duration_seconds is None else start + round(duration_seconds * facts.sample_rate_hz)

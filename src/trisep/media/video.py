@@ -75,6 +75,7 @@ def stream_frames(path: Path, *, fps: float, short_side: int | None = None) -> I
         raise ValueError(f"fps must be positive, not {fps}")
 
     def frames() -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
+        """(time in seconds, upright picture) for each moment."""
         with open_media(Path(path)) as container:
             cursor = _Cursor(container, Path(path))
             number = 0

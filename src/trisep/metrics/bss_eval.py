@@ -203,6 +203,7 @@ def _factorise(gram: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], fl
             ridge = 10.0 * ridge or 1e-14
 
     def solve(right_hand_side: np.ndarray) -> np.ndarray:
+        """Solve with the factor at hand."""
         return np.asarray(linalg.cho_solve(factor, right_hand_side, check_finite=False))
 
     return solve, ridge

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
 from trisep.checkpoint import Checkpoint
 from trisep.encoders import encode_query_text, load_encoder
+from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, ConfigError, QueryError
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
@@ -26,9 +25,6 @@ from trisep.protocols import Protocol, ProtocolSource
 from trisep.queries import embed_queries
 from trisep.scoring.sounds import bounds_seconds
 from trisep.types import Place, Query, QueryEmbedding
-
-_FRAME_SIDE = 224
-"""Pictures for a model that has an image network of its own, square."""
 
 
 def embed_sources(
@@ -44,7 +40,7 @@ def embed_sources(
         return QueryEmbedding(label_ids=torch.tensor([[_label_id(checkpoint, source.label) for source in sources]], device=device))
     if getattr(checkpoint.model, "reads_frames", False):
         _require(checkpoint, query, {"image", "video"}, "pictures")
-        frames = [torch.from_numpy(_squares(_frames(source, rules))).permute(0, 3, 1, 2) for source in sources]
+        frames = [square_frames(list(read_frames(*_pictures(source, rules)))) for source in sources]
         return QueryEmbedding(frames=torch.stack(frames)[None].to(device))
     if query == "video" and getattr(checkpoint.model, "reads_regions", False):
         regions = [_regions(checkpoint.encoder, *_pictures(source, rules)) for source in sources]
@@ -71,18 +67,6 @@ def _pictures(source: ProtocolSource, rules: Protocol) -> tuple[Path, tuple[floa
     begin, end = (0.0, probe(path).duration_seconds) if source.picture else bounds_seconds(source, segment_seconds)
     offsets = [number - rules.num_frames // 2 for number in range(rules.num_frames)]
     return path, tuple((begin + end) / 2 + offset * rules.frame_spacing_seconds for offset in offsets)
-
-
-def _frames(source: ProtocolSource, rules: Protocol) -> UInt8[np.ndarray, "K H W 3"]:
-    return read_frames(*_pictures(source, rules))
-
-
-def _squares(frames: UInt8[np.ndarray, "K H W 3"]) -> UInt8[np.ndarray, "K 224 224 3"]:
-    """The middle square of each frame, in one size."""
-    side = min(frames.shape[1:3])
-    top, left = ((size - side) // 2 for size in frames.shape[1:3])
-    cut = frames[:, top : top + side, left : left + side]
-    return np.stack([np.asarray(Image.fromarray(frame).resize((_FRAME_SIDE, _FRAME_SIDE), Image.Resampling.BICUBIC)) for frame in cut])
 
 
 @lru_cache(maxsize=1024)

@@ -160,6 +160,7 @@ def _walk(folder: Path, *, leave_out: Path) -> Iterator[Path]:
     """Every file that is not hidden, below `folder`; each real folder once, so that circular links end."""
 
     def refuse(error: OSError) -> None:
+        """A folder that cannot be read stops the walk."""
         raise MediaError(f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away")
 
     seen = {folder.resolve()}

@@ -67,6 +67,7 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
+        """End with the parent process."""
         if parent is not None:
             wait([parent.sentinel])
             os._exit(1)

@@ -58,6 +58,7 @@ def make_shard(job: ShardJob) -> None:
     note = reading_path(job.store, job.name)
 
     def clips() -> Iterator[ClipContent]:
+        """The clips of all sources; what is skipped is noted."""
         stretches = job.stretches or ((None, None),) * len(job.sources)
         for place, (source, stretch) in enumerate(zip(job.sources, stretches, strict=True)):
             # Read by the parent process if this one is killed by a decoder's crash.
