@@ -1,50 +1,87 @@
-"""Compare trisep's BSS Eval with mir_eval 0.8.2 on random cases, for agreement in dB and for time, and print one table.
+"""Compare trisep's metrics with mir_eval 0.8.2, museval 0.4 and a formula written out here, on random cases: agreement in dB and time.
 
-    OMP_NUM_THREADS=1 python benchmarks/bss_eval.py --cases 50
+    OMP_NUM_THREADS=1 python benchmarks/bss_eval.py --cases 100
 
 Cases: 1 to 3 sources of 1 to 8 s at 16 kHz, in turn noise, correlated sources, harmonic tones, sources up to 100 dB apart, and all of
-this at once; estimates with filtering, leakage and noise of random levels. "+mix" is what an improvement costs: estimates and mixture
-against the same references, which are factorised once here. Set OMP_NUM_THREADS=1 for times per core. "mir_eval itself" is the largest
-difference of mir_eval from mir_eval when the references are multiplied by 0.37, which changes nothing but rounding: no other program can
-agree with it more closely than that.
+this at once; estimates with filtering, leakage and noise of random levels. Compared are
+
+- `sdr`, `sir`, `sar` with `mir_eval.separation.bss_eval_sources` and with museval in its mode of BSS Eval v3: all without permutation
+- `snr` with the "SDR" of `museval.metrics.bss_eval` as it is called by default: in windows of 88 200 samples every 66 150, of which our
+  `snr` is taken one by one (a signal that fits into one window has one); and in one window over the whole
+- `si_sdr` with ρ² / (1 − ρ²), where ρ is the cosine between reference and estimate
+
+Times are processor seconds of this process; OMP_NUM_THREADS=1 makes them those of one core. "+ mixture" is what an improvement costs:
+estimates and mixture against the same references, which are factorised once here. Where both sides exceed 200 dB there is no error but
+rounding, and nothing is compared. Cases beyond 1e-6 dB are listed with the largest difference of mir_eval from mir_eval when the
+references are multiplied by 0.37, which changes nothing but rounding: no other program can agree with it more closely than that.
+An interrupt prints what is there so far.
 """
 
 import argparse
+import importlib.util
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import mir_eval
 import numpy as np
 from scipy import signal
 
-from trisep.metrics import BssReference, bss_eval_sources
+from trisep.metrics import BssEval, BssReference, bss_eval_sources, si_sdr, snr
 
 SAMPLE_RATE_HZ = 16000
 KINDS = ("noise", "correlated", "tonal", "unequal", "all at once")
+TOLERANCE_DB = 1e-6
+WINDOW_SAMPLES, HOP_SAMPLES = 88200, 66150
+"""museval's defaults, whatever the sample rate."""
 
 
-@dataclass
+def museval_metrics() -> ModuleType:
+    """museval's metrics alone: the package around them does not import where there is no ffmpeg, which they do not need."""
+    package = importlib.util.find_spec("museval")
+    if package is None or package.origin is None:
+        raise SystemExit("museval is not installed: pip install museval")
+    spec = importlib.util.spec_from_file_location("museval_metrics", Path(package.origin).with_name("metrics.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MUSEVAL = museval_metrics()
+
+
+@dataclass(slots=True)
 class Row:
-    """What one kind of case adds up to."""
+    """What is compared with what, and what all cases add up to."""
 
+    metric: str
+    oracle: str
     num_cases: int = 0
-    num_infinite: int = 0
-    num_beyond: int = 0
-    largest_self_difference_db: float = 0.0
-    largest_difference_db: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("sdr", "sir", "sar"), 0.0))
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("ours", "mir_eval", "ours+mix", "mir_eval+mix"), 0.0))
+    num_within: int = 0
+    largest_difference_db: float = 0.0
+    our_seconds: float = 0.0
+    their_seconds: float = 0.0
 
-    def add(self, other: "Row") -> None:
-        """Add the cases of another row to this one."""
-        self.num_cases += other.num_cases
-        self.num_infinite += other.num_infinite
-        self.num_beyond += other.num_beyond
-        self.largest_self_difference_db = max(self.largest_self_difference_db, other.largest_self_difference_db)
-        for key, value in other.largest_difference_db.items():
-            self.largest_difference_db[key] = max(value, self.largest_difference_db[key])
-        self.seconds = {key: value + other.seconds[key] for key, value in self.seconds.items()}
+    def add(self, ours: tuple[np.ndarray, float], theirs: tuple[np.ndarray, float]) -> float:
+        """Enter the values and processor seconds of a case; returns the largest difference in dB."""
+        difference = largest_difference_db(ours[0], theirs[0])
+        self.num_cases += 1
+        self.num_within += difference <= TOLERANCE_DB
+        self.largest_difference_db = max(self.largest_difference_db, difference)
+        self.our_seconds += ours[1]
+        self.their_seconds += theirs[1]
+        return difference
+
+    def __str__(self) -> str:
+        share = f"{100 * self.num_within / self.num_cases:.0f} %"
+        times = f"{1e3 * self.our_seconds / self.num_cases:.2f} | {1e3 * self.their_seconds / self.num_cases:.2f}"
+        ratio = f"{self.their_seconds / self.our_seconds:.1f}"
+        return f"| {self.metric} | {self.oracle} | {self.num_cases} | {self.largest_difference_db:.1e} | {share} | {times} | {ratio} |"
 
 
 def draw_case(kind: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -68,77 +105,115 @@ def draw_case(kind: str, generator: np.random.Generator) -> tuple[np.ndarray, np
     return sources, filtered + leakage + noise
 
 
-def seconds_of(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def timed(function: Callable[..., np.ndarray], *arguments: np.ndarray) -> tuple[np.ndarray, float]:
+    """What the function gives, and the processor seconds that it takes."""
+    start = time.process_time()
+    return function(*arguments), time.process_time() - start
 
 
-def ours_with_mixture(sources: np.ndarray, estimates: np.ndarray, mixture: np.ndarray) -> None:
+def largest_difference_db(ours: np.ndarray, theirs: np.ndarray) -> float:
+    without_error = (ours > 200.0) & (theirs > 200.0)
+    return float(np.max(np.abs(np.where(without_error, 0.0, ours) - np.where(without_error, 0.0, theirs))))
+
+
+def stacked(result: BssEval) -> np.ndarray:
+    return np.stack([result.sdr, result.sir, result.sar])
+
+
+def our_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    return stacked(bss_eval_sources(reference=sources, estimate=estimates))
+
+
+def our_ratios_with_mixture(sources: np.ndarray, estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     truth = BssReference(sources)
-    truth.score(estimates)
-    truth.score_mixture(mixture)
+    return np.stack([stacked(truth.score(estimates)), stacked(truth.score_mixture(mixture))])
 
 
-def mir_eval_with_mixture(sources: np.ndarray, estimates: np.ndarray, mixture: np.ndarray) -> None:
-    for candidate in (estimates, np.broadcast_to(mixture, sources.shape)):
-        mir_eval.separation.bss_eval_sources(sources, candidate, compute_permutation=False)
+def mir_eval_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    return np.stack(mir_eval.separation.bss_eval_sources(sources, estimates, compute_permutation=False)[:3])
 
 
-def differences_db(mine: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, int]:
-    """Absolute differences, and how many entries were not compared since both are ratios without error (mir_eval: rounding noise)."""
-    both_without_error = (mine > 200.0) & (theirs > 200.0)
-    return np.abs(np.where(both_without_error, 0.0, mine) - np.where(both_without_error, 0.0, theirs)), int(both_without_error.sum())
+def museval_v3_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    sdr, sir, sar, _ = MUSEVAL.bss_eval_sources(sources[..., None], estimates[..., None], compute_permutation=False)
+    return np.stack([sdr, sir, sar])[..., 0]
 
 
-def run_case(row: Row, sources: np.ndarray, estimates: np.ndarray) -> None:
+def museval_sdr(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """By default: one value per source and window."""
+    return np.asarray(MUSEVAL.bss_eval(sources[..., None], estimates[..., None])[0])
+
+
+def museval_sdr_of_the_whole(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    return np.asarray(MUSEVAL.bss_eval(sources[..., None], estimates[..., None], window=np.inf, hop=np.inf)[0])[:, 0]
+
+
+def our_snr(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    return snr(reference=sources, estimate=estimates)
+
+
+def our_snr_by_window(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    starts = range(0, max(sources.shape[1] - WINDOW_SAMPLES, 0) + 1, HOP_SAMPLES)
+    windows = [slice(start, start + WINDOW_SAMPLES) for start in starts]
+    return np.stack([our_snr(sources[:, window], estimates[:, window]) for window in windows], axis=1)
+
+
+def our_si_sdr(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    return si_sdr(reference=sources, estimate=estimates)
+
+
+def si_sdr_by_cosine(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    energies = np.einsum("ns,ns->n", sources, sources) * np.einsum("ns,ns->n", estimates, estimates)
+    squared_cosine = np.einsum("ns,ns->n", sources, estimates) ** 2 / energies
+    return 10.0 * np.log10(squared_cosine / (1.0 - squared_cosine))
+
+
+def run_case(rows: dict[str, Row], name: str, sources: np.ndarray, estimates: np.ndarray) -> None:
+    """Enter one case in every row; say so where one is beyond the tolerance."""
     mixture = sources.sum(axis=0) + 0.01 * np.roll(estimates[0], 7000)
-    ours = bss_eval_sources(reference=sources, estimate=estimates)
-    oracle = np.stack(mir_eval.separation.bss_eval_sources(sources, estimates, compute_permutation=False)[:3])
-    rescaled = np.stack(mir_eval.separation.bss_eval_sources(0.37 * sources, estimates, compute_permutation=False)[:3])
-    difference, num_infinite = differences_db(np.stack([ours.sdr, ours.sir, ours.sar]), oracle)
-    for name, largest in zip(row.largest_difference_db, difference.max(axis=1), strict=True):
-        row.largest_difference_db[name] = max(row.largest_difference_db[name], float(largest))
-    row.num_infinite += num_infinite
-    row.num_beyond += int(difference.max() > 1e-6)
-    row.largest_self_difference_db = max(row.largest_self_difference_db, float(differences_db(rescaled, oracle)[0].max()))
-    row.num_cases += 1
-    row.seconds["ours"] += seconds_of(lambda: bss_eval_sources(reference=sources, estimate=estimates))
-    row.seconds["mir_eval"] += seconds_of(lambda: mir_eval.separation.bss_eval_sources(sources, estimates, compute_permutation=False))
-    row.seconds["ours+mix"] += seconds_of(lambda: ours_with_mixture(sources, estimates, mixture))
-    row.seconds["mir_eval+mix"] += seconds_of(lambda: mir_eval_with_mixture(sources, estimates, mixture))
-
-
-def print_row(name: str, row: Row) -> None:
-    differences = " ".join(f"{value:>9.1e}" for value in row.largest_difference_db.values())
-    mean_ms = {key: 1e3 * value / row.num_cases for key, value in row.seconds.items()}
-    single = f"{mean_ms['ours']:>8.1f} {mean_ms['mir_eval']:>9.1f} {mean_ms['mir_eval'] / mean_ms['ours']:>6.1f}x"
-    with_mixture = f"{mean_ms['ours+mix']:>9.1f} {mean_ms['mir_eval+mix']:>13.1f} {mean_ms['mir_eval+mix'] / mean_ms['ours+mix']:>6.1f}x"
-    agreement = f"{differences} {row.num_beyond:>5} {row.largest_self_difference_db:>8.1e} {row.num_infinite:>4}"
-    print(f"{name:<12} {row.num_cases:>5} {agreement} {single} {with_mixture}")
+    repeated = np.broadcast_to(mixture, sources.shape)
+    ours, oracle = timed(our_ratios, sources, estimates), timed(mir_eval_ratios, sources, estimates)
+    museval_v3 = timed(museval_v3_ratios, sources, estimates)
+    beyond = []
+    for index, metric in enumerate(("sdr", "sir", "sar")):
+        for key, theirs in (("mir_eval", oracle), ("museval v3", museval_v3)):
+            difference = rows[f"{metric} {key}"].add((ours[0][index], ours[1]), (theirs[0][index], theirs[1]))
+            beyond += [f"{metric} {difference:.1e} from {key}"] if difference > TOLERANCE_DB else []
+    ours_both, oracle_mixture = timed(our_ratios_with_mixture, sources, estimates, mixture), timed(mir_eval_ratios, sources, repeated)
+    rows["with mixture"].add(ours_both, (np.stack([oracle[0], oracle_mixture[0]]), oracle[1] + oracle_mixture[1]))
+    windows = timed(museval_sdr, sources, estimates)
+    rows["snr windows"].add(timed(our_snr_by_window, sources, estimates), windows)
+    whole = (windows[0][:, 0], windows[1]) if windows[0].shape[1] == 1 else timed(museval_sdr_of_the_whole, sources, estimates)
+    rows["snr"].add(timed(our_snr, sources, estimates), whole)
+    rows["si_sdr"].add(timed(our_si_sdr, sources, estimates), timed(si_sdr_by_cosine, sources, estimates))
+    if beyond:
+        itself = largest_difference_db(mir_eval_ratios(0.37 * sources, estimates), oracle[0])
+        apart = largest_difference_db(museval_v3[0], oracle[0])
+        print(
+            f"{name}, {len(sources)} sources: {'; '.join(beyond)}; mir_eval from itself {itself:.1e}, from museval v3 {apart:.1e}",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=50, help="number of random cases (default 50)")
+    parser.add_argument("--cases", type=int, default=100, help="number of random cases (default 100)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message="mir_eval.separation", category=FutureWarning)
+    rows = {f"{metric} {oracle}": Row(metric, oracle) for oracle in ("mir_eval", "museval v3") for metric in ("sdr", "sir", "sar")}
+    rows["with mixture"] = Row("sdr, sir, sar + mixture", "mir_eval")
+    rows["snr"] = Row("snr", "museval's SDR, one window")
+    rows["snr windows"] = Row("snr by window", "museval's SDR, default")
+    rows["si_sdr"] = Row("si_sdr", "ρ² / (1 − ρ²)")
     generator = np.random.default_rng(arguments.seed)
-    rows = {kind: Row() for kind in KINDS}
-    for index in range(arguments.cases):
-        kind = KINDS[index % len(KINDS)]
-        run_case(rows[kind], *draw_case(kind, generator))
-    total = Row()
+    with suppress(KeyboardInterrupt):
+        for index in range(arguments.cases):
+            kind = KINDS[index % len(KINDS)]
+            run_case(rows, f"case {index} ({kind})", *draw_case(kind, generator))
+    names = ("metric", "oracle", "cases", "largest difference, dB", "within 1e-6 dB", "ours, ms", "theirs, ms", "ratio of times")
+    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
     for row in rows.values():
-        total.add(row)
-    print("largest |ours - mir_eval| in dB; cases beyond 1e-6 dB; mir_eval itself; ratios without error on both sides, not compared;")
-    print("mean time per case in ms")
-    times = f"{'ours':>8} {'mir_eval':>9} {'faster':>7} {'ours+mix':>9} {'mir_eval+mix':>13} {'faster':>7}"
-    print(f"{'kind':<12} {'cases':>5} {'sdr':>9} {'sir':>9} {'sar':>9} {'>1e-6':>5} {'itself':>8} {'inf':>4} {times}")
-    for name, row in [*rows.items(), ("total", total)]:
-        if row.num_cases:
-            print_row(name, row)
+        print(row)
 
 
 if __name__ == "__main__":

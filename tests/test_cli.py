@@ -26,6 +26,7 @@ VERBS = (
     "train",
     "evaluate",
     "compare",
+    "analyze",
     "listening-test",
     "import",
     "models",

@@ -2,6 +2,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,30 @@ from clip_lists import write_list
 
 import trisep.evaluate
 from trisep.arguments.evaluation import EvaluateArguments
+from trisep.checkpoint import load_model, save_model
 from trisep.cli import main
 from trisep.errors import ConfigError, MediaError, TrisepError
 from trisep.evaluate import run
 from trisep.media.audio_writer import write_audio
+from trisep.models import pit
 from trisep.protocols import ProtocolMixture, ProtocolSource
+from trisep.types import SignalSettings
 
 CLIPS = {"one": "dog", "two": "violin", "three": "rain"}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three short sounds of three labels, and the list of them. Made once: no test changes it."""
+    """Three short sounds of three labels, the list of them, and lists that are wrong. Made once: no test changes it."""
     folder = tmp_path_factory.mktemp("avmini")
     (folder / "dev").mkdir()
     for number, name in enumerate(CLIPS):
         write_audio(folder / "dev" / f"{name}.wav", tone(0.5, frequency_hz=200.0 + 300 * number), subtype="wav_float32")
     write_list(folder / "manifest.csv", [(f"dev/{name}.wav", "dev", label) for name, label in CLIPS.items()])
+    (folder / "wrong").mkdir()
+    (folder / "wrong" / "absent.csv").write_text("path_1,label_1,path_2,label_2\ndev/one.wav,dog,dev/gone.wav,rain\n")
+    (folder / "wrong" / "list.json").write_text('{"videos": {"dog": ["one", "two"]}}\n')
+    (folder / "wrong" / "no_split.csv").write_text("path,label\ndev/one.wav,dog\n")
     return folder
 
 
@@ -211,6 +219,18 @@ def test_absent_and_unreadable_clips_are_an_error_or_counted(
         run(asked(data, None, pairs=pairs))
 
 
+def test_silence_is_skipped_and_counted(data: Path, tmp_path: Path, here: None, capsys: pytest.CaptureFixture[str]) -> None:
+    write_audio(tmp_path / "silent.wav", tone(0.5, amplitude=0.0), subtype="wav_float32")
+    lines = ["path_1,label_1,path_2,label_2", f"dev/one.wav,dog,{tmp_path / 'silent.wav'},rain", "dev/one.wav,dog,dev/two.wav,violin"]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines) + "\n")
+    run(asked(data, tmp_path / "out", pairs=tmp_path / "pairs.csv", baseline=("mixture",)))
+    table = rows(tmp_path / "out" / "baselines.csv")
+    assert [row["skipped"] for row in table] == ["", "silent reference", "", ""]
+    assert table[1]["level_db"] == "-inf" and table[1]["sdr"] == ""
+    printed = capsys.readouterr().out
+    assert "| mixture | all | 3 (1) |" in printed and printed.endswith("Skipped: mixture: silent reference 1.\n")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -218,18 +238,40 @@ def test_absent_and_unreadable_clips_are_an_error_or_counted(
         ("evaluate --data {data} --baseline magic", "unknown baseline 'magic': expected one of mixture, nmf-mfcc"),
         ("evaluate --data {data} --baseline mixture --protocol none", "unknown protocol 'none'"),
         ("evaluate --data {data} --baseline mixture --pairs none.csv", "none.csv: cannot be read"),
+        (
+            "evaluate --data {data} --baseline mixture --pairs {data}/manifest.csv",
+            "manifest.csv: lacks the column label_1, label_2, path_1",
+        ),
+        ("evaluate --data {data} --baseline mixture --pairs {data}/wrong/absent.csv", "gone.wav: no such file; 1 of 2 clips are absent"),
+        ("evaluate --data {data} --baseline mixture --pairs {data}/wrong/list.json", "list.json: lacks the column"),
+        ("evaluate --data {data}/wrong/list.json --baseline mixture", "list.json: lacks the column label, path, split"),
+        ("evaluate --data {data}/wrong/no_split.csv --baseline mixture", "no_split.csv: lacks the column split"),
+        ("evaluate default --data {data} --query video", "wav: holds no picture, which this --query needs; ask with --query text"),
         ("evaluate --data {data} --baseline mixture --out {data}/manifest.csv", "manifest.csv"),
         ("evaluate default --data {data} --protocol sop", "works at 16000 Hz, and protocol 'sop' is defined at 11025 Hz"),
         ("evaluate default --data {data} --device cuda", "device 'cuda' is not available here"),
         ("evaluate --data {data} --baseline mixture --seed -1", "--seed must not be negative"),
     ],
 )
-def test_wrong_input_is_one_clear_line(words: str, message: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_input_is_one_clear_line(
+    words: str, message: str, data: Path, here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     if "cuda" in words and torch.cuda.is_available():
         pytest.skip("there is a GPU")
+    # No encoder is needed to see that there is nothing to look at.
+    monkeypatch.setattr(trisep.evaluate, "_checkpoint", lambda path, device: load_model(path))
     assert main(words.format(data=data).split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_a_model_that_is_asked_nothing_is_scored_in_the_best_order(data: Path, tmp_path: Path, here: None) -> None:
+    card = {"signal": asdict(SignalSettings()), "encoder": "none", "encoder_fingerprint": ""}
+    save_model(tmp_path / "pit", pit.Config.tiny().build(), model_name="pit", card=card)
+    assert run(asked(data, tmp_path / "out", checkpoint=str(tmp_path / "pit"), baseline=(), limit=1)) == 0
+    table = [row for row in rows(tmp_path / "out" / "text.csv") if row["system"].startswith("model")]
+    assert [row["system"] for row in table] == ["model (oracle order)"] * 2
+    assert all(float(row["sdr"]) > -50 for row in table)
 
 
 def test_a_worker_that_dies_is_one_clear_error(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

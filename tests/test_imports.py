@@ -27,7 +27,7 @@ VERBS = {
     "export",
     "catalogue",
 }
-TRAINING = {"training_data", "training_queries", "training_run", "training_start", "validation"}
+TRAINING = {"training_data", "training_queries", "training_run", "training_start", "training_processes", "validation"}
 SEPARATION = {"places", "watched", "queries", "segments", "streaming", "separation_run", "report", "stem_files", "batch"}
 BELOW_VERBS = LEARNED | DATA | BESIDE_MODELS | {"recipes", "protocols", "arguments"} | TRAINING | SEPARATION
 

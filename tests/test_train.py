@@ -16,6 +16,7 @@ from trisep.checkpoint import load_model
 from trisep.errors import TrainingError
 from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
 from trisep.mixing import MixingConfig
+from trisep.pretrained import sha256_of
 from trisep.recipes import OptimizerConfig, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
@@ -266,8 +267,13 @@ def test_a_model_without_queries_is_validated_in_its_best_order(store: Path) -> 
 def test_frozen_parts_stay_as_the_start_left_them(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = in_single_precision(short_recipe(num_steps=2, ema_decay=0.0))
     first = train(whole, settings(store, tmp_path / "first"))
-    tuned = replace(whole, name="tuned", training=replace(whole.training, frozen=("unet.down", "unet.input_norm"), seed=5))
-    second = train(tuned, settings(store, tmp_path / "second", init=first))
+    tuned = replace(whole, name="tuned", training=replace(whole.training, num_steps=3, frozen=("unet.down", "unet.input_norm"), seed=5))
+    with pytest.raises(KilledError):
+        train(tuned, settings(store, tmp_path / "second", init=first), on_step=killed_after(2))
+    second = train(tuned, settings(store, tmp_path / "second"))  # what it was started from is known from the state
+    init = load_model(second).card["init"]
+    assert (init["name"], init["model"], init["recipe"], init["step"]) == ("model", "clipsep", "clipsep-avmini", 2)
+    assert init["weights_sha256"] == sha256_of(first / "model.safetensors") and "init" not in load_model(first).card
     before, after = load_model(first).model.state_dict(), load_model(second).model.state_dict()
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed and not any(name.startswith(("unet.down", "unet.input_norm")) for name in changed)

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from trisep.checkpoint import save_model
 from trisep.errors import CheckpointError, ConfigError
 from trisep.models import clipsep, labelsep, sound_of_pixels
-from trisep.training_start import freeze, load_fitting
+from trisep.pretrained import sha256_of
+from trisep.training_start import freeze, load_fitting, start_entry
 from trisep.types import SignalSettings
 
 
@@ -45,6 +46,24 @@ def test_an_imagenet_file_starts_the_image_network(tmp_path: Path) -> None:
     save_file({**published.image_network.state_dict(), "fc.weight": torch.zeros(3, 2)}, tmp_path / "resnet18.safetensors")
     assert load_fitting(network, tmp_path / "resnet18.safetensors") == "ImageNet weights into image_network"
     assert torch.equal(network.image_network.conv1.weight, published.image_network.conv1.weight)
+
+
+def test_what_a_run_was_started_from_is_told_back_to_the_first_start(start: Path, tmp_path: Path) -> None:
+    digest = sha256_of(start / "model.safetensors")
+    first = {"name": "start", "model": "clipsep", "recipe": None, "step": None, "weights_sha256": digest}
+    assert start_entry(start) == first
+    facts = {"signal": asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0"}
+    card = {**facts, "recipe": {"name": "clipsep-avmini"}, "step": 7, "init": first}
+    save_model(tmp_path / "second", clipsep.Config.tiny().build(), model_name="clipsep", card=card)
+    digest = sha256_of(tmp_path / "second" / "model.safetensors")
+    known = {"name": "second", "model": "clipsep", "recipe": "clipsep-avmini", "step": 7, "weights_sha256": digest}
+    assert start_entry(tmp_path / "second") == {**known, "init": first}
+    save_file({"a": torch.zeros(1)}, tmp_path / "resnet18.safetensors")
+    published = tmp_path / "resnet18.safetensors"
+    assert start_entry(published) == {"name": "resnet18.safetensors", "weights_sha256": sha256_of(published)}
+    (start / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="should hold config.json and model.safetensors"):
+        start_entry(start)
 
 
 def test_frozen_parts_have_no_gradient_and_keep_their_statistics() -> None:

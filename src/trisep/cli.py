@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitSubcommandPrefixes, subcommand
 
+from trisep.arguments.analysis import AnalyzeArguments
 from trisep.arguments.checkpoints import ImportArguments, InfoArguments, ModelsArguments
 from trisep.arguments.evaluation import CompareArguments, EvaluateArguments, ListeningBuildArguments, ListeningTestArguments
 from trisep.arguments.preparation import DataArguments, EmbedArguments, PrepareArguments, StoreArguments
@@ -38,6 +39,7 @@ Arguments = (
     | TrainArguments
     | EvaluateArguments
     | CompareArguments
+    | AnalyzeArguments
     | ListeningTestArguments
     | ImportArguments
     | ModelsArguments
@@ -53,6 +55,7 @@ _Command = (
     | Annotated[TrainArguments, subcommand(name="train")]
     | Annotated[EvaluateArguments, subcommand(name="evaluate")]
     | Annotated[CompareArguments, subcommand(name="compare")]
+    | Annotated[AnalyzeArguments, subcommand(name="analyze")]
     | Annotated[ListeningTestArguments, subcommand(name="listening-test")]
     | Annotated[ImportArguments, subcommand(name="import")]
     | Annotated[ModelsArguments, subcommand(name="models")]
@@ -90,6 +93,7 @@ def _prepare(arguments: PrepareArguments) -> int:
         exclude=arguments.exclude,
         clips=arguments.clips,
         audio_only_ok=arguments.audio_only_ok,
+        cluster=arguments.cluster,
     )
     if arguments.workers is not None:
         settings = replace(settings, num_workers=arguments.workers)
@@ -110,6 +114,7 @@ def _embed(arguments: EmbedArguments) -> int:
         captions=CaptionSettings(num_tokens=arguments.tokens, seed=arguments.seed) if arguments.captions else None,
         num_shown=arguments.nearest_words,
         overwrite=arguments.overwrite,
+        cluster=arguments.cluster,
         console=Console(),
     )
     return 0
@@ -154,6 +159,12 @@ def _compare(arguments: CompareArguments) -> int:
     return run(arguments)
 
 
+def _analyze(arguments: AnalyzeArguments) -> int:
+    from trisep.analyses import run
+
+    return run(arguments)
+
+
 def _listening_test(arguments: ListeningTestArguments) -> int:
     if isinstance(arguments.action, ListeningBuildArguments):
         from trisep.listening import build
@@ -193,6 +204,7 @@ VERBS: dict[type, Callable[[Any], int]] = {
     TrainArguments: _train,
     EvaluateArguments: _evaluate,
     CompareArguments: _compare,
+    AnalyzeArguments: _analyze,
     ListeningTestArguments: _listening_test,
     ImportArguments: _import,
     ModelsArguments: _models,

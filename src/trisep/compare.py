@@ -3,7 +3,6 @@
 Sources of one mixture are not independent, so tests and intervals are over mixtures, each the mean of its sources' differences.
 """
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,14 +14,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import wilcoxon
 
+from trisep.arguments.analysis import FusionArguments
 from trisep.arguments.evaluation import CompareArguments
 from trisep.errors import ConfigError, MediaError
 from trisep.figures.comparison import draw_comparison
-from trisep.media.output import replacing, write_failure
 from trisep.metrics import PairedTest, paired_test
 from trisep.protocols.clip_lists import read_rows
 from trisep.scoring.journal import COLUMNS
-from trisep.scoring.table import METRICS, metric_name
+from trisep.scoring.table import metric_name, require_metric, write_report
 
 _PAIRING = ("label", "other_label", "path", "other_path", "start", "interference")
 """What must be the same of each source in both tables."""
@@ -62,14 +61,7 @@ class ClassResult:
 
 def run(arguments: CompareArguments) -> int:
     """The verb: print the comparison, and write it where `--out` says. Raises TrisepError for a user's error; returns 0."""
-    if arguments.metric not in METRICS:
-        raise ConfigError(f"--metric: unknown metric '{arguments.metric}': expected one of {', '.join(METRICS)}")
-    a = read_scores(arguments.a, arguments.system_a, arguments.metric)
-    b = read_scores(arguments.b, arguments.system_b, arguments.metric)
-    require_same_pairs(a, b)
-    both = [key for key in a.scores if key in b.scores]
-    if not both:
-        raise MediaError(f"{arguments.a} and {arguments.b}: no source has a score in both; every one was skipped in one of them")
+    a, b, both = read_both(arguments)
     test, p_wilcoxon = paired_over_mixtures(a, b, both, seed=arguments.seed)
     results = per_class(a, b, both)
     text = markdown(a, b, results, test, p_wilcoxon, metric=arguments.metric, num_skipped=len(a.sources) - len(both))
@@ -77,6 +69,18 @@ def run(arguments: CompareArguments) -> int:
     if arguments.out is not None:
         _write(arguments.out, text, results, a, b, both, arguments.metric)
     return 0
+
+
+def read_both(arguments: CompareArguments | FusionArguments) -> tuple[Scored, Scored, list[tuple[int, int]]]:
+    """Two evaluations of the same mixtures, and the sources with a score in both; MediaError or ConfigError where they are not that."""
+    require_metric(arguments.metric)
+    a = read_scores(arguments.a, arguments.system_a, arguments.metric)
+    b = read_scores(arguments.b, arguments.system_b, arguments.metric)
+    require_same_pairs(a, b)
+    both = [key for key in a.scores if key in b.scores]
+    if not both:
+        raise MediaError(f"{arguments.a} and {arguments.b}: no source has a score in both; every one was skipped in one of them")
+    return a, b, both
 
 
 def read_scores(place: Path, system: str | None, metric: str) -> Scored:
@@ -201,17 +205,7 @@ def _result(label: str, a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) ->
 
 def _write(out: Path, text: str, results: list[ClassResult], a: Scored, b: Scored, both: list[tuple[int, int]], metric: str) -> None:
     """The comparison's three files."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(out, error) from error
-    with replacing(out / "comparison.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    with replacing(out / "comparison.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(results[0])), lineterminator="\n")
-        writer.writeheader()
-        rows = [asdict(result) for result in results]
-        writer.writerows({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
+    write_report(out, "comparison", text, [asdict(result) for result in results])
     names = tuple(scored.name.rpartition(": ")[2] for scored in (a, b))
     win_rates = {result.label: result.win_rate for result in results[1:]}
     draw_comparison(

@@ -5,8 +5,9 @@ shard and the encoder, its captions of these and the search's settings; they are
 that was killed goes on with the shard it was at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,9 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trisep.captions import CaptionSettings
-from trisep.embed_captions import find_uncaptioned, found_cosines, show_captions, write_captions
+from trisep.embed_captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
+from trisep.store.cluster import run_on_cluster
 from trisep.store.embeddings import read_embedding_header, write_embeddings
 from trisep.store.layout import SHARDS, TEMPORARY_PATTERN, ShardInfo, embedding_path
 from trisep.store.read import ClipStore
@@ -62,6 +64,7 @@ def embed(
     captions: CaptionSettings | None = None,
     num_shown: int = 0,
     overwrite: bool = False,
+    cluster: str | None = None,
     console: Console | None = None,
 ) -> EmbedReport:
     """Embed every frame of a finished store with a frozen encoder; embeddings are stored raw, as the encoder gives them.
@@ -73,35 +76,34 @@ def embed(
         captions: also seek a latent caption for each clip, in this way.
         num_shown: clips, spread over the store, whose captions are printed as the words nearest to their tokens.
         overwrite: replace embeddings that another version of the encoder made, and captions sought in another way.
+        cluster: do it on this Ray cluster, with the same result and the errors of `run_on_cluster`; None does it in this process.
         console: where progress, the histogram of cosines and the words go; None is quiet.
 
     Raises StoreError when the store is not one, or holds embeddings by another version of the encoder, or captions sought in another way;
     CheckpointError when the encoder is unknown or its files are missing; MediaError when the store cannot be written.
     """
     clips, encoder = ClipStore(store), load_encoder(encoder_name)
-    shards = clips.manifest.shards
-    waiting = [
-        number for number, shard in enumerate(shards) if not _is_done(clips.path, shard, encoder, regions=regions, overwrite=overwrite)
-    ]
+    done = [_is_done(clips.path, shard, encoder, regions=regions, overwrite=overwrite) for shard in clips.manifest.shards]
+    waiting = [number for number, is_done in enumerate(done) if not is_done]
     uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []
     for leftover in (clips.path / SHARDS).glob(TEMPORARY_PATTERN):
         leftover.unlink(missing_ok=True)
     with _progress("frames", console) as progress:
-        _embed_shards(clips, encoder, waiting, progress, regions=regions)
+        _embed_shards(clips, encoder, waiting, progress, regions=regions, cluster=cluster)
     if captions is not None:
         with _progress("clips", console) as progress:
-            write_captions(clips, encoder, captions, uncaptioned, progress)
+            write_captions(clips, encoder, captions, uncaptioned, progress, cluster=cluster)
         if console is not None:
             show_captions(clips, encoder, num_shown, console)
-    cosines = found_cosines(clips, encoder.name) if captions is not None else np.zeros(0, np.float32)
+    cosines = found_cosines(clips, encoder.name) if captions else np.zeros(0, np.float32)
     return EmbedReport(
         store=clips.path,
         encoder=encoder.name,
         fingerprint=encoder.fingerprint,
         num_frames=clips.manifest.num_frames,
-        num_shards=len(shards),
-        num_resumed_shards=len(shards) - len(waiting),
-        num_resumed_caption_shards=len(shards) - len(uncaptioned) if captions is not None else 0,
+        num_shards=len(done),
+        num_resumed_shards=sum(done),
+        num_resumed_caption_shards=len(done) - len(uncaptioned) if captions is not None else 0,
         median_cosine=float(np.median(cosines)) if len(cosines) else None,
     )
 
@@ -130,17 +132,34 @@ def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: 
     raise StoreError(f"{path}: was made from another shard or by another version of '{encoder.name}'; add --overwrite to replace it")
 
 
-def _embed_shards(clips: ClipStore, encoder: SharedEncoder, waiting: list[int], progress: Progress, *, regions: bool) -> None:
-    """Embed and write some shards, by number."""
+def _embed_shards(
+    clips: ClipStore, encoder: SharedEncoder, waiting: list[int], progress: Progress, *, regions: bool, cluster: str | None
+) -> None:
+    """Embed and write some shards, by number, in this process or on a cluster."""
     shards, num_frames = clips.manifest.shards, clips.manifest.num_frames
     num_waiting = sum(shards[number].num_frames for number in waiting)
     task = progress.add_task("embed", total=num_frames, completed=num_frames - num_waiting)
+    if cluster is not None:
+        work = partial(_embed_shard_of, clips.path.absolute(), clips.manifest.index_sha256, encoder.name, regions)
+        for number in run_on_cluster(waiting, work, address=cluster):
+            progress.advance(task, shards[number].num_frames)
+        return
     for number in waiting:
-        parts = []
-        for part in _embed_frames(clips, number, encoder, regions=regions):
-            parts.append(part)
-            progress.advance(task, len(part["vectors"]))
-        _write(clips.path, shards[number], encoder, parts, regions=regions)
+        _embed_shard(clips, encoder, number, regions=regions, on_done=lambda num_done: progress.advance(task, num_done))
+
+
+def _embed_shard_of(store: Path, index_sha256: str, encoder_name: str, regions: bool, number: int) -> None:
+    """`_embed_shard` from what can travel to another machine."""
+    _embed_shard(open_once(store, index_sha256), load_encoder(encoder_name), number, regions=regions, on_done=lambda _: None)
+
+
+def _embed_shard(clips: ClipStore, encoder: SharedEncoder, number: int, *, regions: bool, on_done: Callable[[int], None]) -> None:
+    """Embed and write one shard; `on_done` is told of frames as they are done."""
+    parts = []
+    for part in _embed_frames(clips, number, encoder, regions=regions):
+        parts.append(part)
+        on_done(len(part["vectors"]))
+    _write(clips.path, clips.manifest.shards[number], encoder, parts, regions=regions)
 
 
 def _embed_frames(clips: ClipStore, shard: int, encoder: SharedEncoder, *, regions: bool) -> Iterator[dict[str, np.ndarray]]:

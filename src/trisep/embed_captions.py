@@ -3,6 +3,8 @@
 The search itself is in `captions`; `embed` is the verb that calls this.
 """
 
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,12 @@ from jaxtyping import Float32
 from rich.console import Console
 from rich.progress import Progress
 
-from trisep.captions import CaptionSettings, LatentCaptions, find_captions, nearest_words, sample_words
-from trisep.encoders import SharedEncoder
+from trisep.captions import CaptionSettings, LatentCaptions, WordSample, find_captions, nearest_words, sample_words
+from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
-from trisep.store.embeddings import read_embedding_header, write_embeddings
-from trisep.store.layout import ShardInfo, caption_path
+from trisep.store.cluster import run_on_cluster
+from trisep.store.embeddings import map_embeddings, read_embedding_header, write_embeddings
+from trisep.store.layout import ShardInfo, caption_path, embedding_path
 from trisep.store.read import ClipStore
 
 _BATCH_CLIPS = 128
@@ -44,27 +47,68 @@ def find_uncaptioned(clips: ClipStore, encoder: SharedEncoder, settings: Caption
     return waiting
 
 
-def write_captions(clips: ClipStore, encoder: SharedEncoder, settings: CaptionSettings, waiting: list[int], progress: Progress) -> None:
-    """Seek and write the captions of some shards, by number; the frames' embeddings must be there. Clips done are counted in `progress`."""
+def write_captions(
+    clips: ClipStore,
+    encoder: SharedEncoder,
+    settings: CaptionSettings,
+    waiting: list[int],
+    progress: Progress,
+    *,
+    cluster: str | None = None,
+) -> None:
+    """Seek and write the captions of some shards, by number; the frames' embeddings must be there. Clips done are counted in `progress`.
+
+    With a `cluster` each shard is done there, otherwise in this process.
+    """
     shards = clips.manifest.shards
     if not waiting:
         return
-    vectors = torch.from_numpy(clips.load_vectors(encoder.name))
-    words = sample_words(encoder, settings)
     num_waiting = sum(shards[number].num_clips for number in waiting)
     task = progress.add_task("captions", total=len(clips), completed=len(clips) - num_waiting)
+    if cluster is not None:
+        work = partial(_caption_shard_of, clips.path.absolute(), clips.manifest.index_sha256, encoder.name, settings)
+        for number in run_on_cluster(waiting, work, address=cluster):
+            progress.advance(task, shards[number].num_clips)
+        return
+    words = sample_words(encoder, settings)
     for number in waiting:
-        shard = shards[number]
-        first = sum(info.num_clips for info in shards[:number])
-        middles = [middle_frame(clips, clip) for clip in range(first, first + shard.num_clips)]
-        seen = [row for row, frame in enumerate(middles) if frame is not None]
-        progress.advance(task, shard.num_clips - len(seen))
-        pictures = vectors[[frame for frame in middles if frame is not None]]
-        found = [
-            find_captions(encoder, batch, settings, words=words, on_done=lambda num_done: progress.advance(task, num_done))
-            for batch in torch.split(pictures, _BATCH_CLIPS)
-        ]
-        _write_shard(clips.path, shard, encoder, settings, seen, found, token_size=words.tokens.shape[1])
+        _caption_shard(clips, encoder, settings, words, number, on_done=lambda num_done: progress.advance(task, num_done))
+
+
+@lru_cache(maxsize=1)
+def open_once(store: Path, index_sha256: str) -> ClipStore:
+    """A store that stays open in a process of a cluster, which does one shard of it after the other.
+
+    The hash of its index tells it from an earlier store in the same place.
+    """
+    return ClipStore(store)
+
+
+@lru_cache(maxsize=1)
+def _words_once(encoder_name: str, settings: CaptionSettings) -> WordSample:
+    return sample_words(load_encoder(encoder_name), settings)
+
+
+def _caption_shard_of(store: Path, index_sha256: str, encoder_name: str, settings: CaptionSettings, number: int) -> None:
+    """`_caption_shard` from what can travel to another machine."""
+    words = _words_once(encoder_name, settings)
+    _caption_shard(open_once(store, index_sha256), load_encoder(encoder_name), settings, words, number, on_done=lambda _: None)
+
+
+def _caption_shard(
+    clips: ClipStore, encoder: SharedEncoder, settings: CaptionSettings, words: WordSample, number: int, *, on_done: Callable[[int], None]
+) -> None:
+    """Seek and write the captions of one shard; `on_done` is told of clips as they are done."""
+    shard = clips.manifest.shards[number]
+    first = sum(info.num_clips for info in clips.manifest.shards[:number])
+    middles = [middle_frame(clips, clip) for clip in range(first, first + shard.num_clips)]
+    seen = [row for row, frame in enumerate(middles) if frame is not None]
+    on_done(shard.num_clips - len(seen))
+    first_frame = sum(info.num_frames for info in clips.manifest.shards[:number])
+    rows = [frame - first_frame for frame in middles if frame is not None]
+    pictures = torch.from_numpy(map_embeddings(embedding_path(clips.path, shard.name, encoder.name))["vectors"][rows])
+    found = [find_captions(encoder, batch, settings, words=words, on_done=on_done) for batch in torch.split(pictures, _BATCH_CLIPS)]
+    _write_shard(clips.path, shard, encoder, settings, seen, found, token_size=words.tokens.shape[1])
 
 
 def middle_frame(clips: ClipStore, clip: int) -> int | None:

@@ -2,7 +2,8 @@
 
 The list is walked twice: once to count it and to see that all clips are there, once to score it, a few mixtures ahead in other processes.
 Rows come in the order of the list and are written as they come, so that neither the list nor the table is ever in memory, any number of
-processes gives the same bytes, and a run that was killed goes on where it stopped.
+processes gives the same bytes, and a run that was killed goes on where it stopped. Under torchrun each of its processes scores its share of
+the list, with processes of its own, and the main one writes everything.
 """
 
 import hashlib
@@ -38,6 +39,7 @@ from trisep.protocols.clip_lists import list_folder
 from trisep.protocols.pair_files import read_pairs, write_pairs
 from trisep.scoring.journal import Journal
 from trisep.scoring.mixtures import ScoringJob, SourceRow, score_mixture, system_names
+from trisep.scoring.ranks import Ranks
 from trisep.scoring.table import markdown, summarise
 from trisep.separate import choose_device, load
 from trisep.store.pool import end_with_parent
@@ -49,19 +51,38 @@ _MIXTURES_AHEAD = 4
 
 def run(arguments: EvaluateArguments) -> int:
     """The verb: score, print the table, and write it where `--out` says. Raises TrisepError for a user's error; returns 0."""
-    started = time.monotonic()
     rules = protocol(arguments.protocol)
     job = plan(arguments, rules)
+    pairs = pair_list(arguments, rules)
+    with Ranks() as ranks:
+        ranks.share_gpus()
+
+        def results(num_done: int) -> Iterator[list[SourceRow]]:
+            """The rows of the mixtures after so many, which the main process says: to be walked by every process."""
+            own = islice(pairs(), ranks.from_main(num_done) + ranks.rank, None, ranks.count)
+            return ranks.in_order(evaluate(job, own, num_workers=arguments.workers or ranks.num_processors))
+
+        if ranks.is_main:
+            write_tables(arguments, job, pairs, results)
+        else:
+            deque(results(0), maxlen=0)
+    return 0
+
+
+def write_tables(arguments: EvaluateArguments, job: ScoringJob, pairs: Pairs, results: Callable[[int], Iterator[list[SourceRow]]]) -> None:
+    """Take in the rows, after those of a run that was killed, and write and print what they say; `results` is told how many are there."""
+    started = time.monotonic()
+    rules = job.protocol
     name = arguments.query if job.checkpoint else "baselines"
     with tempfile.TemporaryDirectory() as nowhere:
         out = arguments.out or Path(nowhere)
         settings = journal_settings(arguments, job)
         with Journal(out, name, settings=settings, rows_per_mixture=len(job.systems) * rules.num_scored) as journal:
-            pairs = pair_list(arguments, rules)
             num_mixtures = survey(pairs, out / "pairs.csv", folder=job.folder, skip_missing=job.skip_missing)
-            results = evaluate(job, islice(pairs(), journal.num_done, None), num_workers=arguments.workers or os.cpu_count() or 1)
             console = Console(stderr=True)
-            for rows in track(results, "evaluate", num_mixtures, completed=journal.num_done, console=console):
+            # Only for eyes, and gone at the end: an error is one line on stderr.
+            shown: dict[str, Any] = {"console": console, "transient": True, "disable": not console.is_interactive}
+            for rows in track(results(journal.num_done), "evaluate", num_mixtures, completed=journal.num_done, **shown):
                 journal.write(rows)
             table = journal.finish()
         entries = summarise(table, (*rules.headline, "sdri", "si_sdri"), seed=arguments.seed)
@@ -74,7 +95,6 @@ def run(arguments: EvaluateArguments) -> int:
         for suffix, content in (("json", json.dumps(summary, indent=1, allow_nan=False)), ("md", text)):
             with replacing(out / f"{name}.{suffix}") as temporary:
                 temporary.write_text(content + "\n", encoding="utf-8")
-    return 0
 
 
 def plan(arguments: EvaluateArguments, rules: Protocol) -> ScoringJob:
@@ -210,8 +230,12 @@ def _score(job: ScoringJob, mixture: ProtocolMixture) -> list[SourceRow]:
 
 @lru_cache(maxsize=1)
 def _checkpoint(path: Path, device: str) -> Checkpoint:
-    """The model on its device, its encoder checked; loaded once per process."""
-    return load(path, device=device).checkpoint
+    """The model on its device, its encoder checked if it is asked anything; loaded once per process."""
+    checkpoint = load_model(path)
+    if not getattr(checkpoint.model, "oracle_assignment", False):
+        return load(path, device=device).checkpoint
+    checkpoint.model.to(choose_device(device))
+    return checkpoint
 
 
 def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:

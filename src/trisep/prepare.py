@@ -19,6 +19,7 @@ from rich.table import Table
 
 from trisep.errors import ConfigError, StoreError
 from trisep.media.output import replacing, write_failure
+from trisep.store.cluster import run_on_cluster
 from trisep.store.index import index_line
 from trisep.store.ingest import ClipSettings
 from trisep.store.inputs import InputFile, find_duplicates, inputs_digest, list_inputs, read_clip_lists, read_exclusions
@@ -38,7 +39,7 @@ from trisep.store.layout import (
     write_json,
     write_manifest,
 )
-from trisep.store.pool import run_jobs
+from trisep.store.pool import make_alone, run_jobs
 from trisep.store.shard_job import ShardJob, is_done, read_part
 
 __all__ = ["PrepareReport", "PrepareSettings", "prepare"]
@@ -56,6 +57,8 @@ class PrepareSettings(ClipSettings):
     """Lists of the files, or stretches of files, to use (CSV: source, start_seconds, end_seconds); none uses every file of the folder."""
     num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes; the store does not depend on it."""
+    cluster: str | None = None
+    """Ray cluster in the place of the processes here (see `store/cluster.py`); the store does not depend on it either."""
 
     def __post_init__(self) -> None:
         """Refuse numbers outside their range."""
@@ -100,9 +103,10 @@ def prepare(folder: Path, out: Path, settings: PrepareSettings | None = None, *,
     files = read_clip_lists(folder, settings.clips) if settings.clips else list_inputs(folder, leave_out=out)
     plan = _plan(files, settings, excluded)
     finished = _open_store(out, plan)
-    jobs = _jobs(folder, out, files, settings, excluded)
+    # Absolute, since another process, on another machine even, need not stand in this folder.
+    jobs = _jobs(folder.absolute(), out.absolute(), files, settings, excluded)
     waiting = [job for job in jobs if not is_done(job, finished)]
-    _run(waiting, settings.num_workers, num_files=len(files), console=console)
+    _run(waiting, settings, num_files=len(files), console=console)
     if finished is not None:
         _verify_rebuilt(waiting, finished)
     manifest = finished or _merge(out, jobs, plan)
@@ -183,12 +187,17 @@ def _jobs(folder: Path, out: Path, files: tuple[InputFile, ...], settings: Prepa
     return jobs
 
 
-def _run(jobs: list[ShardJob], num_workers: int, *, num_files: int, console: Console | None) -> None:
-    """Make the shards that are missing, in this process or in a pool."""
+def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, console: Console | None) -> None:
+    """Make the shards that are missing, in this process, in a pool or on a cluster."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=console is None) as progress:
         task = progress.add_task("prepare", total=num_files, completed=num_files - sum(len(job.sources) for job in jobs))
-        for job in run_jobs(jobs, num_workers=num_workers):
+        num_workers = settings.num_workers
+        if settings.cluster is None:
+            done = run_jobs(jobs, num_workers=num_workers)
+        else:
+            done = run_on_cluster(jobs, make_alone, address=settings.cluster, num_workers=num_workers)
+        for job in done:
             progress.advance(task, len(job.sources))
 
 

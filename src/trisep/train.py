@@ -21,14 +21,16 @@ from torch import Tensor, nn
 
 from trisep.augmentation import AugmentationConfig
 from trisep.checkpoint import git_revision, load_optimizer_tensors, load_state, optimizer_tensors, save_model, save_state
+from trisep.encoders import TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError, StoreError, TrainingError
 from trisep.losses.masks import MaskLoss
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
+from trisep.training_processes import mean_over_processes, require_even_shares, require_same_start
 from trisep.training_run import RunFolder, TrainingLog
-from trisep.training_start import freeze, load_fitting
+from trisep.training_start import freeze, load_fitting, start_entry
 from trisep.types import Mixture, SpectralMixture
 from trisep.validation import validate
 
@@ -57,14 +59,18 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
     precision = {"fp32": "no"}.get(recipe.training.precision, recipe.training.precision)
     accelerator = Accelerator(mixed_precision=precision, cpu=settings.cpu)
     folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
-    datasets = _open_data(recipe, settings)
+    require_even_shares(recipe, accelerator.num_processes)
+    datasets = _open_data(recipe, settings, is_main=accelerator.is_main_process)
 
     torch.manual_seed(recipe.training.seed)
     network = _initial_network(recipe, settings, is_main=accelerator.is_main_process)
     averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
     model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
     averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
-    first_step = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
+    resumed = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
+    first_step = int(resumed.get("step", 0))
+    require_same_start(accelerator, folder, first_step)
+    card = _card(datasets[0], resumed.get("init") or (start_entry(settings.init) if settings.init else None))
 
     log = TrainingLog(folder, recipe, first_step, is_main=accelerator.is_main_process)
     fetched = batches(
@@ -88,9 +94,9 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
             if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
                 scores = validate(_with_weights(recipe, averaged, accelerator.device), datasets[1], recipe, accelerator.device)
                 if log.validation(done, scores):
-                    _save_model(folder.best, datasets[0], averaged, done, scores)
+                    _save_model(folder.best, recipe, card, averaged, done, scores)
             if accelerator.is_main_process and (done % recipe.training.checkpoint_steps == 0 or last):
-                _save(folder, accelerator.unwrap_model(model), optimizer, averaged, datasets[0], done, log.scores)
+                _save(folder, accelerator.unwrap_model(model), optimizer, averaged, recipe, card, done, log.scores)
             if on_step is not None:
                 on_step(done)
             started = monotonic()
@@ -130,6 +136,7 @@ def _train_step(
         named = {f"loss_{name}": value for name, value in terms.weighted.items() if len(terms.weighted) > 1} | terms.observed
         for name, value in named.items():
             values[name] = values.get(name, 0.0) + float(value.detach()) / parts
+    values = mean_over_processes(accelerator, values)
     if not math.isfinite(values["loss"]):
         raise TrainingError(
             f"step {step + 1}: the loss is {values['loss']}; batch = samples {step * recipe.training.batch_size} to "
@@ -191,15 +198,16 @@ def _channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
-def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
-    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where there are any."""
+def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tuple[MixtureDataset, MixtureDataset]:
+    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where it can."""
     if settings.labels is not None and recipe.supervision == "none":
         raise ConfigError(f"--labels: the recipe {recipe.name} learns without labels and must not see any; leave the option out")
     store = open_store(settings.data, recipe)
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
     held_out = open_store(settings.validation, recipe) if settings.validation else store
-    query: QueryKind = "image" if recipe.query in ("text", "hybrid") and held_out.manifest.num_frames else recipe.query
+    sees = held_out.manifest.num_frames and recipe.encoder not in TEXT_ENCODER_NAMES
+    query: QueryKind = "image" if recipe.query in ("text", "hybrid") and sees else recipe.query
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)
     validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED, labels=settings.labels)
@@ -208,7 +216,7 @@ def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset,
             f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "
             f"run `trisep embed {held_out.path} --encoder {recipe.encoder} --overwrite`"
         )
-    if recipe.mixing.interference_probability > 0 and offscreen is None:
+    if recipe.mixing.interference_probability > 0 and offscreen is None and is_main:
         print("no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them", file=sys.stderr)
     return training, validation
 
@@ -221,18 +229,18 @@ def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.devi
     return _channels_last(network.to(device=device)).eval()
 
 
-def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> int:
-    """Put back the newest training state; returns the number of steps done."""
+def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> dict[str, Any]:
+    """Put back the newest training state; returns its values, nothing where there is none: `step`, the number of steps done, and `init`."""
     newest = folder.newest_state()
     if newest is None:
-        return 0
+        return {}
     tensors, values = load_state(newest)
     network.load_state_dict({key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")})
     for key, value in averaged.items():
         value.copy_(tensors[f"averaged.{key}"])
     load_optimizer_tensors(optimizer, tensors)
     torch.set_rng_state(tensors["rng"])
-    return int(values["step"])
+    return values
 
 
 def _save(
@@ -240,32 +248,39 @@ def _save(
     network: nn.Module,
     optimizer: Any,
     averaged: dict[str, Tensor],
-    data: MixtureDataset,
+    recipe: Recipe,
+    card: dict[str, Any],
     step: int,
     scores: dict[str, float],
 ) -> None:
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     tensors |= {f"averaged.{key}": value for key, value in averaged.items()}
     tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
-    save_state(folder.state(step), tensors, {"step": step})
-    _save_model(folder.model, data, averaged, step, scores)
+    save_state(folder.state(step), tensors, {"step": step, **({"init": card["init"]} if "init" in card else {})})
+    _save_model(folder.model, recipe, card, averaged, step, scores)
     folder.drop_old_states()
 
 
-def _save_model(path: Path, data: MixtureDataset, weights: dict[str, Tensor], step: int, scores: dict[str, float]) -> None:
-    recipe = data.recipe
+def _save_model(path: Path, recipe: Recipe, card: dict[str, Any], weights: dict[str, Tensor], step: int, scores: dict[str, float]) -> None:
     network = _with_weights(recipe, weights, torch.device("cpu"))
+    model_name = type(recipe.model).__module__.rsplit(".", 1)[-1]
+    save_model(path, network, model_name=model_name, card={**card, "step": step, "metrics": scores})
+
+
+def _card(data: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
+    """What a checkpoint says of itself besides its step and scores; `init` is what the run was started from."""
+    recipe = data.recipe
     card = {
         "signal": asdict(recipe.signal),
         "encoder": recipe.encoder,
         "encoder_fingerprint": data.queries.encoder_fingerprint,
         "recipe": json.loads(json.dumps(asdict(recipe))),
-        "step": step,
         "git_revision": git_revision(),
-        "metrics": scores,
     }
+    if init is not None:
+        card["init"] = init
     if recipe.query == "label":
         card["labels"] = list(data.queries.label_names)
     if data.teacher is not None:
         card["teacher_fingerprint"] = data.teacher.fingerprint
-    save_model(path, network, model_name=type(recipe.model).__module__.rsplit(".", 1)[-1], card=card)
+    return card

@@ -69,7 +69,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
     def _source(self, clip: int, position: float, augmentation: Augmentation) -> Float[np.ndarray, "S"]:
         """One augmented crop."""
         signal = self.recipe.signal
-        crop = _crop(self.store, clip, position, samples_needed(signal.clip_samples, augmentation))
+        crop = read_crop(self.store, clip, position, samples_needed(signal.clip_samples, augmentation))
         return apply(crop, augmentation, num_samples=signal.clip_samples, sample_rate_hz=signal.sample_rate_hz)
 
     def _interference(self, choice: MixtureChoice) -> Float[np.ndarray, "S"] | None:
@@ -77,7 +77,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         if choice.interference is None or self.offscreen is None:
             return None
         clip = int(choice.interference[0] * len(self.offscreen))
-        crop = _crop(self.offscreen, clip, choice.interference[1], self.recipe.signal.clip_samples)
+        crop = read_crop(self.offscreen, clip, choice.interference[1], self.recipe.signal.clip_samples)
         return crop * np.float32(10 ** (-self.offscreen.rms_db[clip] / 20))
 
     def _centres(self, choice: MixtureChoice) -> list[float]:
@@ -157,8 +157,8 @@ def _check_sizes(recipe: Recipe, label_names: Sequence[str]) -> None:
             raise ConfigError(f"model.{name}: these data need at least {least}, got {number}; add --set model.{name}={least}")
 
 
-def _crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:
-    """A stretch of a clip; a clip that is too short is repeated."""
+def read_crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:
+    """A stretch of a clip, from its beginning (`position` 0) to short of its end (1); a clip that is too short is repeated."""
     available = int(store.num_samples[clip])
     start = int(position * max(0, available - num_samples + 1))
     crop = store.read_waveform(clip, start, min(num_samples, available))

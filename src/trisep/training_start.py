@@ -3,12 +3,14 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from trisep.checkpoint import load_model
+from trisep.checkpoint import load_model, read_card
 from trisep.encoders.resnet import ResNet18, load_imagenet
 from trisep.errors import CheckpointError, ConfigError
+from trisep.pretrained import sha256_of
 
 
 def load_fitting(network: nn.Module, start: Path) -> str:
@@ -40,6 +42,21 @@ def load_fitting(network: nn.Module, start: Path) -> str:
     drawn = list(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters if name not in fitting))
     rest = f"; drawn anew: {', '.join(drawn[:4])}{f' and {len(drawn) - 4} more' if len(drawn) > 4 else ''}" if drawn else ""
     return f"{len(parameters.keys() & fitting.keys())} of {len(parameters)} parameters{rest}"
+
+
+def start_entry(start: Path) -> dict[str, Any]:
+    """What a trained checkpoint's card says of what `load_fitting` took: the start's name, model, recipe, step and its weights' SHA-256.
+
+    Of a single file there is the name and the hash. A start that was itself started from another says so under `init`.
+    """
+    if start.is_file():
+        return {"name": start.name, "weights_sha256": sha256_of(start)}
+    card, weights = read_card(start), start / "model.safetensors"
+    if not weights.is_file():
+        raise CheckpointError(f"{start}: not a checkpoint folder: it should hold config.json and model.safetensors")
+    recipe = card.get("recipe") or {}
+    entry = {"name": start.resolve().name, "model": card.get("model"), "recipe": recipe.get("name"), "step": card.get("step")}
+    return {**entry, "weights_sha256": sha256_of(weights), **({"init": card["init"]} if card.get("init") else {})}
 
 
 def freeze(network: nn.Module, names: Sequence[str]) -> None:

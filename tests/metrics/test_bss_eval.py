@@ -1,5 +1,7 @@
 """BSS Eval against mir_eval, and against values that can be worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from mir_eval import separation as oracle
@@ -59,6 +61,35 @@ def test_linearly_dependent_references_take_a_ridge_and_still_agree() -> None:
     result = truth.score(estimates)
     np.testing.assert_allclose(result.sdr, expected_sdr, rtol=0, atol=1e-7)
     np.testing.assert_allclose(result.sar, expected_sar, rtol=0, atol=1e-7)
+
+
+@pytest.mark.filterwarnings(MIR_EVAL_IS_DEPRECATED)
+@pytest.mark.parametrize("levels", [(1e-8, 1e-8), (1.0, 1e-8)])
+def test_near_silence_is_scored_as_anything_else(levels: tuple[float, float]) -> None:
+    references, estimates = _case("noise", 2, seed=6)
+    loud = bss_eval_sources(reference=references, estimate=estimates)
+    gains = np.array(levels)[:, np.newaxis]
+    result = bss_eval_sources(reference=gains * references, estimate=gains * estimates)
+    expected = oracle.bss_eval_sources(gains * references, gains * estimates, compute_permutation=False)
+    for name, theirs in zip(("sdr", "sir", "sar"), expected[:3], strict=True):
+        assert np.isfinite(getattr(result, name)).all()
+        np.testing.assert_allclose(getattr(result, name), theirs, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(getattr(result, name), getattr(loud, name), rtol=0, atol=1e-6)
+
+
+def test_memory_is_a_fixed_number_of_copies_of_the_signals() -> None:
+    # What it takes beyond the Gram matrix (8 MiB here) grows with the length and with nothing else: 10 minutes are 640 such signals.
+    generator = np.random.default_rng(7)
+    copies = []
+    for num_samples in (60_000, 240_000):
+        references = generator.standard_normal((2, num_samples))
+        estimates = references + 0.3 * generator.standard_normal((2, num_samples))
+        tracemalloc.start()
+        bss_eval_sources(reference=references, estimate=estimates)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        copies.append((peak - 3 * 8 * 1024**2) / references.nbytes)
+    assert copies[1] < 10
 
 
 def test_orthogonal_impulses_by_hand() -> None:

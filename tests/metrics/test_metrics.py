@@ -83,6 +83,17 @@ def test_a_quiet_reference_is_skipped_but_stays_part_of_the_scene() -> None:
     np.testing.assert_allclose(results[1].scores.sar, whole.sar[1], rtol=1e-10)
 
 
+def test_near_silence_is_skipped_by_level_and_scored_alike_where_the_level_allows() -> None:
+    references, estimates, mixture = _scene()
+    near = {"references": 1e-8 * references, "estimates": 1e-8 * estimates, "mixture": 1e-8 * mixture}
+    assert [result.skipped for result in score_separation(**near)] == ["silent reference"] * 3
+    scored = score_separation(**near, silence_threshold_db=-200.0)
+    loud = score_separation(references=references, estimates=estimates, mixture=mixture)
+    for one, other in zip(scored, loud, strict=True):
+        assert one.scores is not None and other.scores is not None
+        np.testing.assert_allclose(dataclasses.astuple(one.scores), dataclasses.astuple(other.scores), rtol=0, atol=1e-9)
+
+
 def test_undefined_improvements_are_nan_not_zero() -> None:
     references, estimates, _ = _scene()
     (result,) = score_separation(references=references[:1], estimates=estimates[:1], mixture=estimates[1])

@@ -24,6 +24,7 @@ ALL = (
     "cosep-550",
     "duets",
     "esc50",
+    "hfra",
     "sop",
     "vast",
 )
@@ -75,6 +76,7 @@ def test_every_protocol_file_says_where_its_rule_comes_from(name: str) -> None:
 def test_the_rate_is_that_of_the_paper() -> None:
     rates = {name: (protocol(name).signal.sample_rate_hz, protocol(name).num_scored) for name in ALL}
     assert rates["sop"] == rates["vast"] == rates["duets"] == rates["cosep-550"] == (11025, 2)
+    assert rates["hfra"] == (11625, 2) and protocol("hfra").signal.clip_samples == 5 * 11625
     assert rates["clipsep-music"] == rates["clipsep-music+"] == rates["clipsep-clean+"] == rates["esc50"] == (16000, 1)
     assert [name for name in ALL if not protocol(name).fixes_rate] == ["avmini", "avmini-duets", "avmini-offscreen"]
 

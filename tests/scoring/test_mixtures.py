@@ -11,10 +11,10 @@ import trisep.scoring.queries
 from trisep.checkpoint import Checkpoint
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.audio_writer import write_audio
-from trisep.models import clipsep, labelsep, pit, sound_of_pixels
+from trisep.models import clipsep, clipsep_nit, labelsep, pit, sound_of_pixels
 from trisep.networks.audio_unet import UNetConfig
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.scoring.mixtures import ScoringJob, baseline_systems, score_mixture, separate_mixture, system_names
+from trisep.scoring.mixtures import ScoringJob, baseline_systems, score_mixture, separate_mixture, system_names, with_noise_heads
 from trisep.scoring.queries import embed_sources
 from trisep.scoring.sounds import bounds_seconds, mix
 from trisep.types import Place, QueryEmbedding, SignalSettings
@@ -141,6 +141,26 @@ def test_the_level_of_a_mixture_does_not_matter_to_the_model() -> None:
     np.testing.assert_allclose(separate_mixture(model, mixture / 100, query)[0] * 100, alone, atol=1e-5)
     binary, _ = separate_mixture(model, mixture, query, binary_masks=True)
     assert not np.allclose(binary, alone, atol=1e-3)
+
+
+def test_kept_noise_heads_are_given_to_the_queries_by_an_oracle_that_the_name_admits() -> None:
+    model = checkpoint(clipsep_nit.Config(embedding_dim=3, unet=UNET))
+    generator = np.random.default_rng(0)
+    sources = (0.1 * generator.standard_normal((2, 8000))).astype(np.float32)
+    query = QueryEmbedding(vectors=torch.randn(1, 2, 3, generator=torch.Generator().manual_seed(0)))
+    mixture = sources.sum(axis=0)
+    kept = with_noise_heads(model, mixture, query, sources, device="cpu")
+    errors = np.square(kept - sources).sum()
+    heads = model.model.noise_projections
+    alone, _ = separate_mixture(model, mixture, query)
+    assert not np.allclose(kept, alone, atol=1e-4) and not model.model.keep_noise_heads
+    heads[0], heads[1] = heads[1], heads[0]
+    np.testing.assert_allclose(np.square(with_noise_heads(model, mixture, query, sources, device="cpu") - sources).sum(), errors, rtol=1e-6)
+    assert system_names(model.model, "text", ()) == (
+        "model, text query",
+        "model, both text queries together",
+        "model, text query, noise heads kept (oracle order)",
+    )
 
 
 def test_interchangeable_masks_are_ordered_by_an_oracle_that_the_name_admits(sources: tuple[ProtocolSource, ...], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
     preparation.py  data, prepare, embed, store
     training.py     train
     evaluation.py   evaluate, compare, listening-test
+    analysis.py     analyze
     checkpoints.py  import, models, info
 """
 

@@ -63,6 +63,7 @@ class PrepareArguments:
         trisep prepare my_videos --out store
         trisep prepare my_videos --out store --sample-rate-hz 11025 --workers 4
         trisep prepare my_videos --clips lists/train.csv --out store
+        trisep prepare my_videos --out store --cluster auto
 
     Run again after an interruption, it continues.
     """
@@ -85,9 +86,13 @@ class PrepareArguments:
     """Keep sound without a picture: for off-screen noise."""
     workers: int | None = None
     """Processes at work; the default is one per processor."""
+    cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
+    """Work through Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Refuse numbers out of range, and to limit a cluster."""
+        if self.workers is not None and self.cluster not in (None, "local"):
+            raise ConfigError(f"--workers counts processes of this machine, and the cluster {self.cluster} knows its own; leave it out")
         for option in ("fps", "sample_rate_hz", "max_seconds", "workers"):
             value = getattr(self, option)
             if value is not None and not value > 0:
@@ -103,6 +108,7 @@ class EmbedArguments:
         trisep embed store --encoder lite
         trisep embed store --encoder lite --no-regions
         trisep embed store --encoder lite --captions --nearest-words 10
+        trisep embed store --encoder lite --cluster local
 
     Run again after an interruption, it continues.
     """
@@ -123,6 +129,8 @@ class EmbedArguments:
     """Draws the words that the search for captions begins with."""
     nearest_words: Annotated[int, arg(metavar="CLIPS")] = 0
     """Print the captions of so many clips, as the words nearest to them."""
+    cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
+    """Work through Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and words of captions that nobody asked for."""

@@ -65,7 +65,9 @@ class AudioTeacher(Protocol):
         ...
 
 
-ENCODER_NAMES = ("lite", "clip-rn50", "clip-vit-b32")
+TEXT_ENCODER_NAMES = ("bert",)
+"""Encoders of words alone, which have no pictures to be asked with."""
+ENCODER_NAMES = ("lite", "clip-rn50", "clip-vit-b32", *TEXT_ENCODER_NAMES)
 NO_ENCODER = "none"
 """What a recipe and a checkpoint name in the place of an encoder where the model needs none."""
 TEACHER_NAMES = ("efficientat-mn04", "clap")
@@ -85,6 +87,10 @@ def load_encoder(name: str) -> SharedEncoder:
         from trisep.encoders.none import NoEncoder
 
         return NoEncoder()
+    if name == "bert":
+        from trisep.encoders.bert import Bert, bert_place
+
+        return Bert(bert_place())
     if name in ENCODER_NAMES:
         from trisep.encoders.clip import load_published
 

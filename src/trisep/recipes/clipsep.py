@@ -69,6 +69,24 @@ def clipsep_hybrid() -> Recipe:
     return replace(clipsep(), name="clipsep-hybrid", supervision="labels", query="hybrid", claims=claims)
 
 
+def clipsep_bertsep() -> Recipe:
+    """BERTSep on VGGSound: CLIPSep-Text with BERT's embedding of the label in the place of CLIP's (section 4.2, Table 3)."""
+    return replace(
+        clipsep_vggsound(),
+        name="clipsep-bertsep",
+        supervision="labels",
+        encoder="bert",
+        query="text",
+        model=Config(embedding_dim=768, unet=UNetConfig(out_channels=32)),
+        claims=(
+            ("music+ text snr mean", 4.67),
+            ("music+ text snr median", 4.41),
+            ("text snr mean", 5.09),
+            ("text snr median", 5.49),
+        ),
+    )
+
+
 def clipsep_labelsep() -> Recipe:
     """LabelSep on MUSIC: an embedding is learned for each of the 11 instruments. Other labels: `--set model.num_labels=…`."""
     return replace(

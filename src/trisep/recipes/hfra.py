@@ -23,7 +23,7 @@ def hfra() -> Recipe:
     """
     return Recipe(
         name="hfra",
-        citation="Hu, Lin, Huang, Hou, Chang and Jiao, HFRA (hierarchical fusion and representation alignment), BMVC 2025",
+        citation="Hu et al., Audio-Visual Separation with Hierarchical Fusion and Representation Alignment, BMVC 2025",
         supervision="none",
         encoder="clip-vit-b32",
         signal=SignalSettings(sample_rate_hz=11625),
@@ -33,7 +33,7 @@ def hfra() -> Recipe:
         teacher="clap",
         optimizer=OptimizerConfig(learning_rate=1e-4, decay="step", decay_steps=90_000, final_factor=0.1),
         training=TrainingConfig(num_steps=150_000, batch_size=32, checkpoint_steps=1000, validation_steps=7500),
-        protocol="sop",
+        protocol="hfra",
         claims=(
             ("sdr", 6.72),
             ("sir", 12.60),

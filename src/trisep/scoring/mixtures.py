@@ -3,7 +3,8 @@
 sources → sum → masks of the model (each query alone; all together) and estimates of the baselines → one SourceRow per scored source
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from trisep.baselines import baseline, baseline_names, best_order, ideal_mask, run_baseline
 from trisep.checkpoint import Checkpoint
@@ -23,7 +26,7 @@ from trisep.scoring.queries import embed_sources
 from trisep.scoring.sounds import gain_to, level_db, mix, read_clip
 from trisep.spectrogram.masks import apply_masks, exclusive_masks, network_input, pad_frames
 from trisep.spectrogram.stft import stft
-from trisep.types import QueryEmbedding, SignalSettings
+from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
 _ORACLE = " (oracle order)"
 
@@ -84,6 +87,7 @@ def system_names(model: Any | None, query: str, baselines: Sequence[str]) -> tup
     if model is not None:
         oracle = getattr(model, "oracle_assignment", False)
         names += [f"model{_ORACLE}"] if oracle else [f"model, {query} query", f"model, both {query} queries together"]
+        names += [f"model, {query} query, noise heads kept{_ORACLE}"] if hasattr(model, "keep_noise_heads") else []
     return (*names, *(name if _baseline_of(name)[0].ORDERED else f"{name}{_ORACLE}" for name in baselines))
 
 
@@ -93,8 +97,7 @@ def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpo
     With `job.skip_missing` a file that cannot be read makes rows that say so; without it, MediaError.
     """
     try:
-        sources, noise = _sounds(job, mixture)
-        heard = sources.sum(axis=0) + noise
+        sources, heard = mixture_sounds(job, mixture)
         estimates = _model_estimates(job, mixture, checkpoint, sources, heard) if checkpoint else []
     except MediaError as error:
         if not job.skip_missing:
@@ -111,6 +114,18 @@ def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpo
     return rows
 
 
+def mixture_sounds(job: ScoringJob, mixture: ProtocolMixture) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
+    """The sources as they stand in the mixture, and the mixture, which may hold more than they. MediaError for an unreadable file."""
+    rules, rate = job.protocol, job.signal.sample_rate_hz
+    length = None if rules.whole_clips else job.signal.clip_samples
+    sources = mix(mixture.sources, rules.level_db, rate, clip_samples=length)
+    if mixture.interference is None:
+        return sources, sources.sum(axis=0)
+    noise = np.resize(read_clip(ProtocolSource(path=mixture.interference, label=""), rate), sources.shape[1])
+    reference_db = rules.level_db if rules.level_db is not None else float(np.mean([level_db(source) for source in sources]))
+    return sources, sources.sum(axis=0) + noise * gain_to(noise, reference_db + rules.interference_db)
+
+
 def separate_mixture(
     checkpoint: Checkpoint,
     mixture: Float[np.ndarray, "S"],
@@ -120,27 +135,54 @@ def separate_mixture(
     binary_masks: bool = False,
 ) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
     """The model's own chain on one sound at the model's rate, brought to the training level and back: queries asked alone, and together."""
-    signal = checkpoint.signal
-    spectrum = stft(torch.from_numpy(mixture)[None], signal)
-    heard = spectrum.abs() * float(gain_to(mixture, signal.mixture_level_db))
-    with torch.inference_mode():
-        log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple)  # type: ignore[arg-type]
-        masks = checkpoint.model(log_magnitude.to(device), query).masks[..., : spectrum.shape[-1]].cpu()
-        alone = (masks > 0.5).to(masks.dtype) if binary_masks else masks
-        estimates = [apply_masks(spectrum, chosen, signal, len(mixture))[0].numpy() for chosen in (alone, exclusive_masks(masks))]
+    spectrum, output = _heard(checkpoint, mixture, query, device)
+    masks = output.masks.cpu()
+    alone = (masks > 0.5).to(masks.dtype) if binary_masks else masks
+    estimates = [apply_masks(spectrum, chosen, checkpoint.signal, len(mixture))[0].numpy() for chosen in (alone, exclusive_masks(masks))]
     return estimates[0], estimates[1]
 
 
-def _sounds(job: ScoringJob, mixture: ProtocolMixture) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
-    """The sources, and what else is in the mixture."""
-    rules, rate = job.protocol, job.signal.sample_rate_hz
-    length = None if rules.whole_clips else job.signal.clip_samples
-    sources = mix(mixture.sources, rules.level_db, rate, clip_samples=length)
-    if mixture.interference is None:
-        return sources, np.zeros_like(sources[0])
-    noise = np.resize(read_clip(ProtocolSource(path=mixture.interference, label=""), rate), sources.shape[1])
-    reference_db = rules.level_db if rules.level_db is not None else float(np.mean([level_db(source) for source in sources]))
-    return sources, noise * gain_to(noise, reference_db + rules.interference_db)
+def with_noise_heads(
+    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, references: Float[np.ndarray, "Q S"], *, device: str
+) -> Float[np.ndarray, "Q S"]:
+    """What CLIPSep-NIT gives where its noise heads are kept: each query's mask and the noise mask added to it, at most 1.
+
+    Which noise mask goes to which query is chosen with the sources in hand, by the least squared error: an oracle (section 3.2; in
+    training the loss chooses alike).
+    """
+    model: Any = checkpoint.model
+    with _noise_heads_kept(model):
+        spectrum, output = _heard(checkpoint, mixture, query, device)
+    assert output.noise_masks is not None
+    masks = (output.masks[:, :, None] + output.noise_masks[:, None]).clamp(max=1).cpu()
+    kept = apply_masks(spectrum, masks.flatten(1, 2), checkpoint.signal, len(mixture))[0].unflatten(0, masks.shape[1:3]).numpy()
+    queries, heads = linear_sum_assignment(np.square(references[:, None] - kept, dtype=np.float64).sum(axis=-1))
+    estimates = apply_masks(spectrum, output.masks.cpu(), checkpoint.signal, len(mixture))[0].numpy()
+    estimates[queries] = kept[queries, heads]
+    return np.asarray(estimates)
+
+
+@torch.inference_mode()
+def _heard(
+    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, device: str
+) -> tuple[Complex[Tensor, "1 F T"], MaskOutput]:
+    """A mixture's spectrum, and the network's masks of it, of as many frames."""
+    signal = checkpoint.signal
+    spectrum = stft(torch.from_numpy(mixture)[None], signal)
+    heard = spectrum.abs() * float(gain_to(mixture, signal.mixture_level_db))
+    log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple)  # type: ignore[arg-type]
+    output = checkpoint.model(log_magnitude.to(device), query)
+    num_frames, noise = spectrum.shape[-1], output.noise_masks
+    return spectrum, MaskOutput(masks=output.masks[..., :num_frames], noise_masks=None if noise is None else noise[..., :num_frames])
+
+
+@contextmanager
+def _noise_heads_kept(model: Any) -> Iterator[None]:
+    kept, model.keep_noise_heads = model.keep_noise_heads, True
+    try:
+        yield
+    finally:
+        model.keep_noise_heads = kept
 
 
 def _model_estimates(
@@ -150,7 +192,11 @@ def _model_estimates(
     oracle = getattr(checkpoint.model, "oracle_assignment", False)
     query = QueryEmbedding() if oracle else embed_sources(checkpoint, mixture.sources, job.query, job.protocol, device=job.device)
     alone, together = separate_mixture(checkpoint, heard, query, device=job.device, binary_masks=job.binary_masks)
-    return [alone[best_order(references=sources, estimates=alone)]] if oracle else [alone, together]
+    if oracle:
+        return [alone[best_order(references=sources, estimates=alone)]]
+    if not hasattr(checkpoint.model, "keep_noise_heads"):
+        return [alone, together]
+    return [alone, together, with_noise_heads(checkpoint, heard, query, sources, device=job.device)]
 
 
 def _baseline_estimate(

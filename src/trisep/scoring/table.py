@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from trisep.errors import ConfigError
+from trisep.media.output import replacing, write_failure
 from trisep.metrics import Scores, bootstrap_mean, summary
 
 METRICS = tuple(entry.name for entry in fields(Scores))
@@ -74,6 +76,31 @@ def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, t
             reasons.update({f"{entry['system']}: {reason}": count for reason, count in entry["reasons"].items()})
     lines += ["Skipped: " + "; ".join(f"{reason} {count}" for reason, count in reasons.items()) + "."] if reasons else []
     return "\n".join(lines)
+
+
+def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`name`.md and `name`.csv in a folder, which is made if absent; numbers with six digits after the point. MediaError where it fails."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(out, error) from error
+    with replacing(out / f"{name}.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    write_rows(out / f"{name}.csv", rows)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table, its columns the first row's; numbers with six digits after the point. MediaError where the place cannot be written."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
+
+
+def require_metric(metric: str) -> None:
+    """ConfigError for anything but a metric's name."""
+    if metric not in METRICS:
+        raise ConfigError(f"--metric: unknown metric '{metric}': expected one of {', '.join(METRICS)}")
 
 
 def metric_name(metric: str) -> str:

@@ -9,6 +9,7 @@ This package knows files, and nothing of models or encoders.
     write.py       clips → one shard
     shard_job.py   a slice of the inputs → one shard: the unit of work and of resuming
     pool.py        shards made by several processes
+    cluster.py     shards made on a Ray cluster
     embeddings.py  the frames' embeddings and the clips' latent captions beside a shard
     read.py        `ClipStore`: random access to sounds, frames and embeddings
     check.py       every byte verified

@@ -32,7 +32,7 @@ def run_jobs(jobs: Sequence[ShardJob], *, num_workers: int, make: Callable[[Shar
     except BrokenProcessPool:
         # Which of the files in work did it? Alone in a process, the guilty one does it again.
         for job in tuple(remaining.values()):
-            yield _run_alone(job, make)
+            yield make_alone(job, make)
 
 
 def _run_pool(jobs: Sequence[ShardJob], num_workers: int, make: Callable[[ShardJob], None]) -> Iterator[ShardJob]:
@@ -48,8 +48,11 @@ def _run_pool(jobs: Sequence[ShardJob], num_workers: int, make: Callable[[ShardJ
             pool.shutdown(cancel_futures=True)
 
 
-def _run_alone(job: ShardJob, make: Callable[[ShardJob], None]) -> ShardJob:
-    """Make one shard in a process of its own, leaving out each file that crashes it."""
+def make_alone(job: ShardJob, make: Callable[[ShardJob], None] = make_shard) -> ShardJob:
+    """Make one shard in a process of its own, leaving out each file that crashes it; returns the job that was done in the end.
+
+    StoreError when the process dies for another reason.
+    """
     while True:
         try:
             return next(_run_pool([job], 1, make))

@@ -1,0 +1,244 @@
+"""`trisep analyze queries`: does it matter how one asks? The same mixtures, asked for the same sources in different words.
+
+Source: CLIPSep, Appendix G and Fig. 16, which shows spectrograms; the scores are ours. Every mixture is made and transformed once and the
+network runs on it once, all wordings being queries of that run. Wordings: single templates; paraphrases, asked as they stand; and the mean
+of the four templates that `trisep separate` asks with, which the others are compared with.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import track
+
+from trisep.arguments.analysis import QueriesArguments
+from trisep.arguments.evaluation import EvaluateArguments
+from trisep.checkpoint import Checkpoint
+from trisep.encoders import QUERY_TEMPLATES
+from trisep.errors import ConfigError
+from trisep.evaluate import pair_list, plan, survey
+from trisep.figures.analysis import draw_wordings
+from trisep.media.output import write_failure
+from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test, score_separation
+from trisep.protocols import ProtocolMixture, protocol
+from trisep.protocols.clip_lists import read_rows
+from trisep.scoring.mixtures import ScoringJob, mixture_sounds, separate_mixture
+from trisep.scoring.queries import embed_sources
+from trisep.scoring.table import metric_name, require_metric, write_report, write_rows
+from trisep.separate import load
+from trisep.types import QueryEmbedding
+
+ENSEMBLE = f"mean of {len(QUERY_TEMPLATES)} templates"
+TEMPLATES = (*QUERY_TEMPLATES, "{}", "person playing a {}", "the sound of a {}", "a recording of {}")
+"""Asked one by one: CLIPSep's four, the bare name, VAST's, and two that speak of sound."""
+_BUNDLED = Path(__file__).with_name("paraphrases.csv")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """One way of asking."""
+
+    name: str
+    templates: tuple[str, ...]
+    words: Mapping[str, str] | None = None
+    """What stands in the templates for a label, where that is not the label itself; labels that are not named are not asked so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedRow:
+    """The score of one source, asked in one way."""
+
+    mixture: int
+    source: int
+    label: str
+    wording: str
+    text: str
+    """What was asked; of the mean of templates, the label."""
+    skipped: str
+    """Why there is no score; empty where there is."""
+    score: float
+    """In dB; nan where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordingScore:
+    """What one way of asking comes to."""
+
+    wording: str
+    sources: int
+    score: Interval
+    """Mean over mixtures, each the mean of its sources."""
+    difference: PairedTest
+    """From the mean of the templates, over the mixtures that have both."""
+
+
+def run(arguments: QueriesArguments) -> int:
+    """The analysis: print the table, write it and the figure. Raises TrisepError for a user's error; returns 0."""
+    require_metric(arguments.metric)
+    evaluation = EvaluateArguments(
+        checkpoint=arguments.checkpoint,
+        data=arguments.data,
+        protocol=arguments.protocol,
+        limit=arguments.limit,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    rules = protocol(arguments.protocol)
+    job = plan(evaluation, rules)
+    checkpoint = load(arguments.checkpoint, device=job.device).checkpoint
+    if hasattr(checkpoint.model, "label_embeddings"):
+        raise ConfigError(f"{checkpoint.path}: {checkpoint.model_name} reads labels, whatever their wording; give a model that reads words")
+    pairs = pair_list(evaluation, rules)
+    wordings = read_wordings(arguments.paraphrases or _BUNDLED, {source.label for mixture in pairs() for source in mixture.sources})
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(arguments.out, error) from error
+    num_mixtures = survey(pairs, arguments.out / "pairs.csv", folder=job.folder, skip_missing=False)
+    asked = track(pairs(), "ask", num_mixtures, console=Console(stderr=True), transient=True)
+    rows = [row for mixture in asked for row in ask(job, checkpoint, mixture, wordings, arguments.metric)]
+    results = summarise(rows, seed=arguments.seed)
+    text = markdown(results, rows, metric=metric_name(arguments.metric), title=f"{arguments.checkpoint} · {rules.name}")
+    print(text)
+    write_report(arguments.out, "queries", text, [_row(result) for result in results])
+    write_rows(arguments.out / "queries_sources.csv", [asdict(row) for row in rows])
+    scores = {result.wording: astuple(result.score) for result in results}
+    differences = {result.wording: astuple(result.difference.interval) for result in results}
+    draw_wordings(scores, differences, arguments.out / "queries.png", metric=metric_name(arguments.metric))
+    return 0
+
+
+def read_wordings(paraphrases: Path, labels: Iterable[str]) -> list[Wording]:
+    """All ways of asking: the mean of templates, the templates, then the first paraphrase of each label, the second, and so on.
+
+    Raises MediaError for a file that is no table of label, wording, ConfigError for one that names none of the labels.
+    """
+    others: defaultdict[str, list[str]] = defaultdict(list)
+    for row in read_rows(paraphrases, ("label", "wording")):
+        others[row["label"]].append(row["wording"])
+    wanted = sorted(set(labels) & others.keys())
+    if not wanted:
+        expected = ", ".join(sorted(set(labels))[:3])
+        raise ConfigError(f"{paraphrases}: names none of the labels that are asked for ({expected}, …); give --paraphrases with others")
+    most = max(len(others[label]) for label in wanted)
+    spoken = [{label: others[label][number] for label in wanted if number < len(others[label])} for number in range(most)]
+    return [
+        Wording(name=ENSEMBLE, templates=QUERY_TEMPLATES),
+        *(Wording(name=template.format("…" if template != "{}" else "the name alone"), templates=(template,)) for template in TEMPLATES),
+        *(Wording(name=f"paraphrase {number}", templates=("{}",), words=words) for number, words in enumerate(spoken, start=1)),
+    ]
+
+
+def ask(job: ScoringJob, checkpoint: Checkpoint, mixture: ProtocolMixture, wordings: Sequence[Wording], metric: str) -> Iterator[AskedRow]:
+    """Score a mixture's sources in every wording, from one run of the network. MediaError for an unreadable file."""
+    sources, heard = mixture_sounds(job, mixture)
+    questions: dict[str, dict[int, str]] = {}
+    vectors = []
+    for wording in wordings:
+        named = {index: mixture.sources[index] for index in range(job.protocol.num_scored)}
+        if wording.words is not None:
+            named = {index: replace(one, label=wording.words[one.label]) for index, one in named.items() if one.label in wording.words}
+        if named:
+            rules = replace(job.protocol, templates=wording.templates)
+            embedded = embed_sources(checkpoint, list(named.values()), "text", rules, device=job.device).vectors
+            assert embedded is not None
+            vectors.append(embedded)
+            template = wording.templates[0] if len(wording.templates) == 1 else "{}"
+            questions[wording.name] = {index: template.format(one.label) for index, one in named.items()}
+    query = QueryEmbedding(vectors=torch.cat(vectors, dim=1))
+    estimates, _ = separate_mixture(checkpoint, heard, query, device=job.device, binary_masks=job.binary_masks)
+    begin = 0
+    for name, texts in questions.items():
+        chosen = estimates[begin : begin + len(texts)]
+        begin += len(texts)
+        for result in score_separation(references=sources, estimates=chosen, mixture=heard, scored=list(texts)):
+            yield AskedRow(
+                mixture=mixture.index,
+                source=result.source,
+                label=mixture.sources[result.source].label,
+                wording=name,
+                text=texts[result.source],
+                skipped=result.skipped or "",
+                score=getattr(result.scores, metric) if result.scores else float("nan"),
+            )
+
+
+def summarise(rows: Sequence[AskedRow], *, seed: int) -> list[WordingScore]:
+    """Each wording's mean and difference from the mean of templates, in the order of the rows; ConfigError where nothing has a score."""
+    by_wording: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if np.isfinite(row.score):
+            by_wording[row.wording][row.mixture].append(row.score)
+    if not by_wording[ENSEMBLE]:
+        raise ConfigError(
+            "no source has a score when asked by the mean of templates: every sound or estimate is silent; see trisep evaluate"
+        )
+    reference = {mixture: float(np.mean(scores)) for mixture, scores in by_wording[ENSEMBLE].items()}
+    results = []
+    for wording, mixtures in by_wording.items():
+        means = {mixture: float(np.mean(scores)) for mixture, scores in mixtures.items()}
+        common = [mixture for mixture in means if mixture in reference]
+        ours, theirs = (np.array([side[mixture] for mixture in common]) for side in (means, reference))
+        results.append(
+            WordingScore(
+                wording=wording,
+                sources=sum(map(len, mixtures.values())),
+                score=bootstrap_mean(np.array(list(means.values())), generator=np.random.default_rng(seed)),
+                difference=paired_test(ours, theirs, generator=np.random.default_rng(seed)),
+            )
+        )
+    return results
+
+
+def spread_db(rows: Sequence[AskedRow]) -> Float[np.ndarray, "n"]:
+    """Of each source, the standard deviation of its scores over all wordings that have one."""
+    scores: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
+    for row in rows:
+        if np.isfinite(row.score):
+            scores[row.mixture, row.source].append(row.score)
+    return np.array([np.std(values) for values in scores.values()])
+
+
+def markdown(results: Sequence[WordingScore], rows: Sequence[AskedRow], *, metric: str, title: str) -> str:
+    """The table; dB."""
+    num_mixtures, spread = len({row.mixture for row in rows}), spread_db(rows)
+    lines = [
+        f"**{title} · {num_mixtures} mixtures, text queries, each alone**",
+        "",
+        f"| wording | sources | {metric} mean [95 %] | − {ENSEMBLE} [95 %] | p |",
+        "|---|---:|---|---|---:|",
+    ]
+    for one in results:
+        interval = one.difference.interval
+        difference = f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}] | {one.difference.p_value:.2g}"
+        score = f"{one.score.mean:.2f} [{one.score.low:.2f}, {one.score.high:.2f}]"
+        lines.append(f"| {one.wording} | {one.sources} | {score} | {'– | –' if one.wording == ENSEMBLE else difference} |")
+    lines += [
+        "",
+        f"One source's score moves by {spread.mean():.2f} dB with the wording (standard deviation over wordings, mean over {len(spread)} "
+        f"sources; 95 % of them below {np.quantile(spread, 0.95):.2f}). {sum(not np.isfinite(row.score) for row in rows)} of {len(rows)} "
+        "estimates without a finite score. Means, intervals (bootstrap) and p (sign-flip permutation) are over mixtures, each the mean of "
+        "its sources; p is not corrected for the number of wordings.",
+    ]
+    return "\n".join(lines)
+
+
+def _row(result: WordingScore) -> dict[str, object]:
+    """A line of the CSV."""
+    interval = result.difference.interval
+    return {
+        "wording": result.wording,
+        "sources": result.sources,
+        "mean": result.score.mean,
+        "low": result.score.low,
+        "high": result.score.high,
+        "difference": interval.mean,
+        "difference_low": interval.low,
+        "difference_high": interval.high,
+        "p_value": result.difference.p_value,
+    }

@@ -1,0 +1,90 @@
+"""Shards made on a Ray cluster, or by Ray on this machine (extra `cluster`). It knows nothing of what is in a shard.
+
+Every machine must have trisep installed, and see the inputs and the store under the same paths: work and results go through the files.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from trisep import errors
+from trisep.errors import ConfigError, TrisepError
+
+LOCAL = "local"
+"""The address that starts Ray on this machine, for this run alone."""
+
+Item = TypeVar("Item")
+
+
+def run_on_cluster(
+    items: Sequence[Item], work: Callable[[Item], object], *, address: str, num_workers: int | None = None
+) -> Iterator[Item]:
+    """Do the work of each item somewhere on a cluster, and yield the items in order as they are done.
+
+    Each item is one task of one processor, handed out by Ray Data; one that is lost with its machine is done again, so `work` must end in
+    the same files however often it runs. Items and `work` travel pickled.
+
+    Args:
+        items: what there is to do.
+        work: called with one item, in a process of Ray's; what it returns is dropped.
+        address: "local", "auto" for the cluster that this machine belongs to, or its "HOST:PORT".
+        num_workers: processes side by side with "local"; None takes one per processor. A cluster knows its own.
+
+    Raises ConfigError when Ray is not installed or not reached, and whatever TrisepError `work` raises.
+    """
+    if not items:
+        return
+    ray = _import_ray()
+    begun_here = _connect(ray, address, num_workers)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        # One block per item: a block is what Ray hands to a process.
+        done = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items)).map(partial(_attempt, work))
+        for item, row in zip(items, done.iter_rows(), strict=True):
+            if row["error"]:
+                raise getattr(errors, row["kind"], TrisepError)(row["error"])
+            yield item
+    finally:
+        if begun_here:
+            ray.shutdown()
+
+
+def _attempt(work: Callable[[Any], object], row: dict[str, Any]) -> dict[str, Any]:
+    """Do one item's work in a process of the cluster; a user's error is a result, since Ray would wrap it in its own."""
+    kind = error = ""
+    try:
+        work(row["item"])
+    except TrisepError as caught:
+        kind, error = type(caught).__name__, str(caught)
+    return {"kind": kind, "error": error}
+
+
+def _import_ray() -> Any:
+    """The package; ConfigError naming the extra that brings it."""
+    # Read by Ray when it is imported: it would otherwise report its use over the network.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ConfigError(f"--cluster needs Ray ({error}); install it with: pip install 'trisep[cluster]'") from error
+    return ray
+
+
+def _connect(ray: Any, address: str, num_workers: int | None) -> bool:
+    """Reach the cluster, unless the caller has; returns whether the connection is ours to close."""
+    if ray.is_initialized():
+        return False
+    # Ray refuses a number of processors for a cluster that is there already, and needs no dashboard for one of our own.
+    own = {"num_cpus": num_workers, "include_dashboard": False} if address == LOCAL else {}
+    try:
+        ray.init(address=address, logging_level="error", log_to_driver=False, **own)
+    # Ray has no class of its own for this: a node that is slow to start ends in a bare Exception.
+    except Exception as error:
+        raise ConfigError(f"--cluster {address}: no Ray cluster is reached there ({error}); start one with `ray start --head`") from error
+    return True

@@ -1,0 +1,36 @@
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_compare import BASE, rows, write_table
+
+from trisep.cli import main
+
+
+def test_gains_by_class_the_highest_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write_table(tmp_path / "late", BASE)
+    b = write_table(tmp_path / "middle", [rows(index, (2.0, 5.0 - index)) for index in range(8)])
+    assert main(["analyze", "fusion", str(a), str(b), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert text == (tmp_path / "out" / "fusion.md").read_text()
+    with (tmp_path / "out" / "fusion.csv").open(newline="") as file:
+        everything, rain, dog = csv.DictReader(file)
+    # Rain gains 0 to 7 dB, mean 3.5, dogs lose 1 dB in all mixtures: 2 of 2⁸ sign patterns are as extreme.
+    assert (rain["label"], rain["gain"], rain["mean_b"]) == ("rain", "3.500000", "1.500000")
+    assert 1.5 < float(rain["low"]) < 3.5 < float(rain["high"]) < 5.5 and rain["p_value"] == "0.015625"
+    assert (dog["label"], dog["gain"], dog["low"], dog["high"]) == ("dog", "-1.000000", "-1.000000", "-1.000000")
+    assert dog["p_value"] == "0.007812"
+    assert (everything["sources"], everything["gain"]) == ("16", "1.250000")
+    with Image.open(tmp_path / "out" / "fusion.png") as picture:
+        assert picture.size[0] == 750
+
+
+def test_tables_of_other_mixtures_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = write_table(tmp_path / "a", BASE), write_table(tmp_path / "b", BASE[:5])
+    assert main(["analyze", "fusion", str(a), str(b), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "mixture 5, source 0 is not in B" in error and error.count("\n") == 1
+    assert main(["analyze", "fusion", str(a), str(a), "--metric", "nothing", "--out", str(tmp_path / "out")]) == 2
+    assert "unknown metric 'nothing'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

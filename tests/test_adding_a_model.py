@@ -1,0 +1,54 @@
+"""The files that docs/adding_a_model.md shows are put where the page says, beside the package, and trained: the page cannot rot."""
+
+import re
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState
+from training_stores import make_store
+
+import trisep.models
+import trisep.recipes
+from trisep.checkpoint import load_model
+from trisep.recipes import recipe, recipe_names
+from trisep.train import TrainSettings, train
+
+PAGE = Path(__file__).parent.parent / "docs" / "adding_a_model.md"
+FILE = re.compile(r"^`((?:src|tests)/\S+\.py)`:\n\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The page's files below a folder of their own, whose models and recipes are found like the package's."""
+    for name, content in FILE.findall(PAGE.read_text(encoding="utf-8")):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+    for package in (trisep.models, trisep.recipes):
+        room = package.__name__.rpartition(".")[2]
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "src" / "trisep" / room)])
+    yield tmp_path
+    for package in (trisep.models, trisep.recipes):
+        sys.modules.pop(f"{package.__name__}.film_unet", None)
+        vars(package).pop("film_unet", None)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_the_page_leads_to_a_trained_checkpoint(written: Path) -> None:
+    assert "film-unet" in recipe_names()
+    store = make_store(written, num_clips=3)
+    model = train(recipe("film-unet").tiny(), TrainSettings(data=store, out=written / "run", cpu=True, num_workers=0))
+    loaded = load_model(model)
+    assert (loaded.model_name, loaded.card["step"], loaded.card["recipe"]["name"]) == ("film_unet", 2, "film-unet")
+    checks = runpy.run_path(str(written / "tests" / "models" / "test_film_unet.py"))
+    named = [name for name in checks if name.startswith("test_")]
+    for name in named:
+        checks[name]()
+    assert named
+
+
+def test_nothing_of_it_is_left_behind() -> None:
+    assert "film-unet" not in recipe_names() and "trisep.models.film_unet" not in sys.modules

@@ -1,0 +1,102 @@
+"""`benchmarks/mini`: which runs it starts, what it makes of score tables, and when it says that an ordering appears."""
+
+import csv
+import importlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from trisep.errors import TrainingError
+from trisep.scoring.journal import COLUMNS
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module of the benchmark by its name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks" / "mini"))
+
+    def named(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    yield named
+
+
+def write_table(path: Path, scores: list[tuple[int, int, float]], system: str = "model") -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for mixture, source, value in scores:
+            numbers = dict.fromkeys(("sdri", "siri", "sar"), f"{value:.6f}")
+            writer.writerow(dict.fromkeys(COLUMNS, "") | {"mixture": mixture, "source": source, "system": system} | numbers)
+    return path
+
+
+def finish(run: Any, step: int) -> None:
+    run.model.mkdir(parents=True)
+    (run.folder / "recipe.json").write_text(json.dumps(asdict(run.arm.recipe)))
+    (run.model / "config.json").write_text(json.dumps({"format": 1, "step": step}))
+
+
+def test_runs_are_trained_seed_by_seed_until_the_budget_is_spent(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = benchmark("runs")
+    planned = runs.planned_runs(tmp_path, ["pit", "labelsep", "clipsep", "hfra"], 7, [1, 2])
+    assert [(run.name, run.seed) for run in planned[:5]] == [("clipsep", 1), ("labelsep", 1), ("pit", 1), ("hfra", 1), ("clipsep", 2)]
+    finish(planned[0], step=7)
+    finish(planned[1], step=6)
+    started = []
+    monkeypatch.setattr(runs, "train", lambda recipe, settings: started.append((settings.out.name, settings.labels)))
+    monkeypatch.delenv(runs.PLACE_VARIABLE, raising=False)
+    labels = tmp_path / "manifest.csv"
+    left_out = runs.train_all(planned, store=tmp_path, validation=tmp_path, labels=labels, is_spent=lambda: len(started) == 2)
+    assert started == [("labelsep-1", labels), ("pit-1", None)]
+    assert "EFFICIENTAT" in left_out["hfra, seed 1"]
+    assert {name for name, reason in left_out.items() if "budget" in reason} == {
+        f"{name}, seed 2" for name in ("clipsep", "labelsep", "pit")
+    }
+
+
+def test_a_folder_with_another_recipe_is_no_finished_run(benchmark: Any, tmp_path: Path) -> None:
+    run, other = (benchmark("runs").planned_runs(tmp_path, ["clipsep"], steps, [1])[0] for steps in (7, 8))
+    finish(run, step=7)
+    assert run.is_finished()
+    with pytest.raises(TrainingError, match="training"):
+        other.is_finished()
+
+
+def test_time_of_a_run_counts_every_step_of_its_log(benchmark: Any, tmp_path: Path) -> None:
+    runs = benchmark("runs")
+    run = runs.planned_runs(tmp_path, ["clipsep"], 14, [1])[0]
+    run.folder.mkdir()
+    lines = [(10, 0.5, 0.1), (14, 1.0, 0.0)]
+    entries = [{"step": step, "step_seconds": seconds, "data_seconds": waited} for step, seconds, waited in lines]
+    (run.folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in [*entries, {"step": 14, "si_sdri_image": 1.0}]))
+    assert run.seconds() == pytest.approx(10 * 0.6 + 4)
+    assert runs.median_step_seconds([run]) == pytest.approx(0.75)
+
+
+def test_scores_are_means_over_sources_then_seeds_of_what_is_finite(benchmark: Any, tmp_path: Path) -> None:
+    one = write_table(tmp_path / "one.csv", [(0, 0, 1.0), (0, 1, 3.0), (1, 0, 5.0), (1, 1, float("inf")), (2, 0, 9.0)])
+    two = write_table(tmp_path / "two.csv", [(0, 0, 4.0), (0, 1, 4.0), (1, 0, 7.0)])
+    measured = benchmark("scores").measure({1: one, 2: two})
+    assert measured.per_mixture["sdri"] == {0: 3.0, 1: 6.0}
+    assert measured.seed_means == {1: pytest.approx((2 + 5 + 9) / 3), 2: 5.5}
+    assert measured.interval("sdri").mean == measured.mean("sdri") == 4.5
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(2.0, "appears"), (-2.0, "does not appear"), (0.0, "cannot be told"), (None, "not run")])
+def test_an_ordering_appears_only_with_its_sign_and_a_small_p(benchmark: Any, tmp_path: Path, gain: float | None, verdict: str) -> None:
+    scores, rows, orderings = benchmark("scores"), benchmark("rows"), benchmark("orderings")
+
+    def row(name: str, offset: float, spread: float) -> Any:
+        table = write_table(tmp_path / f"{name}.csv", [(index, 0, offset + spread * (-1) ** index) for index in range(20)])
+        return rows.Row(name=name, query="text", asked="text", results={"avmini": scores.measure({1: table})})
+
+    made = [row("clipsep", 0.0, 0.0)] + ([] if gain is None else [row("clipsep-nit", gain, 0.5)])
+    finding = orderings.judge(orderings.ORDERINGS[0], "avmini", made)
+    assert finding.verdict == verdict
+    assert finding.test is None if gain is None else finding.test.mean_difference == pytest.approx(gain)
