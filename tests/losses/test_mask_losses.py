@@ -1,10 +1,12 @@
 import math
+from typing import Literal
 
 import pytest
 import torch
 from torch.nn import functional
 
-from trisep.losses.masks import magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
+from trisep.losses.masks import MaskLoss, magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
+from trisep.types import MaskOutput, Mixture, QueryEmbedding, SpectralMixture
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:
@@ -66,3 +68,21 @@ def test_the_gradient_of_a_distance_has_the_sign_of_the_error(loss) -> None:  # 
     loss(masks, TARGET).backward()
     assert masks.grad is not None
     assert torch.equal(masks.grad.sign(), (masks.detach() - TARGET).sign())
+
+
+@pytest.mark.parametrize("kind", ["weighted_bce", "magnitude_l1"])
+def test_absent_queries_are_asked_for_silence_unless_they_are_like_a_source(kind: Literal["weighted_bce", "magnitude_l1"]) -> None:
+    sources = random(1, 2, 256, 4, seed=3)
+    heard = sources.sum(dim=1)
+    vectors = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    logits = torch.zeros(1, 3, 256, 4)
+    output = MaskOutput(masks=torch.sigmoid(logits), logits=logits)
+
+    def terms(absent: torch.Tensor) -> dict[str, torch.Tensor]:
+        query = QueryEmbedding(vectors=torch.cat([vectors[:, :2], absent], dim=1))
+        mixture = Mixture(sources=torch.zeros(1, 2, 8), interference=None, query=query)
+        return MaskLoss(kind=kind, absent_weight=0.5).terms(output, SpectralMixture(mixture, sources, heard))
+
+    expected = math.log(2) * magnitude_weight(heard).mean() if kind == "weighted_bce" else 0.5 * heard.mean()
+    torch.testing.assert_close(terms(vectors[:, 2:])["absent"], 0.5 * expected)
+    assert float(terms(vectors[:, 1:2])["absent"]) == pytest.approx(0, abs=1e-6)

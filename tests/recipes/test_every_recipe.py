@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from accelerate.state import AcceleratorState
@@ -180,3 +181,16 @@ def test_override_says_what_is_wrong(assignment: str, message: str) -> None:
 def test_lengths_of_nothing_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"training.{name}: expected at least 1, got 0"):
         TrainingConfig(**{"num_steps": 1, name: 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("clipsep", {"query": "text"}, "needs labels, and the recipe clipsep declares supervision = none"),
+        ("clipsep", {"encoder": "none"}, "needs an encoder, and the recipe clipsep names none"),
+        ("clipsep-bertsep", {"query": "hybrid"}, "looks at pictures, and the encoder 'bert' knows words alone"),
+    ],
+)
+def test_a_recipe_asks_only_for_what_it_has(name: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(recipe(name), **changes)

@@ -21,7 +21,7 @@ class MaskLoss:
     logarithmic_weight: bool = True
     """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as CLIPSep prints, and for `ratio_l1` not at all."""
     absent_weight: float = 1.0
-    """Weight of the loss on absent queries, where the mixing draws any; only `weighted_bce` counts them."""
+    """Weight of the loss on absent queries, where the mixing draws any; `ratio_l1` does not count them."""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -34,19 +34,22 @@ class MaskLoss:
 
     def terms(self, output: MaskOutput, batch: SpectralMixture) -> dict[str, Tensor]:
         """`mask`, and `absent` where absent queries were asked; the first N masks are the sources'."""
-        num_sources = batch.sources.shape[1]
-        masks, heard = output.masks[:, :num_sources], batch.magnitude
-        if self.kind == "magnitude_l1":
-            return {"mask": magnitude_l1(masks, batch.sources, heard)}
+        num_sources, heard = batch.sources.shape[1], batch.magnitude
+        masks, absent = output.masks[:, :num_sources], output.masks[:, num_sources:]
         if self.kind == "ratio_l1":
             return {"mask": ratio_l1(masks, ratio_mask(batch.sources), magnitude_weight(heard) if self.logarithmic_weight else None)}
+        unlike = _dissimilarity(batch.mixture.query, num_sources)[:, None, None] if absent.shape[1] else 1.0
+        if self.kind == "magnitude_l1":
+            terms = {"mask": magnitude_l1(masks, batch.sources, heard)}
+            if absent.shape[1]:
+                terms["absent"] = self.absent_weight * magnitude_l1(absent, torch.zeros_like(absent), heard * unlike)
+            return terms
         assert output.logits is not None
         weight = magnitude_weight(heard, logarithmic=self.logarithmic_weight)
         terms = {"mask": weighted_bce(output.logits[:, :num_sources], binary_mask(batch.sources, heard), weight)}
-        absent = output.logits[:, num_sources:]
         if absent.shape[1]:
-            unlike = _dissimilarity(batch.mixture.query, num_sources)
-            terms["absent"] = self.absent_weight * weighted_bce(absent, torch.zeros_like(absent), weight * unlike[:, None, None])
+            silence = torch.zeros_like(absent)
+            terms["absent"] = self.absent_weight * weighted_bce(output.logits[:, num_sources:], silence, weight * unlike)
         return terms
 
 

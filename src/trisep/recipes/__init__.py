@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 from torch import nn
 
 from trisep.augmentation import AugmentationConfig
-from trisep.encoders import NO_ENCODER
+from trisep.encoders import NO_ENCODER, TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError
 from trisep.losses import Loss
 from trisep.losses.masks import MaskLoss
@@ -124,6 +124,8 @@ class Recipe:
             raise ConfigError(f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none")
         if self.query in ("image", "regions", "text", "hybrid") and self.encoder == NO_ENCODER:
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
+        if self.query in ("image", "regions", "hybrid") and self.encoder in TEXT_ENCODER_NAMES:
+            raise ConfigError(f"query: '{self.query}' looks at pictures, and the encoder '{self.encoder}' knows words alone; expected text")
 
     def tiny(self) -> "Recipe":
         """The same recipe cut down to two steps of seconds on a CPU."""

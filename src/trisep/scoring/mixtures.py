@@ -155,7 +155,7 @@ def with_noise_heads(
         spectrum, output = _heard(checkpoint, mixture, query, device)
     assert output.noise_masks is not None
     masks = (output.masks[:, :, None] + output.noise_masks[:, None]).clamp(max=1).cpu()
-    kept = apply_masks(spectrum, masks.flatten(1, 2), checkpoint.signal, len(mixture))[0].unflatten(0, masks.shape[1:3]).numpy()
+    kept = apply_masks(spectrum, masks.flatten(1, 2), checkpoint.signal, len(mixture))[0].reshape(*masks.shape[1:3], -1).numpy()
     queries, heads = linear_sum_assignment(np.square(references[:, None] - kept, dtype=np.float64).sum(axis=-1))
     estimates = apply_masks(spectrum, output.masks.cpu(), checkpoint.signal, len(mixture))[0].numpy()
     estimates[queries] = kept[queries, heads]
