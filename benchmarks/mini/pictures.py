@@ -18,7 +18,6 @@ from trisep.checkpoint import Checkpoint, load_model
 from trisep.figures.localization import draw_sheet
 from trisep.losses.noise_invariant import PAPER_LEVEL
 from trisep.media.output import replacing
-from trisep.media.video import read_frames
 from trisep.protocols import ProtocolMixture, protocol
 from trisep.scoring.queries import embed_sources
 from trisep.scoring.sounds import gain_to, mix
@@ -76,14 +75,18 @@ def draw_mixture(models: Mapping[str, Path], data: Path, index: int, path: Path)
     mixture = next(islice(rules.pairs(data, 0), index, None))
     first, *others = mixture.sources
     panels: list[tuple[str, UInt8[np.ndarray, "H W 3"]]] = []
-    masks: list[tuple[str, UInt8[np.ndarray, "H W 3"]]] = [("the clip's picture", next(iter(read_frames(first.path, (4.0,)))))]
+    masks: list[tuple[str, UInt8[np.ndarray, "H W 3"]]] = []
     for title, folder in models.items():
         checkpoint = load_model(folder)
         heard, truth, mask = _separated(checkpoint, mixture)
         if not panels:
             top = float(heard.max())
             panels = [("mixture", _level(heard, top)), (f"truth: {first.label}", _level(truth, top))]
-            masks.append(("ideal ratio mask", _shades(ratio_mask(truth[None, None], heard[None])[0, 0].numpy(), "viridis")))
+            ratio = ratio_mask(truth[None, None], heard[None])[0, 0].numpy()
+            masks = [
+                ("ideal binary mask", _shades((ratio > 0.5).astype(float), "viridis")),
+                ("ideal ratio mask", _shades(ratio, "viridis")),
+            ]
         panels.append((f"estimate: {title}", _level(heard * mask, top)))
         masks.append((f"mask: {title}", _shades(mask.numpy(), "viridis")))
     draw_sheet([*panels, *masks], path, num_columns=len(panels))
