@@ -73,19 +73,19 @@ class Words:
 
     def encode_image(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
         """Not asked for here."""
-        raise NotImplementedError
+        raise AssertionError("training on a store looks at no picture and seeks no caption")
 
     def encode_regions(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
         """Not asked for here."""
-        raise NotImplementedError
+        raise AssertionError("training on a store looks at no picture and seeks no caption")
 
     def encode_tokens(self, token_embeddings: torch.Tensor) -> torch.Tensor:
         """Not asked for here."""
-        raise NotImplementedError
+        raise AssertionError("training on a store looks at no picture and seeks no caption")
 
     def token_word(self, token_id: int) -> str:
         """Not asked for here."""
-        raise NotImplementedError
+        raise AssertionError("training on a store looks at no picture and seeks no caption")
 
 
 class Loudness:

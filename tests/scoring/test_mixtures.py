@@ -14,7 +14,7 @@ from trisep.media.audio_writer import write_audio
 from trisep.models import clipsep, clipsep_nit, labelsep, pit, sound_of_pixels
 from trisep.networks.audio_unet import UNetConfig
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.scoring.mixtures import ScoringJob, baseline_systems, score_mixture, separate_mixture, system_names, with_noise_heads
+from trisep.scoring.mixtures import ScoringJob, baseline_systems, hear, score_mixture, separate_mixture, system_names, with_noise_heads
 from trisep.scoring.queries import embed_sources
 from trisep.scoring.sounds import bounds_seconds, mix
 from trisep.types import Place, QueryEmbedding, SignalSettings
@@ -149,13 +149,14 @@ def test_kept_noise_heads_are_given_to_the_queries_by_an_oracle_that_the_name_ad
     sources = (0.1 * generator.standard_normal((2, 8000))).astype(np.float32)
     query = QueryEmbedding(vectors=torch.randn(1, 2, 3, generator=torch.Generator().manual_seed(0)))
     mixture = sources.sum(axis=0)
-    kept = with_noise_heads(model, mixture, query, sources, device="cpu")
+    kept = with_noise_heads(*hear(model, mixture, query), model.signal, sources)
     errors = np.square(kept - sources).sum()
     heads = model.model.noise_projections
     alone, _ = separate_mixture(model, mixture, query)
     assert not np.allclose(kept, alone, atol=1e-4) and not model.model.keep_noise_heads
     heads[0], heads[1] = heads[1], heads[0]
-    np.testing.assert_allclose(np.square(with_noise_heads(model, mixture, query, sources, device="cpu") - sources).sum(), errors, rtol=1e-6)
+    swapped = with_noise_heads(*hear(model, mixture, query), model.signal, sources)
+    np.testing.assert_allclose(np.square(swapped - sources).sum(), errors, rtol=1e-6)
     assert system_names(model.model, "text", ()) == (
         "model, text query",
         "model, both text queries together",

@@ -6,9 +6,8 @@ stands for a sentence only after fine-tuning, as BERT's authors say. It is looke
 `TRISEP_BERT` names. Nothing is downloaded, and only safetensors are read: a pickle is refused.
 """
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from transformers import BertModel, BertTokenizer
 from transformers.utils import logging
 
+from trisep.encoders.fingerprint import weights_fingerprint
 from trisep.errors import CheckpointError, QueryError
 
 PLACE_VARIABLE = "TRISEP_BERT"
@@ -60,7 +60,8 @@ class Bert:
             raise CheckpointError(f"encoder 'bert': the vocabulary at {place} has {found_words} words, expected {expected}; {remedy}")
         self._network = model.float().eval().requires_grad_(False)
         self.dim = int(model.config.hidden_size)
-        self.fingerprint = _fingerprint(model.state_dict(), self._tokenizer.get_vocab())
+        vocabulary = self._tokenizer.get_vocab()
+        self.fingerprint = weights_fingerprint(model.state_dict(), "\n".join(sorted(vocabulary, key=vocabulary.__getitem__)))
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
@@ -107,11 +108,3 @@ def _quietly() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shows_bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _fingerprint(state: Mapping[str, Tensor], vocabulary: Mapping[str, int]) -> str:
-    """The beginning of the SHA-256 of all weights, in the order of their names, and all words, in that of their numbers."""
-    digest = hashlib.sha256("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)).encode())
-    for name in sorted(state):
-        digest.update(name.encode() + state[name].cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -4,9 +4,7 @@ HFRA aligns with CLAP and does not say with which checkpoint; ours is `laion/cla
 or in the folder that `TRISEP_CLAP` names. Nothing is downloaded.
 """
 
-import hashlib
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import ClapFeatureExtractor, ClapModel
 
+from trisep.encoders.fingerprint import weights_fingerprint
 from trisep.encoders.resample import resample
 from trisep.errors import CheckpointError
 
@@ -55,7 +54,7 @@ class Clap:
         self._network.float().eval().requires_grad_(False).to(self._device)
         self.dim = int(model.config.projection_dim)
         self.sample_rate_hz = int(self._extractor.sampling_rate)
-        self.fingerprint = _digest(self._network.state_dict())
+        self.fingerprint = weights_fingerprint(self._network.state_dict())
 
     @torch.no_grad()
     def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B E"]:
@@ -72,11 +71,3 @@ class Clap:
             heard_as = self._network["audio"](features.float().to(self._device), is_longer=is_longer).pooler_output
             embedded: Tensor = self._network["projection"](heard_as)
         return embedded.to(waveform.device)
-
-
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """The beginning of the SHA-256 of all weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(name.encode() + state[name].cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

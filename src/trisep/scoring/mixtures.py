@@ -135,49 +135,57 @@ def separate_mixture(
     binary_masks: bool = False,
 ) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
     """The model's own chain on one sound at the model's rate, brought to the training level and back: queries asked alone, and together."""
-    spectrum, output = _heard(checkpoint, mixture, query, device)
+    spectrum, output = hear(checkpoint, mixture, query, device=device)
+    return _alone_and_together(spectrum, output, checkpoint.signal, len(mixture), binary_masks=binary_masks)
+
+
+def _alone_and_together(
+    spectrum: Complex[Tensor, "1 F T"], output: MaskOutput, signal: SignalSettings, num_samples: int, *, binary_masks: bool
+) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
     masks = output.masks.cpu()
     alone = (masks > 0.5).to(masks.dtype) if binary_masks else masks
-    estimates = [apply_masks(spectrum, chosen, checkpoint.signal, len(mixture))[0].numpy() for chosen in (alone, exclusive_masks(masks))]
+    estimates = [apply_masks(spectrum, chosen, signal, num_samples)[0].numpy() for chosen in (alone, exclusive_masks(masks))]
     return estimates[0], estimates[1]
 
 
 def with_noise_heads(
-    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, references: Float[np.ndarray, "Q S"], *, device: str
+    spectrum: Complex[Tensor, "1 F T"], output: MaskOutput, signal: SignalSettings, references: Float[np.ndarray, "Q S"]
 ) -> Float[np.ndarray, "Q S"]:
     """What CLIPSep-NIT gives where its noise heads are kept: each query's mask and the noise mask added to it, at most 1.
 
     Which noise mask goes to which query is chosen with the sources in hand, by the least squared error: an oracle (section 3.2; in
-    training the loss chooses alike).
+    training the loss chooses alike). Where there are fewer noise masks than queries, some queries get none.
     """
-    model: Any = checkpoint.model
-    with _noise_heads_kept(model):
-        spectrum, output = _heard(checkpoint, mixture, query, device)
     assert output.noise_masks is not None
-    masks = (output.masks[:, :, None] + output.noise_masks[:, None]).clamp(max=1).cpu()
-    kept = apply_masks(spectrum, masks.flatten(1, 2), checkpoint.signal, len(mixture))[0].reshape(*masks.shape[1:3], -1).numpy()
+    masks, num_samples = (output.masks[:, :, None] + output.noise_masks[:, None]).clamp(max=1).cpu(), references.shape[1]
+    kept = apply_masks(spectrum, masks.flatten(1, 2), signal, num_samples)[0].reshape(*masks.shape[1:3], -1).numpy()
     queries, heads = linear_sum_assignment(np.square(references[:, None] - kept, dtype=np.float64).sum(axis=-1))
-    estimates = apply_masks(spectrum, output.masks.cpu(), checkpoint.signal, len(mixture))[0].numpy()
+    estimates = apply_masks(spectrum, output.masks.cpu(), signal, num_samples)[0].numpy()
     estimates[queries] = kept[queries, heads]
     return np.asarray(estimates)
 
 
 @torch.inference_mode()
-def _heard(
-    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, device: str
+def hear(
+    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, *, device: str = "cpu"
 ) -> tuple[Complex[Tensor, "1 F T"], MaskOutput]:
-    """A mixture's spectrum, and the network's masks of it, of as many frames."""
+    """A mixture's spectrum, and the network's masks of it, of as many frames; noise masks too, where the model has noise heads."""
     signal = checkpoint.signal
     spectrum = stft(torch.from_numpy(mixture)[None], signal)
     heard = spectrum.abs() * float(gain_to(mixture, signal.mixture_level_db))
     log_magnitude = pad_frames(network_input(heard, signal), checkpoint.model.time_multiple)  # type: ignore[arg-type]
-    output = checkpoint.model(log_magnitude.to(device), query)
+    with _noise_heads_kept(checkpoint.model):
+        output = checkpoint.model(log_magnitude.to(device), query)
     num_frames, noise = spectrum.shape[-1], output.noise_masks
     return spectrum, MaskOutput(masks=output.masks[..., :num_frames], noise_masks=None if noise is None else noise[..., :num_frames])
 
 
 @contextmanager
 def _noise_heads_kept(model: Any) -> Iterator[None]:
+    """Nothing for a model without noise heads."""
+    if not hasattr(model, "keep_noise_heads"):
+        yield
+        return
     kept, model.keep_noise_heads = model.keep_noise_heads, True
     try:
         yield
@@ -191,12 +199,12 @@ def _model_estimates(
     """The model's systems, in the order of `system_names`."""
     oracle = getattr(checkpoint.model, "oracle_assignment", False)
     query = QueryEmbedding() if oracle else embed_sources(checkpoint, mixture.sources, job.query, job.protocol, device=job.device)
-    alone, together = separate_mixture(checkpoint, heard, query, device=job.device, binary_masks=job.binary_masks)
+    spectrum, output = hear(checkpoint, heard, query, device=job.device)
+    alone, together = _alone_and_together(spectrum, output, checkpoint.signal, len(heard), binary_masks=job.binary_masks)
     if oracle:
         return [alone[best_order(references=sources, estimates=alone)]]
-    if not hasattr(checkpoint.model, "keep_noise_heads"):
-        return [alone, together]
-    return [alone, together, with_noise_heads(checkpoint, heard, query, sources, device=job.device)]
+    kept = [] if output.noise_masks is None else [with_noise_heads(spectrum, output, checkpoint.signal, sources)]
+    return [alone, together, *kept]
 
 
 def _baseline_estimate(
