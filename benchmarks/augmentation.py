@@ -41,7 +41,7 @@ def main() -> None:
         if not scores.is_file():
             model = load_model(train(arm, settings)).model
             results = {
-                condition: validate(model, held_out(changed, arguments, condition), changed, torch.device("cpu"))["si_sdri_image"]
+                condition: validate(model, held_out(changed, arguments, condition), changed, torch.device("cpu"))["si_sdri"]
                 for condition, changed in conditions(arm, arguments.mixtures).items()
             }
             scores.write_text(json.dumps(results), encoding="utf-8")

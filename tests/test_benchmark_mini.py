@@ -74,7 +74,7 @@ def test_time_of_a_run_counts_every_step_of_its_log(benchmark: Any, tmp_path: Pa
     run.folder.mkdir()
     lines = [(10, 0.5, 0.1), (14, 1.0, 0.0)]
     entries = [{"step": step, "step_seconds": seconds, "data_seconds": waited} for step, seconds, waited in lines]
-    (run.folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in [*entries, {"step": 14, "si_sdri_image": 1.0}]))
+    (run.folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in [*entries, {"step": 14, "si_sdri": 1.0}]))
     assert run.seconds() == pytest.approx(10 * 0.6 + 4)
     assert runs.median_step_seconds([run]) == pytest.approx(0.75)
 

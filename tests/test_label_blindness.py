@@ -115,7 +115,7 @@ def _run(name: str, corpus: Corpus, out: Path, labels: Path | None = None) -> di
     train(tiny, TrainSettings(data=corpus.store, out=out, labels=labels, cpu=True, num_workers=0))
     entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     values = [{key: value for key, value in entry.items() if not key.endswith("_seconds")} for entry in entries]
-    assert [entry["step"] for entry in values] == [2, 2] and "loss" in values[0] and "si_sdri_image" in values[1]
+    assert [entry["step"] for entry in values] == [2, 2] and "loss" in values[0] and "si_sdri" in values[1]
     return tensor_hashes(out) | {"log": values}
 
 

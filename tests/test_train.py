@@ -245,7 +245,7 @@ def test_validation_scores_known_masks(store: Path) -> None:
     whole = replace(whole, mixing=replace(whole.mixing, num_absent_queries=0, interference_probability=0.0))
     dataset = MixtureDataset(ClipStore(store), whole, seed=VALIDATION_SEED)
     everything = validate(FixedMasks(torch.full((1, 2, 1, 1), 30.0)), dataset, whole, torch.device("cpu"))
-    assert everything["si_sdri_image"] == pytest.approx(0.0, abs=0.01)  # a mask of one is the mixture
+    assert everything["si_sdri"] == pytest.approx(0.0, abs=0.01)  # a mask of one is the mixture
     assert validate(FixedMasks(torch.full((1, 2, 1, 1), -40.0)), dataset, whole, torch.device("cpu"))["improved_share"] == 0.0
 
 
@@ -256,12 +256,12 @@ def test_a_model_without_queries_is_validated_in_its_best_order(store: Path) -> 
     rows = torch.linspace(12, -12, 256)[:, None]
     apart = FixedMasks(torch.stack([rows, -rows])[None])
     swapped = FixedMasks(torch.stack([-rows, rows])[None])
-    scores = [validate(network, dataset, whole, torch.device("cpu"))["si_sdri_image"] for network in (apart, swapped)]
+    scores = [validate(network, dataset, whole, torch.device("cpu"))["si_sdri"] for network in (apart, swapped)]
     assert scores[0] != pytest.approx(scores[1], abs=0.1)
     for network in (apart, swapped):
         network.oracle_assignment = True  # type: ignore[assignment]
     assert validate(apart, dataset, whole, torch.device("cpu")) == validate(swapped, dataset, whole, torch.device("cpu"))
-    assert validate(apart, dataset, whole, torch.device("cpu"))["si_sdri_image"] >= max(scores) - 1e-6
+    assert validate(apart, dataset, whole, torch.device("cpu"))["si_sdri"] >= max(scores) - 1e-6
 
 
 def test_frozen_parts_stay_as_the_start_left_them(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,10 +30,13 @@ class ScoringSettings:
     """What is the same for all systems."""
 
     data: Path
+    """List of clips, or avmini's folder."""
     limit: int
     """Mixtures of each protocol."""
     workers: int | None
     """Processes; None is one per processor."""
+    media: Path | None = None
+    """Where a list's paths start from; None is its own folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +71,12 @@ def difference(a: Measured, b: Measured) -> PairedTest | None:
 
 def score_model(checkpoint: str | Path, folder: Path, query: QueryName, settings: ScoringSettings) -> dict[str, Path]:
     """The tables of one model asked with `query`, by protocol, in `folder`/PROTOCOL-QUERY; made unless they are there."""
-    return {name: _table(settings, name, folder / f"{name}-{query}", checkpoint=str(checkpoint), query=query) for name in PROTOCOLS}
+    return {name: score(settings, name, folder / f"{name}-{query}", checkpoint=str(checkpoint), query=query) for name in PROTOCOLS}
 
 
 def score_baselines(folder: Path, settings: ScoringSettings) -> dict[str, Path]:
     """The tables of all baselines, by protocol, in `folder`/PROTOCOL; made unless they are there."""
-    return {name: _table(settings, name, folder / name, baseline=BASELINES) for name in PROTOCOLS}
+    return {name: score(settings, name, folder / name, baseline=BASELINES) for name in PROTOCOLS}
 
 
 def measure(tables: Mapping[int, Path], system: str | None = None) -> Measured:
@@ -96,10 +99,17 @@ def hours_of_scoring(out: Path) -> float:
     return sum(one["wall_seconds"] * (one["environment"]["workers"] or os.cpu_count() or 1) for one in done) / 3600
 
 
-def _table(settings: ScoringSettings, name: str, out: Path, **what: object) -> Path:
+def score(settings: ScoringSettings, name: str, out: Path, **what: object) -> Path:
     """The table of one evaluation; made unless a finished one of the same settings (and weights) is there."""
     arguments = EvaluateArguments(
-        data=settings.data, protocol=name, limit=settings.limit, workers=settings.workers, device="cpu", out=out, **what
+        data=settings.data,
+        media=settings.media,
+        protocol=name,
+        limit=settings.limit,
+        workers=settings.workers,
+        device="cpu",
+        out=out,
+        **what,
     )  # type: ignore[arg-type]
     stem = arguments.query if arguments.checkpoint else "baselines"
     table, summary = out / f"{stem}.csv", out / f"{stem}.json"

@@ -74,9 +74,9 @@ class TrainingLog:
         lines = folder.log.read_text(encoding="utf-8").splitlines() if folder.log.is_file() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= first_step]
         for entry in map(json.loads, kept):
-            if "si_sdri_image" in entry:
+            if "si_sdri" in entry:
                 self.scores = {key: value for key, value in entry.items() if key != "step"}
-                self.best = max(self.best, entry["si_sdri_image"])
+                self.best = max(self.best, entry["si_sdri"])
         temporary = folder.log.with_suffix(".tmp")
         temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         os.replace(temporary, folder.log)
@@ -107,7 +107,7 @@ class TrainingLog:
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
-        state = f"loss {values['loss']:.4f}" + (f"  val {self.scores['si_sdri_image']:+.2f} dB" if self.scores else "")
+        state = f"loss {values['loss']:.4f}" + (f"  val {self.scores['si_sdri']:+.2f} dB" if self.scores else "")
         self._progress.update(self._task, completed=step, state=state)
         if step % _LOG_STEPS == 0 or step == self.recipe.training.num_steps:
             means = {name: total / self._count for name, total in self._sums.items()}
@@ -118,8 +118,8 @@ class TrainingLog:
         """Note validation scores; True when they are the best so far."""
         self.scores = scores
         self._write(step, scores)
-        improved = scores["si_sdri_image"] > self.best
-        self.best = max(self.best, scores["si_sdri_image"])
+        improved = scores["si_sdri"] > self.best
+        self.best = max(self.best, scores["si_sdri"])
         return improved
 
     def draw(self) -> None:

@@ -32,4 +32,4 @@ def validate(model: nn.Module, dataset: MixtureDataset, recipe: Recipe, device: 
             if (source**2).mean() > 1e-7 and (estimate**2).mean() > 1e-12:
                 improvements.append(float(si_sdr(reference=source, estimate=estimate) - si_sdr(reference=source, estimate=heard)))
     count = max(1, len(improvements))
-    return {"si_sdri_image": sum(improvements) / count, "improved_share": sum(value > 0 for value in improvements) / count}
+    return {"si_sdri": sum(improvements) / count, "improved_share": sum(value > 0 for value in improvements) / count}

@@ -28,7 +28,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def test_training_shows_loss_and_validation_over_steps(drawn: list[Figure], tmp_path: Path) -> None:
-    entries = [{"step": 10, "loss": 0.5}, {"step": 20, "si_sdri_image": 1.5}, {"step": 20, "loss": 0.25}]
+    entries = [{"step": 10, "loss": 0.5}, {"step": 20, "si_sdri": 1.5}, {"step": 20, "loss": 0.25}]
     draw_training(entries, tmp_path / "training.png")
     left, right = drawn[0].axes
     assert left.lines[0].get_xydata().tolist() == [[10, 0.5], [20, 0.25]]

@@ -9,14 +9,14 @@ from trisep.media.output import replacing
 
 
 def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
-    """`entries` are the lines of `log.jsonl`: some with `loss`, some with `si_sdri_image`."""
+    """`entries` are the lines of `log.jsonl`: some with `loss`, some with `si_sdri`."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     training = [entry for entry in entries if "loss" in entry]
-    validation = [entry for entry in entries if "si_sdri_image" in entry]
+    validation = [entry for entry in entries if "si_sdri" in entry]
     left.plot([entry["step"] for entry in training], [entry["loss"] for entry in training], linewidth=0.8)
     left.set(xlabel="step", ylabel="training loss", yscale="log")
-    right.plot([entry["step"] for entry in validation], [entry["si_sdri_image"] for entry in validation], marker="o", markersize=3)
+    right.plot([entry["step"] for entry in validation], [entry["si_sdri"] for entry in validation], marker="o", markersize=3)
     right.set(xlabel="step", ylabel="SI-SDR improvement, image query (dB)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
