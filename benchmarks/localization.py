@@ -83,7 +83,7 @@ def duets(data: Path) -> list[tuple[Path, tuple[str, str]]]:
 def vectors(separator: trisep.Separator, video: Path, labels: tuple[str, str], by: str) -> list[Tensor]:
     """What each label's regions are compared with."""
     if by == "text":
-        return [encode_query_text(separator.encoder, label) for label in labels]
+        return [encode_query_text(separator.encoder, label, ground=False) for label in labels]
     if by == "audio":
         return [audio_vector(separator, video, label) for label in labels]
     centre = read_frames(video, [centre_seconds(video)])[0]

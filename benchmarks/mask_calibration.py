@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trisep.catalogue import checkpoint_folder
 from trisep.checkpoint import Checkpoint, load_model
-from trisep.encoders import load_encoder
+from trisep.encoders import encode_query_text, load_encoder
 from trisep.metrics import si_sdr
 from trisep.protocols import ProtocolMixture, avmini
 from trisep.scoring.sounds import mix
@@ -81,7 +81,8 @@ def score(checkpoint: Checkpoint, mixture: ProtocolMixture, settings: list[Setti
     spectrum = stft(torch.from_numpy(heard)[None], signal)
     gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
     log_magnitude = pad_frames(network_input(spectrum.abs() * gain, signal), checkpoint.model.time_multiple)  # type: ignore
-    query = QueryEmbedding(vectors=encoder.encode_text([avmini.TEMPLATE.format(source.label) for source in mixture.sources])[None])
+    asked = [encode_query_text(encoder, source.label, (avmini.TEMPLATE,)) for source in mixture.sources]
+    query = QueryEmbedding(vectors=torch.stack(asked)[None])
     with torch.inference_mode():
         logits = checkpoint.model(log_magnitude, query).logits[..., : spectrum.shape[-1]]
     before = [si_sdr(reference=source, estimate=heard) for source in sources]

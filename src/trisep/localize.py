@@ -220,7 +220,7 @@ def _target(separator: Separator, path: Path, query: str, by: LocalizeBy, *, all
     if by == "caption":
         centre = separator.encoder.encode_image(list(read_frames(path, [centre_seconds(path)])))
         return find_captions(separator.encoder, centre, CaptionSettings()).captions[0]
-    return encode_query_text(separator.encoder, query)
+    return encode_query_text(separator.encoder, query, ground=False)
 
 
 def _picture_stream(path: Path) -> VideoStream:

@@ -26,4 +26,17 @@ def test_a_query_in_words_is_the_mean_direction_of_its_templates() -> None:
     mean = torch.stack([vector / vector.norm() for vector in vectors]).mean(dim=0)
     torch.testing.assert_close(encode_query_text(Lengths(), "dog"), mean / mean.norm())
     alone = encode_query_text(Lengths(), "dog", ("{}",))
-    torch.testing.assert_close(alone, torch.tensor([3.0, 1.0, 0.0]) / 10**0.5)
+    torch.testing.assert_close(alone, torch.tensor([3.0, 1.0, 0.0]))
+
+
+class Grounding(Lengths):
+    """Grounds every word at (0, 0, 1)."""
+
+    def ground(self, text_embeddings: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([0.0, 0.0, 1.0]).expand_as(text_embeddings)
+
+
+def test_an_encoder_that_grounds_words_does_so_last_whatever_the_number_of_templates() -> None:
+    for templates in (("{}",), QUERY_TEMPLATES):
+        assert encode_query_text(Grounding(), "dog", templates).tolist() == [0.0, 0.0, 1.0]
+        assert torch.equal(encode_query_text(Grounding(), "dog", templates, ground=False), encode_query_text(Lengths(), "dog", templates))

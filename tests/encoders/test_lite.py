@@ -99,6 +99,29 @@ def test_the_embedding_of_logits_by_hand() -> None:
     torch.testing.assert_close(encoder.embed_logits(logits, embeddings), expected)
 
 
+def test_grounding_brings_wordings_together_and_keeps_what_they_name(encoder: LiteEncoder) -> None:
+    names = ["violin", "rooster", "helicopter", "accordion"]
+    wordings = ("a photo of a {}", "person playing a {}")
+    said = {wording: encoder.encode_text([wording.format(name) for name in names]) for wording in wordings}
+    grounded = {wording: encoder.ground(vectors) for wording, vectors in said.items()}
+    for vectors in grounded.values():
+        torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(len(names)))
+    before, after = ((pair["a photo of a {}"] * pair["person playing a {}"]).sum(dim=-1) for pair in (said, grounded))
+    assert (after > before + 0.02).all() and after.min() > 0.9
+    between = grounded["person playing a {}"] @ grounded["a photo of a {}"].T
+    assert between.argmax(dim=1).tolist() == [0, 1, 2, 3]
+
+
+def test_grounding_by_hand_and_without_fitted_classes(encoder: LiteEncoder) -> None:
+    one = LiteEncoder(num_top_classes=1)
+    words = encoder.encode_text(["an old violin"])
+    classes = encoder._classes[2]
+    nearest = classes[(words[0] @ classes.T).argmax()]
+    expected = words[0] + nearest / nearest.norm()
+    torch.testing.assert_close(one.ground(words)[0], expected / expected.norm())
+    assert torch.equal(LiteEncoder(fitted=False).ground(words), words)
+
+
 def test_a_picture_of_certain_content_is_embedded_as_its_name(encoder: LiteEncoder) -> None:
     for word in ("banjo", "accordion"):
         index = next(index for index, names in enumerate(encoder.class_names) if word in [name.lower() for name in names])

@@ -50,6 +50,15 @@ class SharedEncoder(Protocol):
 
 
 @runtime_checkable
+class GroundedEncoder(SharedEncoder, Protocol):
+    """An encoder whose words lie beside its pictures rather than among them, and which can bring them there."""
+
+    def ground(self, text_embeddings: Float[Tensor, "*n D"]) -> Float[Tensor, "*n D"]:
+        """Move words' embeddings towards where pictures of what they name would lie; unit length in, unit length out."""
+        ...
+
+
+@runtime_checkable
 class AudioTeacher(Protocol):
     """A frozen audio network that a model's own embedding of a sound may be pulled towards. Embeddings are raw."""
 
@@ -112,9 +121,17 @@ def load_teacher(name: str) -> AudioTeacher:
     raise CheckpointError(f"unknown audio teacher '{name}': expected one of {', '.join(TEACHER_NAMES)}")
 
 
-def encode_query_text(encoder: SharedEncoder, text: str, templates: Sequence[str] = QUERY_TEMPLATES) -> Float[Tensor, "D"]:
-    """A query in words: each template's embedding normalised, their mean, normalised."""
+def encode_query_text(
+    encoder: SharedEncoder, text: str, templates: Sequence[str] = QUERY_TEMPLATES, *, ground: bool = True
+) -> Float[Tensor, "D"]:
+    """A query in words: the mean of the templates' normalised embeddings, normalised; of one template, its embedding as it is.
+
+    An encoder that can ground words does so last, unless `ground` is false: models were trained with pictures and are asked with the like of
+    them; the regions of a picture are told apart better by words as they are.
+    """
     embeddings = encoder.encode_text([template.format(text) for template in templates])
-    mean = (embeddings / embeddings.norm(dim=-1, keepdim=True)).mean(dim=0)
-    unit: Tensor = mean / mean.norm()
-    return unit
+    asked: Tensor = embeddings[0]
+    if len(templates) > 1:
+        mean = (embeddings / embeddings.norm(dim=-1, keepdim=True)).mean(dim=0)
+        asked = mean / mean.norm()
+    return encoder.ground(asked) if ground and isinstance(encoder, GroundedEncoder) else asked

@@ -4,6 +4,9 @@ Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded
 its top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0 (ImageNet-1k, all WordNet synonyms averaged) and
 a few concepts that ImageNet lacks, whose linear heads were fitted on labelled photographs (`pretrained/lite_classes`, made by
 `scripts/fit_lite_concepts.py`). Both networks are frozen.
+
+Pictures thus lie among the classes' embeddings, while a sentence says more than a class ("person playing a …") and lies beside them;
+`ground` brings what is asked for in words half of the way, so that a model which was trained with pictures understands every wording.
 """
 
 import hashlib
@@ -28,6 +31,8 @@ _SHORT_SIDE = 224
 _STRIDE = 32
 _GRID = 7
 _MAX_ASPECT = 3.0
+_GROUNDING_TEMPERATURE = 0.05
+"""Of the softmax over cosines with the classes."""
 
 
 class LiteEncoder:
@@ -59,6 +64,19 @@ class LiteEncoder:
         with torch.no_grad():
             states = self._text_tower(input_ids=ids, attention_mask=mask).last_hidden_state
         return _mean_pool(states, mask)
+
+    def ground(self, text_embeddings: Float[Tensor, "*n 384"]) -> Float[Tensor, "*n 384"]:
+        """Unit vectors halfway between words and the mean of their nearest classes, which is where ConSE puts a picture of them.
+
+        Ours. The other half keeps what no class stands for.
+        """
+        if not self._fitted:
+            return text_embeddings
+        classes = self._classes[2]
+        cosines, nearest = (text_embeddings @ classes.T).topk(self.num_top_classes, dim=-1)
+        weights = torch.softmax(cosines / _GROUNDING_TEMPERATURE, dim=-1)
+        among = (weights.unsqueeze(-1) * classes[nearest]).sum(dim=-2)
+        return torch.nn.functional.normalize(text_embeddings + torch.nn.functional.normalize(among, dim=-1), dim=-1)
 
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m 384"]) -> Float[Tensor, "n 384"]:
         """Free token vectors between the start and end tokens, not padded; differentiable."""

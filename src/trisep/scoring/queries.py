@@ -71,10 +71,7 @@ def _pictures(source: ProtocolSource, rules: Protocol) -> tuple[Path, tuple[floa
 
 @lru_cache(maxsize=1024)
 def _text(encoder: str, label: str, templates: tuple[str, ...]) -> Float[Tensor, "D"]:
-    loaded = load_encoder(encoder)
-    if len(templates) == 1:
-        return loaded.encode_text([templates[0].format(label)])[0]
-    return encode_query_text(loaded, label, templates)
+    return encode_query_text(load_encoder(encoder), label, templates)
 
 
 @lru_cache(maxsize=1024)
