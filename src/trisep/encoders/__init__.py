@@ -126,7 +126,7 @@ def encode_query_text(
 ) -> Float[Tensor, "D"]:
     """A query in words: the mean of the templates' normalised embeddings, normalised; of one template, its embedding as it is.
 
-    An encoder that can ground words does so last, unless `ground` is false: models were trained with pictures and are asked with the like of
+    An encoder that can ground words does so last, unless `ground` is false: models learned from pictures and are asked with the like of
     them; the regions of a picture are told apart better by words as they are.
     """
     embeddings = encoder.encode_text([template.format(text) for template in templates])
