@@ -34,7 +34,7 @@ from trisep.store.pool import end_with_parent
 CHECKS = "checks.jsonl"
 """What was found of each file so far, one line each; delete it to look at every file anew."""
 MAX_TABLE_ROWS = 60
-"""Above this the table shows splits alone; status.json always holds the classes."""
+"""Above this the table shows splits alone, and the first of what cannot serve; status.json always holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def run(arguments: DataArguments) -> int:
     if arguments.json:
         print(json.dumps(report, indent=1))
     else:
-        console.print(_table(report))
+        console.print(*_tables(report, arguments.out), sep="\n")
     num_usable = report["states"]["usable"]
     if num_usable == 0:
         reasons = ", ".join(f"{count} {state}" for state, count in report["states"].items() if count)
@@ -218,14 +218,29 @@ def _read_notes(out: Path | None) -> dict[str, ClipCheck]:
     return known
 
 
-def _table(report: dict[str, Any]) -> Table:
-    """The report for people: a row for each class and split, or for each split where that is too long."""
-    states = [state for state in STATES if state == "usable" or report["states"][state]]
-    table = Table("split", "class", "listed", *states, title=report["data_set"])
+def _tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | str]:
+    """The report for people, in 80 columns: counts by class and by split, then what cannot serve, by name."""
+    table = Table("split", "class", "listed", "usable", "not usable", title=report["data_set"])
     if len(report["classes"]) <= MAX_TABLE_ROWS:
         for row in report["classes"]:
-            table.add_row(row["split"], row["class"], str(row["listed"]), *(str(row["states"][state]) for state in states))
+            table.add_row(row["split"], row["class"], *_counts(row["states"]))
         table.add_section()
-    for split, counts in report["splits"].items():
-        table.add_row(split, "all", str(sum(counts.values())), *(str(counts[state]) for state in states))
-    return table
+    for split, states in report["splits"].items():
+        table.add_row(split, "all", *_counts(states))
+    yield table
+    defects = report["defects"]
+    if not defects:
+        return
+    named = Table("clip", "state", "why")
+    for defect in defects[:MAX_TABLE_ROWS]:
+        named.add_row(defect["source"] or defect["key"], defect["state"], defect["detail"])
+    yield named
+    if len(defects) > MAX_TABLE_ROWS:
+        where = f"{out}/status.json has them all" if out else "--out DIR or --json gives them all"
+        yield f"and {len(defects) - MAX_TABLE_ROWS} more that cannot serve: {where}"
+
+
+def _counts(states: dict[str, int]) -> tuple[str, str, str]:
+    """How many are listed, how many can serve, and how many of the others there are of each kind."""
+    others = ", ".join(f"{states[state]} {state}" for state in STATES if state != "usable" and states[state])
+    return str(sum(states.values())), str(states["usable"]), others

@@ -99,6 +99,24 @@ def test_each_defect_is_found_and_named(media: Path, metadata: Path, tmp_path: P
     assert labels[CUT_KEY] == ("class of cut", "test") and len(labels) == 3
 
 
+def test_people_read_the_name_and_the_reason_of_each_defect_in_80_columns(
+    media: Path, metadata: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert _status(media, metadata) == 1
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 80
+    rows = [line for line in told.splitlines() if line.startswith("│ ")]
+    assert any("train" in row and "class of silent" in row and "1 silent" in row for row in rows)
+    for name in NAMES[1:8]:
+        assert any(IDS[name] in row and f"│ {name} " in row for row in rows), name
+    assert "more that cannot serve" not in told
+    monkeypatch.setattr(trisep.data_status, "MAX_TABLE_ROWS", 3)
+    assert _status(media, metadata) == 1
+    told = capsys.readouterr().out
+    assert "and 6 more that cannot serve: --out DIR or --json gives them all" in told and "class of silent" not in told
+
+
 def test_a_second_run_decodes_only_what_is_new(media: Path, metadata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = list_clips("vggsound", [metadata], media)[-3:]
     first = check_clips(clips, media, CheckSettings(), out=tmp_path)
