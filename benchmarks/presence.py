@@ -1,14 +1,16 @@
 """Fit and judge the presence score: is the query heard at all?
 
-    python benchmarks/presence.py CHECKPOINT AVMINI_FOLDER [--write]
+    python benchmarks/presence.py CHECKPOINT AVMINI_FOLDER [--write] [--no-references]
 
 Mixtures of two held-out clips at equal level; for each, one query that is in it and one that is not, both from classes that `lite`
 knows. The clips are cut into halves: the logistic weights and the set of features are chosen on one, everything is reported on the
-other. Baseline: the stem's level alone. `--write` puts the weights into the checkpoint's config.json.
+other. Baseline: the stem's level alone. `--write` puts the weights into the checkpoint's config.json. `--no-references` leaves out the
+features that are relative to reference queries: a model that decodes once a query would decode them at every separation.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from scipy.optimize import minimize
 import trisep
 from trisep.media.output import replacing
 from trisep.metrics import roc_auc
-from trisep.presence import FEATURE_NAMES, PresenceFeatures, with_relative
+from trisep.presence import PresenceFeatures, with_relative
 from trisep.protocols import ProtocolSource
 from trisep.protocols.avmini import LACKING, LEVEL_DB, dev_sources
 from trisep.scoring.sounds import mix
@@ -54,14 +56,16 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("data", type=Path)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--no-references", action="store_true")
     arguments = parser.parse_args()
     separator = trisep.load(arguments.checkpoint, device="cpu")
     known = [source for source in dev_sources(arguments.data) if source.label not in LACKING]
     order = np.random.default_rng(0).permutation(len(known))
     halves = [[known[index] for index in sorted(part)] for part in np.array_split(order, 2)]
-    chosen_on, reported_on = (collect(separator, half, seed) for seed, half in enumerate(halves, start=1))
+    words = () if arguments.no_references else REFERENCES
+    chosen_on, reported_on = (collect(separator, half, words, seed) for seed, half in enumerate(halves, start=1))
 
-    names = [*FEATURE_NAMES, *(f"relative_{name}" for name in FEATURE_NAMES)]
+    names = list(chosen_on[0])
     best: tuple[float, tuple[str, ...]] = (0.0, ())
     for size in (1, 2, 3):
         for subset in combinations(names, size):
@@ -84,14 +88,15 @@ def main() -> None:
         write(separator.checkpoint.path, features, weights, bias)
 
 
-def collect(separator: trisep.Separator, sources: list[ProtocolSource], seed: int) -> list[dict[str, float]]:
-    """Features of `NUM_QUERIES` present queries, then of as many absent ones."""
+def collect(
+    separator: trisep.Separator, sources: list[ProtocolSource], reference_words: Sequence[str], seed: int
+) -> list[dict[str, float]]:
+    """Features of `NUM_QUERIES` present queries, then of as many absent ones; also relative to the reference words, if there are any."""
     generator = np.random.default_rng(seed)
     names = sorted({source.label for source in sources})
     present, absent = [], []
     signal = separator.signal
-    references = separator.embed([Query(word, text=word) for word in REFERENCES])
-    vectors = {name: separator.embed([Query(name, text=name)])[0] for name in names}
+    vectors = {name: separator.embed([Query(name, text=name)])[0] for name in [*names, *reference_words]}
     while len(present) < NUM_QUERIES:
         pair = [sources[index] for index in generator.choice(len(sources), 2, replace=False)]
         heard = mix(pair, LEVEL_DB, signal.sample_rate_hz).sum(axis=0)
@@ -99,7 +104,7 @@ def collect(separator: trisep.Separator, sources: list[ProtocolSource], seed: in
         gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
         magnitude = to_log_frequency(stft(torch.from_numpy(heard * np.float32(gain)), signal).abs())
         padded = pad_frames(torch.log(magnitude + 1e-10), separator.model.time_multiple)[None, None]
-        queries = torch.cat([vectors[pair[0].label][None], vectors[asked][None], references])
+        queries = torch.stack([vectors[word] for word in (pair[0].label, asked, *reference_words)])
         with torch.inference_mode():
             output = separator.model(padded, QueryEmbedding(vectors=queries[None]))
         gathered = PresenceFeatures(len(queries), hop_seconds=signal.hop_samples / signal.sample_rate_hz)

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from trisep.fusion.middle import condition_bottleneck
-from trisep.fusion.regions import SplitDecoder, summed_masks
+from trisep.fusion.middle import SplitDecoder
+from trisep.fusion.regions import summed_masks
 from trisep.models.vast import VAST, Config
 from trisep.types import QueryEmbedding
 
@@ -64,6 +64,12 @@ def build(arguments: argparse.Namespace) -> VAST:
     return replace(config, unet=replace(config.unet, **shape)).build()
 
 
+def tiled(maps: list[Tensor], vectors: Tensor) -> list[Tensor]:
+    """One mixture's maps, once for each vector [R, D], which is laid behind the bottleneck's channels."""
+    *skips, bottleneck = (one.expand(len(vectors), -1, -1, -1) for one in maps)
+    return [*skips, torch.cat([bottleneck, vectors[:, :, None, None].expand(-1, -1, *bottleneck.shape[2:])], dim=1)]
+
+
 def print_times(arguments: argparse.Namespace) -> None:
     """Seconds of each way, and how far its masks are from the first's."""
     model = build(arguments).eval()
@@ -75,8 +81,8 @@ def print_times(arguments: argparse.Namespace) -> None:
 
     def naive() -> Tensor:
         maps = model.unet.encode(picture)
-        chunks = regions[:, 0].split(arguments.chunk, dim=1)
-        return sum(model.unet.decode(condition_bottleneck(maps, chunk)).float().sigmoid().sum(dim=0, keepdim=True) for chunk in chunks)
+        chunks = regions[0, 0].split(arguments.chunk)
+        return sum(model.unet.decode(tiled(maps, chunk)).float().sigmoid().sum(dim=0, keepdim=True) for chunk in chunks)
 
     def in_bf16(way: Callable[[], Tensor]) -> Tensor:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 import torch
+from tiled_decoding import decode_tiled
 
 from trisep.errors import ConfigError
-from trisep.fusion.middle import condition_bottleneck
 from trisep.models.vast import VAST, Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.types import QueryEmbedding
@@ -28,8 +28,8 @@ def network(**changes: Any) -> VAST:
 
 def mask_of(model: VAST, vectors: torch.Tensor) -> torch.Tensor:
     """The mask of one vector per mixture [B, D], by tiling, concatenating and decoding in full."""
-    logits = model.unet.decode(condition_bottleneck(model.unet.encode(spectrogram()), torch.cat([vectors, -vectors], dim=-1)[:, None]))
-    return logits[:, 0].sigmoid()
+    logits = decode_tiled(model.unet, model.unet.encode(spectrogram()), torch.cat([vectors, -vectors], dim=-1)[:, None])
+    return logits[:, 0, 0].sigmoid()
 
 
 def test_the_mask_of_a_video_is_the_sum_over_regions_and_the_mean_over_frames() -> None:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.fusion.late import LateFusion
-from trisep.fusion.middle import condition_bottleneck, per_query
+from trisep.fusion.middle import SplitDecoder
 from trisep.networks.audio_unet import AudioUNet
 
 
@@ -29,5 +29,5 @@ class HierarchicalFusion(nn.Module):
         weights, condition = self.late_projection(vectors), self.middle_projection(vectors)
         if self.squash:
             weights, condition = torch.sigmoid(weights), torch.sigmoid(condition)
-        decoded = unet.decode(condition_bottleneck(maps, condition))
-        return per_query(self.late(decoded, weights.flatten(0, 1).unsqueeze(1)), vectors.shape[1])
+        decoded = SplitDecoder(unet, maps)(condition).flatten(0, 1)
+        return self.late(decoded, weights.flatten(0, 1).unsqueeze(1)).reshape(*vectors.shape[:2], *decoded.shape[2:])  # type: ignore[no-any-return]

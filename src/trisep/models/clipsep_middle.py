@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.middle import condition_bottleneck, per_query
+from trisep.fusion.middle import SplitDecoder
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.types import MaskOutput, QueryEmbedding
 
@@ -75,5 +75,5 @@ class CLIPSepMiddle(nn.Module):
         """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `time_multiple`."""
         condition = self.condition(query)
         maps = self.unet.encode(log_magnitude)
-        logits = per_query(self.unet.decode(condition_bottleneck(maps, condition)), condition.shape[1]).float()
+        logits = SplitDecoder(self.unet, maps)(condition).squeeze(2).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

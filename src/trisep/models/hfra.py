@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trisep.errors import ConfigError
 from trisep.fusion.hierarchical import HierarchicalFusion
 from trisep.fusion.late import LateFusion
-from trisep.fusion.middle import condition_bottleneck, per_query
+from trisep.fusion.middle import SplitDecoder
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.types import MaskOutput, QueryEmbedding
 
@@ -104,9 +104,9 @@ class HFRA(nn.Module):
         if isinstance(self.fusion, HierarchicalFusion):
             return self.fusion(self.unet, maps, vectors)  # type: ignore[no-any-return]
         if self.config.fusion == "middle":
-            decoded = self.unet.decode(condition_bottleneck(maps, vectors))
+            decoded = SplitDecoder(self.unet, maps)(vectors).flatten(0, 1)
             alike = torch.ones(len(decoded), 1, decoded.shape[1], device=decoded.device)
-            return per_query(self.fusion(decoded, alike), vectors.shape[1])
+            return self.fusion(decoded, alike).reshape(*vectors.shape[:2], *decoded.shape[2:])  # type: ignore[no-any-return]
         weights = self.late_projection(vectors)
         if self.config.squash_projections:
             weights = torch.sigmoid(weights)

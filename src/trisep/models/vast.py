@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.regions import SplitDecoder, summed_masks
+from trisep.fusion.middle import SplitDecoder
+from trisep.fusion.regions import summed_masks
 from trisep.networks.audio_unet import AudioEncoder, AudioUNet, UNetConfig
 from trisep.types import MaskOutput, QueryEmbedding
 
@@ -79,7 +80,7 @@ class VAST(nn.Module):
     """The audio U-Net with each region's embedding tiled beside its bottleneck; the bottleneck, pooled, is the audio embedding.
 
     At the start the last layer's weights are a tenth of torch's and its bias is −log(2·H·W − 1), so that each region's mask is near
-    1/(2·H·W) and their sum near ½, instead of 24. Decoder by parts: `fusion/regions.py`.
+    1/(2·H·W) and their sum near ½, instead of 24. Decoder by parts: `fusion/middle.py`.
 
     Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop half of its coordinates.
     """
@@ -137,7 +138,7 @@ class VAST(nn.Module):
             logits, num_frames = None, regions.shape[2]
             masks = summed_masks(decoder, self._tiled(regions.flatten(2, 4)), self.config.chunk_regions) / num_frames
         elif vectors is not None:
-            logits = decoder(self._tiled(vectors)).float()
+            logits = decoder(self._tiled(vectors)).squeeze(2).float()
             masks = torch.sigmoid(logits) * self.config.vector_regions
         else:
             raise ConfigError("VAST reads regions or query vectors, and the query carries neither")

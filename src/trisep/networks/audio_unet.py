@@ -127,7 +127,8 @@ class AudioEncoder(nn.Module):
 class AudioUNet(AudioEncoder):
     """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between.
 
-    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map so widened.
+    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map so widened, and
+    `fusion/middle.py` decodes many such at once.
     """
 
     def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:
