@@ -13,7 +13,7 @@ from training_stores import make_store, short_recipe, tensor_hashes
 
 import trisep.train
 from trisep.checkpoint import load_model
-from trisep.errors import TrainingError
+from trisep.errors import CheckpointError, TrainingError
 from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
 from trisep.mixing import MixingConfig
 from trisep.pretrained import sha256_of
@@ -24,6 +24,7 @@ from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
 from trisep.train import TrainSettings, to_spectra, train
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, to_mixture
+from trisep.training_run import RunFolder
 from trisep.types import MaskOutput, Mixture, QueryEmbedding
 from trisep.validation import validate
 
@@ -100,6 +101,40 @@ def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Pat
     train(short_recipe(num_steps=2), settings(store, tmp_path))
     with pytest.raises(TrainingError, match="holds a run whose recipe differs in loss, training; choose another --out, or remove it"):
         train(replace(short_recipe(num_steps=3), loss=MaskLoss(kind="ratio_l1")), settings(store, tmp_path))
+
+
+def test_a_run_that_never_began_gives_way_and_a_damaged_recipe_is_named(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        train(short_recipe(), replace(settings(store, tmp_path / "run"), init=tmp_path / "nothing"))
+    train(short_recipe(num_steps=2), settings(store, tmp_path / "run"))
+    for damaged in ("{", "[]"):
+        (tmp_path / "run" / "recipe.json").write_text(damaged)
+        with pytest.raises(TrainingError, match=r"recipe\.json: is damaged .*; choose another --out, or remove the run"):
+            train(short_recipe(num_steps=2), settings(store, tmp_path / "run"))
+
+
+def test_what_is_no_checkpoint_is_not_replaced_by_one(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "letter.txt").write_text("mine")
+    with pytest.raises(
+        CheckpointError, match=r"best: holds other things \(letter.txt\), which a checkpoint would replace; choose a new folder"
+    ):
+        train(short_recipe(), settings(store, tmp_path))
+    assert (tmp_path / "best" / "letter.txt").read_text() == "mine"
+
+
+def test_a_run_that_is_killed_between_model_and_state_writes_both_again(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trisep.train.save_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(short_recipe(num_steps=2), settings(store, tmp_path))
+    assert train(short_recipe(num_steps=2), settings(store, tmp_path)).is_dir()
+    assert RunFolder(tmp_path, short_recipe(num_steps=2), is_main=False).newest_state() is not None
 
 
 def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from training_stores import Words, make_store, short_recipe, write_labels
 
 from trisep.encoders import encode_query_text
-from trisep.errors import ConfigError, StoreError
+from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.mixing import MixingConfig
 from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
@@ -36,6 +36,16 @@ def test_labels_are_found_by_the_clips_source_and_numbered_over_the_whole_file(s
     assert numbers.tolist() == [2, 1, 2, 1, 2, 1]
     given = queries(store, "label", labels).read((0, 3), (1.0, 1.0), batch_number=0)
     assert given["label_ids"].tolist() == [2, 1]
+
+
+def test_a_whole_path_comes_before_one_that_ends_alike_and_two_labels_are_refused(store: ClipStore, tmp_path: Path) -> None:
+    rows = [f"{store.source(clip)},violin\n" for clip in range(len(store))]
+    (tmp_path / "more.csv").write_text(f"path,label\n{''.join(rows)}elsewhere/{store.source(0)},gong\n")
+    numbers, names = read_labels(tmp_path / "more.csv", store)
+    assert [names[number] for number in numbers] == ["violin"] * len(store) and names == ("gong", "violin")
+    (tmp_path / "two.csv").write_text(f"path,label\n{''.join(rows)}{store.source(0)},gong\n")
+    with pytest.raises(ConfigError, match=f"two.csv: has several labels for the clip {store.source(0)}: gong, violin; give one row"):
+        read_labels(tmp_path / "two.csv", store)
 
 
 def test_words_are_the_labels_through_the_templates_and_hybrid_alternates(
@@ -105,12 +115,15 @@ def test_labels_that_are_missing_are_named(store: ClipStore, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="the recipe asks with text: give labels with --labels FILE"):
         queries(store, "text")
     (tmp_path / "empty.csv").write_text("path,kind\n")
-    with pytest.raises(ConfigError, match=r"empty\.csv: lacks the column label"):
+    with pytest.raises(MediaError, match=r"empty\.csv: lacks the column label"):
         read_labels(tmp_path / "empty.csv", store)
     (tmp_path / "few.csv").write_text(f"path,label\n{store.source(0)},violin\n")
     with pytest.raises(ConfigError, match=r"few\.csv: has no label for 5 of 6 clips of .*, the first is "):
         read_labels(tmp_path / "few.csv", store)
-    with pytest.raises(ConfigError, match=r"none\.csv: cannot be read"):
+    (tmp_path / "short.csv").write_text(f"path,label\n{store.source(0)}\n")
+    with pytest.raises(MediaError, match=r"short\.csv, line 2: expected 2 columns"):
+        read_labels(tmp_path / "short.csv", store)
+    with pytest.raises(MediaError, match=r"none\.csv: cannot be read"):
         read_labels(tmp_path / "none.csv", store)
 
 

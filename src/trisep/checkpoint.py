@@ -22,6 +22,7 @@ from trisep.models import model_module
 from trisep.types import SignalSettings
 
 FORMAT = 1
+_FILES = {"model.safetensors", "config.json"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,12 +42,14 @@ class Checkpoint:
 def save_model(folder: Path, model: nn.Module, *, model_name: str, card: Mapping[str, Any], half: bool = False) -> None:
     """Write `model.safetensors` and `config.json`. `half` stores floating-point tensors as fp16.
 
-    `card` holds at least `signal` (a `SignalSettings` as a dict), `encoder` and `encoder_fingerprint`.
+    An older checkpoint in `folder` is replaced, anything else there is a CheckpointError. `card` holds at least `signal` (`SignalSettings`
+    as a dict), `encoder` and `encoder_fingerprint`.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if half:
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
     config = {"format": FORMAT, "model": model_name, "config": asdict(model.config), **card}  # type: ignore[call-overload]
+    require_replaceable(folder)
     with _folder_moved_into_place(folder) as temporary:
         save_file(tensors, temporary / "model.safetensors")
         (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -136,6 +139,13 @@ def git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def require_replaceable(folder: Path) -> None:
+    """CheckpointError where `folder` holds anything that is no part of a checkpoint: a new checkpoint replaces the whole folder."""
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _FILES) if folder.is_dir() else []
+    if others:
+        raise CheckpointError(f"{folder}: holds other things ({others[0]}), which a checkpoint would replace; choose a new folder")
 
 
 class _folder_moved_into_place:  # noqa: N801  (a context manager reads like a function)

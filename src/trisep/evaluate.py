@@ -204,6 +204,8 @@ def journal_settings(arguments: EvaluateArguments, job: ScoringJob) -> dict[str,
         "sample_rate_hz": job.signal.sample_rate_hz,
         "binary_masks": job.binary_masks,
         "data": str(arguments.data),
+        "data_sha256": _sha256(_list_file(arguments.data)),
+        "media": None if arguments.media is None else str(arguments.media),
         "pairs_sha256": _sha256(arguments.pairs),
         "limit": arguments.limit,
         "seed": arguments.seed,
@@ -243,6 +245,12 @@ def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:
     loss = checkpoint.card.get("recipe", {}).get("loss", {})
     mask = loss.get("mask", loss)
     return bool((mask.get("kind", "weighted_bce") if isinstance(mask, dict) else mask) == "weighted_bce")
+
+
+def _list_file(data: Path) -> Path | None:
+    """The file that lists the clips; None where a folder has none by its usual names."""
+    files = (data,) if data.is_file() else (data / "manifest.csv", data / "labels.csv")
+    return next((file for file in files if file.is_file()), None)
 
 
 def _sha256(path: Path | None) -> str | None:

@@ -256,8 +256,9 @@ def _save(
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     tensors |= {f"averaged.{key}": value for key, value in averaged.items()}
     tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
-    save_state(folder.state(step), tensors, {"step": step, **({"init": card["init"]} if "init" in card else {})})
+    # The model comes first: a run that is killed in between has an older state, goes on from it and writes the model again.
     _save_model(folder.model, recipe, card, averaged, step, scores)
+    save_state(folder.state(step), tensors, {"step": step, **({"init": card["init"]} if "init" in card else {})})
     folder.drop_old_states()
 
 

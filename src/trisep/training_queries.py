@@ -3,7 +3,7 @@
 Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may be given; a clip store never holds any.
 """
 
-import csv
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from trisep.encoders import encode_query_text, load_encoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
 from trisep.mixing import MixingConfig
+from trisep.protocols.clip_lists import read_rows
 from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
 
@@ -102,25 +103,28 @@ def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
 def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"], tuple[str, ...]]:
     """The label of each clip of a store, as a number, and the labels' names, sorted.
 
-    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source, or ends with it after a
-    slash. Numbers count all labels of the file, so that two stores read with one file agree. ConfigError names what is missing.
+    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source; where there is none, the
+    one that ends with it after a slash. Numbers count all labels of the file, so that two stores read with one file agree. MediaError for
+    a file that is no such table, ConfigError for clips without a label, or with several.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"path", "label"} - set(reader.fieldnames or ())
-            rows = [] if missing else [(row["path"], row["label"]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read as a CSV of labels ({error})") from error
-    if missing:
-        raise ConfigError(f"{path}: lacks the column {', '.join(sorted(missing))}; expected path, label")
+    rows = [(row["path"], row["label"]) for row in read_rows(path, ("path", "label"))]
     names = tuple(sorted({label for _, label in rows}))
-    numbers = {label: number for number, label in enumerate(names)}
-    by_source: dict[str, int] = {}
+    exact: defaultdict[str, set[str]] = defaultdict(set)
+    ending: defaultdict[str, set[str]] = defaultdict(set)
     for source, label in rows:
+        exact[source].add(label)
         parts = source.split("/")
-        by_source |= {"/".join(parts[first:]): numbers[label] for first in range(len(parts))}
-    unknown = [store.source(clip) for clip in range(len(store)) if store.source(clip) not in by_source]
+        for first in range(1, len(parts)):
+            ending["/".join(parts[first:])].add(label)
+    sources = [store.source(clip) for clip in range(len(store))]
+    found = [exact.get(source) or ending.get(source) or set() for source in sources]
+    unknown = [source for source, labels in zip(sources, found, strict=True) if not labels]
     if unknown:
         raise ConfigError(f"{path}: has no label for {len(unknown)} of {len(store)} clips of {store.path}, the first is {unknown[0]}")
-    return np.array([by_source[store.source(clip)] for clip in range(len(store))]), names
+    for source, labels in zip(sources, found, strict=True):
+        if len(labels) > 1:
+            raise ConfigError(
+                f"{path}: has several labels for the clip {source}: {', '.join(sorted(labels))}; give one row, by its whole path"
+            )
+    numbers = {label: number for number, label in enumerate(names)}
+    return np.array([numbers[label] for (label,) in found]), names

@@ -7,10 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from trisep.checkpoint import require_replaceable
 from trisep.errors import TrainingError
 from trisep.figures.training import draw_training
 from trisep.recipes import Recipe
@@ -22,18 +24,20 @@ class RunFolder:
     """Names of everything in a run folder. Opening one that holds another recipe's run is an error."""
 
     def __init__(self, path: Path, recipe: Recipe, *, is_main: bool) -> None:
-        """Create the folder, or check that it holds the same recipe."""
+        """Create the folder, or check that it holds the same recipe; a run that never came to a state gives way to the new one."""
         self.path = path
         self.model, self.best, self.states = path / "model", path / "best", path / "states"
         self.log = path / "log.jsonl"
         wanted = json.loads(json.dumps(asdict(recipe)))
         file = path / "recipe.json"
-        if file.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
+        if file.is_file() and self.newest_state() is not None:
+            found = _read_recipe(file)
             if found != wanted:
                 changed = sorted(key for key in wanted if wanted.get(key) != found.get(key))
                 raise TrainingError(f"{path}: holds a run whose recipe differs in {', '.join(changed)}; choose another --out, or remove it")
         elif is_main:
+            require_replaceable(self.model)
+            require_replaceable(self.best)
             try:
                 self.states.mkdir(parents=True, exist_ok=True)
                 temporary = file.with_suffix(".tmp")
@@ -57,6 +61,17 @@ class RunFolder:
         for folder in (self.path, self.states):
             for left in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):
                 shutil.rmtree(left)
+
+
+def _read_recipe(file: Path) -> dict[str, Any]:
+    """What a run was begun with; TrainingError when the file is damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{file}: is damaged ({error}); choose another --out, or remove the run") from error
+    if not isinstance(found, dict):
+        raise TrainingError(f"{file}: is damaged (expected an object); choose another --out, or remove the run")
+    return found
 
 
 class TrainingLog:

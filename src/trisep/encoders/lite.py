@@ -138,7 +138,10 @@ class LiteEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever an embedding could: the hashes of all files that the encoder consists of."""
+        """Changes whenever an embedding could: the hashes of all files that the encoder consists of.
+
+        What `ground` does is not counted: it is computed of these at every query, and no stored vector has gone through it.
+        """
         files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
         parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [pretrained.sha256_of(_FOLDER / "lite_classes.safetensors")]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
