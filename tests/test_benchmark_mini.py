@@ -38,6 +38,7 @@ def write_table(path: Path, scores: list[tuple[int, int, float]], system: str = 
 
 def finish(run: Any, step: int) -> None:
     run.model.mkdir(parents=True)
+    (run.folder / "states" / f"step-{step:07d}").mkdir(parents=True)
     (run.folder / "recipe.json").write_text(json.dumps(asdict(run.arm.recipe)))
     (run.model / "config.json").write_text(json.dumps({"format": 1, "step": step}))
 
@@ -66,6 +67,35 @@ def test_a_folder_with_another_recipe_is_no_finished_run(benchmark: Any, tmp_pat
     assert run.is_finished()
     with pytest.raises(TrainingError, match="training"):
         other.is_finished()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sweep", ["clipsep", "mixing.source_gain_db", "5,-5", "--data", "d"]),
+        ("fine_tuning", ["--start-store", "none", "--list", "l", "--media", "m"]),
+    ],
+)
+def test_a_user_s_error_is_one_line(
+    name: str, options: list[str], benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--store", "none", "--validation", "none", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", [name, *options, *places])
+    assert benchmark(name).main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{name}: ")
+
+
+def test_a_sweep_scores_what_was_trained_and_names_the_rest(
+    benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = benchmark("sweep")
+    monkeypatch.delenv(benchmark("runs").PLACE_VARIABLE, raising=False)
+    places = [word for place in ("data", "store", "validation", "out") for word in (f"--{place}", str(tmp_path))]
+    monkeypatch.setattr("sys.argv", ["sweep", "hfra", "loss.teacher_weight", "0.3", *places])
+    assert sweep.main() == 1
+    output = capsys.readouterr()
+    assert "hfra-teacher_weight-0.3, seed 1: left out, as its teacher" in output.err and len(output.out.splitlines()) == 2
 
 
 def test_time_of_a_run_counts_every_step_of_its_log(benchmark: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,13 +127,27 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("separate clip.mp4 violin --threshold 1.5", "between 0 and 1"),
         ("separate clip.mp4 violin --threshold nan", "between 0 and 1"),
         ("separate clip.mp4 violin --segment 0", "--segment must be above 0"),
+        ("separate clip.mp4 violin --segment inf", "--segment must be finite, got inf"),
         ("separate clip.mp4 violin --format mp3", "mp3"),
+        ("separate '' dog", "the argument after 'separate': expected words, a name or a path, got ''"),
+        ("separate clip.mp4 dog --model ''", "the argument after '--model'"),
+        ("separate clip.mp4 dog --model=", "--model: expected words, a name or a path, got ''"),
+        ("info ''", "the argument after 'info'"),
+        ("store check ''", "the argument after 'check'"),
+        ("localize clip.mp4 red --fps 100000", "--fps must be between 0.01 and 60.0, got 100000.0"),
         ("prepare videos", "--out"),
         ("prepare videos --out store --sample-rate-hz 0", "--sample-rate-hz must be above 0"),
+        ("prepare videos --out store --fps inf", "--fps must be between 0.01 and 60.0, got inf"),
+        ("prepare videos --out store --max-seconds inf", "--max-seconds must be finite, got inf"),
         ("embed store --batch-size 3", "--batch-size"),
         ("store mend place", "mend"),
         ("train clipsep --data store --out run --set lr", "PATH=VALUE"),
         ("train clipsep --data store --out run --precision int8", "int8"),
+        ("train clipsep --data store --out run --seed -1", "--seed must not be negative, got -1"),
+        ("train clipsep --data store --out run --workers -1", "--workers must not be negative, got -1"),
+        ("train clipsep --data store --out run --set training.seed=-1", "training.seed: expected 0 to 2^63 - 1, got -1"),
+        ("listening-test build --out test --model default --data dev --seed -1", "--seed must not be negative"),
+        ("listening-test score ann.csv --key key.csv --seed -1", "--seed must not be negative"),
         ("import best.pt --as clipsep", "--out"),
         ("import best.pt --as resunet --out model", "resunet"),
         ("evaluate default --data dev --query smell", "smell"),
@@ -141,7 +156,7 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
-        code: object = cli.main(line.split())
+        code: object = cli.main(shlex.split(line))
     except SystemExit as stop:
         code = stop.code
     output = capsys.readouterr()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from trisep.cli import main
 from trisep.metrics import Scores
-from trisep.scoring.journal import Journal
+from trisep.scoring.journal import COLUMNS, Journal
 from trisep.scoring.mixtures import SourceRow
 
 LABELS = ("dog", "rain")
@@ -118,6 +118,27 @@ def test_another_protocol_is_refused(a: Path, tmp_path: Path, capsys: pytest.Cap
 )
 def test_wrong_input_is_one_clear_line(words: str, message: str, a: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *words.format(a=a).split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change", "message"),
+    [
+        (".csv", ("\n0,", "\nfirst,"), "got mixture 'first', source '0', sdri '1.000000'; mend the row"),
+        (".csv", ("1.000000", ""), "expected two whole numbers and a score (or skipped), got mixture '0', source '0', sdri ''"),
+        (".json", (None, "5"), "text.json: expected the summary that trisep evaluate wrote, got 5; mend or remove it"),
+        (".json", (None, "{"), "text.json: cannot be read as JSON"),
+        (".csv", (None, ",".join(COLUMNS)), "text.csv: is a table without rows; expected what trisep evaluate --out wrote"),
+    ],
+)
+def test_a_spoilt_table_is_one_clear_line(
+    suffix: str, change: tuple[str | None, str], message: str, a: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = a / f"text{suffix}"
+    old, new = change
+    file.write_text(new if old is None else file.read_text().replace(old, new, 1 if old.startswith("\n") else -1))
+    assert main(["compare", str(a), str(a)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 

@@ -260,5 +260,11 @@ def test_the_command_line_imports(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert load_model(tmp_path / "model").encoder == "clip-rn50"
     assert cli.main([*line, "clipsep-nit"]) == 2
     assert "looks like clipsep" in capsys.readouterr().err
-    assert cli.main(["import", str(tmp_path / "absent.pt"), "--as", "clipsep", "--out", str(tmp_path / "other")]) == 2
-    assert "absent.pt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["absent.pt", "notes.txt"])
+def test_the_file_is_complained_about_before_the_encoder(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("not a state dict")
+    line = ["import", str(tmp_path / name), "--as", "clipsep", "--out", str(tmp_path / "model"), "--encoder", "nothing of that name"]
+    assert cli.main(line) == 2
+    assert name in capsys.readouterr().err

@@ -283,9 +283,9 @@ def test_the_histogram_counts_every_caption() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--captions --tokens 0", "--tokens must be 1 to 4, got 0"),
-        ("--captions --tokens 5", "--tokens must be 1 to 4, got 5"),
-        ("--captions --nearest-words -1", "--nearest-words must be 0 or above, got -1"),
+        ("--captions --tokens 0", "--tokens must be between 1 and 4, got 0"),
+        ("--captions --tokens 5", "--tokens must be between 1 and 4, got 5"),
+        ("--captions --nearest-words -1", "--nearest-words must not be negative, got -1"),
         ("--nearest-words 3", "add --captions"),
     ],
 )

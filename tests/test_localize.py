@@ -125,7 +125,7 @@ def test_words_are_followed_through_the_frames(separator: trisep.Separator, clip
     x, y = peaks(found.maps).T
     np.testing.assert_allclose(x, [2.0 / 7] * 4 + [5.0 / 7] * 4, atol=0.11)
     np.testing.assert_allclose(y, [2.0 / 7] * 4 + [5.0 / 7] * 4, atol=0.11)
-    assert len(localize(clip, "red ball", model=separator, fps=100).maps) == 16  # the video has no more frames
+    assert len(localize(clip, "red ball", model=separator, fps=60).maps) == 16  # the video has no more frames
     soft = localize(clip, "red ball", model=separator, temperature=1.0)
     assert soft.maps.max() < 0.05 < found.maps.max()
 
@@ -200,8 +200,9 @@ def test_an_overlay_is_upright_and_needs_no_sound(command, tmp_path: Path) -> No
     [
         (("clip.mp4",), "nothing to look for"),
         (("clip.mp4", " "), "is empty"),
-        (("clip.mp4", "red", "--fps", "0"), "--fps must be above 0"),
-        (("clip.mp4", "red", "--temperature", "-1"), "--temperature must be above 0"),
+        (("clip.mp4", "red", "--fps", "0"), "--fps must be between 0.01 and 60"),
+        (("clip.mp4", "red", "--fps", "inf"), "--fps must be between 0.01 and 60"),
+        (("clip.mp4", "red", "--temperature", "1e-40"), "--temperature must be between 0.0001 and 100"),
         (("clip.mp4", "red", "--by", "smell"), "smell"),
         (("clip.mp4", "red", "--out", "heat.jpg"), "expected a video (.mp4, .mov, .mkv), a picture (.png) or a folder"),
         (("clip.mp4", "red", "--out", "./clip.mp4"), "is the video itself"),
@@ -231,6 +232,6 @@ def test_what_a_user_gets_wrong_is_one_line_and_leaves_nothing(command, words, e
 
 
 def test_the_function_checks_its_own_arguments(separator: trisep.Separator, clip: Path, unchecked_shapes: None) -> None:
-    for wrong in ({"by": "smell"}, {"fps": 0.0}, {"temperature": float("nan")}):
+    for wrong in ({"by": "smell"}, {"fps": float("inf")}, {"temperature": 1e-40}, {"temperature": float("nan")}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             localize(clip, "red", model=separator, **wrong)

@@ -367,8 +367,9 @@ def test_wrong_calls_from_python(separator: Separator, checkpoint: Path) -> None
         separator.separate(Audio(np.full((1, 10), np.nan, np.float32), 16000), ["violin"])
     with pytest.raises(MediaError, match="empty"):
         separator.separate(Audio(np.zeros((1, 0), np.float32), 16000), ["violin"])
-    with pytest.raises(ConfigError, match="segment_seconds"):
-        separator.separate(noise(100), ["violin"], segment_seconds=0.0)
+    for seconds in (0.0, float("inf")):
+        with pytest.raises(ConfigError, match="segment_seconds"):
+            separator.separate(noise(100), ["violin"], segment_seconds=seconds)
     with pytest.raises(ConfigError, match="device 'abacus'"):
         trisep.load(checkpoint, device="abacus", encoder=FakeEncoder())
     with pytest.raises(CheckpointError, match="expected a checkpoint folder or one of these names"):

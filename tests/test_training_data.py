@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from clip_folders import hashes, write_folder
-from training_stores import Loudness, embed_with_noise, make_store, short_recipe, write_labels
+from training_stores import Loudness, Words, embed_with_noise, make_store, short_recipe, write_labels
 
 from trisep.augmentation import AugmentationConfig
 from trisep.errors import ConfigError, StoreError
@@ -178,7 +178,7 @@ def test_labels_in_the_names_of_the_videos_change_no_sample(tmp_path: Path) -> N
 
 
 def aligned_recipe(teacher_dim: int | None = 4, teacher: str | None = "loudness") -> Recipe:
-    model = replace(hfra.Config.tiny(), teacher_dim=teacher_dim)
+    model = replace(hfra.Config.tiny(), embedding_dim=384, teacher_dim=teacher_dim)
     return replace(short_recipe(), model=model, loss=TeacherAlignedLoss(), teacher=teacher)
 
 
@@ -199,6 +199,16 @@ def test_a_teacher_that_does_not_fit_is_refused_at_the_start(store: ClipStore, m
         MixtureDataset(store, aligned_recipe(teacher_dim=7), seed=0)
     with pytest.raises(ConfigError, match="needs an audio teacher; add --set teacher=NAME with efficientat-mn04 or clap"):
         MixtureDataset(store, aligned_recipe(teacher=None), seed=0)
+
+
+def test_a_network_for_vectors_of_another_length_is_refused(store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.training_queries.load_encoder", lambda name: Words())
+    labels = write_labels(store.path, tmp_path / "labels.csv")
+    whole = replace(short_recipe(), model=replace(short_recipe().model, embedding_dim=512))  # type: ignore[type-var]
+    expected = "'lite' gives vectors of 384, .* reads 512; add --set model.embedding_dim=384"
+    for changes, given in (({}, None), ({"query": "regions"}, None), ({"query": "text", "supervision": "labels"}, labels)):
+        with pytest.raises(ConfigError, match=expected):
+            MixtureDataset(store, replace(whole, **changes), seed=0, labels=given)  # type: ignore[arg-type]
 
 
 def test_networks_too_small_for_their_data_are_refused(store: ClipStore, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ for `--steps`: from nothing, from that start, and from that start with its encod
 """
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from arms import arms
 from scores import Measured, QueryName, ScoringSettings, difference, measure, score
 
+from trisep.errors import TrisepError
 from trisep.recipes import Recipe
 from trisep.train import TrainSettings, train
 
@@ -22,9 +24,19 @@ ENCODER = ("unet.input_norm", "unet.down")
 QUERIES: tuple[QueryName, ...] = ("text", "image")
 
 
-def main() -> None:
-    """Train, score, and print one table."""
+def main() -> int:
+    """Train, score, print; returns the exit code."""
     arguments = parse()
+    try:
+        run(arguments)
+    except TrisepError as error:
+        print(f"fine_tuning: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, score, and print one table."""
     models = train_all(arguments)
     scoring = ScoringSettings(data=arguments.list, media=arguments.media, limit=arguments.mixtures, workers=1)
     print("| trained | " + " | ".join(f"{query}: SDRi [95 %] | − scratch (p)" for query in QUERIES) + " |")
@@ -81,4 +93,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

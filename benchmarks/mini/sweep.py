@@ -10,6 +10,7 @@ mean noise activation; the cosine to the teacher). Run again after an interrupti
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from scores import PROTOCOLS, Measured, QueryName, ScoringSettings, measure, sco
 
 from trisep.augmentation import AugmentationConfig
 from trisep.checkpoint import load_model
+from trisep.errors import TrisepError
 from trisep.recipes import QueryKind, Recipe, override
 from trisep.train import to_spectra
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
@@ -30,23 +32,37 @@ NUM_LOSS_BATCHES = 8
 QUERIES: tuple[QueryName, ...] = ("text", "image")
 
 
-def main() -> None:
-    """Train every value, then score every value."""
+def main() -> int:
+    """Train, score, print; returns the exit code: 0 all done, 1 some values left out, 2 the user's error."""
     arguments = parse()
+    try:
+        return run_all(arguments)
+    except TrisepError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 2
+
+
+def run_all(arguments: argparse.Namespace) -> int:
+    """Train every value, then score every value that was trained; returns the exit code."""
     scoring = ScoringSettings(data=arguments.data, limit=arguments.mixtures, workers=arguments.workers)
     runs = {value: planned_run(arguments, value) for value in arguments.values}
     labels = arguments.data / "manifest.csv"
-    train_all(list(runs.values()), store=arguments.store, validation=arguments.validation, labels=labels, is_spent=lambda: False)
+    left_out = train_all(list(runs.values()), store=arguments.store, validation=arguments.validation, labels=labels, is_spent=lambda: False)
+    for name, reason in left_out.items():
+        print(f"sweep: {name}: left out, as {reason}", file=sys.stderr)
     titles = [f"{title}, {query}" for title in PROTOCOLS.values() for query in QUERIES]
     print(f"| {arguments.path} | {' | '.join(titles)} | loss, text | loss, image | observed |")
     print("|---" * (len(titles) + 4) + "|")
     for value, run in runs.items():
+        if not run.is_finished():
+            continue
         tables = {query: score_model(run.model, run.folder / "scores", query, scoring) for query in QUERIES}
         scores = [decibels(measure({run.seed: tables[query][name]})) for name in PROTOCOLS for query in QUERIES]
         asked = {query: held_out_loss(run, query, arguments.validation, labels) for query in QUERIES}
         losses = [f"{asked[query].pop('mask'):.4f}" for query in QUERIES]
         observed = [f"{name} {measured:.3f} (text), {asked['image'][name]:.3f} (image)" for name, measured in asked["text"].items()]
         print(f"| {value} | {' | '.join([*scores, *losses, '; '.join(observed)])} |", flush=True)
+    return int(bool(left_out))
 
 
 def planned_run(arguments: argparse.Namespace, value: str) -> Run:
@@ -96,4 +112,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

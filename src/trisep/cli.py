@@ -7,9 +7,11 @@ It knows nothing of sounds or models, and imports a verb's module only once that
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Annotated, Any
 
 import tyro
@@ -21,7 +23,7 @@ from trisep.arguments.evaluation import CompareArguments, EvaluateArguments, Lis
 from trisep.arguments.preparation import DataArguments, EmbedArguments, PrepareArguments, StoreArguments
 from trisep.arguments.separation import LocalizeArguments, SeparateArguments
 from trisep.arguments.training import TrainArguments
-from trisep.errors import TrisepError
+from trisep.errors import ConfigError, TrisepError
 
 DESCRIPTION = """Separate the sounds of a video by what you name or point at.
 
@@ -218,6 +220,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     Prints and raises SystemExit(0) for --help. Raises SystemExit(2) after one line on stderr where the line cannot be read, and
     a TrisepError where it can be read but asks for something that makes no sense.
     """
+    _refuse_empty(argv)
     report = io.StringIO()
     try:
         with contextlib.redirect_stderr(report):
@@ -255,6 +258,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("trisep: interrupted", file=sys.stderr)
         return 130
     return 2
+
+
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """Raise ConfigError for an empty word, which a path would take for the folder one stands in; a shell makes one of an unset variable."""
+    for before, word in pairwise(["trisep", *argv]):
+        if not word or re.fullmatch("--[^=]+=", word):
+            place = word[:-1] if word else f"the argument after {before!r}"
+            raise ConfigError(f"{place}: expected words, a name or a path, got ''; fill it in (. is this folder) or leave it out")
 
 
 def _complain(message: str) -> None:

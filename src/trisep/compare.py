@@ -93,17 +93,21 @@ def read_scores(place: Path, system: str | None, metric: str) -> Scored:
         names[row["system"]] = None
         if row["system"] != (system or next(iter(names))):
             continue
-        key = int(row["mixture"]), int(row["source"])
+        try:
+            key = int(row["mixture"]), int(row["source"])
+            score = np.nan if row["skipped"] else float(row[metric])
+        except ValueError as error:
+            found = ", ".join(f"{column} '{row[column]}'" for column in ("mixture", "source", metric))
+            raise MediaError(f"{table}: expected two whole numbers and a score (or skipped), got {found}; mend the row") from error
         sources[key] = tuple(row[column] for column in _PAIRING)
-        if not row["skipped"] and np.isfinite(float(row[metric])):
-            scores[key] = float(row[metric])
+        if np.isfinite(score):
+            scores[key] = score
+    if not names:
+        raise MediaError(f"{table}: is a table without rows; expected what trisep evaluate --out wrote")
     if not sources:
-        raise ConfigError(f"{table}: holds no system '{system}': expected one of {', '.join(names) or 'none, as it is empty'}")
-    try:
-        settings = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        settings = {}
-    return Scored(name=f"{table}: {system or next(iter(names))}", sources=sources, scores=scores, settings=settings)
+        raise ConfigError(f"{table}: holds no system '{system}': expected one of {', '.join(names)}")
+    name = f"{table}: {system or next(iter(names))}"
+    return Scored(name=name, sources=sources, scores=scores, settings=_settings(table.with_suffix(".json")))
 
 
 def require_same_pairs(a: Scored, b: Scored) -> None:
@@ -183,6 +187,17 @@ def _table(place: Path) -> Path:
         found = f"{len(tables)} tables ({', '.join(path.name for path in tables)}): name one of them" if tables else "no table"
         raise MediaError(f"{place}: holds {found}; expected what trisep evaluate --out wrote")
     return tables[0]
+
+
+def _settings(summary: Path) -> dict[str, Any]:
+    """What the summary beside a table says; nothing where there is none."""
+    try:
+        settings = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{summary}: cannot be read as JSON ({error}); mend or remove it") from error
+    if not isinstance(settings, dict):
+        raise MediaError(f"{summary}: expected the summary that trisep evaluate wrote, got {settings!r:.40}; mend or remove it")
+    return settings
 
 
 def _values(scored: Scored, keys: list[tuple[int, int]]) -> Float[np.ndarray, "n"]:

@@ -53,14 +53,14 @@ _NOT_USED = "(not used)"
 
 def run(arguments: ImportArguments) -> int:
     """`trisep import`: convert, print where the checkpoint lies and what it is; returns the exit code."""
-    encoder = None if arguments.kind == "sound-of-pixels" else load_encoder(arguments.encoder)
+    encoder = None if arguments.kind == "sound-of-pixels" else arguments.encoder
     import_checkpoint(arguments.file, arguments.kind, arguments.out, encoder=encoder)
-    asked = "with pictures" if encoder is None else f"through encoder {arguments.encoder}"
+    asked = "with pictures" if encoder is None else f"through encoder {encoder}"
     print(f"{arguments.out}: {arguments.kind} from {arguments.file}, to be asked {asked}")
     return 0
 
 
-def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: SharedEncoder | None) -> None:
+def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: SharedEncoder | str | None) -> None:
     """Write a published state dict as the checkpoint folder `out`, which `trisep.load` and `trisep separate --model` take.
 
     Args:
@@ -68,8 +68,9 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
             folder that holds its three files.
         kind: which of the published networks it is.
         out: folder to write; one that is there is replaced.
-        encoder: the frozen encoder that the network was trained on; the file does not name it. None for sound-of-pixels, which looks at
-            frames with a network of its own; its checkpoint's encoder is called `none`.
+        encoder: the frozen encoder that the network was trained on, or its name; the file does not name it. One given by name is loaded
+            only once the file has been read. None for sound-of-pixels, which looks at frames with a network of its own; its checkpoint's
+            encoder is called `none`.
 
     Raises CheckpointError when the file cannot be read as tensors, is not of that kind, or does not fit the encoder. The signal settings
     are those of the papers (`published_signal`), which the file does not hold either.
@@ -77,6 +78,7 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
     files = _network_files(file, kind)
     tensors = {prefix + key.removeprefix("module."): value for prefix, path in files.items() for key, value in read_tensors(path).items()}
     network = published_network(tensors, kind, file=file)
+    encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     if encoder is not None and (dim := network.config.embedding_dim) != encoder.dim:  # type: ignore[union-attr]
         raise CheckpointError(
             f"{file}: was trained on embeddings of {dim} dimensions, "

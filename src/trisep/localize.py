@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from trisep.arguments import Device
-from trisep.arguments.separation import LocalizeArguments, LocalizeBy
+from trisep.arguments import FPS_RANGE, Device
+from trisep.arguments.separation import TEMPERATURE_RANGE, LocalizeArguments, LocalizeBy
 from trisep.captions import CaptionSettings, find_captions
 from trisep.encoders import SharedEncoder, encode_query_text
 from trisep.errors import CheckpointError, ConfigError, MediaError
@@ -93,9 +93,9 @@ def localize(
     path = Path(path)
     if by not in get_args(LocalizeBy):
         raise ConfigError(f"by must be one of {', '.join(get_args(LocalizeBy))}, not {by!r}")
-    for name, value in (("fps", fps), ("temperature", temperature)):
-        if not value > 0:
-            raise ConfigError(f"{name} must be above 0, not {value}")
+    for name, value, (low, high) in (("fps", fps, FPS_RANGE), ("temperature", temperature, TEMPERATURE_RANGE)):
+        if not low <= value <= high:
+            raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
     name = "latent caption" if by == "caption" else Query(query or "", text=query or "").name
     _picture_stream(path)
     separator = model if isinstance(model, Separator) else load(model, device=device)

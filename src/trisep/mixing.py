@@ -4,6 +4,7 @@
 network.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,14 @@ class MixingConfig:
         """Check the ranges."""
         if self.num_sources < 1 or self.num_frames < 1 or self.num_absent_queries < 0:
             raise ConfigError("num_sources and num_frames must be at least 1, num_absent_queries at least 0")
-        if self.frame_spacing_seconds is not None and not self.frame_spacing_seconds > 0:
-            raise ConfigError(f"frame_spacing_seconds: expected above 0 or none, got {self.frame_spacing_seconds}")
+        if self.frame_spacing_seconds is not None and not 0 < self.frame_spacing_seconds < math.inf:
+            raise ConfigError(f"mixing.frame_spacing_seconds: expected above 0 and finite, or none, got {self.frame_spacing_seconds}")
+        if not 0 <= self.interference_probability <= 1:
+            raise ConfigError(f"mixing.interference_probability: expected 0 to 1, got {self.interference_probability}")
+        for name in ("source_gain_db", "mixture_gain_db", "interference_db"):
+            low, high = getattr(self, name)
+            if not -math.inf < low <= high < math.inf:
+                raise ConfigError(f"mixing.{name}: expected two finite numbers, the lower one first, got {low},{high}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ samples from one `SeparationRun`, which holds a segment at a time. A first pass 
 to the level it was trained at, and the masks are applied to the mixture as it is.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -260,8 +261,8 @@ class Separator:
         if segment_seconds is None:
             values_per_second = source.sample_rate_hz * source.num_channels * (num_queries + 1)
             segment_seconds = min(_SEGMENT_SECONDS, _SEGMENT_VALUES / values_per_second)
-        if not segment_seconds > 0:
-            raise ConfigError(f"segment_seconds must be above 0, not {segment_seconds}")
+        if not 0 < segment_seconds < math.inf:
+            raise ConfigError(f"segment_seconds must be above 0 and finite, not {segment_seconds}")
         return plan_segments(
             self.signal, segment_seconds=segment_seconds, reach_frames=self.reach_frames, time_multiple=self.model.time_multiple
         )

@@ -1,6 +1,6 @@
 """From a clip store to training batches: each sample is a pure function of (seed, index), so a run resumes exactly with any workers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         self.queries = ClipQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
         self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
         self.teacher = _teacher(recipe)
-        _check_sizes(recipe, self.queries.label_names)
+        _check_sizes(recipe, self.queries)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Of one mixture sources [N, S] and interference [S], queries (as `ClipQueries.read` names them), captions [N, D], teacher [E]."""
@@ -149,9 +149,17 @@ def _teacher(recipe: Recipe) -> AudioTeacher | None:
     return teacher
 
 
-def _check_sizes(recipe: Recipe, label_names: Sequence[str]) -> None:
-    """ConfigError where a network has fewer labels, noise heads or masks than its mixtures need."""
-    needed = {"num_labels": len(label_names), "num_noise_heads": recipe.mixing.num_sources, "num_sources": recipe.mixing.num_sources}
+def _check_sizes(recipe: Recipe, queries: ClipQueries) -> None:
+    """ConfigError where a network reads queries of another length, or has fewer labels, noise heads or masks than its mixtures need."""
+    for name, asked in queries.read((0,), (0.0,), batch_number=0).items():
+        dim = asked.shape[-1]
+        if name in ("vectors", "regions") and (number := getattr(recipe.model, "embedding_dim", dim)) != dim:
+            raise ConfigError(
+                f"model.embedding_dim: '{recipe.encoder}' gives vectors of {dim}, and the model of the recipe {recipe.name} reads "
+                f"{number}; add --set model.embedding_dim={dim}"
+            )
+    num_sources = recipe.mixing.num_sources
+    needed = {"num_labels": len(queries.label_names), "num_noise_heads": num_sources, "num_sources": num_sources}
     for name, least in needed.items():
         if (number := getattr(recipe.model, name, least)) < least:
             raise ConfigError(f"model.{name}: these data need at least {least}, got {number}; add --set model.{name}={least}")

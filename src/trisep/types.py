@@ -7,6 +7,7 @@ Axes, used in every shape of this project:
 Frequency comes before time; time is last. Sounds are float32 with full scale at ±1; images are uint8 RGB.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from trisep.errors import QueryError
+from trisep.errors import ConfigError, QueryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,18 @@ class SignalSettings:
     num_log_bins: int = 256
     mixture_level_db: float = -20.0
     """RMS, in dBFS, that a mixture is brought to before the network reads it."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("sample_rate_hz", "hop_samples", "clip_samples", "num_log_bins"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"signal.{name}: expected at least 1, got {getattr(self, name)}")
+        if self.window_samples < 2 * self.hop_samples:
+            raise ConfigError(
+                f"signal.window_samples: expected at least twice signal.hop_samples, {2 * self.hop_samples}, got {self.window_samples}"
+            )
+        if not math.isfinite(self.mixture_level_db):
+            raise ConfigError(f"signal.mixture_level_db: expected a finite number, got {self.mixture_level_db}")
 
     @property
     def num_bins(self) -> int:

@@ -11,6 +11,7 @@
     checkpoints.py  import, models, info
 """
 
+import math
 from typing import Literal
 
 from trisep.errors import ConfigError
@@ -18,10 +19,31 @@ from trisep.errors import ConfigError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MEDIA_SUFFIXES = frozenset({".aac", ".avi", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"})
+FPS_RANGE = (0.01, 60.0)
+"""How many pictures of a second of video can be looked at."""
 
 
 def require_positive(**values: float | None) -> None:
-    """Raise ConfigError for the first value that is not above zero; None means not given."""
-    for option, value in values.items():
-        if value is not None and not value > 0:
-            raise ConfigError(f"--{option.replace('_', '-')} must be above 0, got {value}")
+    """Raise ConfigError for the first value that is not above zero or not finite; None means not given."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{_option(name)} must be {'finite' if value == math.inf else 'above 0'}, got {value}")
+
+
+def require_not_negative(**values: int | None) -> None:
+    """Raise ConfigError for the first value below zero; None means not given."""
+    for name, value in values.items():
+        if value is not None and value < 0:
+            raise ConfigError(f"{_option(name)} must not be negative, got {value}")
+
+
+def require_between(low: float, high: float, **values: float | None) -> None:
+    """Raise ConfigError for the first value outside `low` to `high`, both of which are allowed; None means not given."""
+    for name, value in values.items():
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{_option(name)} must be between {low} and {high}, got {value}")
+
+
+def _option(name: str) -> str:
+    """A value's name as the command line spells it."""
+    return f"--{name.replace('_', '-')}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from trisep.arguments import Device, require_positive
+from trisep.arguments import Device, require_not_negative, require_positive
 from trisep.errors import ConfigError
 
 Teacher = Literal["efficientat-mn04", "clap"]
@@ -43,7 +43,8 @@ class ProbeArguments:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and a command without a checkpoint."""
-        _check(self.seed, self.limit)
+        require_positive(limit=self.limit)
+        require_not_negative(seed=self.seed)
         _require_checkpoints("probe", self.checkpoints)
 
 
@@ -53,7 +54,7 @@ class GapArguments:
 
     For example:
 
-        trisep analyze gap default --data dev_store --out gap
+        trisep analyze gap run/model --data dev_store --out gap
         trisep analyze gap run/model aligned/model --data dev_store --out gap
 
     The network's bottleneck has to be as wide as the space: --set model.unet.bottleneck_width=D in training.
@@ -76,8 +77,8 @@ class GapArguments:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and a command without a checkpoint."""
-        _check(self.seed, self.limit)
-        require_positive(frames=self.frames)
+        require_positive(limit=self.limit, frames=self.frames)
+        require_not_negative(seed=self.seed)
         _require_checkpoints("gap", self.checkpoints)
 
 
@@ -107,7 +108,7 @@ class FusionArguments:
 
     def __post_init__(self) -> None:
         """Refuse a seed that no generator takes."""
-        _check(self.seed, None)
+        require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +142,8 @@ class QueriesArguments:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        _check(self.seed, self.limit)
+        require_positive(limit=self.limit)
+        require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +152,7 @@ class AnalyzeArguments:
 
     For example:
 
-        trisep analyze gap default --data dev_store --out gap
+        trisep analyze gap run/model --data dev_store --out gap
         trisep analyze queries default --data avmini --out wordings
     """
 
@@ -161,12 +163,6 @@ class AnalyzeArguments:
         | Annotated[QueriesArguments, subcommand(name="queries")]
     )
     """Which analysis."""
-
-
-def _check(seed: int, limit: int | None) -> None:
-    require_positive(limit=limit)
-    if seed < 0:
-        raise ConfigError(f"--seed must not be negative, got {seed}")
 
 
 def _require_checkpoints(analysis: str, checkpoints: tuple[str, ...]) -> None:

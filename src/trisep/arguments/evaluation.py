@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg, subcommand
 
-from trisep.arguments import Device
+from trisep.arguments import Device, require_not_negative, require_positive
 from trisep.errors import ConfigError
 
 
@@ -54,11 +54,8 @@ class EvaluateArguments:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and a command that would score nothing."""
-        for option, value in (("workers", self.workers), ("limit", self.limit)):
-            if value is not None and value < 1:
-                raise ConfigError(f"--{option} must be above 0, got {value}")
-        if self.seed < 0:
-            raise ConfigError(f"--seed must not be negative, got {self.seed}")
+        require_positive(workers=self.workers, limit=self.limit)
+        require_not_negative(seed=self.seed)
         if self.checkpoint is None and not self.baseline:
             raise ConfigError("nothing to score: give a model's name, a checkpoint, or a system with --baseline, for example mixture")
 
@@ -91,8 +88,7 @@ class CompareArguments:
 
     def __post_init__(self) -> None:
         """Refuse a seed that no generator takes."""
-        if self.seed < 0:
-            raise ConfigError(f"--seed must not be negative, got {self.seed}")
+        require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,13 +121,13 @@ class ListeningBuildArguments:
     """Where to compute; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse a command that names no clips, or both kinds."""
+        """Refuse a command that names no clips, or both kinds, and numbers out of range."""
         if (self.samples is None) == (not self.model):
             raise ConfigError("listening-test build: give either --samples, or --model (as often as needed) with --data")
         if self.model and self.data is None:
             raise ConfigError("listening-test build: --model needs --data, the folder of the protocol's clips")
-        if self.count < 1:
-            raise ConfigError(f"--count must be above 0, got {self.count}")
+        require_positive(count=self.count)
+        require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,9 +147,10 @@ class ListeningScoreArguments:
     """Seed of the bootstrap over people."""
 
     def __post_init__(self) -> None:
-        """Refuse a command without answers."""
+        """Refuse a command without answers, and a seed that no generator takes."""
         if not self.answers:
             raise ConfigError("listening-test score: give at least one file of answers, as the page saves them")
+        require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

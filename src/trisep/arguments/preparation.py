@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from trisep.arguments import FPS_RANGE, require_between, require_not_negative, require_positive
 from trisep.datasets import DataSetName, SplitRule
 from trisep.errors import ConfigError
 
@@ -50,8 +51,7 @@ class DataArguments:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"--workers must be above 0, got {self.workers}")
+        require_positive(workers=self.workers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,10 +93,8 @@ class PrepareArguments:
         """Refuse numbers out of range, and to limit a cluster."""
         if self.workers is not None and self.cluster not in (None, "local"):
             raise ConfigError(f"--workers counts processes of this machine, and the cluster {self.cluster} knows its own; leave it out")
-        for option in ("fps", "sample_rate_hz", "max_seconds", "workers"):
-            value = getattr(self, option)
-            if value is not None and not value > 0:
-                raise ConfigError(f"--{option.replace('_', '-')} must be above 0, got {value}")
+        require_between(*FPS_RANGE, fps=self.fps)
+        require_positive(sample_rate_hz=self.sample_rate_hz, max_seconds=self.max_seconds, workers=self.workers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,10 +132,8 @@ class EmbedArguments:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range, and words of captions that nobody asked for."""
-        if not 1 <= self.tokens <= 4:
-            raise ConfigError(f"--tokens must be 1 to 4, got {self.tokens}")
-        if self.nearest_words < 0:
-            raise ConfigError(f"--nearest-words must be 0 or above, got {self.nearest_words}")
+        require_between(1, 4, tokens=self.tokens)
+        require_not_negative(nearest_words=self.nearest_words)
         if self.nearest_words and not self.captions:
             raise ConfigError("--nearest-words shows latent captions: add --captions")
 

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from trisep.arguments import IMAGE_SUFFIXES, MEDIA_SUFFIXES, Device, require_positive
-from trisep.errors import ConfigError, QueryError
+from trisep.arguments import FPS_RANGE, IMAGE_SUFFIXES, MEDIA_SUFFIXES, Device, require_between, require_positive
+from trisep.errors import QueryError
 
 LocalizeBy = Literal["text", "audio", "caption"]
+TEMPERATURE_RANGE = (0.0001, 100.0)
+"""Below, one region has everything, and soon numbers overflow; above, all regions have the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,8 +71,7 @@ class SeparateArguments:
                 raise QueryError(f"query {query!r} is a sound or video file's name: give further files with --also, after the queries")
         if not (self.queries or self.image or self.video or self.region or self.box):
             raise QueryError('nothing to listen for: name a sound in words, as in "violin", or give --image, --video, --region or --box')
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError(f"--threshold must be between 0 and 1, got {self.threshold}")
+        require_between(0, 1, threshold=self.threshold)
         require_positive(segment=self.segment_seconds)
 
     @property
@@ -115,4 +116,5 @@ class LocalizeArguments:
         """Refuse a missing query and numbers out of range."""
         if self.query is None and self.by != "caption":
             raise QueryError('nothing to look for: name it in words, as in "violin"')
-        require_positive(fps=self.fps, temperature=self.temperature)
+        require_between(*FPS_RANGE, fps=self.fps)
+        require_between(*TEMPERATURE_RANGE, temperature=self.temperature)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from trisep.arguments import require_not_negative
 from trisep.errors import ConfigError
 
 
@@ -48,7 +49,8 @@ class TrainArguments:
     """Processes that read and mix clips."""
 
     def __post_init__(self) -> None:
-        """Refuse overrides that are not PATH=VALUE."""
+        """Refuse overrides that are not PATH=VALUE, and numbers out of range."""
+        require_not_negative(seed=self.seed, workers=self.workers)
         for override in self.set:
             path, equals, _ = override.partition("=")
             if not equals or not path.strip():

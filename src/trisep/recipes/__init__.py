@@ -6,6 +6,7 @@ is trained, on what, how, and what the paper claims. `override` changes one valu
 
 import difflib
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -65,6 +66,17 @@ class OptimizerConfig:
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("learning_rate", "weight_decay", "warmup_steps", "decay_steps", "final_factor"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"optimizer.{name}: expected 0 or above and finite, got {getattr(self, name)}")
+        for name, decay in (("momentum", self.momentum), *(("betas", beta) for beta in self.betas)):
+            _require_decay(f"optimizer.{name}", decay)
+        for name in ("epsilon", "gradient_clip"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"optimizer.{name}: expected above 0, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
@@ -94,6 +106,9 @@ class TrainingConfig:
             raise ConfigError(
                 f"training.accumulation_steps: expected a divisor of the batch size {self.batch_size}, got {self.accumulation_steps}"
             )
+        _require_decay("training.ema_decay", self.ema_decay)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"training.seed: expected 0 to 2^63 - 1, got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +184,11 @@ def override(config: Any, assignments: tuple[str, ...]) -> Any:
             raise ConfigError(f"--set {assignment!r}: expected dotted.path=value, for example training.num_steps=1000")
         config = _set(config, path.strip().split("."), value.strip(), path.strip())
     return config
+
+
+def _require_decay(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name}: expected 0 or above and below 1, got {value}")
 
 
 def _functions() -> dict[str, Callable[[], Recipe]]:

@@ -52,7 +52,8 @@ class ClipSettings:
         _require(1 <= self.jpeg_quality <= 100, "jpeg_quality", "1 to 100", self.jpeg_quality)
         _require(1.0 <= self.segment_seconds <= 3600.0, "segment_seconds", "1 to 3600", self.segment_seconds)
         _require(0.0 < self.min_seconds <= self.segment_seconds, "min_seconds", "above 0, at most segment_seconds", self.min_seconds)
-        _require(self.max_seconds is None or self.max_seconds >= self.min_seconds, "max_seconds", "at least min_seconds", self.max_seconds)
+        enough = self.max_seconds is None or self.min_seconds <= self.max_seconds < math.inf
+        _require(enough, "max_seconds", "at least min_seconds and finite", self.max_seconds)
         _require(-200.0 <= self.silence_db <= 0.0, "silence_db", "-200 to 0", self.silence_db)
 
 
