@@ -18,6 +18,7 @@ from torch import nn
 from trisep import pretrained
 from trisep.checkpoint import load_model, save_model
 from trisep.errors import ConfigError, TrisepError
+from trisep.fusion.late import LateFusion
 
 _KEPT = (
     "signal",
@@ -61,11 +62,12 @@ def main() -> None:
 def calibrate(model: nn.Module, temperature: float, bias: float, vector_regions: float | None) -> dict[str, float]:
     """Put `logit' = temperature · logit + bias` into what makes the logits, where it is exact, and `vector_regions` into the config.
 
-    That is the fusion's scale and bias, or the U-Net's last layer where there is no fusion: in VAST of every region's mask. Returns what
-    was changed, for the card. ConfigError for `vector_regions` of a model that has none.
+    That is late fusion's scale and bias, or the U-Net's last layer where there is none: in VAST of every region's mask. Returns what was
+    changed, for the card. ConfigError for `vector_regions` of a model that has none.
     """
-    last = model.fusion if hasattr(model, "fusion") else model.unet.output_layer  # type: ignore[union-attr]
-    factor = last.scale if hasattr(last, "scale") else last.weight  # type: ignore[union-attr]
+    late = next((module for module in model.modules() if isinstance(module, LateFusion)), None)
+    last = model.unet.output_layer if late is None else late  # type: ignore[union-attr]
+    factor = last.weight if late is None else late.scale  # type: ignore[union-attr]
     factor.mul_(temperature)  # type: ignore[operator, union-attr]
     last.bias.mul_(temperature).add_(bias)  # type: ignore[operator, union-attr]
     changed = {"temperature": temperature, "bias": bias}
