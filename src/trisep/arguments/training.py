@@ -16,9 +16,9 @@ class TrainArguments:
 
     For example:
 
-        trisep train clipsep-avmini --data store --out run
-        trisep train clipsep-avmini --data store --out run --set optimizer.learning_rate=5e-4 --set model.unet.base_width=16
-        torchrun --nproc-per-node 4 -m trisep.cli train clipsep-avmini --data store --out run
+        trisep train hfra-avmini --data store --out run
+        trisep train hfra-avmini --data store --out run --set optimizer.learning_rate=5e-4 --set model.unet.base_width=16
+        torchrun --nproc-per-node 4 -m trisep.cli train hfra-avmini --data store --out run
 
     Run again after an interruption, it continues with the same numbers as if it had never stopped.
     """

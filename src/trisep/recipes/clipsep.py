@@ -154,7 +154,7 @@ def clipsep_esc50() -> Recipe:
 
 
 def clipsep_avmini() -> Recipe:
-    """CLIPSep in a size that two CPU cores train in hours, with the `lite` encoder and augmentation: the recipe of the default model."""
+    """CLIPSep in a size that two CPU cores train in hours, with the `lite` encoder and augmentation."""
     return Recipe(
         name="clipsep-avmini",
         citation=_CITATION,
