@@ -18,8 +18,8 @@ from trisep.arguments.analysis import FusionArguments
 from trisep.arguments.evaluation import CompareArguments
 from trisep.errors import ConfigError, MediaError
 from trisep.figures.comparison import draw_comparison
+from trisep.media.tables import read_rows
 from trisep.metrics import PairedTest, paired_test
-from trisep.protocols.clip_lists import read_rows
 from trisep.scoring.journal import COLUMNS
 from trisep.scoring.table import metric_name, require_metric, write_report
 

@@ -13,8 +13,8 @@ from jaxtyping import Int
 from trisep.encoders import encode_query_text, load_encoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
+from trisep.media.tables import read_rows
 from trisep.mixing import MixingConfig
-from trisep.protocols.clip_lists import read_rows
 from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
 

@@ -24,9 +24,9 @@ from trisep.errors import ConfigError
 from trisep.evaluate import pair_list, plan, survey
 from trisep.figures.analysis import draw_wordings
 from trisep.media.output import write_failure
+from trisep.media.tables import read_rows
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test, score_separation
 from trisep.protocols import ProtocolMixture, protocol
-from trisep.protocols.clip_lists import read_rows
 from trisep.scoring.mixtures import ScoringJob, mixture_sounds, separate_mixture
 from trisep.scoring.queries import embed_sources
 from trisep.scoring.table import metric_name, require_metric, write_report, write_rows

@@ -5,12 +5,12 @@ a CSV with the columns path, split, label (and, for stretches of recordings, sta
 a folder that `trisep data` wrote: SPLIT.csv for each split, with key, source and times, and labels.csv with key, label
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from trisep.errors import MediaError
+from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolSource
 
 
@@ -72,21 +72,3 @@ def _data_set(folder: Path, splits: Collection[str]) -> Iterator[tuple[str, str,
         if (folder / f"{split}.csv").is_file():
             for row in read_rows(folder / f"{split}.csv", ("key", "source", "start_seconds", "end_seconds")):
                 yield row["source"], split, " and ".join(labels[row["key"]]), row["start_seconds"], row["end_seconds"]
-
-
-def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file one by one; `MediaError` when it is not one, or lacks a column."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = set(columns) - set(reader.fieldnames or ())
-            if missing:
-                raise MediaError(f"{file}: lacks the column {', '.join(sorted(missing))}; expected at least {', '.join(sorted(columns))}")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise MediaError(f"{file}, line {reader.line_num}: expected {len(reader.fieldnames or ())} columns; mend the row")
-                yield row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise MediaError(f"{file}: cannot be read as CSV ({error}); expected the columns {', '.join(sorted(columns))}") from error
-    except OSError as error:
-        raise MediaError(f"{file}: cannot be read ({error.strerror}); check the name") from error

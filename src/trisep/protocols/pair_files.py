@@ -12,8 +12,8 @@ from pathlib import Path
 
 from trisep.errors import MediaError
 from trisep.media.output import replacing
+from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolMixture, ProtocolSource
-from trisep.protocols.clip_lists import read_rows
 from trisep.types import Place
 
 _FIELDS = ("path", "label", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
