@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from trisep.errors import TrainingError
 from trisep.scoring.journal import COLUMNS
@@ -81,7 +82,10 @@ def test_a_user_s_error_is_one_line(
 ) -> None:
     places = ["--store", "none", "--validation", "none", "--out", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", [name, *options, *places])
+    # One process has one precision, and other tests of this process may have trained in another.
+    AcceleratorState._reset_state(reset_partial_state=True)
     assert benchmark(name).main() == 2
+    AcceleratorState._reset_state(reset_partial_state=True)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{name}: ")
 
