@@ -19,6 +19,7 @@ from pathlib import Path
 from time import process_time
 
 import torch
+from query_decoding import TiledDecoder
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -64,25 +65,20 @@ def build(arguments: argparse.Namespace) -> VAST:
     return replace(config, unet=replace(config.unet, **shape)).build()
 
 
-def tiled(maps: list[Tensor], vectors: Tensor) -> list[Tensor]:
-    """One mixture's maps, once for each vector [R, D], which is laid behind the bottleneck's channels."""
-    *skips, bottleneck = (one.expand(len(vectors), -1, -1, -1) for one in maps)
-    return [*skips, torch.cat([bottleneck, vectors[:, :, None, None].expand(-1, -1, *bottleneck.shape[2:])], dim=1)]
-
-
 def print_times(arguments: argparse.Namespace) -> None:
     """Seconds of each way, and how far its masks are from the first's."""
     model = build(arguments).eval()
     picture = torch.randn(1, 1, 256, arguments.frames) * 3 - 5
-    regions = torch.randn(1, 1, NUM_FRAMES_OF_VIDEO * GRID**2, arguments.dim)
+    # VAST lays each vector and its negative beside the bottleneck.
+    regions = torch.randn(1, 1, NUM_FRAMES_OF_VIDEO * GRID**2, 2 * arguments.dim)
 
     def split() -> Tensor:
         return summed_masks(SplitDecoder(model.unet, model.unet.encode(picture)), regions, arguments.chunk)
 
     def naive() -> Tensor:
         maps = model.unet.encode(picture)
-        chunks = regions[0, 0].split(arguments.chunk)
-        return sum(model.unet.decode(tiled(maps, chunk)).float().sigmoid().sum(dim=0, keepdim=True) for chunk in chunks)
+        decoder = TiledDecoder(model.unet, maps)
+        return sum(decoder(chunk).float().sigmoid().sum(dim=1) for chunk in regions[:, 0].split(arguments.chunk, dim=1))
 
     def in_bf16(way: Callable[[], Tensor]) -> Tensor:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arms import arms
+from exit_codes import exit_code
 from page import Report, write_page
 from rows import arm_rows, baseline_rows, shipped_rows
 from runs import Run, hours_of_training, planned_runs, train_all
 from scores import ScoringSettings, hours_of_scoring
-
-from trisep.errors import TrisepError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,16 +40,11 @@ class Arguments:
 def main() -> int:
     """Train, score, write; returns the exit code."""
     arguments = parse()
-    try:
-        run(arguments)
-    except TrisepError as error:
-        print(f"mini: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code("mini", lambda: run(arguments))
 
 
-def run(arguments: Arguments) -> None:
-    """The whole benchmark."""
+def run(arguments: Arguments) -> int:
+    """The whole benchmark; returns 0."""
     scoring = ScoringSettings(data=arguments.data, limit=arguments.mixtures, workers=arguments.workers)
     runs = planned_runs(arguments.out, arguments.arms, arguments.steps, arguments.seeds)
 
@@ -80,6 +74,7 @@ def run(arguments: Arguments) -> None:
     )
     write_page(report, arguments.page)
     print(arguments.page)
+    return 0
 
 
 def command_line(arguments: Arguments) -> str:

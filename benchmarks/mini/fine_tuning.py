@@ -13,30 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from arms import arms
-from scores import Measured, QueryName, ScoringSettings, difference, measure, score
+from exit_codes import exit_code
+from scores import QUERIES, Measured, QueryName, ScoringSettings, difference, measure, score
+from tables import mean_and_interval
 
-from trisep.errors import TrisepError
 from trisep.recipes import Recipe
 from trisep.train import TrainSettings, train
 
 PROTOCOL = "avmini"
 ENCODER = ("unet.input_norm", "unet.down")
-QUERIES: tuple[QueryName, ...] = ("text", "image")
 
 
 def main() -> int:
     """Train, score, print; returns the exit code."""
     arguments = parse()
-    try:
-        run(arguments)
-    except TrisepError as error:
-        print(f"fine_tuning: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code("fine_tuning", lambda: run(arguments))
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Train, score, and print one table."""
+def run(arguments: argparse.Namespace) -> int:
+    """Train, score, and print one table; returns 0."""
     models = train_all(arguments)
     scoring = ScoringSettings(data=arguments.list, media=arguments.media, limit=arguments.mixtures, workers=1)
     print("| trained | " + " | ".join(f"{query}: SDRi [95 %] | − scratch (p)" for query in QUERIES) + " |")
@@ -44,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     measured = {query: {name: measured_as(query, seeds, scoring) for name, seeds in models.items()} for query in QUERIES}
     for name in models:
         print(f"| {name} | " + " | ".join(cells(measured[query][name], measured[query]["scratch"]) for query in QUERIES) + " |")
+    return 0
 
 
 def train_all(arguments: argparse.Namespace) -> dict[str, dict[int, Path]]:
@@ -74,10 +70,10 @@ def measured_as(query: QueryName, seeds: dict[int, Path], scoring: ScoringSettin
 
 def cells(measured: Measured, scratch: Measured) -> str:
     """SDR improvement with its interval, and what it is more than from scratch."""
-    interval, test = measured.interval("sdri"), difference(measured, scratch)
-    assert interval is not None and test is not None
+    test = difference(measured, scratch)
+    assert test is not None
     compared = "–" if measured is scratch else f"{test.mean_difference:+.2f} ({test.p_value:.3f})"
-    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}] | {compared}"
+    return f"{mean_and_interval(measured)} | {compared}"
 
 
 def parse() -> argparse.Namespace:

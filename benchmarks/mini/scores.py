@@ -23,6 +23,8 @@ PROTOCOLS = {"avmini": "dev", "avmini-offscreen": "dev + noise"}
 METRICS = ("sdri", "siri", "sar")
 BASELINES = ("mixture", "random-mask", "nmf-mfcc", "rpca", "ideal-binary-mask", "ideal-ratio-mask")
 QueryName = Literal["text", "image"]
+QUERIES: tuple[QueryName, ...] = ("text", "image")
+"""What arms that are asked with embeddings are asked with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,28 +18,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from arms import arms
+from exit_codes import exit_code
 from runs import Run, train_all
-from scores import PROTOCOLS, Measured, QueryName, ScoringSettings, measure, score_model
+from scores import PROTOCOLS, QUERIES, ScoringSettings, measure, score_model
+from tables import mean_and_interval
 
 from trisep.augmentation import AugmentationConfig
 from trisep.checkpoint import load_model
-from trisep.errors import TrisepError
 from trisep.recipes import QueryKind, Recipe, override
 from trisep.train import to_spectra
 from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
 
 NUM_LOSS_BATCHES = 8
-QUERIES: tuple[QueryName, ...] = ("text", "image")
 
 
 def main() -> int:
     """Train, score, print; returns the exit code: 0 all done, 1 some values left out, 2 the user's error."""
     arguments = parse()
-    try:
-        return run_all(arguments)
-    except TrisepError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return 2
+    return exit_code("sweep", lambda: run_all(arguments))
 
 
 def run_all(arguments: argparse.Namespace) -> int:
@@ -57,7 +53,7 @@ def run_all(arguments: argparse.Namespace) -> int:
         if not run.is_finished():
             continue
         tables = {query: score_model(run.model, run.folder / "scores", query, scoring) for query in QUERIES}
-        scores = [decibels(measure({run.seed: tables[query][name]})) for name in PROTOCOLS for query in QUERIES]
+        scores = [mean_and_interval(measure({run.seed: tables[query][name]})) for name in PROTOCOLS for query in QUERIES]
         asked = {query: held_out_loss(run, query, arguments.validation, labels) for query in QUERIES}
         losses = [f"{asked[query].pop('mask'):.4f}" for query in QUERIES]
         observed = [f"{name} {measured:.3f} (text), {asked['image'][name]:.3f} (image)" for name, measured in asked["text"].items()]
@@ -71,12 +67,6 @@ def planned_run(arguments: argparse.Namespace, value: str) -> Run:
     arm = replace(arm, recipe=override(arm.recipe, (f"{arguments.path}={value}",)))
     name = f"{arguments.arm}-{arguments.path.rsplit('.')[-1]}-{value}"
     return Run(name=name, arm=arm, seed=arguments.seed, folder=arguments.out / f"{name}-{arguments.seed}")
-
-
-def decibels(measured: Measured) -> str:
-    """SDR improvement with its interval over mixtures."""
-    interval = measured.interval("sdri")
-    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]" if interval else "–"
 
 
 @torch.no_grad()
