@@ -1,11 +1,12 @@
-"""What each augmentation buys: short runs that differ in one augmentation, validated on held-out clips as they are and changed in one way.
+"""What each augmentation buys: short runs that differ in one augmentation, validated on held-out clips as they are and
+changed in one way.
 
     python benchmarks/augmentation.py --data STORE --validation STORE --offscreen STORE --out RUNS [--steps 400]
 
-Every arm trains the recipe `clipsep-avmini` in a small size with the same seed: none of the augmentations, each alone, all of them,
-and the two that change what is asked or how loud it is. Each is then validated with image queries (mean SI-SDR improvement, dB) on
-the same held-out mixtures: plain, in other rooms, through an equaliser, pitched, through a codec, and with an off-screen sound. An
-interrupted table continues where it stopped.
+Every arm trains the recipe `clipsep-avmini` in a small size with the same seed: none of the augmentations, each alone,
+all of them, and the two that change what is asked or how loud it is. Each is then validated with image queries (mean
+SI-SDR improvement, dB) on the same held-out mixtures: plain, in other rooms, through an equaliser, pitched, through a
+codec, and with an off-screen sound. An interrupted table continues where it stopped.
 """
 
 import argparse
@@ -15,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from trisep.augmentation import AugmentationConfig
-from trisep.checkpoint import load_model
+from trisep.checkpoints.format import load_model
+from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import Recipe, override, recipe
-from trisep.train import TrainSettings, train
-from trisep.training_data import VALIDATION_SEED, MixtureDataset, open_store
-from trisep.validation import validate
+from trisep.training.data import VALIDATION_SEED, MixtureDataset, open_store
+from trisep.training.loop import TrainSettings, train
+from trisep.training.validation import validate
 
 KINDS = ("resample", "room", "equalizer", "codec")
 
@@ -36,21 +37,27 @@ def main() -> None:
     table = {}
     for name, arm in arms(arguments.steps).items():
         folder = arguments.out / name.replace(" ", "_")
-        settings = TrainSettings(data=arguments.data, out=folder, offscreen=arguments.offscreen, validation=arguments.validation, cpu=True)
+        settings = TrainSettings(
+            data=arguments.data, out=folder, offscreen=arguments.offscreen, validation=arguments.validation, cpu=True
+        )
         scores = folder / "scores.json"
         if not scores.is_file():
             model = load_model(train(arm, settings)).model
-            results = {
-                condition: validate(model, held_out(changed, arguments, condition), changed, torch.device("cpu"))["si_sdri"]
-                for condition, changed in conditions(arm, arguments.mixtures).items()
-            }
+            results = {}
+            for condition, changed in conditions(arm, arguments.mixtures).items():
+                dataset = held_out(changed, arguments, condition)
+                results[condition] = validate(model, dataset, changed, torch.device("cpu"))["si_sdri"]
             scores.write_text(json.dumps(results), encoding="utf-8")
         table[name] = json.loads(scores.read_text(encoding="utf-8"))
         print(name, table[name], flush=True)
     columns = list(next(iter(table.values())))
     print("\n| trained with | " + " | ".join(columns) + " | mean |\n|---|" + "---|" * (len(columns) + 1))
     for name, row in table.items():
-        print(f"| {name} | " + " | ".join(f"{row[column]:.2f}" for column in columns) + f" | {sum(row.values()) / len(row):.2f} |")
+        print(
+            f"| {name} | "
+            + " | ".join(f"{row[column]:.2f}" for column in columns)
+            + f" | {sum(row.values()) / len(row):.2f} |"
+        )
 
 
 def arms(num_steps: int) -> dict[str, Recipe]:
@@ -68,14 +75,21 @@ def arms(num_steps: int) -> dict[str, Recipe]:
     )
     full = small.augmentation
     plain_mixing = replace(
-        small.mixing, interference_probability=0.0, num_absent_queries=0, mixture_gain_db=(0.0, 0.0), source_gain_db=(0.0, 0.0)
+        small.mixing,
+        interference_probability=0.0,
+        num_absent_queries=0,
+        mixture_gain_db=(0.0, 0.0),
+        source_gain_db=(0.0, 0.0),
     )
     none = replace(small, augmentation=AugmentationConfig(), mixing=plain_mixing)
     table = {"none": none}
     for kind in KINDS:
         table[f"{kind} alone"] = replace(none, augmentation=replace(off(full), **{f"{kind}_probability": 0.5}))
     table["levels alone"] = replace(
-        none, mixing=replace(plain_mixing, source_gain_db=small.mixing.source_gain_db, mixture_gain_db=small.mixing.mixture_gain_db)
+        none,
+        mixing=replace(
+            plain_mixing, source_gain_db=small.mixing.source_gain_db, mixture_gain_db=small.mixing.mixture_gain_db
+        ),
     )
     table["off-screen alone"] = replace(none, mixing=replace(plain_mixing, interference_probability=0.5))
     table["absent queries alone"] = replace(none, mixing=replace(plain_mixing, num_absent_queries=1))
@@ -85,12 +99,23 @@ def arms(num_steps: int) -> dict[str, Recipe]:
 
 def conditions(arm: Recipe, num_mixtures: int) -> dict[str, Recipe]:
     """The held-out mixtures as they are, and changed in one way each."""
-    mixing = replace(arm.mixing, interference_probability=0.0, num_absent_queries=0, mixture_gain_db=(0.0, 0.0), source_gain_db=(0.0, 0.0))
+    mixing = replace(
+        arm.mixing,
+        interference_probability=0.0,
+        num_absent_queries=0,
+        mixture_gain_db=(0.0, 0.0),
+        source_gain_db=(0.0, 0.0),
+    )
     plain = replace(
-        arm, augmentation=AugmentationConfig(), mixing=mixing, training=replace(arm.training, num_validation_mixtures=num_mixtures)
+        arm,
+        augmentation=AugmentationConfig(),
+        mixing=mixing,
+        training=replace(arm.training, num_validation_mixtures=num_mixtures),
     )
     strength = recipe("clipsep-avmini").augmentation
-    changed = {kind: replace(plain, augmentation=replace(off(strength), **{f"{kind}_probability": 1.0})) for kind in KINDS}
+    changed = {
+        kind: replace(plain, augmentation=replace(off(strength), **{f"{kind}_probability": 1.0})) for kind in KINDS
+    }
     offscreen = replace(plain, mixing=replace(mixing, interference_probability=1.0, interference_db=(-6.0, -6.0)))
     return {"plain": plain, **changed, "off-screen": offscreen}
 

@@ -1,20 +1,23 @@
-"""Compare trisep's metrics with mir_eval 0.8.2, museval 0.4 and a formula written out here, on random cases: agreement in dB and time.
+"""Compare trisep's metrics with mir_eval 0.8.2, museval 0.4 and a formula written out here, on random cases: agreement
+in dB and time.
 
     OMP_NUM_THREADS=1 python benchmarks/bss_eval.py --cases 100
 
-Cases: 1 to 3 sources of 1 to 8 s at 16 kHz, in turn noise, correlated sources, harmonic tones, sources up to 100 dB apart, and all of
-this at once; estimates with filtering, leakage and noise of random levels. Compared are
+Cases: 1 to 3 sources of 1 to 8 s at 16 kHz, in turn noise, correlated sources, harmonic tones, sources up to 100 dB
+apart, and all of this at once; estimates with filtering, leakage and noise of random levels. Compared are
 
-- `sdr`, `sir`, `sar` with `mir_eval.separation.bss_eval_sources` and with museval in its mode of BSS Eval v3: all without permutation
-- `snr` with the "SDR" of `museval.metrics.bss_eval` as it is called by default: in windows of 88 200 samples every 66 150, of which our
-  `snr` is taken one by one (a signal that fits into one window has one); and in one window over the whole
+- `sdr`, `sir`, `sar` with `mir_eval.separation.bss_eval_sources` and with museval in its mode of BSS Eval v3: all
+  without permutation
+- `snr` with the "SDR" of `museval.metrics.bss_eval` as it is called by default: in windows of 88 200 samples every
+  66 150, of which our `snr` is taken one by one (a signal that fits into one window has one); and in one window over
+  the whole
 - `si_sdr` with ρ² / (1 − ρ²), where ρ is the cosine between reference and estimate
 
-Times are processor seconds of this process; OMP_NUM_THREADS=1 makes them those of one core. "+ mixture" is what an improvement costs:
-estimates and mixture against the same references, which are factorised once here. Where both sides exceed 200 dB there is no error but
-rounding, and nothing is compared. Cases beyond 1e-6 dB are listed with the largest difference of mir_eval from mir_eval when the
-references are multiplied by 0.37, which changes nothing but rounding: no other program can agree with it more closely than that.
-An interrupt prints what is there so far.
+Times are processor seconds of this process; OMP_NUM_THREADS=1 makes them those of one core. "+ mixture" is what an
+improvement costs: estimates and mixture against the same references, which are factorised once here. Where both sides
+exceed 200 dB there is no error but rounding, and nothing is compared. Cases beyond 1e-6 dB are listed with the largest
+difference of mir_eval from mir_eval when the references are multiplied by 0.37, which changes nothing but rounding: no
+other program can agree with it more closely than that. An interrupt prints what is there so far.
 """
 
 import argparse
@@ -41,7 +44,9 @@ WINDOW_SAMPLES, HOP_SAMPLES = 88200, 66150
 
 
 def museval_metrics() -> ModuleType:
-    """museval's metrics alone: the package around them does not import where there is no ffmpeg, which they do not need."""
+    """museval's metrics alone: the package around them does not import where there is no ffmpeg, which they do not
+    need.
+    """
     package = importlib.util.find_spec("museval")
     if package is None or package.origin is None:
         raise SystemExit("museval is not installed: pip install museval")
@@ -81,7 +86,8 @@ class Row:
         share = f"{100 * self.num_within / self.num_cases:.0f} %"
         times = f"{1e3 * self.our_seconds / self.num_cases:.2f} | {1e3 * self.their_seconds / self.num_cases:.2f}"
         ratio = f"{self.their_seconds / self.our_seconds:.1f}"
-        return f"| {self.metric} | {self.oracle} | {self.num_cases} | {self.largest_difference_db:.1e} | {share} | {times} | {ratio} |"
+        agreement = f"{self.num_cases} | {self.largest_difference_db:.1e} | {share}"
+        return f"| {self.metric} | {self.oracle} | {agreement} | {times} | {ratio} |"
 
 
 def draw_case(kind: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +98,9 @@ def draw_case(kind: str, generator: np.random.Generator) -> tuple[np.ndarray, np
         seconds = np.arange(num_samples) / SAMPLE_RATE_HZ
         for source in sources:
             pitch_hz, decay = generator.uniform(80.0, 900.0), generator.uniform(0.0, 2.0)
-            partials = [np.sin(2 * np.pi * h * pitch_hz * seconds + generator.uniform(0.0, 6.0)) / h for h in range(1, 9)]
+            partials = [
+                np.sin(2 * np.pi * h * pitch_hz * seconds + generator.uniform(0.0, 6.0)) / h for h in range(1, 9)
+            ]
             source[:] = np.exp(-decay * seconds) * np.sum(partials, axis=0)
     if kind in ("correlated", "all at once"):
         sources += generator.uniform(0.5, 5.0) * generator.standard_normal(num_samples)
@@ -178,18 +186,26 @@ def run_case(rows: dict[str, Row], name: str, sources: np.ndarray, estimates: np
         for key, theirs in (("mir_eval", oracle), ("museval v3", museval_v3)):
             difference = rows[f"{metric} {key}"].add((ours[0][index], ours[1]), (theirs[0][index], theirs[1]))
             beyond += [f"{metric} {difference:.1e} from {key}"] if difference > TOLERANCE_DB else []
-    ours_both, oracle_mixture = timed(our_ratios_with_mixture, sources, estimates, mixture), timed(mir_eval_ratios, sources, repeated)
+    ours_both, oracle_mixture = (
+        timed(our_ratios_with_mixture, sources, estimates, mixture),
+        timed(mir_eval_ratios, sources, repeated),
+    )
     rows["with mixture"].add(ours_both, (np.stack([oracle[0], oracle_mixture[0]]), oracle[1] + oracle_mixture[1]))
     windows = timed(museval_sdr, sources, estimates)
     rows["snr windows"].add(timed(our_snr_by_window, sources, estimates), windows)
-    whole = (windows[0][:, 0], windows[1]) if sources.shape[1] <= WINDOW_SAMPLES else timed(museval_sdr_of_the_whole, sources, estimates)
+    whole = (
+        (windows[0][:, 0], windows[1])
+        if sources.shape[1] <= WINDOW_SAMPLES
+        else timed(museval_sdr_of_the_whole, sources, estimates)
+    )
     rows["snr"].add(timed(our_snr, sources, estimates), whole)
     rows["si_sdr"].add(timed(our_si_sdr, sources, estimates), timed(si_sdr_by_cosine, sources, estimates))
     if beyond:
         itself = largest_difference_db(mir_eval_ratios(0.37 * sources, estimates), oracle[0])
         apart = largest_difference_db(museval_v3[0], oracle[0])
         print(
-            f"{name}, {len(sources)} sources: {'; '.join(beyond)}; mir_eval from itself {itself:.1e}, from museval v3 {apart:.1e}",
+            f"{name}, {len(sources)} sources: {'; '.join(beyond)}; mir_eval from itself {itself:.1e}, from museval v3 "
+            f"{apart:.1e}",
             flush=True,
         )
 
@@ -200,7 +216,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message="mir_eval.separation", category=FutureWarning)
-    rows = {f"{metric} {oracle}": Row(metric, oracle) for oracle in ("mir_eval", "museval v3") for metric in ("sdr", "sir", "sar")}
+    rows = {
+        f"{metric} {oracle}": Row(metric, oracle)
+        for oracle in ("mir_eval", "museval v3")
+        for metric in ("sdr", "sir", "sar")
+    }
     rows["with mixture"] = Row("sdr, sir, sar + mixture", "mir_eval")
     rows["snr"] = Row("snr", "museval's SDR, one window")
     rows["snr windows"] = Row("snr by window", "museval's SDR, default")
@@ -210,7 +230,16 @@ def main() -> None:
         for index in range(arguments.cases):
             kind = KINDS[index % len(KINDS)]
             run_case(rows, f"case {index} ({kind})", *draw_case(kind, generator))
-    names = ("metric", "oracle", "cases", "largest difference, dB", "within 1e-6 dB", "ours, ms", "theirs, ms", "ratio of times")
+    names = (
+        "metric",
+        "oracle",
+        "cases",
+        "largest difference, dB",
+        "within 1e-6 dB",
+        "ours, ms",
+        "theirs, ms",
+        "ratio of times",
+    )
     print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|")
     for row in rows.values():
         print(row)

@@ -1,4 +1,5 @@
-"""Train with one process and with two for the same batches: are the loss curves the same? And does a run go on with another number?
+"""Train with one process and with two for the same batches: are the loss curves the same? And does a run go on with
+another number?
 
     OMP_NUM_THREADS=1 python benchmarks/distributed.py --data STORE --out RUNS --steps 20
 
@@ -8,7 +9,8 @@ Six runs of a small `clipsep-avmini` in single precision on the CPU, and a table
     two           two processes (torchrun, gloo), half of each batch each
     micro         one process, two micro-batches: what `two` must equal, batch normalisation seeing the same halves
     resumed       `one` up to the half, then two processes
-    one frozen    one process, batch normalisation fixed to its starting statistics, so that nothing depends on the cut of a batch
+    one frozen    one process, batch normalisation fixed to its starting statistics, so that nothing depends on how a
+                  batch is cut
     two frozen    two processes of that: what `one frozen` must equal
 """
 
@@ -32,7 +34,12 @@ def main() -> int:
     """Run, then print the table of losses and the largest relative differences."""
     options = parse_options()
     steps = options.steps
-    plain = [*_WORDS, f"training.num_steps={steps}", f"training.checkpoint_steps={steps // 2}", f"training.validation_steps={steps}"]
+    plain = [
+        *_WORDS,
+        f"training.num_steps={steps}",
+        f"training.checkpoint_steps={steps // 2}",
+        f"training.validation_steps={steps}",
+    ]
     plain += ["training.num_validation_mixtures=2", "optimizer.warmup_steps=0"]
     frozen = [*plain, f"training.frozen={batch_norms(plain)}"]
     curves = {
@@ -58,7 +65,9 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="clip store with embeddings by lite")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the runs; those of an earlier call are removed")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the runs; those of an earlier call are removed"
+    )
     parser.add_argument("--steps", type=int, default=20, help="an even multiple of ten")
     return parser.parse_args()
 
@@ -71,7 +80,9 @@ def batch_norms(words: list[str]) -> str:
     return ",".join(name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d))
 
 
-def run(options: argparse.Namespace, name: str, words: list[str], *, num_processes: int, keep: bool = False) -> dict[int, float]:
+def run(
+    options: argparse.Namespace, name: str, words: list[str], *, num_processes: int, keep: bool = False
+) -> dict[int, float]:
     """Train, and read the losses from the log, by step."""
     out = options.out / name
     if not keep:

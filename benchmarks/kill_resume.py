@@ -1,12 +1,15 @@
-"""Kill a command with SIGKILL at random moments, resume it, and compare what it wrote with an uninterrupted run, byte by byte.
+"""Kill a command with SIGKILL at random moments, resume it, and compare what it wrote with an uninterrupted run, byte
+by byte.
 
     python benchmarks/kill_resume.py --work kills --kills 3 --seed 1 --command "trisep prepare videos --out {out}"
     python benchmarks/kill_resume.py --work kills --start-from store --command "trisep embed {out} --encoder lite"
-    python benchmarks/kill_resume.py --work kills --command "trisep train RECIPE --data store --out {out}" --ignore "*.jsonl"
+    python benchmarks/kill_resume.py --work kills --command "trisep train RECIPE --data store --out {out}" --ignore \
+        "*.jsonl"
 
-`{out}` becomes WORK/straight for the uninterrupted run and WORK/killed for the other. The clock of each kill starts when the command first
-changes something in its folder, and the delay is drawn so that the kills spread over the work. The first kill waits, in addition, for a
-temporary file, so that at least one falls into the middle of a write; the temporary files that a kill leaves behind are its proof.
+`{out}` becomes WORK/straight for the uninterrupted run and WORK/killed for the other. The clock of each kill starts
+when the command first changes something in its folder, and the delay is drawn so that the kills spread over the work.
+The first kill waits, in addition, for a temporary file, so that at least one falls into the middle of a write; the
+temporary files that a kill leaves behind are its proof.
 """
 
 import argparse
@@ -74,20 +77,28 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", required=True, help="what to run; {out} stands for the folder it writes")
     parser.add_argument("--resume-command", help="what to run after a kill, when it is not the same command")
-    parser.add_argument("--work", type=Path, required=True, help="a folder for the two runs; WORK/straight and WORK/killed are replaced")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="a folder for the two runs; WORK/straight and WORK/killed are replaced"
+    )
     parser.add_argument("--start-from", type=Path, help="a folder that both runs start from as a copy")
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temporary", default=".trisep-*", help="names of files that are being written")
-    parser.add_argument("--ignore", nargs="*", default=[], help="names of files that may differ, such as logs with times in them")
-    parser.add_argument("--only-parent", action="store_true", help="kill only the command: its children must end by themselves")
+    parser.add_argument(
+        "--ignore", nargs="*", default=[], help="names of files that may differ, such as logs with times in them"
+    )
+    parser.add_argument(
+        "--only-parent", action="store_true", help="kill only the command: its children must end by themselves"
+    )
     return parser.parse_args()
 
 
 def command_of(options: argparse.Namespace, out: Path, *, resuming: bool, wait: bool) -> "subprocess.Popen[bytes]":
     """Start the command in a session of its own; with `wait`, until it ends well."""
     text = options.resume_command if resuming and options.resume_command else options.command
-    process = subprocess.Popen(shlex.split(text.replace("{out}", shlex.quote(str(out)))), start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        shlex.split(text.replace("{out}", shlex.quote(str(out)))), start_new_session=True, stdout=subprocess.DEVNULL
+    )
     if wait and process.wait() not in (0, 1):
         sys.exit(f"the command ended with {process.returncode}: {text}")
     return process
@@ -100,11 +111,16 @@ def run_straight(options: argparse.Namespace, out: Path) -> float:
     wait_until(process, changed_from(out, before))
     began = time.monotonic()
     if process.wait() not in (0, 1) or state_of(out) == before:
-        sys.exit(f"the command ended with {process.returncode}{' and wrote nothing' * (state_of(out) == before)}: {options.command}")
+        sys.exit(
+            f"the command ended with {process.returncode}{' and wrote nothing' * (state_of(out) == before)}: "
+            f"{options.command}"
+        )
     return time.monotonic() - began
 
 
-def run_and_kill(options: argparse.Namespace, out: Path, number: int, delay_seconds: float, *, must_be_writing: bool) -> Kill | None:
+def run_and_kill(
+    options: argparse.Namespace, out: Path, number: int, delay_seconds: float, *, must_be_writing: bool
+) -> Kill | None:
     """Start or resume the command and kill it `delay_seconds` into its work; None when it ended before that."""
     before, old = state_of(out), set(temporary_files(out, options.temporary))
     process = command_of(options, out, resuming=number > 1, wait=False)
@@ -121,11 +137,17 @@ def run_and_kill(options: argparse.Namespace, out: Path, number: int, delay_seco
         os.killpg(process.pid, signal.SIGKILL)
     seconds = time.monotonic() - began
     process.wait()
-    left = [f"{path.name} ({path.stat().st_size} bytes)" for path in temporary_files(out, options.temporary) if path not in old]
+    left = [
+        f"{path.name} ({path.stat().st_size} bytes)"
+        for path in temporary_files(out, options.temporary)
+        if path not in old
+    ]
     return Kill(number, seconds, ", ".join(left) or "none")
 
 
-def wait_until(process: "subprocess.Popen[bytes]", condition: Callable[[], bool], *, poll_seconds: float = POLL_SECONDS) -> None:
+def wait_until(
+    process: "subprocess.Popen[bytes]", condition: Callable[[], bool], *, poll_seconds: float = POLL_SECONDS
+) -> None:
     """Until the condition holds or the process has ended."""
     while process.poll() is None and not condition():
         time.sleep(poll_seconds)
@@ -149,8 +171,14 @@ def state_of(folder: Path) -> State:
 
 
 def temporary_files(folder: Path, pattern: str) -> list[Path]:
-    """Files that are being written, or were when the command was killed: named by the pattern, or in a folder that is."""
-    return sorted(path for path in files_below(folder) if any(fnmatch.fnmatch(part, pattern) for part in path.relative_to(folder).parts))
+    """Files that are being written, or were when the command was killed: named by the pattern, or in a
+    folder that is.
+    """
+    return sorted(
+        path
+        for path in files_below(folder)
+        if any(fnmatch.fnmatch(part, pattern) for part in path.relative_to(folder).parts)
+    )
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -169,7 +197,11 @@ def table_of_kills(kills: list[Kill]) -> Table:
 def compare(straight: Path, killed: Path, ignore: list[str], console: Console) -> int:
     """Compare every file by SHA-256, and every tensor of every safetensors file by its own."""
     names = [
-        {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and not ignored(path, ignore)}
+        {
+            path.relative_to(folder).as_posix()
+            for path in folder.rglob("*")
+            if path.is_file() and not ignored(path, ignore)
+        }
         for folder in (straight, killed)
     ]
     different = sorted(names[0] ^ names[1])
@@ -177,9 +209,12 @@ def compare(straight: Path, killed: Path, ignore: list[str], console: Console) -
     tensors = [tensor_hashes(folder, sorted(found)) for folder, found in zip((straight, killed), names, strict=True)]
     summary = hashlib.sha256(repr(sorted(tensors[0].items())).encode()).hexdigest()
     same_tensors = tensors[0] == tensors[1]
-    console.print(f"files: {len(names[0])} and {len(names[1])}, {len(different)} different {different[:5] if different else ''}")
     console.print(
-        f"tensors: {len(tensors[0])} and {len(tensors[1])}, {'all equal' if same_tensors else 'DIFFERENT'}, SHA-256 over all {summary[:16]}"
+        f"files: {len(names[0])} and {len(names[1])}, {len(different)} different {different[:5] if different else ''}"
+    )
+    console.print(
+        f"tensors: {len(tensors[0])} and {len(tensors[1])}, {'all equal' if same_tensors else 'DIFFERENT'}, SHA-256 "
+        f"over all {summary[:16]}"
     )
     return 0 if not different and same_tensors else 1
 
@@ -200,7 +235,9 @@ def tensor_hashes(folder: Path, names: list[str]) -> dict[str, str]:
     for name in names:
         if name.endswith(".safetensors"):
             for key, tensor in load_file(folder / name).items():
-                hashes[f"{name}:{key}"] = hashlib.sha256(repr((tensor.dtype, tensor.shape)).encode() + tensor.tobytes()).hexdigest()
+                hashes[f"{name}:{key}"] = hashlib.sha256(
+                    repr((tensor.dtype, tensor.shape)).encode() + tensor.tobytes()
+                ).hexdigest()
     return hashes
 
 

@@ -1,11 +1,14 @@
-"""Latent captions: seconds a clip, the cosine reached against a search that never stops early, and what batching and short context bring.
+"""Latent captions: seconds a clip, the cosine reached against a search that never stops early, and what batching and
+short context bring.
 
-    OMP_NUM_THREADS=1 python benchmarks/latent_captions.py --data STORE [--clips 20] [--long-iterations 5000] [--tower-long-iterations 5000]
+    OMP_NUM_THREADS=1 python benchmarks/latent_captions.py --data STORE [--clips 20] [--long-iterations 5000] \
+        [--tower-long-iterations 5000]
 
-First the encoder `lite` on clips of an embedded store, drawn by a seed; then a word tower of CLIP ViT-B/32's size (width 512, 12 layers,
-77 positions) with random weights, whose "pictures" are the embeddings of random words with as much noise again. "Paper's way" is one
-picture at a time, 77 positions, 5000 iterations: a few of its iterations are timed and multiplied. Times are processor seconds of one
-thread, which a busy machine does not stretch as it does the clock's.
+First the encoder `lite` on clips of an embedded store, drawn by a seed; then a word tower of CLIP ViT-B/32's size
+(width 512, 12 layers, 77 positions) with random weights, whose "pictures" are the embeddings of random words with as
+much noise again. "Paper's way" is one picture at a time, 77 positions, 5000 iterations: a few of its iterations are
+timed and multiplied. Times are processor seconds of one thread, which a busy machine does not stretch as it does the
+clock's.
 """
 
 import argparse
@@ -19,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trisep.captions import CaptionSettings, LatentCaptions, find_captions, sample_words
-from trisep.embed_captions import middle_frame
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.encoders.clip_towers import ClipNetwork, VisionTransformer
+from trisep.queries.captions import CaptionSettings, LatentCaptions, find_captions, sample_words
+from trisep.store.captions import middle_frame
 from trisep.store.read import ClipStore
 
 PAPER_ITERATIONS = 5000
@@ -37,7 +40,9 @@ class RandomTower:
     def __init__(self, num_layers: int, num_positions: int | None = None) -> None:
         """`num_positions` are computed; where None, as many as are needed: the free tokens and two."""
         torch.manual_seed(0)
-        visual = VisionTransformer(patch=32, grid=1, width=64, num_layers=1, num_heads=1, embedding_dim=512, quick_gelu=True)
+        visual = VisionTransformer(
+            patch=32, grid=1, width=64, num_layers=1, num_heads=1, embedding_dim=512, quick_gelu=True
+        )
         sizes = {"vocabulary": VOCABULARY, "context": CONTEXT, "width": 512, "num_heads": 8, "embedding_dim": 512}
         self.network = ClipNetwork(visual, **sizes, num_layers=num_layers, quick_gelu=True).requires_grad_(False)
         for name, value in self.network.named_parameters():
@@ -64,17 +69,28 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--alone", type=int, default=4, help="pictures sought one at a time")
-    parser.add_argument("--long-iterations", type=int, default=PAPER_ITERATIONS, help="of the search that never stops, with lite")
+    parser.add_argument(
+        "--long-iterations", type=int, default=PAPER_ITERATIONS, help="of the search that never stops, with lite"
+    )
     parser.add_argument("--tower-clips", type=int, default=32)
     parser.add_argument("--tower-layers", type=int, default=12)
     parser.add_argument("--tower-long-clips", type=int, default=4)
-    parser.add_argument("--tower-long-iterations", type=int, default=500, help="of the search that never stops, with the random tower")
+    parser.add_argument(
+        "--tower-long-iterations", type=int, default=500, help="of the search that never stops, with the random tower"
+    )
     parser.add_argument("--slow-iterations", type=int, default=5, help="iterations of the paper's way that are timed")
     arguments = parser.parse_args()
     if arguments.data is not None:
         encoder = load_encoder("lite")
         pictures = draw_pictures(ClipStore(arguments.data), arguments.clips)
-        measure(encoder, "lite", pictures, num_alone=arguments.alone, num_long=len(pictures), long_iterations=arguments.long_iterations)
+        measure(
+            encoder,
+            "lite",
+            pictures,
+            num_alone=arguments.alone,
+            num_long=len(pictures),
+            long_iterations=arguments.long_iterations,
+        )
     tower = RandomTower(arguments.tower_layers)
     pictures = noisy_words(tower, arguments.tower_clips)
     seconds = measure(
@@ -90,16 +106,23 @@ def main() -> None:
     words = sample_words(tower, settings)
     _, slow = timed(lambda: find_captions(padded, pictures[:1], settings, words=words))
     per_picture = slow / arguments.slow_iterations * PAPER_ITERATIONS
-    print(f"| random tower | paper's way, s a picture (extrapolated from {arguments.slow_iterations} iterations) | {per_picture:.0f} |")
+    print(
+        f"| random tower | paper's way, s a picture (extrapolated from {arguments.slow_iterations} iterations) | "
+        f"{per_picture:.0f} |"
+    )
     print(f"| random tower | ratio per picture, paper's way to ours | {per_picture / seconds:.0f} |")
 
 
-def measure(encoder: SharedEncoder, name: str, pictures: Tensor, *, num_alone: int, num_long: int, long_iterations: int) -> float:
+def measure(
+    encoder: SharedEncoder, name: str, pictures: Tensor, *, num_alone: int, num_long: int, long_iterations: int
+) -> float:
     """Print one encoder's rows; the seconds a picture takes in a batch are returned, without the sample of words."""
     settings = CaptionSettings()
     words, word_seconds = timed(lambda: sample_words(encoder, settings))
     found, seconds = timed(lambda: find_captions(encoder, pictures, settings, words=words))
-    alone, alone_seconds = timed(lambda: [find_captions(encoder, one[None], settings, words=words) for one in pictures[:num_alone]])
+    alone, alone_seconds = timed(
+        lambda: [find_captions(encoder, one[None], settings, words=words) for one in pictures[:num_alone]]
+    )
     one_by_one, batched = per_iteration(alone, alone_seconds), per_iteration([found], seconds)
     rows = {
         f"s for the sample of {settings.num_words} words, once a run": f"{word_seconds:.1f}",
@@ -114,7 +137,10 @@ def measure(encoder: SharedEncoder, name: str, pictures: Tensor, *, num_alone: i
     best, _ = timed(lambda: find_captions(encoder, pictures[:num_long], patient, words=words))
     ratio = found.cosines[:num_long] / best.cosines
     loss = (best.cosines - found.cosines[:num_long]).median()
-    print(f"| {name} | cosine after {long_iterations} iterations ({num_long} pictures), median | {best.cosines.median():.3f} |")
+    print(
+        f"| {name} | cosine after {long_iterations} iterations ({num_long} pictures), median | "
+        f"{best.cosines.median():.3f} |"
+    )
     print(f"| {name} | share of it reached, median and least | {ratio.median():.3f}, {ratio.min():.3f} |")
     print(f"| {name} | loss by the stop rule in cosine, median | {loss:.3f} |", flush=True)
     return seconds / len(pictures)
@@ -141,7 +167,9 @@ def draw_pictures(clips: ClipStore, num_clips: int) -> Tensor:
 
 @torch.no_grad()
 def noisy_words(tower: RandomTower, num_pictures: int) -> Tensor:
-    """Embeddings of five random words each, with noise of the same length: no caption says them wholly, as with real pictures."""
+    """Embeddings of five random words each, with noise of the same length: no caption says them wholly, as with real
+    pictures.
+    """
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(VOCABULARY - 2, (num_pictures, 5), generator=generator)
     embeddings = F.normalize(tower.encode_tokens(tower.token_table[ids]), dim=-1)

@@ -1,10 +1,12 @@
 """Do heat maps look at the right half of avmini's duets, two photographs side by side that sound together?
 
-    python benchmarks/localization.py AVMINI_FOLDER [--model NAME] [--by text|audio|caption] [--fps 1] [--limit N] [--sheet FILE]
+    python benchmarks/localization.py AVMINI_FOLDER [--model NAME] [--by text|audio|caption] [--fps 1] [--limit N] \
+        [--sheet FILE]
 
-For both labels of each video: the share of its maps whose highest cell lies in the half where the label's photograph is; a cell of the
-middle column is in neither. Mean over videos with its bootstrap interval. By caption, a label's vector is the latent caption of its own
-half of the centre frame. `--sheet` draws centre frames of 12 videos, one label each.
+For both labels of each video: the share of its maps whose highest cell lies in the half where the label's photograph
+is; a cell of the middle column is in neither. Mean over videos with its bootstrap interval. By caption, a label's
+vector is the latent caption of its own half of the centre frame. `--sheet` draws centre frames of 12 videos, one label
+each.
 """
 
 import argparse
@@ -17,14 +19,14 @@ import torch
 from torch import Tensor
 
 import trisep
-from trisep.captions import CaptionSettings, find_captions
 from trisep.encoders import encode_query_text
 from trisep.figures.localization import HeatOverlay, draw_sheet
-from trisep.localize import audio_vector, centre_seconds, heat_maps, stream_regions
 from trisep.media.video import read_frames
 from trisep.metrics import bootstrap_mean
 from trisep.metrics.localization import share_in_half
 from trisep.protocols.avmini import LACKING
+from trisep.queries.captions import CaptionSettings, find_captions
+from trisep.separation.localize import audio_vector, centre_seconds, heat_maps, stream_regions
 
 HALVES = ("left", "right")
 NUM_PICTURES = 12
@@ -60,14 +62,20 @@ def main() -> None:
             maps = heat_maps(torch.stack(grids), vector)
             found = trisep.Localization(maps=maps, frame_times_seconds=times, query=label)
             outcomes.append(Outcome(video, label, half, share_in_half(maps, half), found))
-    print(f"localised by {arguments.by}, model {arguments.model}, encoder {separator.encoder.name}, {arguments.fps:g} maps a second\n")
+    print(
+        f"localised by {arguments.by}, model {arguments.model}, encoder {separator.encoder.name}, {arguments.fps:g} "
+        "maps a second\n"
+    )
     print("| labels | queries | videos | maps that peak in the right half, % |\n|---|---|---|---|")
     known = [outcome for outcome in outcomes if outcome.label not in LACKING]
     lacking = [outcome for outcome in outcomes if outcome.label in LACKING]
     for title, group in (("ImageNet has them", known), ("ImageNet lacks them", lacking), ("all", outcomes)):
         print_row(title, group)
     wrong = sorted((outcome for outcome in outcomes if outcome.share < 1), key=lambda outcome: outcome.share)
-    print("\nbelow 100 %: " + ", ".join(f"{one.video.stem} {one.label} ({one.half}) {100 * one.share:.0f}" for one in wrong))
+    print(
+        "\nbelow 100 %: "
+        + ", ".join(f"{one.video.stem} {one.label} ({one.half}) {100 * one.share:.0f}" for one in wrong)
+    )
     if arguments.sheet:
         draw_sheet([picture(outcome) for outcome in chosen(outcomes)], arguments.sheet)
 
@@ -100,7 +108,10 @@ def print_row(title: str, outcomes: list[Outcome]) -> None:
     if outcomes:
         items = np.array([np.mean(shares) for shares in by_video.values()])
         interval = bootstrap_mean(items, generator=np.random.default_rng(0))
-        print(f"| {title} | {len(outcomes)} | {len(by_video)} | {interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}] |")
+        print(
+            f"| {title} | {len(outcomes)} | {len(by_video)} | {interval.mean:.1f} [{interval.low:.1f}, "
+            f"{interval.high:.1f}] |"
+        )
 
 
 def chosen(outcomes: list[Outcome]) -> list[Outcome]:

@@ -1,9 +1,10 @@
-"""A long file through `separate`: peak memory, speed, seams, and agreement of segmented with unsegmented masks. Prints one table.
+"""A long file through `separate`: peak memory, speed, seams, and agreement of segmented with unsegmented masks. Prints
+one table.
 
     python benchmarks/long_file.py MEDIA_FOLDER --model CHECKPOINT [--minutes 10 60] [--segments 8 20 40]
 
-The long file is made from the clips of MEDIA_FOLDER, looped as 44.1 kHz stereo with drifting gains. Each separation of it runs in a process
-of its own, whose peak memory and time the system reports.
+The long file is made from the clips of MEDIA_FOLDER, looped as 44.1 kHz stereo with drifting gains. Each separation of
+it runs in a process of its own, whose peak memory and time the system reports.
 """
 
 import argparse
@@ -16,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trisep.arguments import MEDIA_SUFFIXES
 from trisep.errors import MediaError
+from trisep.media import MEDIA_SUFFIXES
 from trisep.media.audio import read_audio, stream_audio
 from trisep.media.audio_writer import AudioWriter
-from trisep.separate import Separator, load
-from trisep.streaming import open_source
+from trisep.queries.embed import as_queries
+from trisep.separation.separator import SeparationOptions, Separator, load
 from trisep.types import Audio
 
 RATE_HZ = 44100
@@ -53,7 +54,9 @@ def clips(folder: Path, limit: int = 40) -> list[np.ndarray]:
 
 
 def mixed_blocks(sounds: list[np.ndarray], num_samples: int):
-    """Two loops through the clips, one in reverse order, whose gains drift in the two channels with different periods."""
+    """Two loops through the clips, one in reverse order, whose gains drift in the two channels with
+    different periods.
+    """
     loops = [np.concatenate(sounds, axis=1), np.concatenate(sounds[::-1], axis=1)]
     for begin in range(0, num_samples, RATE_HZ):
         index = np.arange(begin, min(begin + RATE_HZ, num_samples))
@@ -75,7 +78,20 @@ def write_long_file(path: Path, sounds: list[np.ndarray], minutes: float) -> Non
 def separate_in_process(path: Path, out: Path, model: str) -> tuple[float, float, float]:
     """(seconds, seconds of processor time over all cores, peak MiB) of the command."""
     start = time.monotonic()
-    command = [sys.executable, "-c", _CHILD, "separate", str(path), *QUERIES, "--out", str(out), "--model", model, "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-c",
+        _CHILD,
+        "separate",
+        str(path),
+        *QUERIES,
+        "--out",
+        str(out),
+        "--model",
+        model,
+        "--device",
+        "cpu",
+    ]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     processor_seconds, peak_kib = result.stdout.split()[-2:]
     return time.monotonic() - start, float(processor_seconds), int(peak_kib) / 1024
@@ -89,7 +105,11 @@ def largest_steps(path: Path, joints: np.ndarray) -> tuple[float, float]:
         joined = np.concatenate([last, block], axis=1)
         steps = np.abs(np.diff(joined, axis=1)).max(axis=0)
         positions = begin - 1 + np.arange(len(steps))
-        place = np.searchsorted(joints, positions).clip(1, len(joints) - 1) if len(joints) > 1 else np.zeros(len(positions), int)
+        place = (
+            np.searchsorted(joints, positions).clip(1, len(joints) - 1)
+            if len(joints) > 1
+            else np.zeros(len(positions), int)
+        )
         distance = np.minimum(abs(positions - joints[place]), abs(positions - joints[place - 1]))
         at_joint = distance < 0.02 * RATE_HZ
         near = max(near, float(steps[at_joint].max(initial=0.0)))
@@ -99,14 +119,19 @@ def largest_steps(path: Path, joints: np.ndarray) -> tuple[float, float]:
 
 
 def agreement_db(separator: Separator, mixture: Audio, segments: list[float]) -> list[tuple[float, float]]:
-    """SI-SDR of the stems for each segment length against one run over everything; the lowest over queries and channels."""
-    whole = separator.separate(mixture, QUERIES, segment_seconds=10 * mixture.duration_seconds)
+    """SI-SDR of the stems for each segment length against one run over everything; the lowest over queries and
+    channels.
+    """
+    whole = separator.separate(mixture, QUERIES, SeparationOptions(segment_seconds=10 * mixture.duration_seconds))
     rows = []
     for seconds in segments:
-        stems = separator.separate(mixture, QUERIES, segment_seconds=seconds).stems
+        stems = separator.separate(mixture, QUERIES, SeparationOptions(segment_seconds=seconds)).stems
         values = []
         for query, stem in stems.items():
-            reference, estimate = whole.stems[query].audio.samples.astype(np.float64), stem.audio.samples.astype(np.float64)
+            reference, estimate = (
+                whole.stems[query].audio.samples.astype(np.float64),
+                stem.audio.samples.astype(np.float64),
+            )
             error = estimate - reference * (estimate * reference).sum() / (reference**2).sum()
             values.append(10 * np.log10((reference**2).sum() / max((error**2).sum(), 1e-30)))
         rows.append((seconds, min(values)))
@@ -127,16 +152,17 @@ def main() -> None:
             path, out = Path(scratch) / "long.wav", Path(scratch) / "stems"
             write_long_file(path, sounds, minutes)
             seconds, processor_seconds, peak_mib = separate_in_process(path, out, arguments.model)
-            speed = f"{seconds:.1f} s, {minutes * 60 / seconds:.1f} x real time, {processor_seconds:.1f} s of processor time"
-            print(f"{minutes:g} min: {speed}, peak {peak_mib:.0f} MiB", flush=True)
-            frames = separator.plan(open_source(path), len(QUERIES), None).num_core_frames
-            core = frames * separator.signal.hop_samples / separator.signal.sample_rate_hz
+            speed = f"{seconds:.1f} s, {minutes * 60 / seconds:.1f} x real time"
+            cost = f"{processor_seconds:.1f} s of processor time, peak {peak_mib:.0f} MiB"
+            print(f"{minutes:g} min: {speed}, {cost}", flush=True)
+            plan = separator.start(path, as_queries(QUERIES)).plan
+            core = plan.num_core_frames * separator.signal.hop_samples / separator.signal.sample_rate_hz
+            print(f"    segments of {core:.1f} s, read with {plan.num_context_frames} frames more on either side")
             joints = (np.arange(1, minutes * 60 / core + 1) * core * RATE_HZ).astype(int)
             for file in ("violin.wav", "dog_barking.wav", "residual.wav"):
                 near, far = largest_steps(out / file, joints)
                 print(f"    {file}: largest sample step {near:.4f} at joints, {far:.4f} elsewhere")
     mixture = Audio(np.concatenate(list(mixed_blocks(sounds, 60 * RATE_HZ)), axis=1), RATE_HZ)
-    print(f"reach {separator.reach_frames} frames")
     for seconds, value in agreement_db(separator, mixture, arguments.segments):
         print(f"segment {seconds:g} s: SI-SDR {value:.1f} dB against the unsegmented result")
     print(f"peak of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

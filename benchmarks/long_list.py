@@ -1,6 +1,7 @@
 """A list of 100 000 pairs through `trisep evaluate`: is memory bounded, and how fast does it go? Prints one table.
 
-    OMP_NUM_THREADS=1 python benchmarks/long_list.py [--rows 1000 5000] [--clips 40] [--seconds 0.5] [--workers 1] [--length 100000]
+    OMP_NUM_THREADS=1 python benchmarks/long_list.py [--rows 1000 5000] [--clips 40] [--seconds 0.5] [--workers 1] \
+        [--length 100000]
 
 Writes short synthetic clips and a pair list, and measures each part in a process of its own:
 
@@ -8,8 +9,9 @@ Writes short synthetic clips and a pair list, and measures each part in a proces
 - `trisep evaluate --baseline mixture`, the cheapest system there is, on the first rows of the list
 - the summary of a table of the whole length, which is the last of those tables over and over
 
-What the scoring of the whole list would take is extrapolated from the slope between the shortest and the longest of those runs, and marked
-so. Peak memory is what the system reports of the command itself and of the largest of its workers.
+What the scoring of the whole list would take is extrapolated from the slope between the shortest and the longest of
+those runs, and marked so. Peak memory is what the system reports of the command itself and of the largest of its
+workers.
 """
 
 import argparse
@@ -33,15 +35,16 @@ _CHILD = """
 import resource, sys
 from pathlib import Path
 from trisep import cli
-from trisep.evaluate import survey
+from trisep.evaluation.run import survey
 from trisep.protocols.pair_files import read_pairs
-from trisep.scoring.table import summarise
+from trisep.evaluation.table import summarise
 part, *words = sys.argv[1:]
 if part == "evaluate":
     code = cli.main([part, *words])
 elif part == "walk":
     folder = Path(words[0])
-    survey(lambda: read_pairs(folder / "pairs.csv", folder=folder), folder / "copy.csv", folder=folder, skip_missing=False)
+    list_of_pairs = folder / "pairs.csv"
+    survey(lambda: read_pairs(list_of_pairs, folder=folder), folder / "copy.csv", folder=folder, skip_missing=False)
 else:
     summarise(Path(words[0]), ("sdri", "si_sdri"), seed=0)
 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
@@ -90,7 +93,9 @@ def run(part: str, *words: str) -> Usage:
     """A part of the work in a process of its own."""
     start = time.monotonic()
     command = [sys.executable, "-c", _CHILD, part, *words]
-    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    result = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     own, children = (list(map(float, line.split())) for line in result.stdout.splitlines()[-2:])
     return Usage(time.monotonic() - start, own[0] + children[0], own[1], children[1])
 
@@ -103,7 +108,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
-    print("| what | pairs | wall, s | processor, s | peak of the command, MiB | peak of a worker, MiB |\n|" + "---|" * 6)
+    print(
+        "| what | pairs | wall, s | processor, s | peak of the command, MiB | peak of a worker, MiB |\n|" + "---|" * 6
+    )
     scored: dict[int, Usage] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -111,7 +118,14 @@ def main() -> None:
         print_row("walk through the list", arguments.length, run("walk", str(folder)))
         for num_rows in sorted(arguments.rows):
             limit = ("--limit", str(num_rows), "--workers", str(arguments.workers))
-            pairs = ("--data", str(folder), "--pairs", str(folder / "pairs.csv"), "--out", str(folder / f"out{num_rows}"))
+            pairs = (
+                "--data",
+                str(folder),
+                "--pairs",
+                str(folder / "pairs.csv"),
+                "--out",
+                str(folder / f"out{num_rows}"),
+            )
             scored[num_rows] = run("evaluate", "--protocol", "avmini", "--baseline", "mixture", *pairs, *limit)
             print_row("evaluate", num_rows, scored[num_rows])
         repeat_table(folder / f"out{max(scored)}" / "baselines.csv", folder / "whole.csv", arguments.length)
@@ -137,7 +151,8 @@ def print_extrapolation(scored: dict[int, Usage], length: int) -> None:
     (own_slope, own), (worker_slope, worker) = line("own_peak_mib"), line("worker_peak_mib")
     print(f"| **extrapolated** | {length} | {wall:.0f} | {processor:.0f} | {own:.0f} | {worker:.0f} |")
     print(
-        f"\n{1e3 * per_pair:.2f} ms of processor time a pair; {1024 * own_slope:.3f} KiB a pair, of a worker {1024 * worker_slope:.3f} KiB"
+        f"\n{1e3 * per_pair:.2f} ms of processor time a pair; {1024 * own_slope:.3f} KiB a pair, of a worker "
+        f"{1024 * worker_slope:.3f} KiB"
     )
 
 

@@ -1,11 +1,13 @@
-"""How a model's masks are best stretched and shifted: `logit' = temperature · logit + bias`, chosen on held-out mixtures.
+"""How a model's masks are best stretched and shifted: `logit' = temperature · logit + bias`, chosen on held-out
+mixtures.
 
     python benchmarks/mask_calibration.py CHECKPOINT AVMINI_FOLDER [--mixtures 60]
 
-Absent queries in training make a model cautious, and a binary target makes its masks steeper than the ratio that separates best. VAST's
-mask for words is that of `vector_regions` regions, where its training summed over all: for it that factor is tried, too. Prints the mean
-SI-SDR improvement (dB) of text queries over a grid, asked alone and together. The mixtures are another draw (seed 1) than the protocol's
-list (seed 0), of the same clips. `scripts/promote_model.py` takes the choice and puts it where the logits are made, where it is exact.
+Absent queries in training make a model cautious, and a binary target makes its masks steeper than the ratio that
+separates best. VAST's mask for words is that of `vector_regions` regions, where its training summed over all: for it
+that factor is tried, too. Prints the mean SI-SDR improvement (dB) of text queries over a grid, asked alone and
+together. The mixtures are another draw (seed 1) than the protocol's list (seed 0), of the same clips.
+`scripts/promote_model.py` takes the choice and puts it where the logits are made, where it is exact.
 """
 
 import argparse
@@ -18,15 +20,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trisep.catalogue import checkpoint_folder
-from trisep.checkpoint import Checkpoint, load_model
-from trisep.encoders import encode_query_text, load_encoder
+from trisep.checkpoints.format import Checkpoint
+from trisep.checkpoints.registry import load_named
+from trisep.evaluation.mixtures import infer_masks
+from trisep.evaluation.queries import embed_sources
+from trisep.evaluation.sounds import mix
 from trisep.metrics import si_sdr
 from trisep.protocols import ProtocolMixture, avmini
-from trisep.scoring.sounds import mix
-from trisep.spectrogram.masks import apply_masks, exclusive_masks, network_input, pad_frames
+from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
-from trisep.types import QueryEmbedding
 
 TEMPERATURES = (0.7, 0.85, 1.0)
 BIASES = (0.0, 0.4, 0.8, 1.2)
@@ -41,7 +43,7 @@ class Setting:
     bias: float = 0.0
     vector_regions: float = 1.0
 
-    def masks(self, logits: Float[Tensor, "B Q 256 T"]) -> Float[Tensor, "B Q 256 T"]:
+    def masks(self, logits: Float[Tensor, "Q 256 T"]) -> Float[Tensor, "Q 256 T"]:
         """What the calibrated model would return."""
         return (torch.sigmoid(self.temperature * logits + self.bias) * self.vector_regions).clamp(0, 1)
 
@@ -53,7 +55,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--mixtures", type=int, default=60)
     arguments = parser.parse_args()
-    checkpoint = load_model(checkpoint_folder(arguments.checkpoint))
+    checkpoint = load_named(arguments.checkpoint)
     settings = settings_for(checkpoint)
     gained: dict[tuple[Setting, str], list[float]] = {}
     for mixture in islice(avmini.mixtures(arguments.data, seed=1), arguments.mixtures):
@@ -67,31 +69,37 @@ def main() -> None:
 
 
 def settings_for(checkpoint: Checkpoint) -> list[Setting]:
-    """Temperature × bias; for VAST at the checkpoint's own number of regions, and then every number of regions with logits as they are."""
+    """Temperature × bias; for VAST at the checkpoint's own number of regions, and then every number of regions with
+    logits as they are.
+    """
     regions = getattr(checkpoint.model.config, "vector_regions", None)
     grid = [Setting(temperature, bias, regions or 1.0) for temperature, bias in product(TEMPERATURES, BIASES)]
-    return grid if regions is None else list(dict.fromkeys([*grid, *(Setting(vector_regions=number) for number in VECTOR_REGIONS)]))
+    return (
+        grid
+        if regions is None
+        else list(dict.fromkeys([*grid, *(Setting(vector_regions=number) for number in VECTOR_REGIONS)]))
+    )
 
 
-def score(checkpoint: Checkpoint, mixture: ProtocolMixture, settings: list[Setting]) -> dict[tuple[Setting, str], list[float]]:
+def score(
+    checkpoint: Checkpoint, mixture: ProtocolMixture, settings: list[Setting]
+) -> dict[tuple[Setting, str], list[float]]:
     """SI-SDR improvement of each source in dB, by setting and by whether the queries are asked alone or together."""
-    signal, encoder = checkpoint.signal, load_encoder(checkpoint.encoder)
+    signal = checkpoint.signal
     sources = mix(mixture.sources, avmini.LEVEL_DB, signal.sample_rate_hz)
     heard = sources.sum(axis=0)
     spectrum = stft(torch.from_numpy(heard)[None], signal)
-    gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
-    log_magnitude = pad_frames(network_input(spectrum.abs() * gain, signal), checkpoint.model.time_multiple)  # type: ignore
-    asked = [encode_query_text(encoder, source.label, (avmini.TEMPLATE,)) for source in mixture.sources]
-    query = QueryEmbedding(vectors=torch.stack(asked)[None])
-    with torch.inference_mode():
-        logits = checkpoint.model(log_magnitude, query).logits[..., : spectrum.shape[-1]]
+    query = embed_sources(checkpoint, mixture.sources, "text", avmini.PROTOCOL)
+    logits = infer_masks(checkpoint, heard, query).logits
     before = [si_sdr(reference=source, estimate=heard) for source in sources]
     gained = {}
     for setting in settings:
-        masks = setting.masks(logits)
+        masks = setting.masks(logits)[None]
         for way, chosen in (("alone", masks), ("together", exclusive_masks(masks))):
             estimates = apply_masks(spectrum, chosen, signal, len(heard))[0].numpy()
-            gained[setting, way] = [float(si_sdr(reference=s, estimate=e) - b) for s, e, b in zip(sources, estimates, before, strict=True)]
+            gained[setting, way] = [
+                float(si_sdr(reference=s, estimate=e) - b) for s, e, b in zip(sources, estimates, before, strict=True)
+            ]
     return gained
 
 

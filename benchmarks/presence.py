@@ -2,33 +2,29 @@
 
     python benchmarks/presence.py CHECKPOINT AVMINI_FOLDER [--write] [--no-references]
 
-Mixtures of two held-out clips at equal level; for each, one query that is in it and one that is not, both from classes that `lite`
-knows. The clips are cut into halves: the logistic weights and the set of features are chosen on one, everything is reported on the
-other. Baseline: the stem's level alone. `--write` puts the weights into the checkpoint's config.json. `--no-references` leaves out the
-features that are relative to reference queries: a model that decodes once a query would decode them at every separation.
+Mixtures of two held-out clips at equal level; for each, one query that is in it and one that is not, both from classes
+that `lite` knows. The clips are cut into halves: the logistic weights and the set of features are chosen on one,
+everything is reported on the other. Baseline: the stem's level alone. `--write` puts the weights into the checkpoint's
+config.json. `--no-references` leaves out the features that are relative to reference queries: a model that decodes once
+a query would decode them at every separation.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.optimize import minimize
 
 import trisep
-from trisep.media.output import replacing
+from trisep.checkpoints.format import read_card
+from trisep.evaluation.sounds import mix
+from trisep.media.files import write_json
 from trisep.metrics import roc_auc
-from trisep.presence import PresenceFeatures, with_relative
 from trisep.protocols import ProtocolSource
 from trisep.protocols.avmini import LACKING, LEVEL_DB, dev_sources
-from trisep.scoring.sounds import mix
-from trisep.spectrogram.log_frequency import to_log_frequency
-from trisep.spectrogram.masks import pad_frames
-from trisep.spectrogram.stft import stft
-from trisep.types import Query, QueryEmbedding
+from trisep.types import Audio
 
 NUM_QUERIES = 200
 REFERENCES = (
@@ -74,7 +70,10 @@ def main() -> None:
                 best = (score, subset)
     features = best[1]
     weights, bias = fit(chosen_on, features)
-    print(f"chosen on one half ({NUM_QUERIES} present, {NUM_QUERIES} absent): {', '.join(features)}; cross-validated AUC {best[0]:.3f}")
+    print(
+        f"chosen on one half ({NUM_QUERIES} present, {NUM_QUERIES} absent): {', '.join(features)}; cross-validated AUC "
+        f"{best[0]:.3f}"
+    )
     for title, scores in (
         ("presence", matrix(reported_on, features) @ weights + bias),
         ("baseline: the stem's level", matrix(reported_on, ("level_ratio_db",))[:, 0]),
@@ -91,28 +90,20 @@ def main() -> None:
 def collect(
     separator: trisep.Separator, sources: list[ProtocolSource], reference_words: Sequence[str], seed: int
 ) -> list[dict[str, float]]:
-    """Features of `NUM_QUERIES` present queries, then of as many absent ones; also relative to the reference words, if there are any."""
+    """Features of `NUM_QUERIES` present queries, then of as many absent ones; also relative to the reference words, if
+    there are any.
+    """
     generator = np.random.default_rng(seed)
     names = sorted({source.label for source in sources})
     present, absent = [], []
-    signal = separator.signal
-    vectors = {name: separator.embed([Query(name, text=name)])[0] for name in [*names, *reference_words]}
+    rate = separator.signal.sample_rate_hz
     while len(present) < NUM_QUERIES:
         pair = [sources[index] for index in generator.choice(len(sources), 2, replace=False)]
-        heard = mix(pair, LEVEL_DB, signal.sample_rate_hz).sum(axis=0)
+        heard = Audio(mix(pair, LEVEL_DB, rate).sum(axis=0)[None], rate)
         asked = generator.choice([name for name in names if name not in {source.label for source in pair}])
-        gain = 10 ** (signal.mixture_level_db / 20) / float(np.sqrt(np.mean(heard**2)))
-        magnitude = to_log_frequency(stft(torch.from_numpy(heard * np.float32(gain)), signal).abs())
-        padded = pad_frames(torch.log(magnitude + 1e-10), separator.model.time_multiple)[None, None]
-        queries = torch.stack([vectors[word] for word in (pair[0].label, asked, *reference_words)])
-        with torch.inference_mode():
-            output = separator.model(padded, QueryEmbedding(vectors=queries[None]))
-        gathered = PresenceFeatures(len(queries), hop_seconds=signal.hop_samples / signal.sample_rate_hz)
-        frames = magnitude.shape[-1]
-        gathered.update(output.masks[0, :, :, :frames], output.logits[0, :, :, :frames], magnitude)
-        values = gathered.values()
-        present.append(with_relative(values[0], values[2:]))
-        absent.append(with_relative(values[1], values[2:]))
+        there, lacking = separator.presence_features(heard, [pair[0].label, str(asked)], reference_words)
+        present.append(there)
+        absent.append(lacking)
     return [*present, *absent]
 
 
@@ -126,7 +117,9 @@ def matrix(rows: list[dict[str, float]], features: tuple[str, ...]) -> np.ndarra
     return np.array([[row[name] for name in features] for row in rows])
 
 
-def fit(rows: list[dict[str, float]], features: tuple[str, ...], used: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+def fit(
+    rows: list[dict[str, float]], features: tuple[str, ...], used: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
     """Logistic regression with a little shrinkage on standardised features, returned for the raw ones."""
     values, truth = matrix(rows, features), labels().astype(float)
     if used is not None:
@@ -156,7 +149,7 @@ def cross_validated_auc(rows: list[dict[str, float]], features: tuple[str, ...])
 
 def write(folder: Path, features: tuple[str, ...], weights: np.ndarray, bias: float) -> None:
     """Put the calibration into a checkpoint's card."""
-    card = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    card = read_card(folder)
     relative = any(name.startswith("relative_") for name in features)
     card["presence"] = {
         "features": list(features),
@@ -165,8 +158,7 @@ def write(folder: Path, features: tuple[str, ...], weights: np.ndarray, bias: fl
         "threshold": 0.5,
         "reference_queries": list(REFERENCES) if relative else [],
     }
-    with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", card)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Hierarchical fusion, decoder split against tiled: what several queries of one mixture cost. Prints one table of ratios.
+"""Hierarchical fusion, decoder split against tiled: what several queries of one mixture cost. Prints one table of
+ratios.
 
     OMP_NUM_THREADS=1 python benchmarks/query_decoding.py [--queries 1 2 4 16] [--frames 128] [--batch 4] [--repeats 5]
 
@@ -13,10 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trisep.fusion import hierarchical
-from trisep.fusion.middle import SplitDecoder
 from trisep.models.hfra import HFRA, Config
+from trisep.networks import fusion
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.fusion import SplitDecoder
 from trisep.types import QueryEmbedding
 
 
@@ -44,7 +45,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     model = (
-        Config(embedding_dim=384, unet=replace(UNetConfig(), base_width=32, max_width=256)).build().to(memory_format=torch.channels_last)
+        Config(embedding_dim=384, unet=replace(UNetConfig(), base_width=32, max_width=256))
+        .build()
+        .to(memory_format=torch.channels_last)
     )
     picture = torch.randn(arguments.batch, 1, 256, arguments.frames) * 3 - 5
     print("| queries | what | tiled, s | split, s | ratio | largest difference of a mask |\n|---|---|---|---|---|---|")
@@ -53,7 +56,10 @@ def main() -> None:
         for title, way in (("separation", separate), ("training step", train_step)):
             tiled, split, masks = measure(way, model, picture, query, arguments.repeats)
             difference = float((masks[0] - masks[1]).abs().max())
-            print(f"| {num_queries} | {title} | {tiled:.3f} | {split:.3f} | {tiled / split:.2f} | {difference:.1e} |", flush=True)
+            print(
+                f"| {num_queries} | {title} | {tiled:.3f} | {split:.3f} | {tiled / split:.2f} | {difference:.1e} |",
+                flush=True,
+            )
 
 
 def separate(model: HFRA, picture: Tensor, query: QueryEmbedding) -> Tensor:
@@ -72,18 +78,22 @@ def train_step(model: HFRA, picture: Tensor, query: QueryEmbedding) -> Tensor:
 
 
 def measure(
-    way: Callable[[HFRA, Tensor, QueryEmbedding], Tensor], model: HFRA, picture: Tensor, query: QueryEmbedding, repeats: int
+    way: Callable[[HFRA, Tensor, QueryEmbedding], Tensor],
+    model: HFRA,
+    picture: Tensor,
+    query: QueryEmbedding,
+    repeats: int,
 ) -> tuple[float, float, tuple[Tensor, Tensor]]:
     """Least processor seconds of either decoder, and their masks."""
     seconds: dict[type, list[float]] = {TiledDecoder: [], SplitDecoder: []}
     masks: dict[type, Tensor] = {}
     for _ in range(repeats):
         for decoder, taken in seconds.items():
-            hierarchical.SplitDecoder = decoder  # type: ignore[misc,assignment]
+            fusion.SplitDecoder = decoder  # type: ignore[misc,assignment]
             begun = time.process_time()
             masks[decoder] = way(model, picture, query)
             taken.append(time.process_time() - begun)
-    hierarchical.SplitDecoder = SplitDecoder  # type: ignore[misc]
+    fusion.SplitDecoder = SplitDecoder  # type: ignore[misc]
     return min(seconds[TiledDecoder]), min(seconds[SplitDecoder]), (masks[TiledDecoder], masks[SplitDecoder])
 
 

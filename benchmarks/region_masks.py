@@ -1,13 +1,15 @@
-"""What VAST's split decoder saves: time of the masks of 147 regions against tiling and concatenating, and memory of a training step.
+"""What VAST's split decoder saves: time of the masks of 147 regions against tiling and concatenating, and memory of a
+training step.
 
     OMP_NUM_THREADS=1 python benchmarks/region_masks.py
     OMP_NUM_THREADS=1 python benchmarks/region_masks.py --base-width 16 --max-width 128 --dim 384     a smaller network
-    OMP_NUM_THREADS=1 python benchmarks/region_masks.py --no-time --precision bf16                    the training step alone
+    OMP_NUM_THREADS=1 python benchmarks/region_masks.py --no-time --precision bf16                    one training step
 
-First table: summed masks of 3 × 49 regions of one mixture without gradients, the same weights and the same chunks in every row, with the
-largest difference from the first. Second: two training steps (forward, backward, SGD) of 3 × 49 regions in a process of its own, each with
-its seconds, and the largest memory that the process ever held. Seconds are the processor's, over all threads, so that other work on the
-machine does not count. The defaults are the paper's full size: D = 1024, base width 64, 256 × 256, bilinear up-sampling.
+First table: summed masks of 3 × 49 regions of one mixture without gradients, the same weights and the same chunks in
+every row, with the largest difference from the first. Second: two training steps (forward, backward, SGD) of 3 × 49
+regions in a process of its own, each with its seconds, and the largest memory that the process ever held. Seconds are
+the processor's, over all threads, so that other work on the machine does not count. The defaults are the paper's full
+size: D = 1024, base width 64, 256 × 256, bilinear up-sampling.
 """
 
 import argparse
@@ -24,9 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from trisep.fusion.middle import SplitDecoder
-from trisep.fusion.regions import summed_masks
 from trisep.models.vast import VAST, Config
+from trisep.networks.fusion import SplitDecoder, summed_masks
 from trisep.types import QueryEmbedding
 
 NUM_FRAMES_OF_VIDEO, GRID = 3, 7
@@ -106,9 +107,12 @@ def training_steps(arguments: argparse.Namespace) -> None:
     """Two steps of the whole model, and this process's peak memory."""
     model = build(arguments).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), lr=4e-3)
-    picture = (torch.randn(arguments.batch, 1, 256, arguments.frames) * 3 - 5).contiguous(memory_format=torch.channels_last)
+    picture = (torch.randn(arguments.batch, 1, 256, arguments.frames) * 3 - 5).contiguous(
+        memory_format=torch.channels_last
+    )
     regions = torch.randn(arguments.batch, arguments.queries, NUM_FRAMES_OF_VIDEO, GRID, GRID, arguments.dim)
-    table = Table(title=f"{arguments.batch} × {arguments.queries} × {NUM_FRAMES_OF_VIDEO} × {GRID**2} regions, {arguments.precision}")
+    num_regions = f"{arguments.batch} × {arguments.queries} × {NUM_FRAMES_OF_VIDEO} × {GRID**2}"
+    table = Table(title=f"{num_regions} regions, {arguments.precision}")
     for column in ("step", "seconds", "loss", "peak memory, GB"):
         table.add_column(column)
     for step in (1, 2):

@@ -2,9 +2,9 @@
 
     python benchmarks/training_step.py --data STORE [--offscreen STORE] [--media FOLDER_OF_VIDEOS]
 
-First table: one step (loss, backward, optimiser) on one batch, from the straightforward way to the recipe's. Second: one sample
-from the clip store against decoding the videos again each time, and against a sample without augmentation. Then the heaviest
-operators of the recipe's step.
+First table: one step (loss, backward, optimiser) on one batch, from the straightforward way to the recipe's. Second:
+one sample from the clip store against decoding the videos again each time, and against a sample without augmentation.
+Then the heaviest operators of the recipe's step.
 """
 
 import argparse
@@ -17,11 +17,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from trisep.augmentation import AugmentationConfig
 from trisep.media.audio import read_audio
+from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import Recipe, recipe
-from trisep.train import mixture_loss
-from trisep.training_data import MixtureDataset, open_store, to_mixture
+from trisep.training.data import MixtureDataset, open_store, to_mixture
+from trisep.training.loop import to_spectra
 from trisep.types import Mixture
 
 REPEATS = 5
@@ -36,8 +36,12 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = recipe("clipsep-avmini")
     store = open_store(arguments.data, chosen)
-    dataset = MixtureDataset(store, chosen, seed=1, offscreen=open_store(arguments.offscreen, chosen) if arguments.offscreen else None)
-    batch = to_mixture(torch.utils.data.default_collate([dataset[index] for index in range(chosen.training.batch_size)]))
+    dataset = MixtureDataset(
+        store, chosen, seed=1, offscreen=open_store(arguments.offscreen, chosen) if arguments.offscreen else None
+    )
+    batch = to_mixture(
+        torch.utils.data.default_collate([dataset[index] for index in range(chosen.training.batch_size)])
+    )
 
     bilinear = replace(chosen, model=replace(chosen.model, unet=replace(chosen.model.unet, upsampling="bilinear")))
     steps = {
@@ -57,13 +61,15 @@ def main() -> None:
     samples: dict[str, Callable[[int], object]] = {}
     if arguments.media:
         samples["decode both videos each time, not augmented"] = lambda index: [
-            read_audio(arguments.media / store.source((2 * index + side) % len(store)), sample_rate_hz=16000, mono=True) for side in (0, 1)
+            read_audio(arguments.media / store.source((2 * index + side) % len(store)), sample_rate_hz=16000, mono=True)
+            for side in (0, 1)
         ]
     samples["clip store, not augmented"] = plain.__getitem__
     samples["clip store, augmented (the recipe)"] = dataset.__getitem__
     torch.set_num_threads(1)
     print_ratios(
-        "one sample, one thread", {name: (lambda make=make: [make(index) for index in range(32)]) for name, make in samples.items()}
+        "one sample, one thread",
+        {name: (lambda make=make: [make(index) for index in range(32)]) for name, make in samples.items()},
     )
 
 
@@ -76,7 +82,7 @@ def step(chosen: Recipe, batch: Mixture, dtype: torch.dtype, memory_format: torc
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            loss = mixture_loss(model, batch, chosen)
+            loss = chosen.loss(model, to_spectra(batch, chosen)).total
         loss.backward()
         optimizer.step()
 

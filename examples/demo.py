@@ -1,6 +1,7 @@
-"""The main job on the bundled sample: separate a video by two text queries, score against the known sources, draw a picture.
+"""The main job on the bundled sample: separate a video by two text queries, score against the known sources, draw a
+picture.
 
-python examples/demo.py [--out demo-output]
+    python examples/demo.py [--out demo-output]
 """
 
 import argparse
@@ -39,12 +40,17 @@ def main() -> None:
     estimates = np.stack([sounds[query][:length] for query in _QUERIES])
     print(f"{_SAMPLE.name}: {', '.join(_QUERIES)} → {out}/")
     for query, score in zip(
-        _QUERIES, score_separation(references=references, estimates=estimates, mixture=sounds["mixture"][:length]), strict=True
+        _QUERIES,
+        score_separation(references=references, estimates=estimates, mixture=sounds["mixture"][:length]),
+        strict=True,
     ):
         if score.scores is None:
             print(f"  {query:12s} not scored: {score.skipped}")
         else:
-            print(f"  {query:12s} improvement over the mixture: SDR {score.scores.sdri:+.1f} dB, SI-SDR {score.scores.si_sdri:+.1f} dB")
+            print(
+                f"  {query:12s} improvement over the mixture: SDR {score.scores.sdri:+.1f} dB, SI-SDR "
+                f"{score.scores.si_sdri:+.1f} dB"
+            )
 
     centre = probe(_SAMPLE).duration_seconds / 2
     draw_separation(sounds, out / "separation.png", signal=separator.signal, frame=read_frames(_SAMPLE, [centre])[0])

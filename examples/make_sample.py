@@ -1,4 +1,5 @@
-"""Make the bundled sample: two photographs side by side, each with a recording of its own sound, and what keeps them out of training.
+"""Make the bundled sample: two photographs side by side, each with a recording of its own sound, and what keeps them
+out of training.
 
 Sources are two packages of Debian 12, unpacked but not installed (`apt-get download NAME`, `dpkg -x FILE FOLDER`):
 `tuxpaint-stamps-default` and `gcompris-qt-data`. See SOURCES.md for authors and licences.
@@ -35,7 +36,9 @@ GCOMPRIS = "gcompris-qt-data 3.1-2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """One piece of a recording (start and end in seconds) and the places where it is heard: (time in seconds, gain in dB)."""
+    """One piece of a recording (start and end in seconds) and the places where it is heard: (time in seconds, gain in
+    dB).
+    """
 
     start_seconds: float
     end_seconds: float
@@ -46,7 +49,8 @@ class Cut:
 class Side:
     """One half of the scene. Paths lie inside the package; `rcc` names the Qt resource file that holds them, if any.
 
-    `views` are the square crops of the first and last frame as (centre x, centre y, side), in parts of the picture's height.
+    `views` are the square crops of the first and last frame as (centre x, centre y, side), in parts of the picture's
+    height.
     """
 
     name: str
@@ -97,7 +101,9 @@ TRUMPET = Side(
 
 
 def read_resource(path: Path, wanted: str) -> bytes:
-    """Read one file out of a Qt binary resource (.rcc, formats 1 to 3, plain or zlib). Raises KeyError where it holds no such file."""
+    """Read one file out of a Qt binary resource (.rcc, formats 1 to 3, plain or zlib). Raises KeyError where it holds
+    no such file.
+    """
     data = path.read_bytes()
     version, tree, contents, names = struct.unpack(">4I", data[4:20])
     entry_bytes = 22 if version >= 2 else 14
@@ -146,11 +152,16 @@ def high_passed(sound: np.ndarray, cutoff_hz: float = 60.0) -> np.ndarray:
 
 
 def arrange(side: Side, sound: np.ndarray) -> np.ndarray:
-    """float64 [2, S]: the cuts of a mono recording at their places, faded over 5 ms in and 40 ms out, placed in stereo."""
+    """float64 [2, S]: the cuts of a mono recording at their places, faded over 5 ms in and 40 ms out,
+    placed in stereo.
+    """
     line = np.zeros(round(DURATION_SECONDS * SAMPLE_RATE_HZ))
     for cut in side.cuts:
         piece = sound[round(cut.start_seconds * SAMPLE_RATE_HZ) : round(cut.end_seconds * SAMPLE_RATE_HZ)].copy()
-        for length, part in ((round(0.005 * SAMPLE_RATE_HZ), slice(None)), (round(0.040 * SAMPLE_RATE_HZ), slice(None, None, -1))):
+        for length, part in (
+            (round(0.005 * SAMPLE_RATE_HZ), slice(None)),
+            (round(0.040 * SAMPLE_RATE_HZ), slice(None, None, -1)),
+        ):
             piece[part][:length] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(length) / length)
         for time_seconds, gain_db in cut.places:
             start = round(time_seconds * SAMPLE_RATE_HZ)
@@ -160,7 +171,9 @@ def arrange(side: Side, sound: np.ndarray) -> np.ndarray:
 
 
 def balance(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both stems at equal power, their sum at `MIX_LEVEL_DBFS` (RMS over all channels), on the 16-bit grid. Both float64 [2, S]."""
+    """Both stems at equal power, their sum at `MIX_LEVEL_DBFS` (RMS over all channels), on the 16-bit grid. Both
+    float64 [2, S].
+    """
     left, right = (stem / np.sqrt((stem**2).mean()) for stem in (left, right))
     gain = 10 ** (MIX_LEVEL_DBFS / 20) / np.sqrt(((left + right) ** 2).mean())
     left, right = (np.round(stem * gain * 2**15) / 2**15 for stem in (left, right))
@@ -182,7 +195,10 @@ def open_picture(data: bytes) -> Image.Image:
 def view(picture: Image.Image, side: Side, progress: float) -> Image.Image:
     """Cut out the square panel at `progress` 0..1 of the slow pan and zoom."""
     first, last = side.views
-    x, y, size = (height * picture.height for height in ((1 - progress) * a + progress * b for a, b in zip(first, last, strict=True)))
+    x, y, size = (
+        height * picture.height
+        for height in ((1 - progress) * a + progress * b for a, b in zip(first, last, strict=True))
+    )
     box = (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
     return picture.resize((PANEL_PIXELS, PANEL_PIXELS), Image.Resampling.LANCZOS, box=box)
 
@@ -192,12 +208,16 @@ def write_video(path: Path, pictures: list[Image.Image], sides: list[Side], mixt
     temporary = path.with_name(f".{path.name}")
     with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.metadata.update(title=title, copyright="GPL-3.0-only, see SOURCES.md")
-        video = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": "21", "preset": "slow", "threads": "1"})
+        video = container.add_stream(
+            "libx264", rate=FRAMES_PER_SECOND, options={"crf": "21", "preset": "slow", "threads": "1"}
+        )
         video.width, video.height, video.pix_fmt = 2 * PANEL_PIXELS, PANEL_PIXELS, "yuv420p"
         audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="stereo", bit_rate=128_000)
         count = round(DURATION_SECONDS * FRAMES_PER_SECOND)
         for index in range(count):
-            canvas = np.concatenate([view(p, s, index / (count - 1)) for p, s in zip(pictures, sides, strict=True)], axis=1)
+            canvas = np.concatenate(
+                [view(p, s, index / (count - 1)) for p, s in zip(pictures, sides, strict=True)], axis=1
+            )
             container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(canvas), format="rgb24")))
         container.mux(video.encode(None))
         for start in range(0, mixture.shape[1], 1024):
@@ -210,11 +230,13 @@ def write_video(path: Path, pictures: list[Image.Image], sides: list[Side], mixt
 
 
 def sound_fingerprint(sound: np.ndarray) -> np.ndarray:
-    """uint8 [T, 32] of 0 and 1: signs of the time-and-band differences of log energy (Haitsma & Kalker 2002), 32 ms apart.
+    """uint8 [T, 32] of 0 and 1: signs of the time-and-band differences of log energy (Haitsma & Kalker 2002), 32 ms
+    apart.
 
-    `sound` is mono float32 at 8 kHz. Windows of 2048 samples, 33 bands in equal ratios from 200 to 3600 Hz. Deviation from the
-    paper: logarithm of energy, floored 60 dB below the loudest band. The same recording in another codec or level differs in
-    few bits; unrelated sounds in about half. Compare by sliding one over the other and counting the share of differing bits.
+    `sound` is mono float32 at 8 kHz. Windows of 2048 samples, 33 bands in equal ratios from 200 to 3600 Hz. Deviation
+    from the paper: logarithm of energy, floored 60 dB below the loudest band. The same recording in another codec or
+    level differs in few bits; unrelated sounds in about half. Compare by sliding one over the other and counting the
+    share of differing bits.
     """
     frames = np.lib.stride_tricks.sliding_window_view(sound, 2048)[::256] * np.hanning(2048)
     power = np.abs(np.fft.rfft(frames)) ** 2
@@ -226,7 +248,9 @@ def sound_fingerprint(sound: np.ndarray) -> np.ndarray:
 
 
 def picture_fingerprint(picture: Image.Image) -> str:
-    """64 hex digits: the 256-bit difference hash, bit = a pixel of the 17x16 grey picture is darker than its right neighbour."""
+    """64 hex digits: the 256-bit difference hash, bit = a pixel of the 17x16 grey picture is darker than its right
+    neighbour.
+    """
     grey = np.asarray(picture.convert("L").resize((17, 16), Image.Resampling.LANCZOS), dtype=np.int16)
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
 
@@ -257,20 +281,29 @@ def describe(folders: dict[str, Path], side: Side) -> list[dict[str, object]]:
 
 
 def make(folders: dict[str, Path], sides: list[Side], out: Path, training_clips: list[dict[str, object]]) -> None:
-    """Write OUT/NAME.mp4, the two stems NAME_SIDE.flac (16 bit; their sum is the sound before AAC) and OUT/excluded.json."""
+    """Write OUT/NAME.mp4, the two stems NAME_SIDE.flac (16 bit; their sum is the sound before AAC) and
+    OUT/excluded.json.
+    """
     name = "_and_".join(side.name for side in sides)
     out.mkdir(parents=True, exist_ok=True)
-    sounds = [decode_mono(read_source(folders, side.package, side.sound, side.sound_rcc), SAMPLE_RATE_HZ) for side in sides]
+    sounds = [
+        decode_mono(read_source(folders, side.package, side.sound, side.sound_rcc), SAMPLE_RATE_HZ) for side in sides
+    ]
     stems = balance(*(arrange(side, high_passed(sound)) for side, sound in zip(sides, sounds, strict=True)))
     products = [out / f"{name}.mp4"] + [out / f"{name}_{side.name}.flac" for side in sides]
     for path, stem in zip(products[1:], stems, strict=True):
         temporary = path.with_name(f".{path.name}")
         soundfile.write(temporary, stem.T, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
         os.replace(temporary, path)
-    pictures = [open_picture(read_source(folders, side.picture_package, side.picture, side.picture_rcc)) for side in sides]
+    pictures = [
+        open_picture(read_source(folders, side.picture_package, side.picture, side.picture_rcc)) for side in sides
+    ]
     write_video(products[0], pictures, sides, stems[0] + stems[1], name.replace("_", " "))
     excluded = {
-        "about": "Originals of the bundled sample, and the sample itself: kept out of training. Fingerprints: see make_sample.py.",
+        "about": (
+            "Originals of the bundled sample, and the sample itself: kept out of training. "
+            "Fingerprints: see make_sample.py."
+        ),
         "originals": [entry for side in sides for entry in describe(folders, side)],
         "sample": [{"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in products],
         "training_clips": training_clips,
@@ -281,9 +314,13 @@ def make(folders: dict[str, Path], sides: list[Side], out: Path, training_clips:
 
 
 def main() -> None:
-    """Read the folders from the command line and write the sample. No clip of avmini holds these sounds, so none is listed."""
+    """Read the folders from the command line and write the sample. No clip of avmini holds these sounds, so none is
+    listed.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stamps", type=Path, required=True, help="folder of the unpacked package tuxpaint-stamps-default")
+    parser.add_argument(
+        "--stamps", type=Path, required=True, help="folder of the unpacked package tuxpaint-stamps-default"
+    )
     parser.add_argument("--gcompris", type=Path, required=True, help="folder of the unpacked package gcompris-qt-data")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()

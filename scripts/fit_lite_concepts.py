@@ -2,11 +2,11 @@
 
     python scripts/fit_lite_concepts.py MEDIA_FOLDER MANIFEST.csv --splits train wild_train
 
-The manifest's columns `path, split, label` name videos of one photograph each, of which three frames are taken. Each label with at
-least `--least` clips gets one linear head on the 1280-d features, beside ImageNet's 1000, fitted so that a softmax over all of them
-names it; unlabelled other photographs (labels with fewer clips) must stay with ImageNet's classes. Labels shape this encoder and
-nothing else: they never reach a separator. Writes src/trisep/pretrained/lite_classes.safetensors: heads, and the text embedding of
-every class.
+The manifest's columns `path, split, label` name videos of one photograph each, of which three frames are taken. Each
+label with at least `--least` clips gets one linear head on the 1280-d features, beside ImageNet's 1000, fitted so that
+a softmax over all of them names it; unlabelled other photographs (labels with fewer clips) must stay with ImageNet's
+classes. Labels shape this encoder and nothing else: they never reach a separator. Writes
+src/trisep/pretrained/lite_classes.safetensors: heads, and the text embedding of every class.
 """
 
 import argparse
@@ -24,7 +24,18 @@ from trisep.encoders import QUERY_TEMPLATES
 from trisep.encoders.lite import LiteEncoder, imagenet_names
 from trisep.media.video import read_frames
 
-_KNOWN_WELL = ["accordion", "banjo", "cello", "chainsaw", "french horn", "harp", "oboe", "saxophone", "trombone", "violin"]
+_KNOWN_WELL = [
+    "accordion",
+    "banjo",
+    "cello",
+    "chainsaw",
+    "french horn",
+    "harp",
+    "oboe",
+    "saxophone",
+    "trombone",
+    "violin",
+]
 
 
 def main() -> None:
@@ -34,21 +45,35 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--splits", nargs="+", default=["train", "wild_train"])
     parser.add_argument("--least", type=int, default=30, help="labels with fewer clips are taken as other photographs")
-    parser.add_argument("--leave-out", nargs="*", default=_KNOWN_WELL, help="labels that ImageNet names well, or with too few pictures")
+    parser.add_argument(
+        "--leave-out", nargs="*", default=_KNOWN_WELL, help="labels that ImageNet names well, or with too few pictures"
+    )
     parser.add_argument("--decay", type=float, default=2e-3, help="weight decay of the heads")
     arguments = parser.parse_args()
-    rows = [row for row in csv.DictReader(arguments.manifest.open(encoding="utf-8")) if row["split"] in {*arguments.splits, "dev"}]
+    rows = [
+        row
+        for row in csv.DictReader(arguments.manifest.open(encoding="utf-8"))
+        if row["split"] in {*arguments.splits, "dev"}
+    ]
     encoder = LiteEncoder(fitted=False)
-    features = torch.cat([encoder.image_features(list(read_frames(arguments.media / row["path"], [0.0, 4.0, 7.75]))) for row in rows])
+    features = torch.cat(
+        [encoder.image_features(list(read_frames(arguments.media / row["path"], [0.0, 4.0, 7.75]))) for row in rows]
+    )
     features = features.unflatten(0, (len(rows), 3))
     fitted = [row["split"] != "dev" for row in rows]
     counts = Counter(row["label"] for row, use in zip(rows, fitted, strict=True) if use)
-    concepts = sorted(label for label, count in counts.items() if count >= arguments.least and label not in arguments.leave_out)
+    concepts = sorted(
+        label for label, count in counts.items() if count >= arguments.least and label not in arguments.leave_out
+    )
     known = {label for label, count in counts.items() if count >= arguments.least}
     target = torch.tensor([concepts.index(row["label"]) if row["label"] in concepts else -1 for row in rows])
     used = torch.tensor(fitted)
     weight, bias = fit(
-        features[used].flatten(0, 1), target[used].repeat_interleave(3), encoder.imagenet_head, len(concepts), arguments.decay
+        features[used].flatten(0, 1),
+        target[used].repeat_interleave(3),
+        encoder.imagenet_head,
+        len(concepts),
+        arguments.decay,
     )
 
     names = [*imagenet_names(), *((concept,) for concept in concepts)]
@@ -65,7 +90,11 @@ def main() -> None:
 
 
 def fit(
-    features: torch.Tensor, target: torch.Tensor, imagenet: tuple[torch.Tensor, torch.Tensor], num_concepts: int, decay: float
+    features: torch.Tensor,
+    target: torch.Tensor,
+    imagenet: tuple[torch.Tensor, torch.Tensor],
+    num_concepts: int,
+    decay: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Heads [E, 1280] and biases [E] by maximum likelihood; target −1 stands for "some class of ImageNet"."""
     weight = torch.zeros(num_concepts, 1280, requires_grad=True)
@@ -89,7 +118,9 @@ def fit(
 def class_embeddings(encoder: LiteEncoder, names: list[tuple[str, ...]]) -> torch.Tensor:
     """Text embedding of every class [C, 384]: mean over templates, then over its names, unit length."""
     flat = [name for group in names for name in group]
-    embeddings = torch.stack([encoder.encode_text([template.format(name) for name in flat]) for template in QUERY_TEMPLATES])
+    embeddings = torch.stack(
+        [encoder.encode_text([template.format(name) for name in flat]) for template in QUERY_TEMPLATES]
+    )
     groups = normalize(embeddings.mean(dim=0), dim=-1).split([len(group) for group in names])
     return normalize(torch.stack([group.mean(dim=0) for group in groups]), dim=-1)
 
@@ -99,7 +130,10 @@ def report(title: str, encoder: LiteEncoder, vectors: torch.Tensor, labels: list
     cosines = normalize(vectors, dim=-1) @ class_embeddings(encoder, [(name,) for name in names]).T
     truth = torch.tensor([names.index(label) for label in labels])
     hits = cosines.argmax(dim=1) == truth
-    print(f"{title}: top-1 {hits.float().mean():.3f}, cosine to the true name {cosines[range(len(truth)), truth].mean():.3f}")
+    print(
+        f"{title}: top-1 {hits.float().mean():.3f}, cosine to the true name "
+        f"{cosines[range(len(truth)), truth].mean():.3f}"
+    )
     wrong = {name: round(hits[truth == index].float().mean().item(), 2) for index, name in enumerate(names)}
     print("  below 1:", {name: value for name, value in wrong.items() if value < 1})
 

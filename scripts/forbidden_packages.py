@@ -8,9 +8,11 @@ FORBIDDEN = {"torchvision", "torchaudio", "torchcodec", "timm", "open-clip", "op
 
 
 def offending_packages(installed: set[str], torch_version: str) -> list[str]:
-    """Returns the names in `installed` that must not be there: the forbidden ones, and nvidia-* beside a CPU-only torch.
+    """Returns the names in `installed` that must not be there: the forbidden ones, and nvidia-* beside a CPU-only
+    torch.
 
-    Names may be spelled in any of the ways that package indexes treat as equal. A CPU-only torch is one whose version ends in "+cpu".
+    Names may be spelled in any of the ways that package indexes treat as equal. A CPU-only torch is one whose version
+    ends in "+cpu".
     """
     names = {re.sub(r"[-_.]+", "-", name).lower() for name in installed}
     offenders = names & FORBIDDEN
@@ -21,7 +23,9 @@ def offending_packages(installed: set[str], torch_version: str) -> list[str]:
 
 def main() -> int:
     """Checks the running environment; returns the exit status, 1 with one line on stderr when something has to go."""
-    offenders = offending_packages({distribution.metadata["Name"] for distribution in distributions()}, version("torch"))
+    offenders = offending_packages(
+        {distribution.metadata["Name"] for distribution in distributions()}, version("torch")
+    )
     if offenders:
         print(f"forbidden packages are installed, remove them or delete .venv: {', '.join(offenders)}", file=sys.stderr)
     return int(bool(offenders))

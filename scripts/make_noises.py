@@ -1,4 +1,5 @@
-"""Write off-screen noises that nobody recorded: coloured noise, hums, engines, rattles and sirens, drawn from a seed, free of any rights.
+"""Write off-screen noises that nobody recorded: coloured noise, hums, engines, rattles and sirens, drawn from a seed,
+free of any rights.
 
     python scripts/make_noises.py FOLDER [--count 150] [--seconds 8] [--seed 0]
     trisep prepare FOLDER --audio-only-ok --out noises
@@ -43,7 +44,9 @@ def main() -> None:
 
 
 def coloured(times: Sound, generator: np.random.Generator) -> Sound:
-    """Noise whose spectrum falls by 0 to 9 dB an octave, within a band that now and then is narrow: wind, air, distant traffic."""
+    """Noise whose spectrum falls by 0 to 9 dB an octave, within a band that now and then is narrow: wind, air, distant
+    traffic.
+    """
     spectrum = np.fft.rfft(generator.standard_normal(len(times)))
     frequencies = np.fft.rfftfreq(len(times), 1 / RATE_HZ)
     slope = generator.uniform(0, 1.5)
@@ -70,13 +73,17 @@ def engine(times: Sound, generator: np.random.Generator) -> Sound:
 
 def rattle(times: Sound, generator: np.random.Generator) -> Sound:
     """Short resonant knocks at random times: footsteps, dishes, tools, keys."""
-    knocks = np.where(generator.random(len(times)) < generator.uniform(1, 25) / RATE_HZ, generator.uniform(0.2, 1, len(times)), 0.0)
+    knocks = np.where(
+        generator.random(len(times)) < generator.uniform(1, 25) / RATE_HZ, generator.uniform(0.2, 1, len(times)), 0.0
+    )
     knocks[int(generator.integers(len(times) // 2))] = 1.0
     length = int(generator.uniform(0.01, 0.15) * RATE_HZ)
     decay = np.exp(-6 * np.arange(length) / length)
     bursts = np.convolve(knocks, decay)[: len(times)] * generator.standard_normal(len(times))
     centre_hz = generator.uniform(200, 4000)
-    return np.asarray(sosfilt(butter(2, [centre_hz / 1.5, centre_hz * 1.5], "bandpass", fs=RATE_HZ, output="sos"), bursts))
+    return np.asarray(
+        sosfilt(butter(2, [centre_hz / 1.5, centre_hz * 1.5], "bandpass", fs=RATE_HZ, output="sos"), bursts)
+    )
 
 
 def siren(times: Sound, generator: np.random.Generator) -> Sound:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trisep.checkpoint import save_model
+from trisep.checkpoints.format import save_model
 from trisep.types import SignalSettings
 
 
@@ -22,6 +22,10 @@ def save_checkpoint(
 ) -> Path:
     """A network with the same fresh weights each time, that says it learned with the encoder of the test stores."""
     torch.manual_seed(0)
-    card = {"signal": asdict(signal or SignalSettings(clip_samples=16383)), "encoder": encoder, "encoder_fingerprint": fingerprint}
+    card = {
+        "signal": asdict(signal or SignalSettings(clip_samples=16383)),
+        "encoder": encoder,
+        "encoder_fingerprint": fingerprint,
+    }
     save_model(folder, config.build(), model_name=module.__name__.rpartition(".")[2], card=card)
     return folder

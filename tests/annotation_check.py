@@ -12,7 +12,8 @@ _check: Callable[..., Any] = beartype(conf=BeartypeConf(is_pep484_tower=True))
 def check_annotations(function: Any) -> Any:
     """Beartype, taking an int where a float is asked for, as Python's typing rules do.
 
-    A function that asks for a Protocol which is not runtime_checkable is left as it is: Python itself offers no way to check that.
+    A function that asks for a Protocol which is not runtime_checkable is left as it is: Python itself offers no way to
+    check that.
     """
     try:
         return _check(function)

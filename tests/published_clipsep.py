@@ -1,4 +1,6 @@
-"""Published CLIPSep networks for tests: where the reference cases lie, the original's warp, and networks with the published names."""
+"""Published CLIPSep networks for tests: where the reference cases lie, the original's warp, and networks with the
+published names.
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,9 @@ CASES = {
 
 
 def original_warp(magnitude: Tensor) -> Tensor:
-    """The original's warp, [B, 1, F, T] → [B, 256, T]: `grid_sample` over both axes, with a grid rounded to single precision."""
+    """The original's warp, [B, 1, F, T] → [B, 256, T]: `grid_sample` over both axes, with a grid rounded to single
+    precision.
+    """
     rows = (np.power(21, (np.linspace(-1, 1, 256) + 1) / 2) - 11) / 10
     grid = np.stack(np.meshgrid(np.linspace(-1, 1, magnitude.shape[-1]), rows), axis=-1).astype(np.float32)
     grids = torch.from_numpy(grid)[None].repeat(len(magnitude), 1, 1, 1)
@@ -29,7 +33,9 @@ def published_state(case: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Block(nn.Module):
-    """A nested block with numbered layers. `widths` starts with the channels that come in, and ends with the bottleneck's."""
+    """A nested block with numbered layers. `widths` starts with the channels that come in, and ends with the
+    bottleneck's.
+    """
 
     def __init__(self, widths: list[int], out_channels: int, *, outermost: bool = True) -> None:
         super().__init__()
@@ -58,7 +64,9 @@ class SoundNet(nn.Module):
 
 
 class PublishedCLIPSep(nn.Module):
-    """A small CLIPSep, with noise heads where `num_noise_heads` asks for them, whose state dict has the published names."""
+    """A small CLIPSep, with noise heads where `num_noise_heads` asks for them, whose state dict has the published
+    names.
+    """
 
     def __init__(self, *, num_masks: int = 3, embedding_dim: int = 6, num_noise_heads: int = 0) -> None:
         super().__init__()
@@ -76,7 +84,9 @@ class PublishedCLIPSep(nn.Module):
 
 
 class NamedBlock(nn.Module):
-    """A nested block with named layers, conditioned at the innermost. Normalisations that its original holds and never uses are random."""
+    """A nested block with named layers, conditioned at the innermost. Normalisations that its original holds and never
+    uses are random.
+    """
 
     def __init__(self, widths: list[int], out_channels: int, num_conditions: int, *, outermost: bool = True) -> None:
         super().__init__()
@@ -92,7 +102,9 @@ class NamedBlock(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         y = self.downconv(x if self.outermost else nn.functional.leaky_relu(x, 0.2))
         if self.submodule is None:
-            y = torch.cat([y, condition[:, :, None, None] * torch.ones(len(y), condition.shape[1], *y.shape[2:])], dim=1)
+            y = torch.cat(
+                [y, condition[:, :, None, None] * torch.ones(len(y), condition.shape[1], *y.shape[2:])], dim=1
+            )
         else:
             y = self.submodule(y if self.outermost else self.downnorm(y), condition)
         y = self.upconv(nn.functional.interpolate(y.relu(), scale_factor=2, mode="bilinear", align_corners=True))
@@ -100,14 +112,19 @@ class NamedBlock(nn.Module):
 
 
 class PublishedMiddle(nn.Module):
-    """A small CLIPSep with middle fusion whose state dict has the published names, `synth_net` included, which nothing reads."""
+    """A small CLIPSep with middle fusion whose state dict has the published names, `synth_net` included, which nothing
+    reads.
+    """
 
     def __init__(self, *, num_conditions: int = 3, embedding_dim: int = 6) -> None:
         super().__init__()
         self.sound_net = SoundNet(NamedBlock([1, 2, 4, 5], 1, num_conditions))
         self.frame_net = nn.Linear(embedding_dim, num_conditions)
         self.synth_net = nn.Module()
-        self.synth_net.scale, self.synth_net.bias = nn.Parameter(torch.randn(num_conditions)), nn.Parameter(torch.randn(1))
+        self.synth_net.scale, self.synth_net.bias = (
+            nn.Parameter(torch.randn(num_conditions)),
+            nn.Parameter(torch.randn(1)),
+        )
 
     def forward(self, log_magnitude: Tensor, vectors: Tensor) -> Tensor:
         """Mask logits [B, 256, T] for query vectors [B, D]."""

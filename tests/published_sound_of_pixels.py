@@ -1,4 +1,6 @@
-"""Small Sound of Pixels networks for tests, built as its public code builds them, so that their state dicts have the published names."""
+"""Small Sound of Pixels networks for tests, built as its public code builds them, so that their state dicts have the
+published names.
+"""
 
 import torch
 from published_clipsep import Block, SoundNet
@@ -16,7 +18,9 @@ class Residual(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.downsample = None
         if in_channels != out_channels:
-            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -24,8 +28,15 @@ class Residual(nn.Module):
 
 
 def dilated_features(width: int) -> nn.Sequential:
-    """ResNet-18 without its head, then its last stage changed layer by layer: strides go, and kernels that never strode are spread by 2."""
-    layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    """ResNet-18 without its head, then its last stage changed layer by layer: strides go, and kernels that never strode
+    are spread by 2.
+    """
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+    ]
     for stage in range(4):
         channels = width * 2**stage
         first = Residual(channels if stage == 0 else channels // 2, channels, 1 if stage == 0 else 2)
@@ -56,13 +67,20 @@ class PublishedSoundOfPixels(nn.Module):
         self.net_sound = SoundNet(Block([1, *widths], num_masks))
         self.net_frame = FrameNet(width, num_masks)
         self.net_synthesizer = nn.Module()
-        self.net_synthesizer.scale, self.net_synthesizer.bias = nn.Parameter(torch.randn(num_masks)), nn.Parameter(torch.randn(1))
+        self.net_synthesizer.scale, self.net_synthesizer.bias = (
+            nn.Parameter(torch.randn(num_masks)),
+            nn.Parameter(torch.randn(1)),
+        )
 
     def forward(self, log_magnitude: Tensor, frames: Tensor) -> Tensor:
         """Masks [B, 256, T] of the sound that uint8 frames [B, K, 3, H, W] show."""
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         pixels = (frames / 255 - mean[:, None, None]) / deviation[:, None, None]
-        seen = torch.stack([self.net_frame.fc(self.net_frame.features(pixels[:, frame])) for frame in range(frames.shape[1])], dim=2)
+        seen = torch.stack(
+            [self.net_frame.fc(self.net_frame.features(pixels[:, frame])) for frame in range(frames.shape[1])], dim=2
+        )
         weights = nn.functional.adaptive_max_pool3d(seen, 1).flatten(1).sigmoid()
         maps = self.net_sound.unet_block(self.net_sound.bn0(log_magnitude))
-        return (torch.einsum("bk,bkft->bft", weights * self.net_synthesizer.scale, maps) + self.net_synthesizer.bias).sigmoid()
+        return (
+            torch.einsum("bk,bkft->bft", weights * self.net_synthesizer.scale, maps) + self.net_synthesizer.bias
+        ).sigmoid()

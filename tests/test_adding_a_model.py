@@ -1,4 +1,6 @@
-"""The files that docs/adding_a_model.md shows are put where the page says, beside the package, and trained: the page cannot rot."""
+"""The files that docs/adding_a_model.md shows are put where the page says, beside the package, and trained: the page
+cannot rot.
+"""
 
 import re
 import runpy
@@ -12,9 +14,9 @@ from training_stores import make_store
 
 import trisep.models
 import trisep.recipes
-from trisep.checkpoint import load_model
+from trisep.checkpoints.format import load_model
 from trisep.recipes import recipe, recipe_names
-from trisep.train import TrainSettings, train
+from trisep.training.loop import TrainSettings, train
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding_a_model.md"
 FILE = re.compile(r"^`((?:src|tests)/\S+\.py)`:\n\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -11,9 +11,18 @@ from typing import Any
 
 import pytest
 from accelerate.state import AcceleratorState
+from clip_folders import tone
+from clip_lists import write_list
+from PIL import Image
 
+import trisep.evaluation.run
+from trisep.checkpoints.format import save_model
 from trisep.errors import TrainingError
-from trisep.scoring.journal import COLUMNS
+from trisep.evaluation.journal import COLUMNS
+from trisep.evaluation.mixtures import score_mixture
+from trisep.media.audio_writer import write_audio
+from trisep.models import labelsep
+from trisep.types import SignalSettings
 
 
 @pytest.fixture
@@ -27,13 +36,25 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield named
 
 
+@pytest.fixture(scope="module")
+def avmini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two held-out sounds of different labels."""
+    folder = tmp_path_factory.mktemp("avmini")
+    for label, frequency_hz in (("dog", 200.0), ("violin", 900.0)):
+        write_audio(folder / f"{label}.wav", tone(0.5, frequency_hz=frequency_hz), subtype="wav_float32")
+    write_list(folder / "manifest.csv", [(f"{label}.wav", "dev", label) for label in ("dog", "violin")])
+    return folder
+
+
 def write_table(path: Path, scores: list[tuple[int, int, float]], system: str = "model") -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for mixture, source, value in scores:
             numbers = dict.fromkeys(("sdri", "siri", "sar"), f"{value:.6f}")
-            writer.writerow(dict.fromkeys(COLUMNS, "") | {"mixture": mixture, "source": source, "system": system} | numbers)
+            writer.writerow(
+                dict.fromkeys(COLUMNS, "") | {"mixture": mixture, "source": source, "system": system} | numbers
+            )
     return path
 
 
@@ -44,17 +65,27 @@ def finish(run: Any, step: int) -> None:
     (run.model / "config.json").write_text(json.dumps({"format": 1, "step": step}))
 
 
-def test_runs_are_trained_seed_by_seed_until_the_budget_is_spent(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_trained_seed_by_seed_until_the_budget_is_spent(
+    benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = benchmark("runs")
     planned = runs.planned_runs(tmp_path, ["pit", "labelsep", "clipsep", "hfra"], 7, [1, 2])
-    assert [(run.name, run.seed) for run in planned[:5]] == [("clipsep", 1), ("labelsep", 1), ("pit", 1), ("hfra", 1), ("clipsep", 2)]
+    assert [(run.name, run.seed) for run in planned[:5]] == [
+        ("clipsep", 1),
+        ("labelsep", 1),
+        ("pit", 1),
+        ("hfra", 1),
+        ("clipsep", 2),
+    ]
     finish(planned[0], step=7)
     finish(planned[1], step=6)
     started = []
     monkeypatch.setattr(runs, "train", lambda recipe, settings: started.append((settings.out.name, settings.labels)))
     monkeypatch.delenv(runs.PLACE_VARIABLE, raising=False)
     labels = tmp_path / "manifest.csv"
-    left_out = runs.train_all(planned, store=tmp_path, validation=tmp_path, labels=labels, is_spent=lambda: len(started) == 2)
+    left_out = runs.train_all(
+        planned, store=tmp_path, validation=tmp_path, labels=labels, is_spent=lambda: len(started) == 2
+    )
     assert started == [("labelsep-1", labels), ("pit-1", None)]
     assert "EFFICIENTAT" in left_out["hfra, seed 1"]
     assert {name for name, reason in left_out.items() if "budget" in reason} == {
@@ -78,7 +109,12 @@ def test_a_folder_with_another_recipe_is_no_finished_run(benchmark: Any, tmp_pat
     ],
 )
 def test_a_user_s_error_is_one_line(
-    name: str, options: list[str], benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    options: list[str],
+    benchmark: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     places = ["--store", "none", "--validation", "none", "--out", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", [name, *options, *places])
@@ -99,7 +135,9 @@ def test_a_sweep_scores_what_was_trained_and_names_the_rest(
     monkeypatch.setattr("sys.argv", ["sweep", "hfra", "loss.teacher_weight", "0.3", *places])
     assert sweep.main() == 1
     output = capsys.readouterr()
-    assert "hfra-teacher_weight-0.3, seed 1: left out, as its teacher" in output.err and len(output.out.splitlines()) == 2
+    assert (
+        "hfra-teacher_weight-0.3, seed 1: left out, as its teacher" in output.err and len(output.out.splitlines()) == 2
+    )
 
 
 def test_time_of_a_run_counts_every_step_of_its_log(benchmark: Any, tmp_path: Path) -> None:
@@ -108,7 +146,9 @@ def test_time_of_a_run_counts_every_step_of_its_log(benchmark: Any, tmp_path: Pa
     run.folder.mkdir()
     lines = [(10, 0.5, 0.1), (14, 1.0, 0.0)]
     entries = [{"step": step, "step_seconds": seconds, "data_seconds": waited} for step, seconds, waited in lines]
-    (run.folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in [*entries, {"step": 14, "si_sdri": 1.0}]))
+    (run.folder / "log.jsonl").write_text(
+        "".join(json.dumps(entry) + "\n" for entry in [*entries, {"step": 14, "si_sdri": 1.0}])
+    )
     assert run.seconds() == pytest.approx(10 * 0.6 + 4)
     assert runs.median_step_seconds([run]) == pytest.approx(0.75)
 
@@ -122,15 +162,63 @@ def test_scores_are_means_over_sources_then_seeds_of_what_is_finite(benchmark: A
     assert measured.interval("sdri").mean == measured.mean("sdri") == 4.5
 
 
-@pytest.mark.parametrize(("gain", "verdict"), [(2.0, "appears"), (-2.0, "does not appear"), (0.0, "cannot be told"), (None, "not run")])
-def test_an_ordering_appears_only_with_its_sign_and_a_small_p(benchmark: Any, tmp_path: Path, gain: float | None, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("gain", "verdict"), [(2.0, "appears"), (-2.0, "does not appear"), (0.0, "cannot be told"), (None, "not run")]
+)
+def test_an_ordering_appears_only_with_its_sign_and_a_small_p(
+    benchmark: Any, tmp_path: Path, gain: float | None, verdict: str
+) -> None:
     scores, rows, orderings = benchmark("scores"), benchmark("rows"), benchmark("orderings")
 
     def row(name: str, offset: float, spread: float) -> Any:
-        table = write_table(tmp_path / f"{name}.csv", [(index, 0, offset + spread * (-1) ** index) for index in range(20)])
+        table = write_table(
+            tmp_path / f"{name}.csv", [(index, 0, offset + spread * (-1) ** index) for index in range(20)]
+        )
         return rows.Row(name=name, query="text", asked="text", results={"avmini": scores.measure({1: table})})
 
     made = [row("clipsep", 0.0, 0.0)] + ([] if gain is None else [row("clipsep-nit", gain, 0.5)])
     finding = orderings.judge(orderings.ORDERINGS[0], "avmini", made)
     assert finding.verdict == verdict
     assert finding.test is None if gain is None else finding.test.mean_difference == pytest.approx(gain)
+
+
+def test_an_evaluation_is_made_once_and_again_for_other_settings(
+    benchmark: Any, avmini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, made = benchmark("scores"), []
+
+    def evaluate(*words: Any, **settings: Any) -> Any:
+        made.append(settings["limit"])
+        return trisep.evaluation.run.evaluate(*words, **settings)
+
+    monkeypatch.setattr(scores, "evaluate", evaluate)
+    # In this process, not in others.
+    monkeypatch.setattr(
+        trisep.evaluation.run,
+        "score_all",
+        lambda job, mixtures, num_workers: (score_mixture(job, one, None) for one in mixtures),
+    )
+    for limit in (1, 1, 2):
+        settings = scores.ScoringSettings(data=avmini, limit=limit, workers=1)
+        table = scores.score(settings, "avmini", tmp_path / "scores", baselines=("mixture",))
+        assert table == tmp_path / "scores" / "baselines.csv"
+        assert len(scores.measure({0: table}).per_mixture["sdri"]) == limit
+    assert made == [1, 2]
+    assert scores.hours_of_scoring(tmp_path) == 0
+
+
+def test_a_mixture_is_drawn_with_the_masks_of_each_model(benchmark: Any, avmini: Path, tmp_path: Path) -> None:
+    card = {
+        "signal": asdict(SignalSettings()),
+        "encoder": "none",
+        "encoder_fingerprint": "",
+        "labels": ["dog", "violin"],
+    }
+    for name in ("one", "two"):
+        save_model(tmp_path / name, labelsep.Config.tiny().build(), model_name="labelsep", card=card)
+    picture = tmp_path / "mixture.png"
+    models = {name: tmp_path / name for name in ("one", "two")}
+    title = benchmark("pictures").draw_mixture(models, avmini, 0, picture)
+    assert title in ("dog in dog + violin", "violin in violin + dog")
+    with Image.open(picture) as drawn:
+        assert drawn.width > drawn.height

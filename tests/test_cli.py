@@ -1,4 +1,6 @@
-"""The command line: what it reads, what it refuses, its exit codes, and that asking for help costs no import of torch."""
+"""The command line: what it reads, what it refuses, its exit codes, and that asking for help costs no
+import of torch.
+"""
 
 import errno
 import os
@@ -11,10 +13,7 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments.checkpoints import ImportArguments, ModelsArguments
-from trisep.arguments.preparation import StoreArguments
-from trisep.arguments.separation import SeparateArguments
-from trisep.arguments.training import TrainArguments
+from trisep.commands import import_, models, separate, store, train, verbs
 from trisep.errors import MediaError
 
 VERBS = (
@@ -37,7 +36,7 @@ VERBS = (
 
 def stub_verb(monkeypatch: pytest.MonkeyPatch, run: Callable[[object], int]) -> None:
     """Puts a function in the place of `trisep models`."""
-    monkeypatch.setitem(cli.VERBS, ModelsArguments, run)
+    monkeypatch.setattr(models, "run", run)
 
 
 def raising(error: BaseException) -> Callable[[object], int]:
@@ -53,7 +52,6 @@ def test_help_of_every_verb_teaches_and_imports_no_torch() -> None:
     program = f"""
 import contextlib, io, sys
 from trisep import cli
-assert {len(VERBS)} == len(cli.VERBS)
 for verb in {VERBS!r}:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
@@ -69,11 +67,35 @@ assert not heavy, heavy
     assert result.returncode == 0, result.stderr
 
 
+def test_every_verb_is_found_by_its_file() -> None:
+    assert set(verbs()) == set(VERBS) and list(verbs())[0] == "separate"
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_lists_every_verb_on_a_screen_without_importing_a_parser(words: list[str]) -> None:
+    program = f"""
+import sys
+from trisep import cli
+try:
+    cli.main({words!r})
+except SystemExit as stop:
+    assert stop.code == 0
+heavy = {{"tyro", "torch", "numpy", "rich"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) < 40
+    first_words = {line.split()[0] for line in lines if line.startswith("  ") and line.split()}
+    assert set(VERBS) <= first_words
+
+
 def test_separate_reads_every_option() -> None:
     line = "clip.mp4 violin --also b.mp4 c.mp4 --also d --out stems --model nit --image x.jpg --image y.png --no-residual --remove"
     line += " --format flac --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
-    arguments = cli.parse(["separate", *line.split()])
-    assert arguments == SeparateArguments(
+    verb, arguments = cli.parse(["separate", *line.split()])
+    assert verb == "separate" and arguments == separate.Arguments(
         input=Path("clip.mp4"),
         queries=("violin",),
         also=((Path("b.mp4"), Path("c.mp4")), (Path("d"),)),
@@ -92,32 +114,39 @@ def test_separate_reads_every_option() -> None:
 
 
 def test_separate_takes_queries_with_spaces_or_only_a_picture() -> None:
-    words = cli.parse(["separate", "clip.mp4", "violin", "rooster barking"])
-    assert isinstance(words, SeparateArguments) and words.queries == ("violin", "rooster barking")
-    picture = cli.parse(["separate", "clip.mp4", "--image", "x.jpg"])
-    assert isinstance(picture, SeparateArguments) and picture.queries == () and picture.image == (Path("x.jpg"),)
+    _, words = cli.parse(["separate", "clip.mp4", "violin", "rooster barking"])
+    assert words.queries == ("violin", "rooster barking")
+    _, picture = cli.parse(["separate", "clip.mp4", "--image", "x.jpg"])
+    assert picture.queries == () and picture.image == (Path("x.jpg"),)
 
 
 def test_train_takes_several_overrides_and_store_its_action() -> None:
-    train = cli.parse("train clipsep --data store --out run --set a.b=1 --set c=x=y".split())
-    assert isinstance(train, TrainArguments) and train.set == ("a.b=1", "c=x=y") == train.overrides
-    named = cli.parse("train clipsep --data store --out run --set a.b=1 --seed 0 --precision bf16".split())
-    assert isinstance(named, TrainArguments) and named.overrides == ("a.b=1", "training.seed=0", "training.precision=bf16")
-    assert cli.parse(["store", "check", "place"]) == StoreArguments(action="check", store=Path("place"))
+    _, plain = cli.parse("train clipsep --data store --out run --set a.b=1 --set c=x=y".split())
+    assert isinstance(plain, train.Arguments) and plain.set == ("a.b=1", "c=x=y") == plain.overrides
+    _, named = cli.parse("train clipsep --data store --out run --set a.b=1 --seed 0 --precision bf16".split())
+    assert named.overrides == (
+        "a.b=1",
+        "training.seed=0",
+        "training.precision=bf16",
+    )
+    expected = store.Arguments(action="check", store=Path("place"))
+    assert cli.parse(["store", "check", "place"]) == ("store", expected)
 
 
 def test_import_reads_its_kind_and_its_encoder() -> None:
-    plain = cli.parse("import best.pt --as clipsep-nit --out model".split())
-    assert plain == ImportArguments(file=Path("best.pt"), kind="clipsep-nit", out=Path("model"), encoder="clip-vit-b32")
-    named = cli.parse("import best.pt --as clipsep --out model --encoder lite".split())
-    assert named == ImportArguments(file=Path("best.pt"), kind="clipsep", out=Path("model"), encoder="lite")
+    _, plain = cli.parse("import best.pt --as clipsep-nit --out model".split())
+    assert plain == import_.Arguments(
+        file=Path("best.pt"), kind="clipsep-nit", out=Path("model"), encoder="clip-vit-b32"
+    )
+    _, named = cli.parse("import best.pt --as clipsep --out model --encoder lite".split())
+    assert named == import_.Arguments(file=Path("best.pt"), kind="clipsep", out=Path("model"), encoder="lite")
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("", "Expected one of {separate"),
-        ("sing clip.mp4", "sing"),
+        ("sing clip.mp4", "unknown verb 'sing'; see: trisep --help"),
+        ("seperate clip.mp4 violin", "unknown verb 'seperate'; did you mean 'separate'?"),
         ("separate", "INPUT"),
         ("separate clip.mp4", "--image"),
         ("separate clip.mp4 violin photo.JPG", "--image"),
@@ -145,7 +174,10 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("train clipsep --data store --out run --precision int8", "int8"),
         ("train clipsep --data store --out run --seed -1", "--seed must not be negative, got -1"),
         ("train clipsep --data store --out run --workers -1", "--workers must not be negative, got -1"),
-        ("train clipsep --data store --out run --set training.seed=-1", "training.seed: expected 0 to 2^63 - 1, got -1"),
+        (
+            "train clipsep --data store --out run --set training.seed=-1",
+            "training.seed: expected 0 to 2^63 - 1, got -1",
+        ),
         ("listening-test build --out test --model default --data dev --seed -1", "--seed must not be negative"),
         ("listening-test score ann.csv --key key.csv --seed -1", "--seed must not be negative"),
         ("import best.pt --as clipsep", "--out"),
@@ -154,7 +186,9 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("evaluate default --data dev --limit 0", "--limit must be above 0"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_2(line: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_is_one_line_and_exit_2(
+    line: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
         code: object = cli.main(shlex.split(line))
     except SystemExit as stop:
@@ -169,7 +203,11 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(line: str, expected: str, c
     ("error", "code", "message"),
     [
         (MediaError("clip.mp4:\nno sound"), 2, "trisep: error: clip.mp4: no sound\n"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/violin.wav"), 2, "trisep: error: out/violin.wav: No space left on device\n"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/violin.wav"),
+            2,
+            "trisep: error: out/violin.wav: No space left on device\n",
+        ),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "out"), 2, "trisep: error: out: Permission denied\n"),
         (OSError("odd"), 2, "trisep: error: odd\n"),
         (KeyboardInterrupt(), 130, "trisep: interrupted\n"),
@@ -200,13 +238,15 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     program = """
 import sys
 from trisep import cli
-from trisep.arguments.checkpoints import ModelsArguments
-cli.VERBS[ModelsArguments] = lambda arguments: print("x" * 1_000_000) or 0
+from trisep.commands import models
+models.run = lambda arguments: print("x" * 1_000_000) or 0
 sys.exit(cli.main(["models"]))
 """
     reader, writer = os.pipe()
     os.close(reader)
-    result = subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writer)
     assert result.returncode == 2
     assert result.stderr.startswith("trisep: error: ") and result.stderr.count("\n") == 1
@@ -222,5 +262,10 @@ def test_prepare_and_store_check_reach_their_verbs(tmp_path: Path, capsys: pytes
 def test_train_reaches_the_recipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "no_such_recipe", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "no_such_recipe" in capsys.readouterr().err
-    assert cli.main(["train", "clipsep", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--set", "training.sed=1"]) == 2
+    assert (
+        cli.main(
+            ["train", "clipsep", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--set", "training.sed=1"]
+        )
+        == 2
+    )
     assert "seed" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trisep import cli
-from trisep.arguments.training import TrainArguments
+from trisep.commands import load_verb, verbs
+from trisep.commands.train import Arguments as TrainArguments
 from trisep.recipes import override, recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +25,11 @@ def fenced_blocks(text: str, languages: set[str]) -> list[str]:
 
 def shell_commands(text: str) -> list[list[str]]:
     """Every command of a page's shell blocks, as words: continued lines joined, prompts and comments dropped."""
-    lines = [line.strip().removeprefix("$ ") for block in fenced_blocks(text, SHELL) for line in block.replace("\\\n", " ").splitlines()]
+    lines = [
+        line.strip().removeprefix("$ ")
+        for block in fenced_blocks(text, SHELL)
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
@@ -39,14 +44,21 @@ def trisep_words(command: list[str]) -> list[str] | None:
 
 # The examples in the verbs' own help texts are documentation too; there they stand indented.
 HELP = {
-    verb.__name__: [shlex.split(line) for line in (verb.__doc__ or "").splitlines() if line.startswith("        ")] for verb in cli.VERBS
+    verb: [
+        shlex.split(line)
+        for line in (load_verb(verb).Arguments.__doc__ or "").splitlines()
+        if line.startswith("        ")
+    ]
+    for verb in verbs()
 }
 COMMANDS = [(page.name, words) for page in PAGES for words in shell_commands(page.read_text(encoding="utf-8"))]
 COMMANDS += [(name, words) for name, lines in HELP.items() for words in lines]
 TRISEP_COMMANDS = [(page, words) for page, command in COMMANDS if (words := trisep_words(command)) is not None]
 
 
-@pytest.mark.parametrize(("page", "words"), TRISEP_COMMANDS, ids=[f"{page}: {shlex.join(words)}" for page, words in TRISEP_COMMANDS])
+@pytest.mark.parametrize(
+    ("page", "words"), TRISEP_COMMANDS, ids=[f"{page}: {shlex.join(words)}" for page, words in TRISEP_COMMANDS]
+)
 def test_documented_commands_can_be_read(page: str, words: list[str]) -> None:
     if "--help" in words:
         with pytest.raises(SystemExit, match="0"):
@@ -57,7 +69,9 @@ def test_documented_commands_can_be_read(page: str, words: list[str]) -> None:
 
 def test_documented_overrides_exist_in_the_recipe_they_change() -> None:
     runs = [
-        run for _, words in TRISEP_COMMANDS if words[0] == "train" and isinstance(run := cli.parse(words), TrainArguments) and run.overrides
+        run
+        for _, words in TRISEP_COMMANDS
+        if words[0] == "train" and isinstance(run := cli.parse(words)[1], TrainArguments) and run.overrides
     ]
     known = [run for run in runs if run.recipe in recipe_names()]
     assert known, "no documented command changes a setting of a recipe"

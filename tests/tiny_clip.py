@@ -1,4 +1,6 @@
-"""Random CLIPs of a few thousand weights, in the layouts in which real ones are published, and a small vocabulary in CLIP's formats."""
+"""Random CLIPs of a few thousand weights, in the layouts in which real ones are published, and a small vocabulary in
+CLIP's formats.
+"""
 
 import gzip
 import json
@@ -11,7 +13,16 @@ from torch import Tensor, nn
 from trisep.encoders.clip_tokenizer import END, OPENAI_VOCABULARY, START, byte_alphabet
 from trisep.encoders.clip_towers import ClipNetwork, ModifiedResNet, VisionTransformer
 
-MERGES = [("c", "a"), ("ca", "t</w>"), ("o", "f</w>"), ("p", "h"), ("ph", "o"), ("t", "o</w>"), ("pho", "to</w>"), ("'", "s</w>")]
+MERGES = [
+    ("c", "a"),
+    ("ca", "t</w>"),
+    ("o", "f</w>"),
+    ("p", "h"),
+    ("ph", "o"),
+    ("t", "o</w>"),
+    ("pho", "to</w>"),
+    ("'", "s</w>"),
+]
 VOCABULARY = 512 + len(MERGES) + 2
 
 
@@ -38,7 +49,11 @@ def tiny_state(kind: str, seed: int = 0) -> dict[str, Tensor]:
 def save_script_archive(state: dict[str, Tensor], path: Path) -> None:
     """As OpenAI publishes: a TorchScript archive, float16, with a few tensors that are no weights."""
     root = nn.Module()
-    extras = {"input_resolution": torch.tensor(64), "context_length": torch.tensor(77), "vocab_size": torch.tensor(VOCABULARY)}
+    extras = {
+        "input_resolution": torch.tensor(64),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(VOCABULARY),
+    }
     for name, value in {**state, **extras}.items():
         *path_names, last = name.split(".")
         owner = root

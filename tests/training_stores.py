@@ -12,15 +12,17 @@ from safetensors.numpy import load_file
 
 from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
-from trisep.prepare import PrepareSettings, prepare
 from trisep.recipes import Recipe, TrainingConfig, recipe
 from trisep.store.embeddings import write_embeddings
 from trisep.store.layout import caption_path, embedding_path, read_manifest
+from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
 
 
 def embed_with_noise(store: Path, *, encoder: str = "lite", dim: int = 384, seed: int = 0) -> Path:
-    """Random vectors of unit length in the place of what an encoder says of frames, regions and, as latent captions, of clips."""
+    """Random vectors of unit length in the place of what an encoder says of frames, regions and, as latent captions, of
+    clips.
+    """
     generator = np.random.default_rng(seed)
 
     def noise(*shape: int) -> np.ndarray:
@@ -31,7 +33,11 @@ def embed_with_noise(store: Path, *, encoder: str = "lite", dim: int = 384, seed
         origin = {"encoder": encoder, "fingerprint": "noise", "shard_sha256": shard.sha256}
         frames = {"vectors": noise(shard.num_frames), "regions": noise(shard.num_frames, 7, 7).astype(np.float16)}
         write_embeddings(embedding_path(store, shard.name, encoder), frames, **origin)
-        clips = {"captions": noise(shard.num_clips), "tokens": noise(shard.num_clips, 3), "cosines": np.ones(shard.num_clips, np.float32)}
+        clips = {
+            "captions": noise(shard.num_clips),
+            "tokens": noise(shard.num_clips, 3),
+            "cosines": np.ones(shard.num_clips, np.float32),
+        }
         write_embeddings(caption_path(store, shard.name, encoder), clips, **origin)
     return store
 
@@ -44,7 +50,9 @@ def make_store(folder: Path, *, num_clips: int = 6) -> Path:
 
 
 def on_this_machine(whole: Recipe) -> Recipe:
-    """The recipe at the store's rate, with `lite` in the place of an encoder whose weights do not come with the package."""
+    """The recipe at the store's rate, with `lite` in the place of an encoder whose weights do not come with the
+    package.
+    """
     whole = replace(whole, signal=replace(whole.signal, sample_rate_hz=16000))
     if whole.encoder in ("lite", "none"):
         return whole
@@ -52,7 +60,9 @@ def on_this_machine(whole: Recipe) -> Recipe:
 
 
 def write_labels(store: Path, file: Path) -> Path:
-    """Clip i is a violin, a tuba, a violin, …; the file's paths lead through a folder of their own, and it holds a third label."""
+    """Clip i is a violin, a tuba, a violin, …; the file's paths lead through a folder of their own, and it holds a
+    third label.
+    """
     clips = ClipStore(store)
     rows = [f"train/{clips.source(clip)},{('violin', 'tuba')[clip % 2]}" for clip in range(len(clips))]
     file.write_text("\n".join(["path,label", *rows, "train/other.mp4,harp"]) + "\n")
@@ -69,7 +79,9 @@ class Words:
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Drawn from the sum of the letters."""
-        return torch.stack([torch.randn(384, generator=torch.Generator().manual_seed(sum(text.encode()))) for text in texts])
+        return torch.stack(
+            [torch.randn(384, generator=torch.Generator().manual_seed(sum(text.encode()))) for text in texts]
+        )
 
     def encode_image(self, frames: Sequence[np.ndarray]) -> torch.Tensor:
         """Not asked for here."""
@@ -108,10 +120,21 @@ class Loudness:
 def short_recipe(num_steps: int = 4, **training: object) -> Recipe:
     """The default model's recipe on a network of a few hundred weights, in single precision."""
     tiny = recipe("clipsep-avmini").tiny()
-    settings = {"num_steps": num_steps, "batch_size": 2, "checkpoint_steps": 2, "validation_steps": num_steps, "ema_decay": 0.9, **training}
+    settings = {
+        "num_steps": num_steps,
+        "batch_size": 2,
+        "checkpoint_steps": 2,
+        "validation_steps": num_steps,
+        "ema_decay": 0.9,
+        **training,
+    }
     return replace(
         tiny,
-        model=Config(embedding_dim=384, unet=UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=2), normalize_query=True),
+        model=Config(
+            embedding_dim=384,
+            unet=UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=2),
+            normalize_query=True,
+        ),
         training=TrainingConfig(num_validation_mixtures=1, **settings),  # type: ignore[arg-type]
     )
 

@@ -1,9 +1,11 @@
 """The miniature benchmark: train every arm of `arms.py` alike, score all systems under one protocol, write one page.
 
-    python benchmarks/mini --data AVMINI --store STORE --validation STORE --out RUNS [--steps 500] [--seeds 1 2] [--mixtures 60]
+    python benchmarks/mini --data AVMINI --store STORE --validation STORE --out RUNS [--steps 500] [--seeds 1 2] \
+        [--mixtures 60]
 
-STORE are clip stores of avmini's training and dev clips, embedded with `lite` (`trisep prepare`, `trisep embed`). Run again after an
-interruption, it goes on; whatever is finished is kept. The arm with an audio teacher needs TRISEP_EFFICIENTAT to name the teacher's file.
+STORE are clip stores of avmini's training and dev clips, embedded with `lite` (`trisep prepare`, `trisep embed`). Run
+again after an interruption, it goes on; whatever is finished is kept. The arm with an audio teacher needs
+TRISEP_EFFICIENTAT to name the teacher's file.
 """
 
 import argparse
@@ -88,18 +90,38 @@ def command_line(arguments: Arguments) -> str:
 def parse() -> Arguments:
     """The command line."""
     names = list(arms(1, 1))
-    parser = argparse.ArgumentParser(prog="mini", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="mini", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="avmini's folder, with manifest.csv")
     parser.add_argument("--store", type=Path, required=True, help="clip store to train on")
-    parser.add_argument("--validation", type=Path, required=True, help="clip store of dev clips, looked at once at the end of a run")
+    parser.add_argument(
+        "--validation", type=Path, required=True, help="clip store of dev clips, looked at once at the end of a run"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for all runs and scores")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--arms", nargs="+", default=names, choices=names, metavar="NAME", help=f"the default is all: {', '.join(names)}")
-    parser.add_argument("--mixtures", type=int, default=60, help="mixtures of each protocol, from the start of its list")
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        default=names,
+        choices=names,
+        metavar="NAME",
+        help=f"the default is all: {', '.join(names)}",
+    )
+    parser.add_argument(
+        "--mixtures", type=int, default=60, help="mixtures of each protocol, from the start of its list"
+    )
     parser.add_argument("--models", nargs="*", default=["default"], metavar="NAME", help="shipped models to set beside")
-    parser.add_argument("--page", type=Path, default=Path("docs/results/mini.md"), help="figures go into a folder of its name beside it")
-    parser.add_argument("--budget-hours", type=float, default=10.0, help="processor hours after which no run is started; 0 trains nothing")
+    parser.add_argument(
+        "--page", type=Path, default=Path("docs/results/mini.md"), help="figures go into a folder of its name beside it"
+    )
+    parser.add_argument(
+        "--budget-hours",
+        type=float,
+        default=10.0,
+        help="processor hours after which no run is started; 0 trains nothing",
+    )
     parser.add_argument("--workers", type=int, help="processes that score; the default is one per processor")
     return Arguments(**vars(parser.parse_args()))
 

@@ -1,12 +1,14 @@
-"""The systems that the miniature benchmark trains: each paper's network, loss and supervision in one small size, all else equal."""
+"""The systems that the miniature benchmark trains: each paper's network, loss and supervision in one small size, all
+else equal.
+"""
 
 from dataclasses import dataclass, replace
 
-from trisep.augmentation import AugmentationConfig
 from trisep.losses.alignment import TeacherAlignedLoss
 from trisep.losses.masks import MaskLoss
 from trisep.losses.noise_invariant import NoiseInvariantLoss
 from trisep.losses.permutation import PermutationInvariantLoss
+from trisep.mixing.augmentation import AugmentationConfig
 from trisep.models import clipsep_nit, hfra, labelsep, pit, sound_of_pixels
 from trisep.networks.audio_unet import UNetConfig
 from trisep.recipes import Recipe, recipe
@@ -16,7 +18,9 @@ NUM_LABELS = 154
 _UNET = UNetConfig(base_width=16, max_width=128, upsampling="transposed", out_channels=32)
 _SHAPE = {"embedding_dim": 384, "unet": _UNET, "normalize_query": True, "query_scale": 20.0}
 _HFRA_SHAPE = {**_SHAPE, "unet": replace(_UNET, bottleneck_width=384)}
-"""A bottleneck as wide as the encoder's space, as the paper has it: otherwise there is no gap between the two to measure."""
+"""A bottleneck as wide as the encoder's space, as the paper has it: otherwise there is no gap between the two to
+measure.
+"""
 _MAGNITUDE_L1 = MaskLoss(kind="magnitude_l1")
 
 
@@ -32,7 +36,9 @@ class Arm:
 
 
 def arms(num_steps: int, seed: int) -> dict[str, Arm]:
-    """All rows: the same clips, mixtures, optimiser and number of steps; what differs is the network, the loss, and what is asked with."""
+    """All rows: the same clips, mixtures, optimiser and number of steps; what differs is the network, the loss, and
+    what is asked with.
+    """
     start = recipe("clipsep-avmini")
     small = replace(
         start,
@@ -48,7 +54,14 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
         model=replace(start.model, unet=_UNET),  # type: ignore[type-var]
         loss=MaskLoss(),
         optimizer=replace(start.optimizer, warmup_steps=50),
-        training=replace(start.training, num_steps=num_steps, seed=seed, ema_decay=0.99, validation_steps=num_steps, checkpoint_steps=50),
+        training=replace(
+            start.training,
+            num_steps=num_steps,
+            seed=seed,
+            ema_decay=0.99,
+            validation_steps=num_steps,
+            checkpoint_steps=50,
+        ),
     )
     one_frame = replace(small, mixing=replace(small.mixing, num_frames=1))
     labels = replace(small, supervision="labels")
@@ -59,24 +72,35 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
         "clipsep-text": Arm(recipe=replace(labels, query="text"), note="labels; with `lite` the same as BERTSep"),
         "clipsep-hybrid": Arm(recipe=replace(labels, query="hybrid"), note="labels"),
         "labelsep": Arm(
-            recipe=replace(labels, query="label", encoder="none", model=labelsep.Config(num_labels=NUM_LABELS, unet=_UNET)),
+            recipe=replace(
+                labels, query="label", encoder="none", model=labelsep.Config(num_labels=NUM_LABELS, unet=_UNET)
+            ),
             queries=("text",),
             note="labels; asked with the label",
         ),
         "pit": Arm(
-            recipe=replace(small, query="none", encoder="none", model=pit.Config(unet=_UNET), loss=PermutationInvariantLoss()),
+            recipe=replace(
+                small, query="none", encoder="none", model=pit.Config(unet=_UNET), loss=PermutationInvariantLoss()
+            ),
             queries=("text",),
             note="oracle order; asked with nothing",
         ),
         "sound-of-pixels": Arm(
-            recipe=replace(one_frame, query="frames", encoder="none", model=sound_of_pixels.Config(unet=_UNET, image_width=16)),
+            recipe=replace(
+                one_frame, query="frames", encoder="none", model=sound_of_pixels.Config(unet=_UNET, image_width=16)
+            ),
             queries=("image",),
             note="image network of width 16, from scratch",
         ),
-        "hfra-middle": Arm(recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, fusion="middle"), loss=_MAGNITUDE_L1)),
-        "hfra-late": Arm(recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, fusion="late"), loss=_MAGNITUDE_L1)),
+        "hfra-middle": Arm(
+            recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, fusion="middle"), loss=_MAGNITUDE_L1)
+        ),
+        "hfra-late": Arm(
+            recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, fusion="late"), loss=_MAGNITUDE_L1)
+        ),
         "hfra-hierarchical": Arm(recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE), loss=_MAGNITUDE_L1)),
         "hfra": Arm(
-            recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, teacher_dim=384), **aligned), note="teacher EfficientAT mn04, λ = 1"
+            recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, teacher_dim=384), **aligned),
+            note="teacher EfficientAT mn04, λ = 1",
         ),
     }

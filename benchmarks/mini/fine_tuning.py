@@ -1,10 +1,13 @@
-"""CLIPSep's Appendix H in miniature: a model of other sounds, trained on, against one trained from nothing on the few clips there are.
+"""CLIPSep's Appendix H in miniature: a model of other sounds, trained on, against one trained from nothing on the few
+clips there are.
 
-    python benchmarks/mini/fine_tuning.py --start-store STORE --store STORE --validation STORE --list CSV --media AVMINI --out RUNS
+    python benchmarks/mini/fine_tuning.py --start-store STORE --store STORE --validation STORE --list CSV \
+        --media AVMINI --out RUNS
 
-`--start-store` holds clips of other classes than `--store`; the list (path, split dev, label) names held-out clips of the classes of
-`--store`. The arm `clipsep` of the miniature benchmark is trained on the first for `--start-steps`, and then, with each seed, on the second
-for `--steps`: from nothing, from that start, and from that start with its encoder frozen. All are asked with words and pictures.
+`--start-store` holds clips of other classes than `--store`; the list (path, split dev, label) names held-out clips of
+the classes of `--store`. The arm `clipsep` of the miniature benchmark is trained on the first for `--start-steps`, and
+then, with each seed, on the second for `--steps`: from nothing, from that start, and from that start with its encoder
+frozen. All are asked with words and pictures.
 """
 
 import argparse
@@ -18,7 +21,7 @@ from scores import QUERIES, Measured, QueryName, ScoringSettings, difference, me
 from tables import mean_and_interval
 
 from trisep.recipes import Recipe
-from trisep.train import TrainSettings, train
+from trisep.training.loop import TrainSettings, train
 
 PROTOCOL = "avmini"
 ENCODER = ("unet.input_norm", "unet.down")
@@ -36,9 +39,15 @@ def run(arguments: argparse.Namespace) -> int:
     scoring = ScoringSettings(data=arguments.list, media=arguments.media, limit=arguments.mixtures, workers=1)
     print("| trained | " + " | ".join(f"{query}: SDRi [95 %] | − scratch (p)" for query in QUERIES) + " |")
     print("|---" * (1 + 2 * len(QUERIES)) + "|")
-    measured = {query: {name: measured_as(query, seeds, scoring) for name, seeds in models.items()} for query in QUERIES}
+    measured = {
+        query: {name: measured_as(query, seeds, scoring) for name, seeds in models.items()} for query in QUERIES
+    }
     for name in models:
-        print(f"| {name} | " + " | ".join(cells(measured[query][name], measured[query]["scratch"]) for query in QUERIES) + " |")
+        print(
+            f"| {name} | "
+            + " | ".join(cells(measured[query][name], measured[query]["scratch"]) for query in QUERIES)
+            + " |"
+        )
     return 0
 
 
@@ -47,11 +56,20 @@ def train_all(arguments: argparse.Namespace) -> dict[str, dict[int, Path]]:
     out: Path = arguments.out
     settings = TrainSettings(data=arguments.store, out=out, validation=arguments.validation, cpu=True)
     first = train(clipsep(arguments.start_steps, 1), replace(settings, data=arguments.start_store, out=out / "start"))
-    models: dict[str, dict[int, Path]] = {"start alone": {1: first}, "scratch": {}, "fine-tuned": {}, "fine-tuned, encoder frozen": {}}
+    models: dict[str, dict[int, Path]] = {
+        "start alone": {1: first},
+        "scratch": {},
+        "fine-tuned": {},
+        "fine-tuned, encoder frozen": {},
+    }
     for seed in arguments.seeds:
         recipe = clipsep(arguments.steps, seed)
         frozen = replace(recipe, training=replace(recipe.training, frozen=ENCODER))
-        for name, one, init in (("scratch", recipe, None), ("fine-tuned", recipe, first), ("fine-tuned, encoder frozen", frozen, first)):
+        for name, one, init in (
+            ("scratch", recipe, None),
+            ("fine-tuned", recipe, first),
+            ("fine-tuned, encoder frozen", frozen, first),
+        ):
             folder = out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
             models[name][seed] = train(one, replace(settings, out=folder, init=init))
     return models
@@ -65,7 +83,12 @@ def clipsep(num_steps: int, seed: int) -> Recipe:
 def measured_as(query: QueryName, seeds: dict[int, Path], scoring: ScoringSettings) -> Measured:
     """The scores of all seeds."""
     folders = {seed: model.parent / "scores" / query for seed, model in seeds.items()}
-    return measure({seed: score(scoring, PROTOCOL, folders[seed], checkpoint=str(model), query=query) for seed, model in seeds.items()})
+    return measure(
+        {
+            seed: score(scoring, PROTOCOL, folders[seed], checkpoint=str(model), query=query)
+            for seed, model in seeds.items()
+        }
+    )
 
 
 def cells(measured: Measured, scratch: Measured) -> str:

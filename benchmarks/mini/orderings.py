@@ -36,7 +36,12 @@ class Finding:
 
 
 ORDERINGS = (
-    Ordering(better="clipsep-nit", worse="clipsep", query="text", published="MUSIC+ 10.27 : 9.71, VGGSound-Clean+ 3.05 : 2.76"),
+    Ordering(
+        better="clipsep-nit",
+        worse="clipsep",
+        query="text",
+        published="MUSIC+ 10.27 : 9.71, VGGSound-Clean+ 3.05 : 2.76",
+    ),
     Ordering(better="clipsep-text", worse="clipsep", query="text", published="MUSIC 7.91 : 5.49"),
     Ordering(better="clipsep-hybrid", worse="clipsep-text", query="text", published="MUSIC 8.36 : 7.91"),
     Ordering(better="labelsep", worse="clipsep", query="text", published="MUSIC 8.18 : 5.49"),
@@ -61,5 +66,11 @@ def judge(ordering: Ordering, protocol: str, rows: Sequence[Row]) -> Finding:
     test = difference(better.results[protocol], worse.results[protocol]) if better and worse else None
     verdict: Verdict = "not run"
     if test is not None:
-        verdict = "cannot be told" if test.p_value >= SIGNIFICANT else "appears" if test.mean_difference > 0 else "does not appear"
+        verdict = (
+            "cannot be told"
+            if test.p_value >= SIGNIFICANT
+            else "appears"
+            if test.mean_difference > 0
+            else "does not appear"
+        )
     return Finding(ordering=ordering, protocol=protocol, test=test, verdict=verdict)

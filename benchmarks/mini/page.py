@@ -16,41 +16,45 @@ from runs import Run
 from scores import PROTOCOLS, ScoringSettings
 from tables import REFERENCE, gaps_table, mean_and_interval, orderings_table, results_table
 
-from trisep.catalogue import checkpoint_folder
-from trisep.checkpoint import git_revision, read_card
-from trisep.media.output import replacing
+from trisep.checkpoints.format import git_revision, read_card
+from trisep.checkpoints.registry import checkpoint_folder
+from trisep.media.files import replacing
 from trisep.store.layout import read_manifest
 
 _SYSTEMS = """
-`clipsep` is asked with pictures in training, and by late fusion; `clipsep-nit` has noise heads besides; `clipsep-text` is asked with the
-clips' labels as words, `clipsep-hybrid` with both in turn; `labelsep` has a learned vector for each label; `pit` is asked with nothing;
-`sound-of-pixels` reads pictures with a network of its own. `hfra-middle`, `hfra-late` and `hfra-hierarchical` differ in where the query
-meets the audio network; `hfra` is the last of them, aligned to an audio teacher. Papers: CLIPSep (Dong et al., ICLR 2023), with its
-baselines; HFRA (Hu et al., BMVC 2025).
+`clipsep` is asked with pictures in training, and by late fusion; `clipsep-nit` has noise heads besides;
+`clipsep-text` is asked with the clips' labels as words, `clipsep-hybrid` with both in turn; `labelsep` has a learned
+vector for each label; `pit` is asked with nothing; `sound-of-pixels` reads pictures with a network of its own.
+`hfra-middle`, `hfra-late` and `hfra-hierarchical` differ in where the query meets the audio network; `hfra` is the
+last of them, aligned to an audio teacher. Papers: CLIPSep (Dong et al., ICLR 2023), with its baselines; HFRA (Hu et
+al., BMVC 2025).
 """
 _TABLE_LEGEND = f"""
-Decibels of BSS Eval v3: SDRi and SIRi are improvements over the mixture, SAR is absolute. Each source is asked for alone. A number is the
-mean over mixtures, of the mean over their sources and over seeds. Its interval is a bootstrap over mixtures of that mean: it says nothing
-of other seeds, for which see *each seed*. *− {REFERENCE}*: difference in SDRi to that arm asked alike, p by a paired test over mixtures
-(sign flips). *s / step*: median, on the machine named below. \\* oracle: the outputs were put in order by whoever knew the sources.
+Decibels of BSS Eval v3: SDRi and SIRi are improvements over the mixture, SAR is absolute. Each source is asked for
+alone. A number is the mean over mixtures, of the mean over their sources and over seeds. Its interval is a bootstrap
+over mixtures of that mean: it says nothing of other seeds, for which see *each seed*. *− {REFERENCE}*: difference in
+SDRi to that arm asked alike, p by a paired test over mixtures (sign flips). *s / step*: median, on the machine named
+below. \\* oracle: the outputs were put in order by whoever knew the sources.
 """
 _ORDERINGS_LEGEND = f"""
-A claim *appears* when the difference has its sign and p < {SIGNIFICANT:g}, *does not appear* when it has the other sign and as small a p,
-and otherwise *cannot be told*. The tests are not corrected for their number: of twenty, one is expected below 0.05 by chance. Published
-numbers are the papers' own, of other data, sizes and measures (CLIPSep: mean SNR, which it calls SDR; HFRA: SDR).
+A claim *appears* when the difference has its sign and p < {SIGNIFICANT:g}, *does not appear* when it has the other
+sign and as small a p, and otherwise *cannot be told*. The tests are not corrected for their number: of twenty, one is
+expected below 0.05 by chance. Published numbers are the papers' own, of other data, sizes and measures (CLIPSep: mean
+SNR, which it calls SDR; HFRA: SDR).
 """
 _GAPS_LEGEND = """
-How much better a system separates when it is asked with a picture than with a word, on the same mixtures. Systems without labels have seen
-pictures only in training; words reach them through the shared space.
+How much better a system separates when it is asked with a picture than with a word, on the same mixtures. Systems
+without labels have seen pictures only in training; words reach them through the shared space.
 """
 _SPECTROGRAMS_LEGEND = """
-The first mixtures of the list, asked in words for the first sound, as the network sees them: 0 to 8 kHz on its grid from bottom to top, the
-whole clip from left to right, the mixture's loudest bin and 60 dB below it. Masks go from 0 (dark) to 1 (bright). Heat maps, of where in
-the picture a sound is, belong to the model that has them: see [VAST](../vast.md).
+The first mixtures of the list, asked in words for the first sound, as the network sees them: 0 to 8 kHz on its grid
+from bottom to top, the whole clip from left to right, the mixture's loudest bin and 60 dB below it. Masks go from 0
+(dark) to 1 (bright). Heat maps, of where in the picture a sound is, belong to the model that has them: see
+[VAST](../vast.md).
 """
 _NOISE_LEGEND = """
-How much of a mixture the noise heads of noise-invariant training take (the sum of their masks' means) over the steps. The regulariser puts
-a price on what is above γ, the dashed line.
+How much of a mixture the noise heads of noise-invariant training take (the sum of their masks' means) over the steps.
+The regulariser puts a price on what is above γ, the dashed line.
 """
 _DRAWN_MIXTURES = (0, 1)
 
@@ -105,21 +109,30 @@ def _opening(report: Report) -> list[str]:
     if recipes:
         recipe, num_seeds = next(iter(recipes.values())), len({run.seed for run in report.runs})
         paragraphs.append(
-            f"{len(recipes)} systems of the papers, trained from nothing in one small size (base width {recipe.model.unet.base_width}) on "
-            f"the same {read_manifest(report.store).num_clips} clips for {recipe.training.num_steps} steps of {recipe.training.batch_size} "
-            f"mixtures, with {num_seeds} seed{'s' * (num_seeds > 1)}. What differs is the network, the loss, and what is asked with. "
-            "All are scored on the same held-out mixtures, beside the models that ship with the package and systems that need no training."
+            f"{len(recipes)} systems of the papers, trained from nothing in one small size (base width "
+            f"{recipe.model.unet.base_width}) on the same {read_manifest(report.store).num_clips} clips for "
+            f"{recipe.training.num_steps} steps of {recipe.training.batch_size} mixtures, with {num_seeds} "
+            f"seed{'s' * (num_seeds > 1)}. What differs is the network, the loss, and what is asked with. All are "
+            "scored on the same held-out mixtures, beside the models that ship with the package and systems that "
+            "need no training."
         )
     paragraphs.append(
-        f"**dev** is the first {report.scoring.limit} mixtures of the protocol `avmini`: two clips of different classes at equal level. "
-        "**dev + noise** is the same with an off-screen sound, 6 dB below either (`avmini-offscreen`)."
+        f"**dev** is the first {report.scoring.limit} mixtures of the protocol `avmini`: two clips of different "
+        "classes at equal level. **dev + noise** is the same with an off-screen sound, 6 dB below either "
+        "(`avmini-offscreen`)."
     )
     for query, words in (("text", "words"), ("image", "pictures")):
         if best := _best(report.arms, query):
-            numbers = " and ".join(f"{mean_and_interval(best.results[name])} on {title}" for name, title in PROTOCOLS.items())
-            paragraphs.append(f"Asked with {words}, `{best.name}` is the best of the trained: {numbers} (dB of SDR improvement).")
+            numbers = " and ".join(
+                f"{mean_and_interval(best.results[name])} on {title}" for name, title in PROTOCOLS.items()
+            )
+            paragraphs.append(
+                f"Asked with {words}, `{best.name}` is the best of the trained: {numbers} (dB of SDR improvement)."
+            )
     if report.left_out:
-        paragraphs.append("Left out: " + "; ".join(f"{name}: {reason}" for name, reason in report.left_out.items()) + ".")
+        paragraphs.append(
+            "Left out: " + "; ".join(f"{name}: {reason}" for name, reason in report.left_out.items()) + "."
+        )
     return paragraphs
 
 
@@ -144,9 +157,8 @@ def _orderings(report: Report) -> list[str]:
         places: dict[str, list[str]] = {}
         for one in findings:
             if one.verdict == verdict:
-                claim = (
-                    f"{one.ordering.better} over {one.ordering.worse}, asked with {'words' if one.ordering.query == 'text' else 'pictures'}"
-                )
+                words = "words" if one.ordering.query == "text" else "pictures"
+                claim = f"{one.ordering.better} over {one.ordering.worse}, asked with {words}"
                 places.setdefault(claim, []).append(PROTOCOLS[one.protocol])
         claims = "; ".join(f"{claim} ({', '.join(titles)})" for claim, titles in places.items())
         lines += [f"- **{verdict}** ({sum(map(len, places.values()))} of {len(findings)}): {claims}."] if places else []
@@ -183,12 +195,16 @@ def _making(report: Report) -> list[str]:
     for run in report.runs:
         minutes.setdefault(run.name, []).append(f"{run.seconds() / 60:.1f}")
     return [
-        f"{date.today().isoformat()}, commit {git_revision() or 'unknown'}; trained at {', '.join(revisions) or 'none'}.",
+        f"{date.today().isoformat()}, commit {git_revision() or 'unknown'}; trained at "
+        f"{', '.join(revisions) or 'none'}.",
         f"```sh\n{report.command}\n```",
-        f"{_processor()}, {torch.get_num_threads()} thread(s); Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{platform.system()}. Processor time, at most (wall time of training steps times threads, of scoring times processes): "
-        f"{report.spent_hours:.2f} of the {report.budget_hours:g} hours allowed; once they are spent, no run is started.",
-        "Minutes of training, seed by seed: " + "; ".join(f"{name} {', '.join(times)}" for name, times in minutes.items()) + ".",
+        f"{_processor()}, {torch.get_num_threads()} thread(s); Python {platform.python_version()}, torch "
+        f"{torch.__version__}, {platform.system()}. Processor time, at most (wall time of training steps times "
+        f"threads, of scoring times processes): {report.spent_hours:.2f} of the {report.budget_hours:g} hours "
+        "allowed; once they are spent, no run is started.",
+        "Minutes of training, seed by seed: "
+        + "; ".join(f"{name} {', '.join(times)}" for name, times in minutes.items())
+        + ".",
     ]
 
 
@@ -206,5 +222,7 @@ def _processor() -> str:
     """The processor's name, as far as the system tells it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    name = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
     return f"{name or platform.machine()}, {os.cpu_count()} cores"

@@ -1,4 +1,6 @@
-"""Pictures of the miniature benchmark's page: bars with intervals, spectrograms and masks of two mixtures, noise heads over steps."""
+"""Pictures of the miniature benchmark's page: bars with intervals, spectrograms and masks of two mixtures, noise heads
+over steps.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -14,14 +16,17 @@ from rows import Row
 from runs import Run
 from scores import PROTOCOLS
 
-from trisep.checkpoint import Checkpoint, load_model
+from trisep.checkpoints.format import Checkpoint, load_model
+from trisep.evaluation.mixtures import infer_masks
+from trisep.evaluation.queries import embed_sources
+from trisep.evaluation.sounds import mix
 from trisep.figures.localization import draw_sheet
 from trisep.losses.noise_invariant import PAPER_LEVEL
-from trisep.media.output import replacing
+from trisep.media.files import replacing
+from trisep.media.level import gain_to
 from trisep.protocols import ProtocolMixture, protocol
-from trisep.scoring.queries import embed_sources
-from trisep.scoring.sounds import gain_to, mix
-from trisep.spectrogram.masks import network_input, pad_frames, ratio_mask
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.masks import ratio_mask
 from trisep.spectrogram.stft import stft
 
 _RANGE_DB = 60.0
@@ -40,20 +45,30 @@ def draw_bars(rows: Sequence[Row], path: Path) -> None:
             if (interval := row.results[name].interval("sdri")) is None:
                 continue
             low, high = interval.mean - interval.low, interval.high - interval.mean
-            axes.barh(place, interval.mean, color=_COLOURS[row.query], xerr=[[low], [high]], error_kw={"elinewidth": 1, "capsize": 2})
+            axes.barh(
+                place,
+                interval.mean,
+                color=_COLOURS[row.query],
+                xerr=[[low], [high]],
+                error_kw={"elinewidth": 1, "capsize": 2},
+            )
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set(title=title, xlabel="SDR improvement (dB), mean and 95 % interval")
         axes.grid(axis="x", alpha=0.3)
         axes.margins(y=0.01)
     names = [f"{row.name}, {row.asked}" if row.query else row.name for row in rows]
-    panels[0].set(yticks=range(len(rows)), yticklabels=[name + " *" * row.oracle for name, row in zip(names, rows, strict=True)])
+    panels[0].set(
+        yticks=range(len(rows)), yticklabels=[name + " *" * row.oracle for name, row in zip(names, rows, strict=True)]
+    )
     panels[0].invert_yaxis()
     _save(figure, path)
 
 
 def draw_noise_activation(runs: Sequence[Run], path: Path) -> bool:
     """What the noise heads take over the steps of each run that has some, and γ; False when no run has."""
-    logs = {f"{run.name}, seed {run.seed}": [entry for entry in run.log() if "noise_activation" in entry] for run in runs}
+    logs = {
+        f"{run.name}, seed {run.seed}": [entry for entry in run.log() if "noise_activation" in entry] for run in runs
+    }
     logs = {name: entries for name, entries in logs.items() if entries}
     if not logs:
         return False
@@ -70,7 +85,9 @@ def draw_noise_activation(runs: Sequence[Run], path: Path) -> bool:
 
 
 def draw_mixture(models: Mapping[str, Path], data: Path, index: int, path: Path) -> str:
-    """Spectrograms and masks of one mixture's first source, as models (by title) make them of its label; returns "A in A + B"."""
+    """Spectrograms and masks of one mixture's first source, as models (by title) make them of its label; returns "A in
+    A + B".
+    """
     rules = protocol("avmini")
     mixture = next(islice(rules.pairs(data, 0), index, None))
     first, *others = mixture.sources
@@ -102,12 +119,9 @@ def _separated(checkpoint: Checkpoint, mixture: ProtocolMixture) -> tuple[Float[
     rules, signal = protocol("avmini"), checkpoint.signal
     sources = mix(mixture.sources, rules.level_db, signal.sample_rate_hz)
     heard = sources.sum(axis=0)
-    spectra = stft(torch.from_numpy(np.stack([heard, sources[0]]) * gain_to(heard, signal.mixture_level_db)), signal).abs()
-    logarithms = network_input(spectra, signal)
-    with torch.inference_mode():
-        padded = pad_frames(logarithms[:1], checkpoint.model.time_multiple)  # type: ignore[arg-type]
-        mask = checkpoint.model(padded, embed_sources(checkpoint, mixture.sources, "text", rules)).masks[0, 0, :, : spectra.shape[-1]]
-    return logarithms[0, 0].exp(), logarithms[1, 0].exp(), mask
+    found = infer_masks(checkpoint, heard, embed_sources(checkpoint, mixture.sources, "text", rules))
+    alone = torch.from_numpy(sources[0] * gain_to(heard, signal.mixture_level_db))
+    return found.magnitude, to_log_frequency(stft(alone, signal).abs(), signal.num_log_bins), found.masks[0]
 
 
 def _level(magnitude: Float[torch.Tensor, "256 T"], top: float) -> UInt8[np.ndarray, "H W 3"]:
@@ -123,7 +137,9 @@ def _shades(mask: Float[np.ndarray, "256 T"], colours: str) -> UInt8[np.ndarray,
 def _blocks(values: Float[np.ndarray, "256 T"]) -> Float[np.ndarray, "H W"]:
     """Means of blocks of dots; what is left over at the end of time is cut off."""
     rows, frames = values.shape[0] // _BLOCK, values.shape[1] // _BLOCK
-    return np.asarray(values[: rows * _BLOCK, : frames * _BLOCK].reshape(rows, _BLOCK, frames, _BLOCK).mean(axis=(1, 3)))
+    return np.asarray(
+        values[: rows * _BLOCK, : frames * _BLOCK].reshape(rows, _BLOCK, frames, _BLOCK).mean(axis=(1, 3))
+    )
 
 
 def _coloured(values: Float[np.ndarray, "H W"], colours: str) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,4 +1,6 @@
-"""The rows of the benchmark's table: for each arm, shipped model and baseline what it is, what it costs, and what it scores."""
+"""The rows of the benchmark's table: for each arm, shipped model and baseline what it is, what it costs, and what it
+scores.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +10,10 @@ from runs import Run, median_step_seconds
 from scores import BASELINES, PROTOCOLS, Measured, QueryName, ScoringSettings, measure, score_baselines, score_model
 
 from trisep.baselines import ideal_mask
-from trisep.catalogue import checkpoint_folder
-from trisep.checkpoint import load_model, read_card
+from trisep.checkpoints.format import load_model, read_card
+from trisep.checkpoints.registry import checkpoint_folder
+from trisep.evaluation.mixtures import system_names
 from trisep.models import pit
-from trisep.scoring.mixtures import system_names
 
 _QUERIES: tuple[QueryName, ...] = ("text", "image")
 _ASKED = {"label": "label", "none": "nothing"}
@@ -38,7 +40,9 @@ class Row:
 
 
 def arm_rows(runs: Sequence[Run], settings: ScoringSettings) -> list[Row]:
-    """Two rows for each arm that can be asked with words and with pictures, else one; a mean over the seeds there are."""
+    """Two rows for each arm that can be asked with words and with pictures, else one; a mean over the
+    seeds there are.
+    """
     by_name: dict[str, list[Run]] = {}
     for run in runs:
         by_name.setdefault(run.name, []).append(run)

@@ -1,4 +1,6 @@
-"""Training runs of the miniature benchmark: which there are, which are finished, what they cost. One folder RUNS/ARM-SEED each."""
+"""Training runs of the miniature benchmark: which there are, which are finished, what they cost. One folder
+RUNS/ARM-SEED each.
+"""
 
 import json
 import os
@@ -12,10 +14,10 @@ import numpy as np
 import torch
 from arms import Arm, arms
 
-from trisep.checkpoint import read_card
+from trisep.checkpoints.format import read_card
 from trisep.encoders.efficientat import PLACE_VARIABLE
-from trisep.train import TrainSettings, train
-from trisep.training_run import RunFolder
+from trisep.training.loop import TrainSettings, train
+from trisep.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +51,10 @@ class Run:
     def seconds(self) -> float:
         """Wall time of all its steps, the wait for data included; validation and the writing of checkpoints are not."""
         lines = [{"step": 0}, *self.log()]
-        return sum((one["step"] - before["step"]) * (one["step_seconds"] + one["data_seconds"]) for before, one in pairwise(lines))
+        return sum(
+            (one["step"] - before["step"]) * (one["step_seconds"] + one["data_seconds"])
+            for before, one in pairwise(lines)
+        )
 
 
 def planned_runs(out: Path, names: Sequence[str], num_steps: int, seeds: Sequence[int]) -> list[Run]:
@@ -57,11 +62,15 @@ def planned_runs(out: Path, names: Sequence[str], num_steps: int, seeds: Sequenc
     runs = []
     for seed in seeds:
         table = arms(num_steps, seed)
-        runs += [Run(name=name, arm=table[name], seed=seed, folder=out / f"{name}-{seed}") for name in table if name in names]
+        runs += [
+            Run(name=name, arm=table[name], seed=seed, folder=out / f"{name}-{seed}") for name in table if name in names
+        ]
     return runs
 
 
-def train_all(runs: Sequence[Run], *, store: Path, validation: Path, labels: Path, is_spent: Callable[[], bool]) -> dict[str, str]:
+def train_all(
+    runs: Sequence[Run], *, store: Path, validation: Path, labels: Path, is_spent: Callable[[], bool]
+) -> dict[str, str]:
     """Train what is not finished, going on with what was interrupted; returns why runs were left out, by arm and seed.
 
     `is_spent` is asked before each run; once it says yes, none is started.
@@ -78,7 +87,12 @@ def train_all(runs: Sequence[Run], *, store: Path, validation: Path, labels: Pat
         else:
             print(f"train {label}", flush=True)
             needed = labels if run.arm.recipe.supervision == "labels" else None
-            train(run.arm.recipe, TrainSettings(data=store, out=run.folder, validation=validation, labels=needed, cpu=True, num_workers=1))
+            train(
+                run.arm.recipe,
+                TrainSettings(
+                    data=store, out=run.folder, validation=validation, labels=needed, cpu=True, num_workers=1
+                ),
+            )
     return left_out
 
 
@@ -88,5 +102,7 @@ def median_step_seconds(runs: Sequence[Run]) -> float:
 
 
 def hours_of_training(runs: Sequence[Run]) -> float:
-    """Wall time of the runs' steps times the threads of this process: the most processor time that they can have taken."""
+    """Wall time of the runs' steps times the threads of this process: the most processor time that they
+    can have taken.
+    """
     return sum(run.seconds() for run in runs) * torch.get_num_threads() / 3600

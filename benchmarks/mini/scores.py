@@ -1,22 +1,20 @@
 """Scores of the miniature benchmark: `trisep evaluate` for every system, and what its tables say per mixture."""
 
-import io
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from trisep.arguments.evaluation import EvaluateArguments
-from trisep.compare import read_scores
-from trisep.evaluate import journal_settings, plan, run
+from trisep.evaluation.compare import read_scores
+from trisep.evaluation.run import evaluate, journal_settings, plan
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
 from trisep.protocols import protocol
+from trisep.protocols.clip_lists import list_folder
 
 PROTOCOLS = {"avmini": "dev", "avmini-offscreen": "dev + noise"}
 """The protocols, and what the page calls them."""
@@ -46,7 +44,9 @@ class Measured:
     """One system under one protocol."""
 
     per_mixture: Mapping[str, Mapping[int, float]]
-    """Metric → mixture → dB: the mean over the mixture's sources, then over seeds. Mixtures without a finite score are left out."""
+    """Metric → mixture → dB: the mean over the mixture's sources, then over seeds. Mixtures without a finite score are
+    left out.
+    """
     seed_means: Mapping[int, float]
     """Seed → mean SDR improvement in dB; one entry for what is not trained here."""
 
@@ -72,23 +72,32 @@ def difference(a: Measured, b: Measured) -> PairedTest | None:
 
 
 def score_model(checkpoint: str | Path, folder: Path, query: QueryName, settings: ScoringSettings) -> dict[str, Path]:
-    """The tables of one model asked with `query`, by protocol, in `folder`/PROTOCOL-QUERY; made unless they are there."""
-    return {name: score(settings, name, folder / f"{name}-{query}", checkpoint=str(checkpoint), query=query) for name in PROTOCOLS}
+    """The tables of one model asked with `query`, by protocol, in `folder`/PROTOCOL-QUERY; made unless
+    they are there.
+    """
+    return {
+        name: score(settings, name, folder / f"{name}-{query}", checkpoint=str(checkpoint), query=query)
+        for name in PROTOCOLS
+    }
 
 
 def score_baselines(folder: Path, settings: ScoringSettings) -> dict[str, Path]:
     """The tables of all baselines, by protocol, in `folder`/PROTOCOL; made unless they are there."""
-    return {name: score(settings, name, folder / name, baseline=BASELINES) for name in PROTOCOLS}
+    return {name: score(settings, name, folder / name, baselines=BASELINES) for name in PROTOCOLS}
 
 
 def measure(tables: Mapping[int, Path], system: str | None = None) -> Measured:
-    """What the tables (by seed) say of a system, by default of the first in each: of a model, asked for each source alone."""
+    """What the tables (by seed) say of a system, by default of the first in each: of a model, asked for each source
+    alone.
+    """
     per_mixture: dict[str, dict[int, float]] = {}
     seed_means: dict[int, float] = {}
     for metric in METRICS:
         seeds = {seed: _mixture_means(table, system, metric) for seed, table in tables.items()}
         everywhere = sorted(set.intersection(*(set(values) for values in seeds.values())))
-        per_mixture[metric] = {mixture: float(np.mean([values[mixture] for values in seeds.values()])) for mixture in everywhere}
+        per_mixture[metric] = {
+            mixture: float(np.mean([values[mixture] for values in seeds.values()])) for mixture in everywhere
+        }
         if metric == "sdri":
             seed_means = {seed: float(np.mean(list(values.values()))) for seed, values in seeds.items() if values}
     return Measured(per_mixture=per_mixture, seed_means=seed_means)
@@ -96,32 +105,36 @@ def measure(tables: Mapping[int, Path], system: str | None = None) -> Measured:
 
 def hours_of_scoring(out: Path) -> float:
     """Wall time of all evaluations under a folder times their processes."""
-    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("**/*.json") if path.parent.name.startswith("avmini")]
+    summaries = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in out.glob("**/*.json")
+        if path.parent.name.startswith("avmini")
+    ]
     done = [one for one in summaries if "wall_seconds" in one]
     return sum(one["wall_seconds"] * (one["environment"]["workers"] or os.cpu_count() or 1) for one in done) / 3600
 
 
-def score(settings: ScoringSettings, name: str, out: Path, **what: object) -> Path:
+def score(
+    settings: ScoringSettings,
+    name: str,
+    out: Path,
+    *,
+    checkpoint: str | None = None,
+    query: QueryName = "text",
+    baselines: Sequence[str] = (),
+) -> Path:
     """The table of one evaluation; made unless a finished one of the same settings (and weights) is there."""
-    arguments = EvaluateArguments(
-        data=settings.data,
-        media=settings.media,
-        protocol=name,
-        limit=settings.limit,
-        workers=settings.workers,
-        device="cpu",
-        out=out,
-        **what,
-    )  # type: ignore[arg-type]
-    stem = arguments.query if arguments.checkpoint else "baselines"
+    what: dict[str, Any] = {"query": query, "baselines": baselines, "device": "cpu"}
+    where: dict[str, Any] = {"data": settings.data, "media": settings.media, "limit": settings.limit}
+    stem = query if checkpoint else "baselines"
     table, summary = out / f"{stem}.csv", out / f"{stem}.json"
-    wanted = journal_settings(arguments, plan(arguments, protocol(name)))
+    job = plan(checkpoint, protocol(name), settings.media or list_folder(settings.data), **what)
+    wanted = journal_settings(job, checkpoint, pairs=None, **where)
     found = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() and table.is_file() else {}
     # Weights are told by their hash, so that a folder of runs may be moved.
     if any(found.get(key) != value for key, value in wanted.items() if key != "checkpoint"):
         print(f"score {out}", flush=True)
-        with redirect_stdout(io.StringIO()):
-            run(arguments)
+        evaluate(checkpoint, protocol=name, out=out, num_workers=settings.workers, **what, **where)
     return table
 
 

@@ -5,8 +5,8 @@
     python benchmarks/mini/sweep.py clipsep-nit loss.level 0 0.1 0.25 0.5 1 none …       (γ: CLIPSep, Fig. 11)
     python benchmarks/mini/sweep.py hfra loss.teacher_weight 0.1 0.3 1 3 …               (λ: HFRA, Eq. 8)
 
-Beside the scores stand the mask loss on mixtures of STORE's dev clips asked with pictures and with words, and what the loss observes (the
-mean noise activation; the cosine to the teacher). Run again after an interruption, it goes on.
+Beside the scores stand the mask loss on mixtures of STORE's dev clips asked with pictures and with words, and what the
+loss observes (the mean noise activation; the cosine to the teacher). Run again after an interruption, it goes on.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from runs import Run, train_all
 from scores import PROTOCOLS, QUERIES, ScoringSettings, measure, score_model
 from tables import mean_and_interval
 
-from trisep.augmentation import AugmentationConfig
-from trisep.checkpoint import load_model
+from trisep.checkpoints.format import load_model
+from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import QueryKind, Recipe, override
-from trisep.train import to_spectra
-from trisep.training_data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
+from trisep.training.data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
+from trisep.training.loop import to_spectra
 
 NUM_LOSS_BATCHES = 8
 
@@ -43,7 +43,13 @@ def run_all(arguments: argparse.Namespace) -> int:
     scoring = ScoringSettings(data=arguments.data, limit=arguments.mixtures, workers=arguments.workers)
     runs = {value: planned_run(arguments, value) for value in arguments.values}
     labels = arguments.data / "manifest.csv"
-    left_out = train_all(list(runs.values()), store=arguments.store, validation=arguments.validation, labels=labels, is_spent=lambda: False)
+    left_out = train_all(
+        list(runs.values()),
+        store=arguments.store,
+        validation=arguments.validation,
+        labels=labels,
+        is_spent=lambda: False,
+    )
     for name, reason in left_out.items():
         print(f"sweep: {name}: left out, as {reason}", file=sys.stderr)
     titles = [f"{title}, {query}" for title in PROTOCOLS.values() for query in QUERIES]
@@ -53,10 +59,15 @@ def run_all(arguments: argparse.Namespace) -> int:
         if not run.is_finished():
             continue
         tables = {query: score_model(run.model, run.folder / "scores", query, scoring) for query in QUERIES}
-        scores = [mean_and_interval(measure({run.seed: tables[query][name]})) for name in PROTOCOLS for query in QUERIES]
+        scores = [
+            mean_and_interval(measure({run.seed: tables[query][name]})) for name in PROTOCOLS for query in QUERIES
+        ]
         asked = {query: held_out_loss(run, query, arguments.validation, labels) for query in QUERIES}
         losses = [f"{asked[query].pop('mask'):.4f}" for query in QUERIES]
-        observed = [f"{name} {measured:.3f} (text), {asked['image'][name]:.3f} (image)" for name, measured in asked["text"].items()]
+        observed = [
+            f"{name} {measured:.3f} (text), {asked['image'][name]:.3f} (image)"
+            for name, measured in asked["text"].items()
+        ]
         print(f"| {value} | {' | '.join([*scores, *losses, '; '.join(observed)])} |", flush=True)
     return int(bool(left_out))
 
@@ -71,12 +82,18 @@ def planned_run(arguments: argparse.Namespace, value: str) -> Run:
 
 @torch.no_grad()
 def held_out_loss(run: Run, query: QueryKind, validation: Path, labels: Path) -> dict[str, float]:
-    """The recipe's mask loss on mixtures of held-out clips asked with pictures or words, and what the loss observes; means over batches."""
+    """The recipe's mask loss on mixtures of held-out clips asked with pictures or words, and what the loss observes;
+    means over batches.
+    """
     recipe: Recipe = run.arm.recipe
-    asked = replace(recipe, augmentation=AugmentationConfig(), query=query, supervision="labels" if query == "text" else "none")
-    dataset = MixtureDataset(open_store(validation, asked), asked, seed=VALIDATION_SEED, labels=labels if query == "text" else None)
+    asked = replace(
+        recipe, augmentation=AugmentationConfig(), query=query, supervision="labels" if query == "text" else "none"
+    )
+    dataset = MixtureDataset(
+        open_store(validation, asked), asked, seed=VALIDATION_SEED, labels=labels if query == "text" else None
+    )
     network = load_model(run.model).model.eval()
-    if hasattr(network, "keep_noise_heads"):
+    if network.contract.has_noise_heads:
         network.keep_noise_heads = True
     sums: dict[str, list[float]] = defaultdict(list)
     for batch in batches(dataset, first_step=0, last_step=NUM_LOSS_BATCHES):

@@ -27,7 +27,12 @@ def results_table(rows: Sequence[Row]) -> str:
             test = difference(result, reference.results[name]) if reference and reference is not row else None
             seeds = " · ".join(decibels(value) for value in result.seed_means.values()) if row.seconds_per_step else "–"
             ratios = f"{decibels(result.mean('siri'))} / {decibels(result.mean('sar'))}"
-            cells += [mean_and_interval(result), ratios, f"{test.mean_difference:+.2f} ({_p(test)})" if test else "–", seeds]
+            cells += [
+                mean_and_interval(result),
+                ratios,
+                f"{test.mean_difference:+.2f} ({_p(test)})" if test else "–",
+                seeds,
+            ]
         speed = f"{row.seconds_per_step:.2f}" if row.seconds_per_step else "–"
         size = f"{row.num_parameters / 1e6:.2f} M" if row.num_parameters else "–"
         lines.append(_line([*cells, speed, size, row.supervision or "–", row.note]))

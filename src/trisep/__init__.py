@@ -10,8 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError, StoreError, TrainingError, TrisepError
-    from trisep.separate import Separator, load
+    from trisep.errors import (
+        CheckpointError,
+        ConfigError,
+        MediaError,
+        QueryError,
+        StoreError,
+        TrainingError,
+        TrisepError,
+    )
+    from trisep.separation.separator import OutputOptions, SeparationOptions, Separator, load
     from trisep.types import (
         Audio,
         Clip,
@@ -35,11 +43,13 @@ __all__ = [
     "MaskOutput",
     "MediaError",
     "Mixture",
+    "OutputOptions",
     "Place",
     "Query",
     "QueryEmbedding",
     "QueryError",
     "Separation",
+    "SeparationOptions",
     "Separator",
     "SignalSettings",
     "Stem",
@@ -48,14 +58,15 @@ __all__ = [
     "TrisepError",
     "load",
 ]
+_SEPARATOR = {"OutputOptions", "SeparationOptions", "Separator", "load"}
 
 
 def __getattr__(name: str) -> Any:
     """Fetch a public name from where it is defined."""
     if name not in __all__:
         raise AttributeError(f"module 'trisep' has no attribute '{name}'")
-    module = "errors" if name.endswith("Error") else "separate" if name in ("Separator", "load") else "types"
-    value = getattr(importlib.import_module(f"trisep.{module}"), name)
+    home = "errors" if name.endswith("Error") else "separation.separator" if name in _SEPARATOR else "types"
+    value = getattr(importlib.import_module(f"trisep.{home}"), name)
     globals()[name] = value
     return value
 

@@ -1,9 +1,9 @@
 """The types that cross module borders, and the legend of axis letters. Nothing here computes more than a check.
 
 Axes, used in every shape of this project:
-    B batch · N sources of a mixture · Q queries · C channels (of sound, or of a feature map) · F frequency bins of the STFT ·
-    256 rows of the log-frequency grid · T spectrogram frames · K frames of video · H, W rows and columns of an image or region
-    grid · D embedding dimension · S samples
+    B batch · N sources of a mixture · Q queries · C channels (of sound, or of a feature map) · F frequency bins of the
+    STFT · 256 rows of the log-frequency grid · T spectrogram frames · K frames of video · H, W rows and columns of an
+    image or region grid · D embedding dimension · S samples
 Frequency comes before time; time is last. Sounds are float32 with full scale at ±1; images are uint8 RGB.
 """
 
@@ -45,7 +45,9 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip of a store: a mono sound with time-stamped frames. It never carries a label (spec: labels stay outside)."""
+    """One clip of a store: a mono sound with time-stamped frames. It never carries a label (spec: labels
+    stay outside).
+    """
 
     key: str
     waveform: Float[np.ndarray, "S"]
@@ -65,7 +67,9 @@ class Place:
     height: float = 0.0
     time_seconds: float | None = None
     in_pixels: bool = False
-    """Coordinates count pixels of the picture as it is shown; otherwise they are shares of its width and height, 0 to 1."""
+    """Coordinates count pixels of the picture as it is shown; otherwise they are shares of its width and height, 0 to
+    1.
+    """
 
     @property
     def is_box(self) -> bool:
@@ -92,12 +96,16 @@ class Query:
         if sum(value is not None for value in (self.text, self.image, self.video, self.place)) != 1:
             raise QueryError(f"query '{self.name}': give words, a picture, a video or a place, exactly one of them")
         if self.text is not None and not any(character.isalnum() for character in self.text):
-            raise QueryError(f'query {self.text!r} is empty: name a sound in words, for example "violin" or "dog barking"')
+            raise QueryError(
+                f'query {self.text!r} is empty: name a sound in words, for example "violin" or "dog barking"'
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbedding:
-    """Queries in the form that models read. A model uses the field it was made for and refuses to guess when it is None."""
+    """Queries in the form that models read. A model uses the field it was made for and refuses to guess when it is
+    None.
+    """
 
     vectors: Float[Tensor, "B Q D"] | None = None
     regions: Float[Tensor, "B Q K H W D"] | None = None
@@ -119,7 +127,9 @@ class MaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A training batch on the waveform level: the sources as they stand in the sum, and what the frozen encoders said of each."""
+    """A training batch on the waveform level: the sources as they stand in the sum, and what the frozen encoders said
+    of each.
+    """
 
     sources: Float[Tensor, "B N S"]
     interference: Float[Tensor, "B S"] | None
@@ -141,17 +151,14 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class SpectralMixture:
-    """The same batch as the network and the losses see it: magnitudes on the log-frequency grid, frames padded as the network needs."""
+    """The same batch as the network and the losses see it: magnitudes on the log-frequency grid, frames padded as the
+    network needs.
+    """
 
     mixture: Mixture
     sources: Float[Tensor, "B N 256 T"]
     magnitude: Float[Tensor, "B 256 T"]
     """Of the whole mixture, interference included."""
-
-    @property
-    def log_magnitude(self) -> Float[Tensor, "B 1 256 T"]:
-        """What the network reads (spec section 1)."""
-        return (self.magnitude + 1e-10).log().unsqueeze(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +223,8 @@ class SignalSettings:
                 raise ConfigError(f"signal.{name}: expected at least 1, got {getattr(self, name)}")
         if self.window_samples < 2 * self.hop_samples:
             raise ConfigError(
-                f"signal.window_samples: expected at least twice signal.hop_samples, {2 * self.hop_samples}, got {self.window_samples}"
+                f"signal.window_samples: expected at least twice signal.hop_samples, {2 * self.hop_samples}, got "
+                f"{self.window_samples}"
             )
         if not math.isfinite(self.mixture_level_db):
             raise ConfigError(f"signal.mixture_level_db: expected a finite number, got {self.mixture_level_db}")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_compare import BASE, rows, write_table
+from score_tables import BASE, rows, write_table
 
 from trisep.cli import main
 

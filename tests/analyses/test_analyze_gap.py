@@ -9,7 +9,7 @@ from analysed import save_checkpoint
 from PIL import Image
 
 from trisep.analyses.gap import measure, visual_vectors
-from trisep.checkpoint import load_model
+from trisep.checkpoints.format import load_model
 from trisep.cli import main
 from trisep.models import clipsep, vast
 from trisep.store.read import ClipStore
@@ -28,7 +28,9 @@ def test_the_gap_of_known_vectors_and_the_cosines_of_pairs() -> None:
     assert first.shuffled == pytest.approx((0.6 + 0.0) / 2, abs=1e-6)
     assert (first.difference.low, first.difference.high) == (0, 0)
     assert alike.gap.mean == 0 and alike.matching.mean == 1 and alike.shuffled == 0
-    assert alike.difference.mean == pytest.approx(-first.gap.mean) and alike.difference.low == pytest.approx(-2, abs=1e-6)
+    assert alike.difference.mean == pytest.approx(-first.gap.mean) and alike.difference.low == pytest.approx(
+        -2, abs=1e-6
+    )
 
 
 def test_the_visual_vector_is_of_the_frames_in_the_middle(small_store: Path, tmp_path: Path) -> None:
@@ -41,13 +43,33 @@ def test_the_visual_vector_is_of_the_frames_in_the_middle(small_store: Path, tmp
     np.testing.assert_allclose(every, vectors.mean(axis=0) / np.linalg.norm(vectors.mean(axis=0)), atol=1e-6)
 
 
-def test_the_analysis_writes_table_and_figure(small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_analysis_writes_table_and_figure(
+    small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = replace(vast.Config.tiny(), embedding_dim=384)
     runs = [save_checkpoint(tmp_path / name / "model", vast, config) for name in ("one", "two")]
-    assert main(["analyze", "gap", *map(str, runs), "--data", str(small_store), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert (
+        main(
+            [
+                "analyze",
+                "gap",
+                *map(str, runs),
+                "--data",
+                str(small_store),
+                "--out",
+                str(tmp_path / "out"),
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert text == (tmp_path / "out" / "gap.md").read_text()
-    assert "| one | pooled bottleneck of the U-Net | lite, middle frame |" in text and "| +0.000 [+0.000, +0.000] |" in text
+    assert (
+        "| one | pooled bottleneck of the U-Net | lite, middle frame |" in text
+        and "| +0.000 [+0.000, +0.000] |" in text
+    )
     with (tmp_path / "out" / "gap.csv").open(newline="") as file:
         one, two = csv.DictReader(file)
     assert (one["clips"], one["checkpoint"], one["gap_mean"]) == ("8", str(runs[0]), two["gap_mean"])
@@ -70,10 +92,30 @@ def test_the_analysis_writes_table_and_figure(small_store: Path, tmp_path: Path,
     ],
 )
 def test_what_has_no_gap_is_refused(
-    config: object, card: dict[str, str], message: str, small_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: object,
+    card: dict[str, str],
+    message: str,
+    small_store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = save_checkpoint(tmp_path / "model", clipsep, config, **card)  # type: ignore[arg-type]
-    assert main(["analyze", "gap", str(folder), "--data", str(small_store), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    assert (
+        main(
+            [
+                "analyze",
+                "gap",
+                str(folder),
+                "--data",
+                str(small_store),
+                "--out",
+                str(tmp_path / "out"),
+                "--device",
+                "cpu",
+            ]
+        )
+        == 2
+    )
     error = capsys.readouterr().err
     assert error.startswith("trisep: error: ") and error.count("\n") == 1
     assert re.search(message, error)

@@ -29,13 +29,22 @@ def train_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_all_labels(file: Path, labels: dict[str, list[str]]) -> Path:
     """Labels by store, for its clips in order."""
-    rows = [f"{ClipStore(Path(store)).source(clip)},{label}" for store, names in labels.items() for clip, label in enumerate(names)]
+    rows = [
+        f"{ClipStore(Path(store)).source(clip)},{label}"
+        for store, names in labels.items()
+        for clip, label in enumerate(names)
+    ]
     file.write_text("\n".join(["path,label", *rows]) + "\n")
     return file
 
 
-def test_classes_that_one_side_lacks_are_left_out_and_counted(small_store: Path, train_store: Path, tmp_path: Path) -> None:
-    names = {str(train_store): ["a", "b", "a", "b", "single", "c"], str(small_store): ["b", "a", "b", "d", "single", "b", "a", "a"]}
+def test_classes_that_one_side_lacks_are_left_out_and_counted(
+    small_store: Path, train_store: Path, tmp_path: Path
+) -> None:
+    names = {
+        str(train_store): ["a", "b", "a", "b", "single", "c"],
+        str(small_store): ["b", "a", "b", "d", "single", "b", "a", "a"],
+    }
     labels = write_all_labels(tmp_path / "labels.csv", names)
     split = split_clips(ClipStore(train_store), ClipStore(small_store), labels, limit=None, seed=0)
     assert split.names == ("a", "b") and split.num_left_out == (2, 2)
@@ -43,11 +52,15 @@ def test_classes_that_one_side_lacks_are_left_out_and_counted(small_store: Path,
     assert split.test.tolist() == [0, 1, 2, 5, 6, 7] and split.test_labels.tolist() == [1, 0, 1, 1, 0, 0]
 
 
-def test_clips_of_both_stores_and_too_few_classes_are_refused(small_store: Path, train_store: Path, tmp_path: Path) -> None:
+def test_clips_of_both_stores_and_too_few_classes_are_refused(
+    small_store: Path, train_store: Path, tmp_path: Path
+) -> None:
     store = ClipStore(small_store)
     with pytest.raises(ConfigError, match=r"8 of its 8 clips are also in .*, the first is"):
         split_clips(store, store, write_labels(small_store, tmp_path / "same.csv"), limit=None, seed=0)
-    labels = write_all_labels(tmp_path / "one.csv", {str(train_store): ["a"] * 6, str(small_store): ["a"] * 4 + ["b"] * 4})
+    labels = write_all_labels(
+        tmp_path / "one.csv", {str(train_store): ["a"] * 6, str(small_store): ["a"] * 4 + ["b"] * 4}
+    )
     with pytest.raises(ConfigError, match="at least two classes with two clips .* found 1"):
         split_clips(ClipStore(train_store), store, labels, limit=None, seed=0)
 
@@ -64,13 +77,29 @@ def test_separable_classes_are_told_apart_and_noise_is_not() -> None:
 
 
 def test_the_analysis_writes_table_and_figure(
-    small_store: Path, train_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small_store: Path,
+    train_store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trisep.analyses.probe, "load_teacher", lambda _: Loudness(4))
     run = save_checkpoint(tmp_path / "run" / "model", pit, pit.Config.tiny(), encoder="none", fingerprint="")
-    names = {str(train_store): ["a", "b", "a", "b", "a", "c"], str(small_store): ["b", "a", "b", "d", "a", "b", "a", "a"]}
+    names = {
+        str(train_store): ["a", "b", "a", "b", "a", "c"],
+        str(small_store): ["b", "a", "b", "d", "a", "b", "a", "a"],
+    }
     labels = write_all_labels(tmp_path / "labels.csv", names)
-    options = ["--train", str(train_store), "--test", str(small_store), "--labels", str(labels), "--out", str(tmp_path / "out")]
+    options = [
+        "--train",
+        str(train_store),
+        "--test",
+        str(small_store),
+        "--labels",
+        str(labels),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(["analyze", "probe", str(run), *options, "--teacher", "clap", "--device", "cpu"]) == 0
     text = capsys.readouterr().out
     assert text == (tmp_path / "out" / "probe.md").read_text()
@@ -92,7 +121,16 @@ def test_labels_without_the_clips_are_one_line(
 ) -> None:
     (tmp_path / "labels.csv").write_text("path,label\nelsewhere.mp4,dog\n")
     stores = ["--train", str(train_store), "--test", str(small_store)]
-    command = ["analyze", "probe", "default", *stores, "--labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")]
+    command = [
+        "analyze",
+        "probe",
+        "default",
+        *stores,
+        "--labels",
+        str(tmp_path / "labels.csv"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 2
     assert re.fullmatch(r"trisep: error: .*labels.csv: has no label for 6 of 6 clips of .*\n", capsys.readouterr().err)
 
@@ -108,6 +146,23 @@ def test_a_missing_library_is_named_with_its_remedy(
         return real(name, *others, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without_sklearn)
-    assert main(["analyze", "probe", "default", "--train", "a", "--test", "b", "--labels", "c", "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(
+            [
+                "analyze",
+                "probe",
+                "default",
+                "--train",
+                "a",
+                "--test",
+                "b",
+                "--labels",
+                "c",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 2
+    )
     expected = "trisep: error: trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'\n"
     assert capsys.readouterr().err == expected

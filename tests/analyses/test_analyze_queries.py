@@ -9,17 +9,16 @@ from clip_folders import write_clip
 from PIL import Image
 from training_stores import Words
 
-import trisep.scoring.queries
-import trisep.separate
+import trisep.evaluation.queries
+import trisep.separation.separator
 from trisep.analyses.queries import ENSEMBLE, TEMPLATES, AskedRow, read_wordings, spread_db, summarise
-from trisep.arguments.evaluation import EvaluateArguments
-from trisep.checkpoint import load_model
+from trisep.checkpoints.format import load_model
 from trisep.cli import main
 from trisep.errors import ConfigError
-from trisep.evaluate import plan
+from trisep.evaluation.mixtures import score_mixture
+from trisep.evaluation.run import plan
 from trisep.models import clipsep, labelsep
 from trisep.protocols import protocol
-from trisep.scoring.mixtures import score_mixture
 
 LABELS = ("dog", "rain", "xyz")
 
@@ -37,15 +36,17 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
     """An encoder of words that needs no files."""
-    for module in (trisep.scoring.queries, trisep.separate):
+    for module in (trisep.evaluation.queries, trisep.separation.separator):
         monkeypatch.setattr(module, "load_encoder", lambda _: Words())
-    trisep.scoring.queries._text.cache_clear()
+    trisep.evaluation.queries._text.cache_clear()
 
 
 CLIPSEP = clipsep.Config(embedding_dim=384, unet=clipsep.Config.tiny().unet)
 
 
-def test_every_wording_is_asked_of_the_same_mixtures(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_wording_is_asked_of_the_same_mixtures(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = save_checkpoint(tmp_path / "model", clipsep, CLIPSEP)
     options = ["--data", str(data), "--out", str(tmp_path / "out"), "--limit", "1", "--device", "cpu"]
     assert main(["analyze", "queries", str(model), *options]) == 0
@@ -66,9 +67,13 @@ def test_every_wording_is_asked_of_the_same_mixtures(data: Path, tmp_path: Path,
     assert asked == {{"dog": "a puppy barking", "rain": "a rainy day"}[label] for label in labels - {"xyz"}}
     # The protocol's own template scores as in `trisep evaluate`.
     rules = protocol("avmini")
-    job = plan(EvaluateArguments(checkpoint=str(model), data=data, device="cpu"), rules)
-    evaluated = [one for mixture in islice(rules.pairs(data, 0), 1) for one in score_mixture(job, mixture, load_model(model))]
-    expected = [f"{one.scores.sdri:.6f}" for one in evaluated if one.system == "model, text query" and one.scores is not None]
+    job = plan(str(model), rules, data, device="cpu")
+    evaluated = [
+        one for mixture in islice(rules.pairs(data, 0), 1) for one in score_mixture(job, mixture, load_model(model))
+    ]
+    expected = [
+        f"{one.scores.sdri:.6f}" for one in evaluated if one.system == "model, text query" and one.scores is not None
+    ]
     assert [line["score"] for line in rows if line["wording"] == "a photo of …"] == expected and len(set(expected)) == 2
     with Image.open(tmp_path / "out" / "queries.png") as picture:
         assert picture.size[0] == 1000
@@ -87,7 +92,12 @@ def row(mixture: int, source: int, wording: str, score: float) -> AskedRow:
 
 
 def test_differences_are_over_the_mixtures_that_both_have() -> None:
-    rows = [row(0, 0, ENSEMBLE, 1.0), row(0, 1, ENSEMBLE, 3.0), row(1, 0, ENSEMBLE, 5.0), row(2, 0, ENSEMBLE, float("nan"))]
+    rows = [
+        row(0, 0, ENSEMBLE, 1.0),
+        row(0, 1, ENSEMBLE, 3.0),
+        row(1, 0, ENSEMBLE, 5.0),
+        row(2, 0, ENSEMBLE, float("nan")),
+    ]
     rows += [row(0, 0, "other", 2.0), row(1, 0, "other", 4.0), row(2, 0, "other", 9.0)]
     ensemble, other = summarise(rows, seed=0)
     assert ensemble.score.mean == 3.5 and ensemble.sources == 3 and ensemble.difference.mean_difference == 0

@@ -1,4 +1,6 @@
-"""The contract: every baseline, found by name, gives a row per source, the same for the same seed, and silence for silence."""
+"""The contract: every baseline, found by name, gives a row per source, the same for the same seed, and silence for
+silence.
+"""
 
 from dataclasses import FrozenInstanceError, fields
 
@@ -14,7 +16,9 @@ SUM_TO_THE_MIXTURE = ["ideal_mask", "nmf_mfcc", "random_mask", "rpca"]
 
 
 def run(name: str, sources: np.ndarray, signal: SignalSettings, seed: int = 1) -> np.ndarray:
-    return run_baseline(name, sources.sum(axis=0), references=sources, signal=signal, generator=np.random.default_rng(seed))
+    return run_baseline(
+        name, sources.sum(axis=0), references=sources, signal=signal, generator=np.random.default_rng(seed)
+    )
 
 
 def test_all_are_found() -> None:
@@ -22,7 +26,9 @@ def test_all_are_found() -> None:
 
 
 def test_an_unknown_name_is_one_line_that_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"unknown baseline 'nmf': expected one of ideal_mask, mixture, nmf_mfcc, random_mask, rpca"):
+    with pytest.raises(
+        ConfigError, match=r"unknown baseline 'nmf': expected one of ideal_mask, mixture, nmf_mfcc, random_mask, rpca"
+    ):
         baseline("nmf")
 
 
@@ -80,7 +86,8 @@ def test_rows_are_put_in_the_order_of_the_references() -> None:
 
 
 def test_no_row_is_given_twice() -> None:
-    # Row 0 is the nearest to both references; 0.02 + 1.0 for the straight order is less than 0.08 + 1.3 for the crossed one.
+    # Row 0 is the nearest to both references; 0.02 + 1.0 for the straight order is less than 0.08 + 1.3 for the crossed
+    # one.
     references = np.array([[1.0, 0.0], [0.7, 0.3]])
     estimates = np.array([[0.9, 0.1], [0.0, 1.0]])
     np.testing.assert_array_equal(best_order(references=references, estimates=estimates), [0, 1])

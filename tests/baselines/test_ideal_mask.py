@@ -10,7 +10,9 @@ from trisep.types import SignalSettings
 
 @pytest.mark.parametrize("mask", ["ratio", "binary"])
 @pytest.mark.parametrize("grid", ["linear", "log"])
-def test_sources_without_common_frequencies_come_apart(mask: str, grid: str, sources: np.ndarray, signal: SignalSettings) -> None:
+def test_sources_without_common_frequencies_come_apart(
+    mask: str, grid: str, sources: np.ndarray, signal: SignalSettings
+) -> None:
     config = Config(mask=mask, grid=grid)  # type: ignore[arg-type]
     estimates = estimate(sources.sum(axis=0), references=sources, signal=signal, config=config)
     assert (si_sdr(reference=sources, estimate=estimates) > 15).all()
@@ -44,14 +46,17 @@ def test_the_log_grid_is_no_better_than_the_linear_one_on_noise(signal: SignalSe
     references = np.random.default_rng(8).standard_normal((2, 16000)).astype(np.float32) * np.float32(0.1)
     linear, log = (
         si_sdr(
-            reference=references, estimate=estimate(references.sum(axis=0), references=references, signal=signal, config=Config(grid=grid))
+            reference=references,
+            estimate=estimate(references.sum(axis=0), references=references, signal=signal, config=Config(grid=grid)),
         )
         for grid in ("linear", "log")
     )
     assert (linear > log).all() and (log > 0).all()
 
 
-def test_references_of_another_length_are_refused(sources: np.ndarray, signal: SignalSettings, unchecked_shapes: None) -> None:
+def test_references_of_another_length_are_refused(
+    sources: np.ndarray, signal: SignalSettings, unchecked_shapes: None
+) -> None:
     with pytest.raises(ValueError, match=r"references: expected 100 samples, as the mixture has, got 24000"):
         estimate(sources[0, :100], references=sources, signal=signal)
 

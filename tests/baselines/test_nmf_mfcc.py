@@ -15,7 +15,9 @@ from trisep.types import SignalSettings
 def bursts(bands_hz: list[tuple[int, int]], num_bursts: int, rng: np.random.Generator) -> np.ndarray:
     """One second of noise bursts, each through one of an instrument's filters, seven in ten sounding; RMS 0.1."""
     filtered = [
-        scipy.signal.sosfilt(scipy.signal.butter(4, band, "bandpass", fs=16000, output="sos"), rng.standard_normal(16000))
+        scipy.signal.sosfilt(
+            scipy.signal.butter(4, band, "bandpass", fs=16000, output="sos"), rng.standard_normal(16000)
+        )
         for band in bands_hz
     ]
     length = 16000 // num_bursts
@@ -88,7 +90,9 @@ def test_two_instruments_of_different_colour_come_apart(seed: int, signal: Signa
     rng = np.random.default_rng(0)
     sources = np.stack([bursts([(200, 500), (300, 900)], 9, rng), bursts([(3000, 5000), (4000, 6500)], 7, rng)])
     mixture = sources.sum(axis=0)
-    estimates = estimate(mixture, num_sources=2, generator=np.random.default_rng(seed), signal=signal, config=Config(num_iterations=40))
+    estimates = estimate(
+        mixture, num_sources=2, generator=np.random.default_rng(seed), signal=signal, config=Config(num_iterations=40)
+    )
     ordered = estimates[best_order(references=sources, estimates=estimates)]
     before = si_sdr(reference=sources, estimate=np.stack([mixture] * 2))
     assert (si_sdr(reference=sources, estimate=ordered) > before + 3).all()
@@ -96,11 +100,18 @@ def test_two_instruments_of_different_colour_come_apart(seed: int, signal: Signa
 
 def test_more_sources_than_components_are_refused(sources: np.ndarray, signal: SignalSettings) -> None:
     with pytest.raises(ConfigError, match=r"num_sources: expected 1 to 2 \(num_components\), got 3"):
-        estimate(sources[0], num_sources=3, generator=np.random.default_rng(0), signal=signal, config=Config(num_components=2))
+        estimate(
+            sources[0],
+            num_sources=3,
+            generator=np.random.default_rng(0),
+            signal=signal,
+            config=Config(num_components=2),
+        )
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"num_iterations": 0}, "at least 1"), ({"num_coefficients": 21}, "at most num_mel_bands, 20")]
+    ("settings", "message"),
+    [({"num_iterations": 0}, "at least 1"), ({"num_coefficients": 21}, "at most num_mel_bands, 20")],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

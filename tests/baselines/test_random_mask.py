@@ -24,17 +24,22 @@ def test_for_three_sources_no_mask_is_preferred() -> None:
 @pytest.mark.parametrize("grid", ["log", "linear"])
 def test_three_sources_get_a_third_each(grid: str, signal: SignalSettings) -> None:
     noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
-    estimates = estimate(noise, num_sources=3, generator=np.random.default_rng(4), signal=signal, config=Config(grid=grid))  # type: ignore[arg-type]
+    estimates = estimate(
+        noise, num_sources=3, generator=np.random.default_rng(4), signal=signal, config=Config(grid=grid)
+    )  # type: ignore[arg-type]
     shares = estimates @ noise / (noise @ noise)
     np.testing.assert_allclose(shares, 1 / 3, atol=0.02)
 
 
 def test_neighbouring_high_bins_are_alike_on_the_log_grid(signal: SignalSettings) -> None:
-    # The lowest 100 Hz span 6 bins and 18 rows, the highest 100 Hz 6 bins and a single row: there the mask has to be smooth.
+    # The lowest 100 Hz span 6 bins and 18 rows, the highest 100 Hz 6 bins and a single row: there the mask has to be
+    # smooth.
     noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
     steps = {}
     for grid in ("log", "linear"):
-        separated = estimate(noise, num_sources=2, generator=np.random.default_rng(5), signal=signal, config=Config(grid=grid))  # type: ignore[arg-type]
+        separated = estimate(
+            noise, num_sources=2, generator=np.random.default_rng(5), signal=signal, config=Config(grid=grid)
+        )  # type: ignore[arg-type]
         gain = (stft(torch.from_numpy(separated[0]), signal) / stft(torch.from_numpy(noise), signal)).real
         steps[grid] = float(gain[-100:-1].diff(dim=0).abs().median())
     assert 0 < steps["log"] < 0.85 * steps["linear"]

@@ -27,10 +27,14 @@ def test_the_iteration_stops_where_it_is_told() -> None:
 
 
 def scene(signal: SignalSettings) -> np.ndarray:
-    """A steady chord, and a voice that comes and goes, glides and trembles: one spectrum all the time, and one that never returns."""
+    """A steady chord, and a voice that comes and goes, glides and trembles: one spectrum all the time, and one that
+    never returns.
+    """
     time = np.arange(20000) / signal.sample_rate_hz
     chord = sum(np.sin(2 * np.pi * frequency * time) for frequency in (250, 500, 1000, 1500))
-    voice = np.sin(2 * np.pi * (600 * time + 400 * time**2) + 8 * np.sin(2 * np.pi * 5 * time)) * (np.sin(3 * np.pi * time) > 0)
+    voice = np.sin(2 * np.pi * (600 * time + 400 * time**2) + 8 * np.sin(2 * np.pi * 5 * time)) * (
+        np.sin(3 * np.pi * time) > 0
+    )
     return (0.05 * np.stack([chord, voice])).astype(np.float32)
 
 
@@ -45,11 +49,15 @@ def test_a_voice_over_a_steady_chord_comes_apart(mask: str, signal: SignalSettin
 
 def test_more_gain_gives_less_to_the_sparse_part(signal: SignalSettings) -> None:
     mixture = scene(signal).sum(axis=0)[:8000]
-    powers = [float(np.mean(estimate(mixture, signal=signal, config=Config(gain=gain))[1] ** 2)) for gain in (0.5, 1.0, 2.0)]
+    powers = [
+        float(np.mean(estimate(mixture, signal=signal, config=Config(gain=gain))[1] ** 2)) for gain in (0.5, 1.0, 2.0)
+    ]
     assert powers[0] > powers[1] > powers[2]
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"gain": 0.0}, "greater than 0"), ({"max_iterations": 0}, "greater than 0")])
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"gain": 0.0}, "greater than 0"), ({"max_iterations": 0}, "greater than 0")]
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(**settings)  # type: ignore[arg-type]

@@ -36,7 +36,9 @@ def write_music(path: Path, classes: dict[str, int]) -> Path:
 
 
 def write_audioset(folder: Path) -> list[Path]:
-    """Both lists of segments and the list of classes: identifiers /m/0 (Speech), /m/1 (Accordion) … /m/15 (Violin, fiddle)."""
+    """Both lists of segments and the list of classes: identifiers /m/0 (Speech), /m/1 (Accordion) … /m/15 (Violin,
+    fiddle).
+    """
     head = "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=3, num_segs=3, num_unique_labels=3, num_positive_labels=4\n"
     head += "# YTID, start_seconds, end_seconds, positive_labels\n"
     (folder / "unbalanced_train_segments.csv").write_text(
@@ -46,7 +48,10 @@ def write_audioset(folder: Path) -> list[Path]:
     (folder / "balanced_train_segments.csv").write_text(head + rows)
     classes = "".join(f"{number},/m/{number},{name}\n" for number, name in enumerate(CLASS_NAMES, 1))
     (folder / "class_labels_indices.csv").write_text(f'index,mid,display_name\n0,/m/0,"Speech"\n{classes}')
-    return [folder / name for name in ("unbalanced_train_segments.csv", "balanced_train_segments.csv", "class_labels_indices.csv")]
+    return [
+        folder / name
+        for name in ("unbalanced_train_segments.csv", "balanced_train_segments.csv", "class_labels_indices.csv")
+    ]
 
 
 def write_vggsound(path: Path) -> Path:

@@ -19,9 +19,15 @@ def test_music_gives_the_first_two_videos_of_each_class_to_validation_and_test(t
     assert [(clip.media_id, clip.split) for clip in clips[:4]] == [
         (youtube_id(number), split) for number, split in enumerate(("validation", "test", "train", "train"))
     ]
-    assert [clip.labels for clip in (clips[0], clips[4], clips[7])] == [("acoustic guitar",), ("flute",), ("flute", "acoustic guitar")]
+    assert [clip.labels for clip in (clips[0], clips[4], clips[7])] == [
+        ("acoustic guitar",),
+        ("flute",),
+        ("flute", "acoustic guitar"),
+    ]
     assert Counter(clip.split for clip in clips) == {"train": 4, "validation": 3, "test": 3}
-    assert all(clip.key == clip.media_id and clip.start_seconds is None and clip.listed_seconds is None for clip in clips)
+    assert all(
+        clip.key == clip.media_id and clip.start_seconds is None and clip.listed_seconds is None for clip in clips
+    )
 
 
 def test_the_rule_of_a_fifth_tests_on_solos_only_and_does_not_depend_on_the_order(tmp_path: Path) -> None:
@@ -37,7 +43,9 @@ def test_the_rule_of_a_fifth_tests_on_solos_only_and_does_not_depend_on_the_orde
     content = json.loads(path.read_text())
     content["videos"]["drum"].reverse()
     path.write_text(json.dumps(content))
-    assert {(clip.key, clip.split) for clip in list_clips("music21", [path], tmp_path)} == {(clip.key, clip.split) for clip in clips}
+    assert {(clip.key, clip.split) for clip in list_clips("music21", [path], tmp_path)} == {
+        (clip.key, clip.split) for clip in clips
+    }
     assert list_clips("music21", [path], tmp_path, rule="first-two")[0].split == "validation"
 
 
@@ -103,7 +111,9 @@ def test_a_folder_takes_its_own_folders_as_labels(tmp_path: Path) -> None:
     assert [(clip.source, clip.labels) for clip in clips] == [("Snow_Leopard/a.webm", ("snow leopard",)), ("a.mp4", ())]
 
 
-@pytest.mark.parametrize(("label", "tidy"), [("acoustic_guitar", "acoustic guitar"), ("DoubleBass", "double bass"), (" Horn ", "horn")])
+@pytest.mark.parametrize(
+    ("label", "tidy"), [("acoustic_guitar", "acoustic guitar"), ("DoubleBass", "double bass"), (" Horn ", "horn")]
+)
 def test_labels_become_words(label: str, tidy: str) -> None:
     assert tidy_label(label) == tidy
 

@@ -1,4 +1,6 @@
-"""BERT: a tiny one with drawn weights, saved by transformers, as the encoder of words that BERTSep is trained with and asked through."""
+"""BERT: a tiny one with drawn weights, saved by transformers, as the encoder of words that BERTSep is trained with and
+asked through.
+"""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from trisep.encoders import SharedEncoder, load_encoder
 from trisep.encoders.bert import Bert
 from trisep.errors import CheckpointError, QueryError
 from trisep.recipes import recipe
-from trisep.train import TrainSettings, train
+from trisep.training.loop import TrainSettings, train
 from trisep.types import Audio, Place, Query
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a photo of the small low resolution many violin tuba harp ##s".split()
@@ -29,7 +31,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As Google publishes them: with the heads of BERT's own training, which embed nothing."""
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 12}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "max_position_embeddings": 12,
+    }
     BertForPreTraining(BertConfig(vocab_size=len(WORDS), **sizes, initializer_range=0.5)).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     return folder
@@ -45,7 +53,9 @@ def by_name(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def test_it_loads_offline_and_embeds_as_its_model_does(tiny_bert: Path, by_name: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_loads_offline_and_embeds_as_its_model_does(
+    tiny_bert: Path, by_name: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     encoder = load_encoder("bert")
     assert capfd.readouterr() == ("", "")
     assert isinstance(encoder, SharedEncoder)
@@ -64,7 +74,11 @@ def test_the_fingerprint_follows_weights_and_vocabulary(tiny_bert: Path, tmp_pat
     state = load_file(tiny_bert / "model.safetensors")
     for name, weights, words in (
         ("same", state, WORDS),
-        ("weights", {**state, "bert.embeddings.word_embeddings.weight": state["bert.embeddings.word_embeddings.weight"] + 1}, WORDS),
+        (
+            "weights",
+            {**state, "bert.embeddings.word_embeddings.weight": state["bert.embeddings.word_embeddings.weight"] + 1},
+            WORDS,
+        ),
         ("words", state, [*WORDS[:5], *reversed(WORDS[5:])]),
     ):
         (tmp_path / name).mkdir()
@@ -98,7 +112,8 @@ def test_a_pickle_is_refused_and_not_opened(tiny_bert: Path, tmp_path: Path) -> 
 
 def test_what_is_no_bert_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match="encoder 'bert': nothing to load at .*; run `hf download bert-base-uncased`, or set TRISEP_BERT"
+        CheckpointError,
+        match="encoder 'bert': nothing to load at .*; run `hf download bert-base-uncased`, or set TRISEP_BERT",
     ):
         Bert(str(tmp_path / "none"))
     for name in ("config.json", "model.safetensors"):
@@ -107,7 +122,11 @@ def test_what_is_no_bert_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
         Bert(str(tmp_path))
     (tmp_path / "vocab.txt").write_bytes((tiny_bert / "vocab.txt").read_bytes())
     state = load_file(tiny_bert / "model.safetensors")
-    save_file({name: value for name, value in state.items() if "layer.1" not in name}, tmp_path / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: value for name, value in state.items() if "layer.1" not in name},
+        tmp_path / "model.safetensors",
+        {"format": "pt"},
+    )
     with pytest.raises(CheckpointError, match=r"is no BERT, it lacks encoder\.layer\.1\.attention\S+ and 15 more"):
         Bert(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
@@ -119,7 +138,9 @@ def test_bertsep_trains_and_is_asked_in_words(by_name: None, tmp_path: Path) -> 
     store = make_store(tmp_path)
     tiny = recipe("clipsep-bertsep").tiny()
     tiny = replace(tiny, model=replace(tiny.model, embedding_dim=16))  # type: ignore[type-var]
-    settings = TrainSettings(data=store, out=tmp_path / "run", labels=write_labels(store, tmp_path / "labels.csv"), cpu=True, num_workers=0)
+    settings = TrainSettings(
+        data=store, out=tmp_path / "run", labels=write_labels(store, tmp_path / "labels.csv"), cpu=True, num_workers=0
+    )
     model = train(tiny, settings)
     card = json.loads((model / "config.json").read_text())
     assert (card["encoder"], card["encoder_fingerprint"], card["step"]) == ("bert", load_encoder("bert").fingerprint, 2)

@@ -38,7 +38,9 @@ def stored_case(name, tmp_path):
     weights = {key.removeprefix("state_dict."): value for key, value in case.items() if key.startswith("state_dict.")}
     save_file(weights, tmp_path / "model.safetensors")
     # The case has two heads of 32 channels in its text tower, which no tensor tells.
-    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"quick_gelu": True, "text_cfg": {"heads": 2}}}))
+    (tmp_path / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {"quick_gelu": True, "text_cfg": {"heads": 2}}})
+    )
     return case, ClipEncoder(tmp_path)
 
 
@@ -58,12 +60,20 @@ def test_equals_the_original(tmp_path, name):
 def test_equals_transformers(tmp_path, activation):
     from transformers import CLIPConfig, CLIPModel
 
-    text = {"vocab_size": 100, "hidden_size": 32, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 2}
+    text = {
+        "vocab_size": 100,
+        "hidden_size": 32,
+        "intermediate_size": 128,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+    }
     vision = {"hidden_size": 48, "intermediate_size": 192, "num_attention_heads": 3, "num_hidden_layers": 3}
     vision |= {"image_size": 64, "patch_size": 16}
     ends = {"bos_token_id": 98, "eos_token_id": 99, "pad_token_id": 0}
     config = CLIPConfig(
-        text_config={**text, **ends, "hidden_act": activation}, vision_config={**vision, "hidden_act": activation}, projection_dim=24
+        text_config={**text, **ends, "hidden_act": activation},
+        vision_config={**vision, "hidden_act": activation},
+        projection_dim=24,
     )
     torch.manual_seed(0)
     model = CLIPModel(config).eval()
@@ -191,7 +201,9 @@ def test_preprocessing():
     expected = [(1 - 0.48145466) / 0.26862954, (127 / 255 - 0.4578275) / 0.26130258, -0.40821073 / 0.27577711]
     assert torch.allclose(image, torch.tensor(expected)[None, :, None, None].expand_as(image), atol=1e-6)
     assert crop_centre(np.zeros((100, 37, 3), np.uint8), 64).shape == (64, 64, 3)
-    assert [fit_stride(np.zeros(shape, np.uint8), 64, 16).shape for shape in ((50, 77, 3), (640, 10, 3), (64, 64, 3))] == [
+    assert [
+        fit_stride(np.zeros(shape, np.uint8), 64, 16).shape for shape in ((50, 77, 3), (640, 10, 3), (64, 64, 3))
+    ] == [
         (64, 96, 3),
         (192, 64, 3),
         (64, 64, 3),
@@ -227,7 +239,9 @@ def test_vocabulary_of_other_weights(tmp_path):
 def test_load_encoder_by_name(tmp_path, monkeypatch):
     save_file(tiny_state("vit"), tmp_path / "model.safetensors")
     monkeypatch.setenv("TRISEP_CLIP", str(tmp_path))
-    with pytest.raises(CheckpointError, match="is not 'clip-vit-b32': expected D = 512, ViT tower, stride 32, got D = 24, ViT"):
+    with pytest.raises(
+        CheckpointError, match="is not 'clip-vit-b32': expected D = 512, ViT tower, stride 32, got D = 24, ViT"
+    ):
         load_encoder("clip-vit-b32")
     with pytest.raises(CheckpointError, match="expected one of lite, clip-rn50, clip-vit-b32"):
         load_encoder("clip")

@@ -48,7 +48,9 @@ def test_the_letters_of_bytes_stand_in_the_usual_order():
 
 def test_no_vocabulary(tmp_path):
     assert ClipTokenizer.load(tmp_path) is None
-    with pytest.raises(CheckpointError, match=r"holds no CLIP vocabulary, which text needs; put tokenizer\.json, or vocab\.json"):
+    with pytest.raises(
+        CheckpointError, match=r"holds no CLIP vocabulary, which text needs; put tokenizer\.json, or vocab\.json"
+    ):
         find_tokenizer(tmp_path / "RN50.pt")
 
 
@@ -71,7 +73,11 @@ def test_damaged_and_foreign_vocabularies(tmp_path):
 def test_a_vocabulary_of_clips_size_must_give_clips_tokens(tmp_path):
     save_vocabulary(tmp_path, "merges")
     vocabulary = json.loads((tmp_path / "vocab.json").read_text())
-    tokens = [*list(vocabulary)[:-2], *(f"filler{number}" for number in range(49408 - VOCABULARY)), *list(vocabulary)[-2:]]
+    tokens = [
+        *list(vocabulary)[:-2],
+        *(f"filler{number}" for number in range(49408 - VOCABULARY)),
+        *list(vocabulary)[-2:],
+    ]
     (tmp_path / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
     with pytest.raises(CheckpointError, match="'a photo of a cat' gives other tokens than the published ones"):
         ClipTokenizer.load(tmp_path)
@@ -86,7 +92,9 @@ def test_vocabulary_in_the_named_place(tmp_path, monkeypatch):
 
 def test_named_place(tmp_path, monkeypatch):
     monkeypatch.setenv("TRISEP_CLIP", str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"holds no weights of 'clip-rn50'; expected clip-rn50/, RN50\.pt or one of"):
+    with pytest.raises(
+        CheckpointError, match=r"holds no weights of 'clip-rn50'; expected clip-rn50/, RN50\.pt or one of"
+    ):
         find_clip("clip-rn50")
     (tmp_path / "model.safetensors").touch()
     assert find_clip("clip-rn50") == tmp_path
@@ -102,7 +110,9 @@ def test_named_place(tmp_path, monkeypatch):
 
 
 def test_unnamed_places(tmp_path, monkeypatch):
-    with pytest.raises(CheckpointError, match=r"hf download openai/clip-vit-base-patch32`, or set TRISEP_CLIP to OpenAI's ViT-B-32\.pt"):
+    with pytest.raises(
+        CheckpointError, match=r"hf download openai/clip-vit-base-patch32`, or set TRISEP_CLIP to OpenAI's ViT-B-32\.pt"
+    ):
         find_clip("clip-vit-b32")
     own = tmp_path / "home" / ".cache" / "clip" / "ViT-B-32.pt"
     own.parent.mkdir(parents=True)

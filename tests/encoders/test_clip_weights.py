@@ -19,7 +19,9 @@ from trisep.errors import CheckpointError
 
 def half_precision_state(kind):
     """Weights that float16 holds exactly, as OpenAI's do."""
-    return {name: value.half().float() if value.is_floating_point() else value for name, value in tiny_state(kind).items()}
+    return {
+        name: value.half().float() if value.is_floating_point() else value for name, value in tiny_state(kind).items()
+    }
 
 
 @pytest.fixture(scope="module", params=["resnet", "vit"])
@@ -77,7 +79,9 @@ def save_layout(state, folder: Path, layout: str) -> Path:
     if layout == "open_clip custom text":
         config = {"model_cfg": {"quick_gelu": True, "text_cfg": {"heads": 1}}}
         (folder / "open_clip_config.json").write_text(json.dumps(config))
-        named = {name if name.startswith(("visual.", "logit")) else f"text.{name}": value for name, value in state.items()}
+        named = {
+            name if name.startswith(("visual.", "logit")) else f"text.{name}": value for name, value in state.items()
+        }
         save_file(named, folder / "open_clip_model.safetensors")
         return folder
     if layout == "hugging face":
@@ -87,7 +91,9 @@ def save_layout(state, folder: Path, layout: str) -> Path:
     return folder / "plain.pt"
 
 
-@pytest.mark.parametrize("layout", ["plain", "old pickle", "script archive", "open_clip training", "open_clip custom text", "hugging face"])
+@pytest.mark.parametrize(
+    "layout", ["plain", "old pickle", "script archive", "open_clip training", "open_clip custom text", "hugging face"]
+)
 @pytest.mark.parametrize("kind", ["resnet", "vit"])
 def test_layouts_give_the_same_network(tmp_path, kind, layout):
     state = half_precision_state("vit" if layout == "hugging face" else kind)  # Transformers has no CLIP with a ResNet.
@@ -141,9 +147,16 @@ def test_a_pickle_that_runs_something_is_refused(tmp_path, container):
             # A name that an archive may use for its classes, but for a call of a function that is none.
             data = data.replace(b"cposix\nsystem\n", b"c__torch__.posix\nsystem\n")
         with zipfile.ZipFile(path, "w") as archive:
-            for record, content in {"data.pkl": data, "constants.pkl": data, "version": b"3\n", "code/__torch__.py": b"import os"}.items():
+            for record, content in {
+                "data.pkl": data,
+                "constants.pkl": data,
+                "version": b"3\n",
+                "code/__torch__.py": b"import os",
+            }.items():
                 archive.writestr(f"RN50/{record}", content)
-    with pytest.raises(CheckpointError, match=r"model\.pt: is not an archive of tensors, or is damaged; nothing in it was run"):
+    with pytest.raises(
+        CheckpointError, match=r"model\.pt: is not an archive of tensors, or is damaged; nothing in it was run"
+    ):
         load_clip(path)
     assert not marker.exists()
 
@@ -181,7 +194,9 @@ def test_what_is_no_clip(tmp_path, state):
     words_only = {name: value for name, value in state.items() if not name.startswith("visual.")}
     refused(words_only, "is not a CLIP with a ResNet or ViT picture tower")
     missing = "transformer.resblocks.0.ln_1.bias"
-    refused({name: value for name, value in state.items() if name != missing}, f"do not fit together as a CLIP: .*{missing}")
+    refused(
+        {name: value for name, value in state.items() if name != missing}, f"do not fit together as a CLIP: .*{missing}"
+    )
     refused({**state, "text_projection": torch.zeros(65, 24)}, "do not fit together as a CLIP: .*text_projection")
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match="expected a dictionary of tensors, got list"):
@@ -196,7 +211,10 @@ def test_what_is_no_clip(tmp_path, state):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"text_config": {"hidden_act": "relu"}, "vision_config": {"hidden_act": "relu"}}, "hidden_act must be quick_gelu or gelu"),
+        (
+            {"text_config": {"hidden_act": "relu"}, "vision_config": {"hidden_act": "relu"}},
+            "hidden_act must be quick_gelu or gelu",
+        ),
         ({"text_config": {"num_attention_heads": 7}}, "width 64 does not divide into 7 heads"),
         ({"text_config": {"num_attention_heads": "many"}}, r"config\.json: is not a CLIP configuration"),
         ("{", r"config\.json: is not a CLIP configuration"),

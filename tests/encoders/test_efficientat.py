@@ -28,7 +28,9 @@ def published_name(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, torch.Tensor]:
-    """Random weights under the published names; the running statistics are those of a sound, so that no layer goes silent."""
+    """Random weights under the published names; the running statistics are those of a sound, so that no layer goes
+    silent.
+    """
     torch.manual_seed(0)
     network = EfficientATNetwork()
     for module in network.modules():
@@ -127,8 +129,12 @@ def test_each_sound_is_embedded_alone(teacher) -> None:
     embeddings, logits = teacher.encode_audio(waveform), teacher.logits(waveform)
     assert torch.cdist(embeddings, embeddings).fill_diagonal_(1).min() > 0.1
     for index in range(3):
-        torch.testing.assert_close(teacher.encode_audio(waveform[index : index + 1]), embeddings[index : index + 1], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(teacher.logits(waveform[index : index + 1]), logits[index : index + 1], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            teacher.encode_audio(waveform[index : index + 1]), embeddings[index : index + 1], rtol=1e-4, atol=1e-4
+        )
+        torch.testing.assert_close(
+            teacher.logits(waveform[index : index + 1]), logits[index : index + 1], rtol=1e-4, atol=1e-4
+        )
 
 
 def test_it_is_frozen_and_in_full_precision_whatever_surrounds_it(teacher) -> None:

@@ -39,4 +39,7 @@ class Grounding(Lengths):
 def test_an_encoder_that_grounds_words_does_so_last_whatever_the_number_of_templates() -> None:
     for templates in (("{}",), QUERY_TEMPLATES):
         assert encode_query_text(Grounding(), "dog", templates).tolist() == [0.0, 0.0, 1.0]
-        assert torch.equal(encode_query_text(Grounding(), "dog", templates, ground=False), encode_query_text(Lengths(), "dog", templates))
+        assert torch.equal(
+            encode_query_text(Grounding(), "dog", templates, ground=False),
+            encode_query_text(Lengths(), "dog", templates),
+        )

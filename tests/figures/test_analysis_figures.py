@@ -35,11 +35,19 @@ def test_clouds_lie_along_the_direction_that_parts_them(drawn: list[Figure], tmp
     assert [axes.get_title() for axes in drawn[0].axes] == ["one", "two", "three", "four", "", ""]
     points = [np.asarray(cloud.get_offsets()) for cloud in drawn[0].axes[0].collections]
     assert points[0].shape == (20, 2)
-    assert abs(points[1][0, 0] - points[3][0, 0]) == pytest.approx(np.linalg.norm((noise[0] - noise[1]).mean(axis=0)), abs=1e-3)
+    assert abs(points[1][0, 0] - points[3][0, 0]) == pytest.approx(
+        np.linalg.norm((noise[0] - noise[1]).mean(axis=0)), abs=1e-3
+    )
 
 
 def test_gains_keep_their_order_and_show_their_sign(drawn: list[Figure], tmp_path: Path) -> None:
-    draw_gains({"flute": (1.0, 0.5, 1.5), "cello": (-2.0, -3.0, 1.0)}, tmp_path / "g.png", metric="SDRi", names=("a", "b"), overall=-0.5)
+    draw_gains(
+        {"flute": (1.0, 0.5, 1.5), "cello": (-2.0, -3.0, 1.0)},
+        tmp_path / "g.png",
+        metric="SDRi",
+        names=("a", "b"),
+        overall=-0.5,
+    )
     (axes,) = drawn[0].axes
     assert [bar.get_width() for bar in axes.patches] == [1.0, -2.0]  # type: ignore[attr-defined]
     assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
@@ -47,7 +55,10 @@ def test_gains_keep_their_order_and_show_their_sign(drawn: list[Figure], tmp_pat
 
 
 def test_wordings_and_their_differences(drawn: list[Figure], tmp_path: Path) -> None:
-    scores, differences = {"mean": (4.0, 3.0, 5.0), "bare": (1.0, 0.0, 2.0)}, {"mean": (0.0, 0.0, 0.0), "bare": (-3.0, -4.0, -2.0)}
+    scores, differences = (
+        {"mean": (4.0, 3.0, 5.0), "bare": (1.0, 0.0, 2.0)},
+        {"mean": (0.0, 0.0, 0.0), "bare": (-3.0, -4.0, -2.0)},
+    )
     draw_wordings(scores, differences, tmp_path / "queries.png", metric="SNRi")
     left, right = drawn[0].axes
     assert left.lines[0].get_xdata().tolist() == [4, 1] and right.lines[0].get_xdata().tolist() == [0, -3]  # type: ignore[union-attr]

@@ -18,7 +18,9 @@ def test_every_source_is_a_point_and_every_class_a_bar(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(trisep.figures.comparison, "Figure", Kept)
     a, b = np.array([1.0, 2.0, 3.0]), np.array([0.0, 4.0, 3.0])
-    draw_comparison(a, b, {"dog": 1.0, "rain": 0.25}, tmp_path / "comparison.png", names=("ours", "theirs"), metric="SDRi")
+    draw_comparison(
+        a, b, {"dog": 1.0, "rain": 0.25}, tmp_path / "comparison.png", names=("ours", "theirs"), metric="SDRi"
+    )
     left, right = drawn[0].axes
     assert left.collections[0].get_offsets().tolist() == [[1, 0], [2, 4], [3, 3]]
     assert left.lines[0].get_xydata().tolist() == [[0, 0], [4, 4]]

@@ -41,7 +41,9 @@ def test_training_shows_loss_and_validation_over_steps(drawn: list[Figure], tmp_
 
 def test_a_separation_shows_the_frame_and_all_sounds_on_one_scale(drawn: list[Figure], tmp_path: Path) -> None:
     times = np.arange(16000) / 16000
-    loud, soft = (np.float32(amplitude) * np.sin(2 * np.pi * 440 * times).astype(np.float32) for amplitude in (0.5, 0.05))
+    loud, soft = (
+        np.float32(amplitude) * np.sin(2 * np.pi * 440 * times).astype(np.float32) for amplitude in (0.5, 0.05)
+    )
     frame = np.full((20, 30, 3), 128, np.uint8)
     sounds = {"mixture": loud, "residual": soft}
     draw_separation(sounds, tmp_path / "figure.png", signal=SignalSettings(), frame=frame, title="two sounds")

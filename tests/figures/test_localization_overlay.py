@@ -29,7 +29,9 @@ def test_where_there_is_no_heat_the_frame_stays_as_it_is() -> None:
 
 
 def test_colours_are_ordered_by_lightness() -> None:
-    levels = [overlay(np.zeros((1, 1, 3), np.uint8), np.full((1, 1), heat)).astype(float) for heat in np.linspace(0, 1, 30)]
+    levels = [
+        overlay(np.zeros((1, 1, 3), np.uint8), np.full((1, 1), heat)).astype(float) for heat in np.linspace(0, 1, 30)
+    ]
     lightness = [float(level @ [0.2126, 0.7152, 0.0722]) for level in (level[0, 0] for level in levels)]
     assert lightness == sorted(lightness) and lightness[-1] > 80
 
@@ -44,7 +46,9 @@ def test_between_two_maps_the_heat_is_a_mixture_of_both() -> None:
 
 def test_a_sheet_holds_every_picture(tmp_path: Path) -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255), (0, 255, 255)]
-    draw_sheet([(f"number {colour}", np.full((20, 40, 3), colour, np.uint8)) for colour in colours], tmp_path / "sheet.png")
+    draw_sheet(
+        [(f"number {colour}", np.full((20, 40, 3), colour, np.uint8)) for colour in colours], tmp_path / "sheet.png"
+    )
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > sheet.height
         pixels = {colour for _, colour in sheet.convert("RGB").getcolors(1 << 20)}

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from trisep.arguments.evaluation import ListeningBuildArguments
+from trisep import cli
+from trisep.commands.listening_test import BuildArguments
 from trisep.errors import ConfigError, MediaError
 from trisep.listening import clips as clips_module
-from trisep.listening.build import build_test, run
+from trisep.listening.build import build_test
 from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
 from trisep.listening.key import read_key
 from trisep.media.video_writer import write_video
-from trisep.separate import Separator
+from trisep.separation.separator import Separator
 from trisep.types import Audio, Query, Separation, Stem
 
 RATE_HZ = 8000
@@ -31,8 +32,12 @@ def tone(hz: float, peak: float = 0.5, rate_hz: int = RATE_HZ) -> Audio:
     return Audio((peak * np.sin(2 * np.pi * hz * time_seconds)).astype(np.float32)[None], rate_hz)
 
 
-def clip(model: str = "secret-model", kind: str = "text", a: str = "violin", b: str = "dog", audio: Audio | None = None) -> ListeningClip:
-    return ListeningClip(model=model, query_kind=kind, label_a=a, label_b=b, file="hidden/place.wav", audio=audio or tone(440))
+def clip(
+    model: str = "secret-model", kind: str = "text", a: str = "violin", b: str = "dog", audio: Audio | None = None
+) -> ListeningClip:
+    return ListeningClip(
+        model=model, query_kind=kind, label_a=a, label_b=b, file="hidden/place.wav", audio=audio or tone(440)
+    )
 
 
 def page_of(out: Path) -> tuple[str, dict[str, object], list[dict[str, object]]]:
@@ -51,7 +56,11 @@ def write_table(folder: Path, rows: list[tuple[str, ...]], header: tuple[str, ..
 
 
 def test_the_page_holds_every_clip_under_the_name_that_the_key_explains(tmp_path: Path) -> None:
-    made = [clip(audio=tone(440)), clip("other-model", "image", "dog", "violin", tone(220)), clip("mixture", "mixture", "tuba", "rain")]
+    made = [
+        clip(audio=tone(440)),
+        clip("other-model", "image", "dog", "violin", tone(220)),
+        clip("mixture", "mixture", "tuba", "rain"),
+    ]
     build_test(made, tmp_path)
     _, _, samples = page_of(tmp_path)
     key = read_key(tmp_path / "key.csv")
@@ -70,7 +79,11 @@ def test_the_page_holds_every_clip_under_the_name_that_the_key_explains(tmp_path
 
 
 def test_nothing_in_the_page_tells_models_or_questions_apart(tmp_path: Path) -> None:
-    made = [clip(f"secret-model-{index}", "text", *names) for index in range(4) for names in (("violin", "dog"), ("dog", "violin"))]
+    made = [
+        clip(f"secret-model-{index}", "text", *names)
+        for index in range(4)
+        for names in (("violin", "dog"), ("dog", "violin"))
+    ]
     build_test(made, tmp_path)
     _, data, samples = page_of(tmp_path)
     assert set(data) == {"id", "samples"}
@@ -119,10 +132,18 @@ def test_a_name_cannot_end_the_script_that_holds_it(tmp_path: Path) -> None:
 def test_clips_come_from_a_table_at_one_rate(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440).samples[0], RATE_HZ, subtype="FLOAT")
     soundfile.write(tmp_path / "b.flac", np.stack([tone(440, rate_hz=16000).samples[0]] * 2, axis=1), 16000)
-    write_table(tmp_path, [("nit", "text", "a.wav", "violin", "dog"), ("mixture", "mixture", "b.flac", "dog", "violin")])
+    write_table(
+        tmp_path, [("nit", "text", "a.wav", "violin", "dog"), ("mixture", "mixture", "b.flac", "dog", "violin")]
+    )
     for place in (tmp_path, tmp_path / "samples.csv"):
         first, second = clips_from_table(place)
-        assert (first.model, first.query_kind, first.label_a, first.label_b, first.file) == ("nit", "text", "violin", "dog", "a.wav")
+        assert (first.model, first.query_kind, first.label_a, first.label_b, first.file) == (
+            "nit",
+            "text",
+            "violin",
+            "dog",
+            "a.wav",
+        )
         assert second.query_kind == "mixture"
         assert [made.audio.samples.shape for made in (first, second)] == [(1, 1600), (1, 1600)]
         assert [made.audio.sample_rate_hz for made in (first, second)] == [16000, 16000]
@@ -177,7 +198,7 @@ def test_sounds_that_are_not_finite_and_empty_tests_are_refused(tmp_path: Path) 
 )
 def test_a_command_that_names_no_clips_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        ListeningBuildArguments(out=Path("out"), **given)  # type: ignore[arg-type]
+        BuildArguments(out=Path("out"), **given)  # type: ignore[arg-type]
 
 
 class FakeSeparator(Separator):
@@ -192,14 +213,18 @@ class FakeSeparator(Separator):
         self.asked.append((query.name, "text" if query.text is not None else "image"))
         audio = Audio(source.samples * np.float32(0.5), source.sample_rate_hz)
         stem = Stem(query.name, audio, -20.0, 1.0, True, 0.1, ())
-        return Separation(stems={query.name: stem}, residual=audio, mixture=source, masks=np.zeros((1, 256, 1), np.float32))
+        return Separation(
+            stems={query.name: stem}, residual=audio, mixture=source, masks=np.zeros((1, 256, 1), np.float32)
+        )
 
 
 @pytest.fixture
 def protocol_folder(tmp_path: Path, clip_videos: list[Path]) -> Path:
     """A folder laid out as avmini, of two labels."""
     with (tmp_path / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("path", "split", "label"), *((video.name, "dev", video.stem) for video in clip_videos)])
+        csv.writer(file).writerows(
+            [("path", "split", "label"), *((video.name, "dev", video.stem) for video in clip_videos)]
+        )
     return tmp_path
 
 
@@ -224,13 +249,18 @@ def test_models_get_the_same_mixtures_and_questions(protocol_folder: Path, monke
     monkeypatch.setattr(clips_module, "load", load)
     made = list(clips_from_models(["nit", "runs/a=b", "nit=image"], protocol_folder, count=6, seed=1))
     assert [separator.model_name for separator in separators] == ["nit", "runs/a=b", "nit"]
-    by_system = {system: made[6 * index : 6 * index + 6] for index, system in enumerate(("mixture", "text", "text again", "image"))}
+    by_system = {
+        system: made[6 * index : 6 * index + 6]
+        for index, system in enumerate(("mixture", "text", "text again", "image"))
+    }
     questions = [(clip_.label_a, clip_.label_b, clip_.file) for clip_ in by_system["mixture"]]
     assert {names[:2] for names in questions} == {("violin", "dog"), ("dog", "violin")}
     for system, chosen in by_system.items():
         assert [(clip_.label_a, clip_.label_b, clip_.file) for clip_ in chosen] == questions
         assert {clip_.query_kind for clip_ in chosen} == {system.split()[0]}
-    assert [separator.asked for separator in separators] == [[(a, kind) for a, _, _ in questions] for kind in ("text", "text", "image")]
+    assert [separator.asked for separator in separators] == [
+        [(a, kind) for a, _, _ in questions] for kind in ("text", "text", "image")
+    ]
     mixture = by_system["mixture"][0].audio
     np.testing.assert_array_equal(by_system["image"][0].audio.samples, mixture.samples / 2)
     # Two unrelated sounds of -20 dBFS add up to -17 dBFS.
@@ -247,6 +277,7 @@ def test_a_model_named_twice_and_more_mixtures_than_there_are_are_refused(protoc
 def test_the_verb_says_where_page_and_key_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440).samples[0], RATE_HZ)
     table = write_table(tmp_path, [("nit", "text", "a.wav", "violin", "dog")])
-    assert run(ListeningBuildArguments(samples=table, out=tmp_path / "new" / "test")) == 0
+    words = ["listening-test", "build", "--samples", table, "--out", tmp_path / "new" / "test"]
+    assert cli.main([*map(str, words)]) == 0
     output = capsys.readouterr().out
     assert f"{tmp_path / 'new' / 'test' / 'page' / 'index.html'}: 1 clips" in output and "key.csv" in output

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trisep.arguments.evaluation import ListeningScoreArguments
+from trisep import cli
+from trisep.commands.listening_test import ScoreArguments
 from trisep.errors import ConfigError
 from trisep.listening.key import KeyRow, read_key, write_key
-from trisep.listening.score import markdown, read_answers, run, score
+from trisep.listening.score import markdown, read_answers, score
 
 HEADER = "rater,sample,answer,seconds"
 SYSTEMS = {"m": ("mixture", "mixture"), "t": ("nit", "text"), "i": ("nit", "image")}
@@ -18,7 +19,9 @@ SYSTEMS = {"m": ("mixture", "mixture"), "t": ("nit", "text"), "i": ("nit", "imag
 def key(tmp_path: Path) -> Path:
     """Two clips of each system, each asked for the violin; the other sound is a dog."""
     rows = [
-        KeyRow(sample=f"{letter}{number}", model=model, query_kind=kind, label_a="violin", label_b="dog, barking", file="x")
+        KeyRow(
+            sample=f"{letter}{number}", model=model, query_kind=kind, label_a="violin", label_b="dog, barking", file="x"
+        )
         for letter, (model, kind) in SYSTEMS.items()
         for number in (1, 2)
     ]
@@ -38,13 +41,17 @@ def files(tmp_path: Path) -> list[Path]:
     """Two raters who finished and one who heard a single clip."""
     first = {"m1": "both", "m2": "violin", "t1": "violin", "t2": "violin", "i1": "violin", "i2": "none"}
     second = {"m1": "both", "m2": "both", "t1": "violin", "t2": "dog, barking", "i1": "both", "i2": "none"}
-    return [answers_file(tmp_path, name, given) for name, given in (("ann", first), ("bob", second), ("cy", {"t1": "none"}))]
+    return [
+        answers_file(tmp_path, name, given) for name, given in (("ann", first), ("bob", second), ("cy", {"t1": "none"}))
+    ]
 
 
 def test_the_key_survives_writing_and_reading(key: Path) -> None:
     rows = read_key(key)
     assert list(rows) == ["m1", "m2", "t1", "t2", "i1", "i2"]
-    assert rows["t2"] == KeyRow(sample="t2", model="nit", query_kind="text", label_a="violin", label_b="dog, barking", file="x")
+    assert rows["t2"] == KeyRow(
+        sample="t2", model="nit", query_kind="text", label_a="violin", label_b="dog, barking", file="x"
+    )
 
 
 def test_shares_are_those_computed_by_hand(key: Path, files: list[Path]) -> None:
@@ -56,7 +63,11 @@ def test_shares_are_those_computed_by_hand(key: Path, files: list[Path]) -> None
     assert image.shares == {"correct": 0.25, "wrong": 0.0, "both": 0.25, "none": 0.5}
     assert [(row.num_answers, row.num_raters) for row in (mixture, text, image)] == [(4, 2), (5, 3), (4, 2)]
     # Two raters with 1/2 and 0 correct: a resample has mean 0, 1/4 or 1/2, the outer ones a quarter of the time each.
-    assert mixture.correct is not None and (mixture.correct.mean, mixture.correct.low, mixture.correct.high) == (0.25, 0.0, 0.5)
+    assert mixture.correct is not None and (mixture.correct.mean, mixture.correct.low, mixture.correct.high) == (
+        0.25,
+        0.0,
+        0.5,
+    )
 
 
 def test_one_rater_has_no_interval_and_a_system_without_answers_no_row(key: Path, files: list[Path]) -> None:
@@ -65,8 +76,10 @@ def test_one_rater_has_no_interval_and_a_system_without_answers_no_row(key: Path
     assert only.model == "nit" and only.correct is None and "[–]" in markdown([only])
 
 
-def test_the_verb_prints_table_5_and_who_did_not_finish(key: Path, files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(ListeningScoreArguments(answers=tuple(files), key=key)) == 0
+def test_the_verb_prints_table_5_and_who_did_not_finish(
+    key: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["listening-test", "score", *map(str, files), "--key", str(key)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| Model | Query type | Correct [95 %] | Wrong | Both | None | answers | raters |"
     assert lines[2] == "| mixture | – | 25.0 [0.0, 50.0] | 0.0 | 75.0 | 0.0 | 4 | 2 |"
@@ -97,7 +110,9 @@ def test_lines_that_cannot_be_answers_are_refused(tmp_path: Path, key: Path, lin
         read_answers([path], read_key(key))
 
 
-def test_duplicates_missing_columns_and_files_that_are_no_tables_are_refused(tmp_path: Path, key: Path, files: list[Path]) -> None:
+def test_duplicates_missing_columns_and_files_that_are_no_tables_are_refused(
+    tmp_path: Path, key: Path, files: list[Path]
+) -> None:
     rows = read_key(key)
     with pytest.raises(ConfigError, match="ann.csv: line 2 answers sample m1 for rater 'ann' a second time"):
         read_answers([files[0], files[0]], rows)
@@ -109,7 +124,7 @@ def test_duplicates_missing_columns_and_files_that_are_no_tables_are_refused(tmp
     with pytest.raises(ConfigError, match="is not a file"):
         read_key(tmp_path / "lost.csv")
     with pytest.raises(ConfigError, match="at least one file of answers"):
-        ListeningScoreArguments(answers=(), key=key)
+        ScoreArguments(answers=(), key=key)
     key.write_text(key.read_text(encoding="utf-8") + "t1,nit,text,violin,dog,x\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="holds the sample t1 twice"):
         read_key(key)

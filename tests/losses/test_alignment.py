@@ -60,7 +60,8 @@ def test_tri_modal_is_the_divergence_of_two_attentions_summed_over_regions() -> 
             for frame in range(3):
                 cells = regions[mixture, source, frame].reshape(4, 5).numpy()
                 logs = [
-                    log_softmax([cosine(cell, vectors[mixture, source].numpy()) / 0.5 for cell in cells]) for vectors in (captions, audio)
+                    log_softmax([cosine(cell, vectors[mixture, source].numpy()) / 0.5 for cell in cells])
+                    for vectors in (captions, audio)
                 ]
                 divergences.append(np.sum(np.exp(logs[0]) * (logs[0] - logs[1])))
     assert float(tri_modal(regions, captions, audio, temperature=0.5)) == pytest.approx(np.mean(divergences), rel=1e-5)
@@ -102,7 +103,9 @@ def test_vast_sums_the_terms_that_have_a_weight() -> None:
     batch = spectral_mixture(8)
     terms = VASTLoss(caption_mask_weight=1e-3)(network, batch)
     assert terms.weighted.keys() == {"mask", "tri_modal", "audio_language", "caption_mask"}
-    assert float(terms.total.detach()) == pytest.approx(sum(float(value.detach()) for value in terms.weighted.values()), rel=1e-6)
+    assert float(terms.total.detach()) == pytest.approx(
+        sum(float(value.detach()) for value in terms.weighted.values()), rel=1e-6
+    )
     assert -1 <= float(terms.observed["caption_cosine"]) <= 1
     single = VASTLoss(tri_modal_weight=0.0, audio_language_weight=0.0)
     assert single(network, spectral_mixture(8, captions=False)).weighted.keys() == {"mask"}
@@ -137,7 +140,9 @@ def test_hfra_adds_the_distance_to_the_teacher() -> None:
     batch = spectral_mixture(8)
     terms = TeacherAlignedLoss(teacher_weight=0.5)(network, batch)
     assert terms.weighted.keys() == {"mask", "teacher"}
-    assert float(terms.weighted["teacher"].detach()) == pytest.approx(0.5 * (1 - float(terms.observed["teacher_cosine"])), rel=1e-5)
+    assert float(terms.weighted["teacher"].detach()) == pytest.approx(
+        0.5 * (1 - float(terms.observed["teacher_cosine"])), rel=1e-5
+    )
     without = TeacherAlignedLoss(teacher_weight=0.0)
     assert (without.needs, TeacherAlignedLoss().needs) == (frozenset(), {"teacher"})
     plain = without(network, batch).weighted

@@ -52,8 +52,12 @@ def test_ratio_l1_by_hand_and_against_torch() -> None:
     masks, target = torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.25, 0.0]]]])
     assert float(ratio_l1(masks, target)) == pytest.approx(0.625)
     assert float(ratio_l1(masks, target, torch.tensor([[[4.0, 0.0]]]))) == pytest.approx(0.5)
-    torch.testing.assert_close(ratio_l1(torch.sigmoid(LOGITS), TARGET), functional.l1_loss(torch.sigmoid(LOGITS), TARGET))
-    torch.testing.assert_close(ratio_l1(torch.sigmoid(LOGITS), TARGET, torch.ones(2, 5, 7)), ratio_l1(torch.sigmoid(LOGITS), TARGET))
+    torch.testing.assert_close(
+        ratio_l1(torch.sigmoid(LOGITS), TARGET), functional.l1_loss(torch.sigmoid(LOGITS), TARGET)
+    )
+    torch.testing.assert_close(
+        ratio_l1(torch.sigmoid(LOGITS), TARGET, torch.ones(2, 5, 7)), ratio_l1(torch.sigmoid(LOGITS), TARGET)
+    )
 
 
 def test_magnitude_l1_by_hand() -> None:
@@ -71,7 +75,9 @@ def test_the_gradient_of_a_distance_has_the_sign_of_the_error(loss) -> None:  # 
 
 
 @pytest.mark.parametrize("kind", ["weighted_bce", "magnitude_l1"])
-def test_absent_queries_are_asked_for_silence_unless_they_are_like_a_source(kind: Literal["weighted_bce", "magnitude_l1"]) -> None:
+def test_absent_queries_are_asked_for_silence_unless_they_are_like_a_source(
+    kind: Literal["weighted_bce", "magnitude_l1"],
+) -> None:
     sources = random(1, 2, 256, 4, seed=3)
     heard = sources.sum(dim=1)
     vectors = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])

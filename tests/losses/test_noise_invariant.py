@@ -21,7 +21,12 @@ def random(*shape: int, seed: int) -> torch.Tensor:
 def case(num_sources: int, batch: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Query masks, noise masks, targets and weights; their sums pass 1 in about a fifth of the bins."""
     masks, noise = (0.9 * random(batch, num_sources, 6, 7, seed=num_sources + offset) for offset in (0, 20))
-    return masks, 0.6 * noise, (random(batch, num_sources, 6, 7, seed=10) > 0.5).float(), 3 * random(batch, 6, 7, seed=11)
+    return (
+        masks,
+        0.6 * noise,
+        (random(batch, num_sources, 6, 7, seed=10) > 0.5).float(),
+        3 * random(batch, 6, 7, seed=11),
+    )
 
 
 def brute_force(masks: torch.Tensor, noise: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -30,7 +35,9 @@ def brute_force(masks: torch.Tensor, noise: torch.Tensor, target: torch.Tensor, 
     for query, other, truth, bins in zip(masks, noise, target, weight, strict=True):
         totals = []
         for order in itertools.permutations(range(len(query))):
-            terms = [binary_cross_entropy((query[i] + other[j]).clamp(max=1), truth[i], bins) for i, j in enumerate(order)]
+            terms = [
+                binary_cross_entropy((query[i] + other[j]).clamp(max=1), truth[i], bins) for i, j in enumerate(order)
+            ]
             totals.append(torch.stack(terms).mean())
         least.append(torch.stack(totals).min())
     return torch.stack(least).mean()
@@ -40,15 +47,22 @@ def brute_force(masks: torch.Tensor, noise: torch.Tensor, target: torch.Tensor, 
 def test_the_loss_equals_a_search_over_all_permutations(num_sources: int) -> None:
     masks, noise, target, weight = case(num_sources)
     assert 0.05 < ((masks + noise) > 1).float().mean() < 0.5
-    torch.testing.assert_close(noise_invariant_bce(masks, noise, target, weight), brute_force(masks, noise, target, weight))
+    torch.testing.assert_close(
+        noise_invariant_bce(masks, noise, target, weight), brute_force(masks, noise, target, weight)
+    )
 
 
 def test_the_arrangement_is_each_mixtures_own() -> None:
     masks, noise, target, weight = case(2)
-    parts = [noise_invariant_bce(masks[i : i + 1], noise[i : i + 1], target[i : i + 1], weight[i : i + 1]) for i in range(len(masks))]
+    parts = [
+        noise_invariant_bce(masks[i : i + 1], noise[i : i + 1], target[i : i + 1], weight[i : i + 1])
+        for i in range(len(masks))
+    ]
     torch.testing.assert_close(noise_invariant_bce(masks, noise, target, weight), torch.stack(parts).mean())
     flipped = torch.cat([noise[:1], noise[1:].flip(1)])
-    torch.testing.assert_close(noise_invariant_bce(masks, flipped, target, weight), noise_invariant_bce(masks, noise, target, weight))
+    torch.testing.assert_close(
+        noise_invariant_bce(masks, flipped, target, weight), noise_invariant_bce(masks, noise, target, weight)
+    )
     together = noise_invariant_costs(masks, noise, target, weight).mean(dim=0)
     shared = torch.minimum(together.diagonal().sum(), together.flip(1).diagonal().sum()) / 2
     assert noise_invariant_bce(masks, noise, target, weight) < shared - 1e-4
@@ -58,7 +72,9 @@ def test_without_noise_it_is_the_usual_loss() -> None:
     logits = 6 * random(3, 2, 6, 7, seed=0) - 3
     _, _, target, weight = case(2, batch=3)
     expected = weighted_bce(logits, target, weight)
-    torch.testing.assert_close(noise_invariant_bce(torch.sigmoid(logits), torch.zeros_like(logits), target, weight), expected)
+    torch.testing.assert_close(
+        noise_invariant_bce(torch.sigmoid(logits), torch.zeros_like(logits), target, weight), expected
+    )
 
 
 def test_noise_masks_that_hold_the_rest_make_the_loss_vanish() -> None:
@@ -72,7 +88,9 @@ def test_the_regularizer_by_hand_and_its_hinge_on_batch_means() -> None:
     noise = torch.cat([noise, torch.full((2, 1, 3, 4), 0.2)], dim=1)
     assert float(noise_activation(noise)) == pytest.approx(0.3 + 0.2)
     assert float(noise_regularizer(noise, 0.25)) == pytest.approx(0.25)
-    assert float(noise_regularizer(noise, 0.4)) == pytest.approx(0.1)  # the hinges of the two mixtures apart would give 0.15
+    assert float(noise_regularizer(noise, 0.4)) == pytest.approx(
+        0.1
+    )  # the hinges of the two mixtures apart would give 0.15
     assert float(noise_regularizer(noise, 0.6)) == 0
     masks, _, target, weight = case(2, batch=2)
     plain = noise_invariant_bce(masks[..., :3, :4], noise, target[..., :3, :4], weight[..., :3, :4])
@@ -111,4 +129,6 @@ def test_half_precision_masks_are_compared_in_single_precision() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = noise_invariant_loss(masks.bfloat16(), noise.bfloat16(), target, weight)
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, noise_invariant_loss(masks.bfloat16().float(), noise.bfloat16().float(), target, weight))
+    torch.testing.assert_close(
+        loss, noise_invariant_loss(masks.bfloat16().float(), noise.bfloat16().float(), target, weight)
+    )

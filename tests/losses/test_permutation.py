@@ -12,7 +12,9 @@ def random(*shape: int, seed: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def case(num_sources: int, num_estimates: int | None = None, batch: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def case(
+    num_sources: int, num_estimates: int | None = None, batch: int = 5
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits, targets and weights of random masks, 6 × 7 bins."""
     logits = 6 * random(batch, num_estimates or num_sources, 6, 7, seed=num_sources) - 3
     return logits, (random(batch, num_sources, 6, 7, seed=10) > 0.5).float(), 3 * random(batch, 6, 7, seed=11)
@@ -44,13 +46,19 @@ def test_estimates_left_over_are_free() -> None:
 
 def test_the_order_of_the_estimates_does_not_matter_and_each_mixture_has_its_own() -> None:
     logits, target, weight = case(3)
-    shuffled = torch.stack([one[list(order)] for one, order in zip(logits, itertools.permutations(range(3)), strict=False)])
-    torch.testing.assert_close(permutation_invariant_bce(shuffled, target, weight), permutation_invariant_bce(logits, target, weight))
+    shuffled = torch.stack(
+        [one[list(order)] for one, order in zip(logits, itertools.permutations(range(3)), strict=False)]
+    )
+    torch.testing.assert_close(
+        permutation_invariant_bce(shuffled, target, weight), permutation_invariant_bce(logits, target, weight)
+    )
     certain = 20 * target - 10
     backwards = torch.cat([certain[:2], certain[2:].flip(1)])
     found = cheapest_assignment(permutation_costs(backwards, target, weight))
     assert found.tolist() == [[0, 1, 2]] * 2 + [[2, 1, 0]] * 3
-    torch.testing.assert_close(permutation_invariant_bce(backwards, target, weight), weighted_bce(certain, target, weight))
+    torch.testing.assert_close(
+        permutation_invariant_bce(backwards, target, weight), weighted_bce(certain, target, weight)
+    )
 
 
 def test_the_assignment_by_hand_is_not_the_greedy_one() -> None:

@@ -40,7 +40,9 @@ def _feed_sound(container, stream, samples, rate, start_seconds, left_out):
 
 @pytest.fixture
 def make_media(tmp_path: Path) -> Callable[..., Path]:
-    """Write a file of sounds (list of (samples, rate)) and a picture (grey levels at times), in any container and codec."""
+    """Write a file of sounds (list of (samples, rate)) and a picture (grey levels at times), in any container and
+    codec.
+    """
 
     def make(
         name,
@@ -58,9 +60,19 @@ def make_media(tmp_path: Path) -> Callable[..., Path]:
     ):
         path = tmp_path / name
         with av.open(str(path), "w", options=options or {}) as container:
-            streams = [container.add_stream(audio_codec, rate=rate, layout=LAYOUTS[samples.shape[0]]) for samples, rate in sounds]
+            streams = [
+                container.add_stream(audio_codec, rate=rate, layout=LAYOUTS[samples.shape[0]])
+                for samples, rate in sounds
+            ]
             if levels:
-                _add_picture(container, levels=levels, times_seconds=times_seconds, size=size, codec=video_codec, rotation=rotation)
+                _add_picture(
+                    container,
+                    levels=levels,
+                    times_seconds=times_seconds,
+                    size=size,
+                    codec=video_codec,
+                    rotation=rotation,
+                )
             for stream, (samples, rate) in zip(streams, sounds, strict=True):
                 _feed_sound(container, stream, samples, rate, start_seconds, left_out)
         return path
@@ -75,7 +87,8 @@ def chirp() -> Callable[..., np.ndarray]:
     def make(num_channels=1, rate=48000, seconds=1.0):
         count = round(rate * seconds)
         rows = [
-            np.sin(2 * np.pi * np.cumsum(np.linspace(200 + 150 * row, rate * 0.1 + 200 * row, count)) / rate) for row in range(num_channels)
+            np.sin(2 * np.pi * np.cumsum(np.linspace(200 + 150 * row, rate * 0.1 + 200 * row, count)) / rate)
+            for row in range(num_channels)
         ]
         return (0.5 * np.stack(rows)).astype(np.float32)
 

@@ -11,7 +11,14 @@ from trisep.media.audio import read_audio, stream_audio
 
 @pytest.mark.parametrize(
     ("subtype", "tolerance"),
-    [("PCM_U8", 1 / 128), ("PCM_16", 1 / 32768), ("PCM_24", 2**-23), ("PCM_32", 2**-24), ("FLOAT", 0.0), ("DOUBLE", 2**-25)],
+    [
+        ("PCM_U8", 1 / 128),
+        ("PCM_16", 1 / 32768),
+        ("PCM_24", 2**-23),
+        ("PCM_32", 2**-24),
+        ("FLOAT", 0.0),
+        ("DOUBLE", 2**-25),
+    ],
 )
 def test_sample_formats_keep_their_scale(tmp_path, chirp, subtype, tolerance):
     samples = chirp(2, 44100, 0.2)
@@ -54,7 +61,14 @@ def test_planar_aac_of_every_layout_lands_in_its_place(make_media, chirp, num_ch
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.ogg", "libopus"), ("a.mp3", "libmp3lame"), ("a.flac", "flac"), ("a.mov", "pcm_s24le")],
+    [
+        ("a.mp4", "aac"),
+        ("a.mkv", "libopus"),
+        ("a.ogg", "libopus"),
+        ("a.mp3", "libmp3lame"),
+        ("a.flac", "flac"),
+        ("a.mov", "pcm_s24le"),
+    ],
 )
 def test_a_section_equals_the_same_part_of_the_whole(make_media, chirp, name, codec):
     path = make_media(name, sounds=[(chirp(1, 48000, 5.0), 48000)], audio_codec=codec)
@@ -98,7 +112,13 @@ def test_second_stream(make_media, chirp):
 def test_sound_that_starts_later_than_the_picture_is_preceded_by_zeros(make_media, name):
     click = np.zeros((1, 48000), np.float32)
     click[0, 24000:] = 0.5 * np.sin(np.arange(24000) * 0.2)
-    path = make_media(name, sounds=[(click, 48000)], start_seconds=0.5, levels=[10] * 20, times_seconds=[index / 10 for index in range(20)])
+    path = make_media(
+        name,
+        sounds=[(click, 48000)],
+        start_seconds=0.5,
+        levels=[10] * 20,
+        times_seconds=[index / 10 for index in range(20)],
+    )
     samples = read_audio(path).samples[0]
     onset = int(np.argmax(np.abs(samples) > 0.1))
     # Movie time scales round to a millisecond.
@@ -109,7 +129,9 @@ def test_sound_that_starts_later_than_the_picture_is_preceded_by_zeros(make_medi
 def test_a_hole_is_filled_and_what_follows_stays_in_place(make_media):
     sound = 0.5 * np.sin(np.arange(3 * 48000, dtype=np.float32) * 0.2)[None]
     whole = read_audio(make_media("whole.mkv", sounds=[(sound, 48000)], audio_codec="flac")).samples
-    holed = read_audio(make_media("holed.mkv", sounds=[(sound, 48000)], audio_codec="flac", left_out=(1.0, 2.0))).samples
+    holed = read_audio(
+        make_media("holed.mkv", sounds=[(sound, 48000)], audio_codec="flac", left_out=(1.0, 2.0))
+    ).samples
     assert abs(holed.shape[1] - whole.shape[1]) <= 48
     assert np.abs(holed[0, 60000:90000]).max() == 0.0
     assert np.abs(holed[0, 120000:]).max() > 0.4
@@ -166,8 +188,12 @@ def test_damage_in_the_middle(make_media):
 
 def test_a_change_of_rate_is_said(make_media, chirp):
     # Two MP3 files, one after the other.
-    first = make_media("a.mp3", sounds=[(chirp(1, 44100), 44100)], audio_codec="libmp3lame", options={"write_xing": "0"})
-    second = make_media("b.mp3", sounds=[(chirp(1, 32000), 32000)], audio_codec="libmp3lame", options={"write_xing": "0"})
+    first = make_media(
+        "a.mp3", sounds=[(chirp(1, 44100), 44100)], audio_codec="libmp3lame", options={"write_xing": "0"}
+    )
+    second = make_media(
+        "b.mp3", sounds=[(chirp(1, 32000), 32000)], audio_codec="libmp3lame", options={"write_xing": "0"}
+    )
     first.write_bytes(first.read_bytes() + second.read_bytes())
     with pytest.raises(MediaError, match="sampling rate changes from 44100 Hz to 32000 Hz"):
         read_audio(first)
@@ -180,7 +206,8 @@ def test_values_that_are_not_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"block_samples": 0}, {"start_seconds": -1.0}, {"stream": -1}, {"sample_rate_hz": 0}, {"duration_seconds": -1.0}]
+    "arguments",
+    [{"block_samples": 0}, {"start_seconds": -1.0}, {"stream": -1}, {"sample_rate_hz": 0}, {"duration_seconds": -1.0}],
 )
 def test_bad_arguments_at_once(tmp_path, arguments):
     with pytest.raises(ValueError, match="must"):
@@ -192,7 +219,10 @@ def _peak_bytes(path, seconds):
     soundfile.write(path, np.zeros((rate * seconds, 2), np.int16), rate, subtype="PCM_16")
     tracemalloc.start()
     try:
-        assert sum(block.shape[1] for block in stream_audio(path, sample_rate_hz=8000, block_samples=8000)) == 8000 * seconds
+        assert (
+            sum(block.shape[1] for block in stream_audio(path, sample_rate_hz=8000, block_samples=8000))
+            == 8000 * seconds
+        )
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -11,7 +11,7 @@ import soundfile
 
 from trisep.errors import MediaError
 from trisep.media.audio import AudioWriter, read_audio, write_audio
-from trisep.media.wav import RIFF_LIMIT_BYTES, quantize_int24, wav_header
+from trisep.media.audio_writer import RIFF_LIMIT_BYTES, quantize_int24, wav_header
 from trisep.types import Audio
 
 SUBTYPES = ["wav_float32", "wav_int24", "flac_int24"]
@@ -71,7 +71,7 @@ def test_a_file_beyond_4_gib_is_read_by_others(tmp_path, num_channels):
 
 
 def test_the_writer_turns_to_rf64_by_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr("trisep.media.wav.RIFF_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("trisep.media.audio_writer.RIFF_LIMIT_BYTES", 1000)
     samples = np.linspace(-1, 1, 900, dtype=np.float32).reshape(1, -1)
     write_audio(tmp_path / "a.wav", Audio(samples, 8000), subtype="wav_float32")
     assert (tmp_path / "a.wav").read_bytes()[:4] == b"RF64"
@@ -80,7 +80,9 @@ def test_the_writer_turns_to_rf64_by_itself(tmp_path, monkeypatch):
 
 
 def test_integers_never_wrap(tmp_path):
-    assert quantize_int24(np.array([[1.0, -1.0, 0.5, 2**-24]], np.float32)).tolist() == [[2**23 - 1, -(2**23), 2**22, 0]]
+    assert quantize_int24(np.array([[1.0, -1.0, 0.5, 2**-24]], np.float32)).tolist() == [
+        [2**23 - 1, -(2**23), 2**22, 0]
+    ]
     for subtype in ("wav_int24", "flac_int24"):
         with pytest.raises(MediaError, match=r"peaks at 1\.250"):
             write_audio(tmp_path / "a.wav", Audio(np.array([[0.0, -1.25]], np.float32), 8000), subtype=subtype)
@@ -92,7 +94,10 @@ def test_integers_never_wrap(tmp_path):
 def test_a_failing_body_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="stop"), AudioWriter(path, sample_rate_hz=8000, num_channels=1, subtype="wav_int24") as writer:
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        AudioWriter(path, sample_rate_hz=8000, num_channels=1, subtype="wav_int24") as writer,
+    ):
         writer.write(np.zeros((1, 10), np.float32))
         raise RuntimeError("stop")
     assert path.read_bytes() == b"old"
@@ -111,7 +116,9 @@ class _FullDisk(io.FileIO):
 @pytest.mark.parametrize("subtype", SUBTYPES)
 @pytest.mark.parametrize("num_samples", [50, 200_000])
 def test_full_disk(tmp_path, monkeypatch, subtype, num_samples):
-    monkeypatch.setattr("trisep.media.audio_writer.open", lambda name, mode: io.BufferedWriter(_FullDisk(name, mode)), raising=False)
+    monkeypatch.setattr(
+        "trisep.media.audio_writer.open", lambda name, mode: io.BufferedWriter(_FullDisk(name, mode)), raising=False
+    )
     noise = np.random.default_rng(0).uniform(-1, 1, (2, num_samples)).astype(np.float32)
     with pytest.raises(MediaError, match="No space left on device.*free some space") as caught:
         write_audio(tmp_path / "a.wav", Audio(noise, 8000), subtype=subtype)

@@ -14,16 +14,25 @@ def test_describes_every_stream(make_media, chirp):
         times_seconds=[index / 20 for index in range(20)],
     )
     info = probe(path)
-    assert [(stream.index, stream.sample_rate_hz, stream.num_channels) for stream in info.audio] == [(0, 48000, 2), (1, 16000, 1)]
+    assert [(stream.index, stream.sample_rate_hz, stream.num_channels) for stream in info.audio] == [
+        (0, 48000, 2),
+        (1, 16000, 1),
+    ]
     assert [(stream.width, stream.height, stream.rotation_degrees) for stream in info.video] == [(64, 48, 0)]
     assert info.container_format == "matroska,webm"
     assert info.duration_seconds == pytest.approx(1.0, abs=0.1)
     assert info.audio[0].duration_seconds == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.parametrize(("counterclockwise", "clockwise", "size"), [(-90, 90, (48, 64)), (90, 270, (48, 64)), (180, 180, (64, 48))])
+@pytest.mark.parametrize(
+    ("counterclockwise", "clockwise", "size"), [(-90, 90, (48, 64)), (90, 270, (48, 64)), (180, 180, (64, 48))]
+)
 def test_size_is_the_one_seen_after_rotation(make_media, counterclockwise, clockwise, size):
-    info = probe(make_media("phone.mp4", levels=[10] * 5, times_seconds=[index / 5 for index in range(5)], rotation=counterclockwise))
+    info = probe(
+        make_media(
+            "phone.mp4", levels=[10] * 5, times_seconds=[index / 5 for index in range(5)], rotation=counterclockwise
+        )
+    )
     assert (info.video[0].width, info.video[0].height) == size
     assert info.video[0].rotation_degrees == clockwise
 

@@ -18,11 +18,25 @@ def level(frame):
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("vfr.mkv", "libx264"), ("vfr.mp4", "libx264"), ("vfr.mp4", "mpeg4"), ("vfr.webm", "libvpx-vp9")]
+    ("name", "codec"),
+    [("vfr.mkv", "libx264"), ("vfr.mp4", "libx264"), ("vfr.mp4", "mpeg4"), ("vfr.webm", "libvpx-vp9")],
 )
 def test_nearest_frame_of_a_variable_frame_rate(make_media, name, codec):
     path = make_media(name, levels=LEVELS, times_seconds=UNEVEN_SECONDS, video_codec=codec)
-    wanted = {0.0: 20, 0.04: 20, 0.06: 60, 0.29: 60, 0.31: 100, 0.56: 140, 1.29: 140, 1.31: 180, 2.49: 180, 2.51: 220, 99.0: 220, -1.0: 20}
+    wanted = {
+        0.0: 20,
+        0.04: 20,
+        0.06: 60,
+        0.29: 60,
+        0.31: 100,
+        0.56: 140,
+        1.29: 140,
+        1.31: 180,
+        2.49: 180,
+        2.51: 220,
+        99.0: 220,
+        -1.0: 20,
+    }
     frames = read_frames(path, list(wanted))
     assert frames.dtype == np.uint8
     assert frames.shape == (12, 48, 64, 3)
@@ -37,7 +51,9 @@ def test_order_and_repeats_are_kept(make_media):
 
 def test_times_far_apart_equal_a_walk_through_all_frames(make_media, monkeypatch):
     # 12 s at 10 fps with a key frame every second.
-    path = make_media("long.mp4", levels=[2 * index for index in range(120)], times_seconds=[index / 10 for index in range(120)])
+    path = make_media(
+        "long.mp4", levels=[2 * index for index in range(120)], times_seconds=[index / 10 for index in range(120)]
+    )
     with av.open(str(path)) as container:
         everything = [level(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     times = [0.3, 4.7, 4.8, 11.1, 11.9]
@@ -45,13 +61,17 @@ def test_times_far_apart_equal_a_walk_through_all_frames(make_media, monkeypatch
     original = _Cursor._advance
     monkeypatch.setattr(_Cursor, "_advance", lambda cursor: advances.append(1) or original(cursor))
     frames = read_frames(path, times)
-    assert [level(frame) for frame in frames] == pytest.approx([everything[round(10 * time)] for time in times], abs=1.5)
+    assert [level(frame) for frame in frames] == pytest.approx(
+        [everything[round(10 * time)] for time in times], abs=1.5
+    )
     assert len(advances) < 60
 
 
 @pytest.mark.parametrize("counterclockwise", [-90, 90, 180])
 def test_rotated_video_is_upright(make_media, counterclockwise):
-    path = make_media("phone.mp4", levels=[20] * 5, times_seconds=[index / 5 for index in range(5)], rotation=counterclockwise)
+    path = make_media(
+        "phone.mp4", levels=[20] * 5, times_seconds=[index / 5 for index in range(5)], rotation=counterclockwise
+    )
     frame = read_frames(path, [0.0])[0]
     corners = {-90: frame[:8, -8:], 90: frame[-8:, :8], 180: frame[-8:, -8:]}
     assert frame.shape[:2] == ((48, 64) if counterclockwise == 180 else (64, 48))
@@ -73,8 +93,12 @@ def test_short_side_and_odd_sizes(make_media):
 
 def test_frames_and_sound_share_one_clock(make_media, chirp):
     # The picture starts a second after the sound.
-    path = make_media("late.mkv", sounds=[(chirp(1, 48000, 3.0), 48000)], levels=[20, 120, 220], times_seconds=[1.0, 1.5, 2.0])
-    assert [level(frame) for frame in read_frames(path, [0.0, 1.2, 1.3, 2.0])] == pytest.approx([20, 20, 120, 220], abs=6)
+    path = make_media(
+        "late.mkv", sounds=[(chirp(1, 48000, 3.0), 48000)], levels=[20, 120, 220], times_seconds=[1.0, 1.5, 2.0]
+    )
+    assert [level(frame) for frame in read_frames(path, [0.0, 1.2, 1.3, 2.0])] == pytest.approx(
+        [20, 20, 120, 220], abs=6
+    )
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -110,7 +134,10 @@ def test_errors(make_media, chirp, tmp_path):
 def test_a_cut_off_picture_gives_what_there_is(make_media):
     count = 100
     path = make_media(
-        "a.mkv", levels=[2 * index for index in range(count)], times_seconds=[index / 10 for index in range(count)], video_codec="ffv1"
+        "a.mkv",
+        levels=[2 * index for index in range(count)],
+        times_seconds=[index / 10 for index in range(count)],
+        video_codec="ffv1",
     )
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     frames = read_frames(path, [0.0, 9.9])

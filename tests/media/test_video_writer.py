@@ -70,7 +70,9 @@ def test_replaced_in_place(make_media, chirp):
 
 
 def test_a_picture_that_starts_late_stays_late(make_media, tmp_path, chirp):
-    source = make_media("late.mkv", sounds=[(chirp(1, 48000, 3.0), 48000)], levels=[20, 120, 220], times_seconds=[1.0, 1.5, 2.0])
+    source = make_media(
+        "late.mkv", sounds=[(chirp(1, 48000, 3.0), 48000)], levels=[20, 120, 220], times_seconds=[1.0, 1.5, 2.0]
+    )
     replace_audio(source, read_audio(source), tmp_path / "out.mkv")
     assert np.array_equal(read_frames(tmp_path / "out.mkv", [0.0, 1.5, 2.0]), read_frames(source, [0.0, 1.5, 2.0]))
     with av.open(str(tmp_path / "out.mkv")) as container:
@@ -114,7 +116,7 @@ def test_full_disk_at_the_move(tmp_path, frames, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("trisep.media.output.os.replace", full)
+    monkeypatch.setattr("trisep.media.files.os.replace", full)
     with pytest.raises(MediaError, match="free some space"):
         write_video(tmp_path / "a.mp4", frames, fps=10)
     assert os.listdir(tmp_path) == []

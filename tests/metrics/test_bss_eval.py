@@ -15,7 +15,10 @@ def _tones(generator: np.random.Generator, num_sources: int, num_samples: int) -
     """Decaying harmonic notes: nearly rank-deficient Gram matrices."""
     seconds = np.arange(num_samples) / 8000.0
     notes = [
-        sum(np.exp(-seconds * h) * np.sin(2 * np.pi * pitch * h * seconds + generator.uniform(0, 6)) / h for h in range(1, 6))
+        sum(
+            np.exp(-seconds * h) * np.sin(2 * np.pi * pitch * h * seconds + generator.uniform(0, 6)) / h
+            for h in range(1, 6)
+        )
         for pitch in generator.uniform(100, 700, num_sources)
     ]
     return np.stack(notes)
@@ -37,11 +40,14 @@ def _case(kind: str, num_sources: int, seed: int) -> tuple[np.ndarray, np.ndarra
 
 @pytest.mark.filterwarnings(MIR_EVAL_IS_DEPRECATED)
 @pytest.mark.parametrize(
-    ("kind", "num_sources"), [("noise", 1), ("noise", 2), ("correlated", 2), ("correlated", 3), ("unequal", 3), ("tonal", 1), ("tonal", 2)]
+    ("kind", "num_sources"),
+    [("noise", 1), ("noise", 2), ("correlated", 2), ("correlated", 3), ("unequal", 3), ("tonal", 1), ("tonal", 2)],
 )
 def test_equals_mir_eval(kind: str, num_sources: int) -> None:
     references, estimates = _case(kind, num_sources, seed=num_sources)
-    expected_sdr, expected_sir, expected_sar, _ = oracle.bss_eval_sources(references, estimates, compute_permutation=False)
+    expected_sdr, expected_sir, expected_sar, _ = oracle.bss_eval_sources(
+        references, estimates, compute_permutation=False
+    )
     result = bss_eval_sources(reference=references, estimate=estimates)
     np.testing.assert_allclose(result.sdr, expected_sdr, rtol=0, atol=1e-7)
     np.testing.assert_allclose(result.sar, expected_sar, rtol=0, atol=1e-7)
@@ -78,7 +84,8 @@ def test_near_silence_is_scored_as_anything_else(levels: tuple[float, float]) ->
 
 
 def test_memory_is_a_fixed_number_of_copies_of_the_signals() -> None:
-    # What it takes beyond the Gram matrix (8 MiB here) grows with the length and with nothing else: 10 minutes are 640 such signals.
+    # What it takes beyond the Gram matrix (8 MiB here) grows with the length and with nothing else: 10 minutes are 640
+    # such signals.
     generator = np.random.default_rng(7)
     copies = []
     for num_samples in (60_000, 240_000):
@@ -93,7 +100,8 @@ def test_memory_is_a_fixed_number_of_copies_of_the_signals() -> None:
 
 
 def test_orthogonal_impulses_by_hand() -> None:
-    # Impulses far apart stay orthogonal under delays of 0 to 3: ŝ = 2·s₀ + 0.2·s₁(delayed by 2) + 0.02·(an impulse out of reach of both).
+    # Impulses far apart stay orthogonal under delays of 0 to 3: ŝ = 2·s₀ + 0.2·s₁(delayed by 2) + 0.02·(an impulse out
+    # of reach of both).
     references = np.zeros((2, 60))
     references[0, 10] = references[1, 30] = 1.0
     estimate = np.zeros(60)

@@ -20,7 +20,10 @@ def _scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_columns_are_the_single_metrics_and_their_improvements() -> None:
     references, estimates, mixture = _scene()
     repeated = np.stack([mixture] * 3)
-    after, before = bss_eval_sources(reference=references, estimate=estimates), bss_eval_sources(reference=references, estimate=repeated)
+    after, before = (
+        bss_eval_sources(reference=references, estimate=estimates),
+        bss_eval_sources(reference=references, estimate=repeated),
+    )
     results = score_separation(references=references, estimates=estimates, mixture=mixture)
     assert [result.source for result in results] == [0, 1, 2]
     for j, result in enumerate(results):
@@ -34,8 +37,13 @@ def test_columns_are_the_single_metrics_and_their_improvements() -> None:
             sdri=after.sdr[j] - before.sdr[j],
             siri=after.sir[j] - before.sir[j],
             sari=after.sar[j] - before.sar[j],
-            snri=float(snr(reference=references[j], estimate=estimates[j]) - snr(reference=references[j], estimate=mixture)),
-            si_sdri=float(si_sdr(reference=references[j], estimate=estimates[j]) - si_sdr(reference=references[j], estimate=mixture)),
+            snri=float(
+                snr(reference=references[j], estimate=estimates[j]) - snr(reference=references[j], estimate=mixture)
+            ),
+            si_sdri=float(
+                si_sdr(reference=references[j], estimate=estimates[j])
+                - si_sdr(reference=references[j], estimate=mixture)
+            ),
         )
         np.testing.assert_allclose(dataclasses.astuple(result.scores), dataclasses.astuple(expected), rtol=1e-10)
         assert all(isinstance(value, float) for value in dataclasses.astuple(result.scores))
@@ -91,7 +99,9 @@ def test_near_silence_is_skipped_by_level_and_scored_alike_where_the_level_allow
     loud = score_separation(references=references, estimates=estimates, mixture=mixture)
     for one, other in zip(scored, loud, strict=True):
         assert one.scores is not None and other.scores is not None
-        np.testing.assert_allclose(dataclasses.astuple(one.scores), dataclasses.astuple(other.scores), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            dataclasses.astuple(one.scores), dataclasses.astuple(other.scores), rtol=0, atol=1e-9
+        )
 
 
 def test_undefined_improvements_are_nan_not_zero() -> None:

@@ -25,7 +25,9 @@ def test_snr_by_hand() -> None:
 @pytest.mark.filterwarnings("ignore:mir_eval.separation:FutureWarning")
 def test_snr_is_the_sdr_of_bss_eval_images() -> None:
     reference, estimate = _pair(3, (2, 1500))
-    expected = oracle.bss_eval_images(reference[..., np.newaxis], estimate[..., np.newaxis], compute_permutation=False)[0]
+    expected = oracle.bss_eval_images(reference[..., np.newaxis], estimate[..., np.newaxis], compute_permutation=False)[
+        0
+    ]
     np.testing.assert_allclose(snr(reference=reference, estimate=estimate), expected, rtol=0, atol=1e-9)
 
 

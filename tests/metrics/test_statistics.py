@@ -21,7 +21,9 @@ def test_summary_by_hand() -> None:
 def test_bootstrap_mean_agrees_with_scipy() -> None:
     values = _generator(1).exponential(size=80)
     ours = bootstrap_mean(values, generator=_generator(2), confidence=0.9)
-    theirs = stats.bootstrap((values,), np.mean, confidence_level=0.9, method="percentile", rng=_generator(3)).confidence_interval
+    theirs = stats.bootstrap(
+        (values,), np.mean, confidence_level=0.9, method="percentile", rng=_generator(3)
+    ).confidence_interval
     np.testing.assert_allclose([ours.low, ours.high], [theirs.low, theirs.high], atol=0.02)
     np.testing.assert_allclose(ours.mean, values.mean())
 
@@ -86,14 +88,19 @@ def test_roc_auc_interval_agrees_with_scipy() -> None:
     def auc(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.mean(np.expand_dims(x, -1) > np.expand_dims(y, -2), axis=(-2, -1))
 
-    theirs = stats.bootstrap((positives, negatives), auc, n_resamples=3000, batch=300, method="percentile", rng=generator)
+    theirs = stats.bootstrap(
+        (positives, negatives), auc, n_resamples=3000, batch=300, method="percentile", rng=generator
+    )
     limits = theirs.confidence_interval
     np.testing.assert_allclose([ours.low, ours.high], [limits.low, limits.high], atol=0.015)
 
 
 def test_roc_auc_by_hand() -> None:
     # Pairs (positive, negative): 3>1, 3>2, 2>1, 2=2 → 3.5 of 4.
-    assert roc_auc(np.array([3.0, 2.0, 1.0, 2.0]), np.array([True, True, False, False]), generator=_generator()).auc == 0.875
+    assert (
+        roc_auc(np.array([3.0, 2.0, 1.0, 2.0]), np.array([True, True, False, False]), generator=_generator()).auc
+        == 0.875
+    )
     perfect = roc_auc(np.array([1.0, 2.0]), np.array([False, True]), generator=_generator())
     assert (perfect.auc, perfect.low, perfect.high) == (1.0, 1.0, 1.0)
 

@@ -3,7 +3,7 @@ import torch
 from published_clipsep import CASES, original_warp, published_state
 from safetensors.torch import load_file
 
-from trisep.convert import published_network
+from trisep.checkpoints.published import published_network
 from trisep.errors import ConfigError
 from trisep.losses.masks import magnitude_weight, weighted_bce
 from trisep.models.clipsep import CLIPSep, Config
@@ -48,9 +48,11 @@ def test_it_agrees_with_the_original_network_and_loss(network: CLIPSep, case: di
 
 
 @needs_reference
-def test_our_warp_changes_its_masks_only_by_the_rounding_of_the_original_grid(network: CLIPSep, case: dict[str, torch.Tensor]) -> None:
-    # In single precision the original's rows lie up to 1e-5 of a bin off. Beside a loud bin that moves a quiet one (about 1e-3) by as much
-    # as itself, which the logarithm turns into a difference the network can see.
+def test_our_warp_changes_its_masks_only_by_the_rounding_of_the_original_grid(
+    network: CLIPSep, case: dict[str, torch.Tensor]
+) -> None:
+    # In single precision the original's rows lie up to 1e-5 of a bin off. Beside a loud bin that moves a quiet one
+    # (about 1e-3) by as much as itself, which the logarithm turns into a difference the network can see.
     heard, original = to_log_frequency(case["magnitude"][:, 0]), original_warp(case["magnitude"])
     assert (heard - original).abs().max() <= 5e-5 * (original.max() - original.min())
     moved = (torch.log(heard + 1e-10) - torch.log(original + 1e-10)).abs() > 1e-3
@@ -66,11 +68,15 @@ def test_the_query_weights_are_the_sigmoid_of_a_projection() -> None:
     vectors = torch.randn(1, 2, 8)
     plain = Config.tiny().build()
     weight, bias = plain.query_projection.weight, plain.query_projection.bias
-    torch.testing.assert_close(plain.query_weights(QueryEmbedding(vectors=vectors)), torch.sigmoid(vectors @ weight.T + bias))
+    torch.testing.assert_close(
+        plain.query_weights(QueryEmbedding(vectors=vectors)), torch.sigmoid(vectors @ weight.T + bias)
+    )
     scaled = Config(embedding_dim=8, unet=Config.tiny().unet, normalize_query=True, query_scale=20.0).build()
     scaled.load_state_dict(plain.state_dict())
     unit = vectors / vectors.norm(dim=-1, keepdim=True)
-    torch.testing.assert_close(scaled.query_weights(QueryEmbedding(vectors=vectors)), torch.sigmoid(20 * unit @ weight.T + bias))
+    torch.testing.assert_close(
+        scaled.query_weights(QueryEmbedding(vectors=vectors)), torch.sigmoid(20 * unit @ weight.T + bias)
+    )
     longer = scaled.query_weights(QueryEmbedding(vectors=3 * vectors))
     torch.testing.assert_close(longer, scaled.query_weights(QueryEmbedding(vectors=vectors)))
 

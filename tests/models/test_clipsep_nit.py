@@ -26,7 +26,9 @@ def network(**changes: object) -> CLIPSepNIT:
 def plain(model: CLIPSepNIT) -> CLIPSep:
     """CLIPSep with the same weights, noise heads left out."""
     same = PlainConfig.tiny().build()
-    same.load_state_dict({key: value for key, value in model.state_dict().items() if not key.startswith("noise_projections")})
+    same.load_state_dict(
+        {key: value for key, value in model.state_dict().items() if not key.startswith("noise_projections")}
+    )
     return same.eval()
 
 

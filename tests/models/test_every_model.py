@@ -1,4 +1,6 @@
-"""The contract that every file in `trisep.models` keeps. A new file is covered by itself; COVERED names those that must not go missing."""
+"""The contract that every file in `trisep.models` keeps. A new file is covered by itself; COVERED names those that must
+not go missing.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -8,14 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from trisep.checkpoint import load_model, save_model
+from trisep.checkpoints.format import load_model, save_model
 from trisep.errors import ConfigError
 from trisep.models import model_module, model_names
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
 COVERED = ["clipsep", "clipsep_middle", "clipsep_nit", "hfra", "labelsep", "pit", "sound_of_pixels", "vast"]
 UNQUERIED = {"pit"}
-"""Their masks are interchangeable and their own in number: what is asked here of a query and its masks, they are exempt from."""
+"""Their masks are interchangeable and their own in number: what is asked here of a query and its masks, they are exempt
+from.
+"""
 NUM_FRAMES = (8, 16)
 
 
@@ -66,7 +70,7 @@ def test_the_configuration_is_frozen_and_the_tiny_network_is_tiny(name: str, net
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(config, dataclasses.fields(config)[0].name, None)
     assert sum(parameter.numel() for parameter in network.parameters()) < 20_000
-    assert all(frames % network.time_multiple == 0 for frames in NUM_FRAMES)
+    assert all(frames % network.contract.time_multiple == 0 for frames in NUM_FRAMES)
 
 
 @pytest.mark.parametrize("num_queries", [1, 2, 3])
@@ -79,7 +83,7 @@ def test_masks_have_the_shape_of_the_spectrogram_and_lie_between_0_and_1(
     assert output.masks.shape == (2, network.config.num_sources if name in UNQUERIED else num_queries, 256, num_frames)
     assert output.masks.dtype == torch.float32
     assert output.masks.min() >= 0
-    if not getattr(network, "reads_regions", False):  # sums over regions are clamped outside training alone
+    if network.contract.reads != "regions":  # sums over regions are clamped outside training alone
         assert output.masks.max() <= 1
     assert network.eval()(spectrogram(num_frames), query_of(network, num_queries)).masks.max() <= 1
     assert output.masks.std() > 0
@@ -92,7 +96,7 @@ def test_the_query_decides_and_its_order_is_the_order_of_the_masks(name: str, ne
     query = query_of(network, 3)
     flipped = each_field(query, lambda values: values.flip(1))
     masks = network(spectrogram(), query).masks
-    assert (name in UNQUERIED) == getattr(network, "oracle_assignment", False)
+    assert (name in UNQUERIED) == (not network.contract.answers_queries)
     if name in UNQUERIED:
         assert torch.equal(network(spectrogram(), flipped).masks, masks)
         return
@@ -110,7 +114,9 @@ def test_two_steps_change_every_trainable_parameter(network: nn.Module) -> None:
         if output.noise_masks is not None:
             total = total + output.noise_masks.square().sum()
         total.backward()
-        assert [key for key, value in network.named_parameters() if value.grad is None or not value.grad.isfinite().all()] == []
+        assert [
+            key for key, value in network.named_parameters() if value.grad is None or not value.grad.isfinite().all()
+        ] == []
         optimizer.step()
     assert before
     assert [key for key, value in network.named_parameters() if key in before and torch.equal(value, before[key])] == []
@@ -131,13 +137,20 @@ def test_a_checkpoint_gives_the_same_network_back_bit_for_bit(name: str, network
     card = {"signal": dataclasses.asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0123", "step": 7}
     save_model(tmp_path / "model", network, model_name=name, card=card)
     loaded = load_model(tmp_path / "model")
-    assert (loaded.model_name, loaded.encoder, loaded.encoder_fingerprint, loaded.card["step"]) == (name, "lite", "0123", 7)
+    assert (loaded.model_name, loaded.encoder, loaded.encoder_fingerprint, loaded.card["step"]) == (
+        name,
+        "lite",
+        "0123",
+        7,
+    )
     assert (loaded.signal, loaded.model.config) == (SignalSettings(), network.config)
     states = network.state_dict(), loaded.model.state_dict()
     assert list(states[0]) == list(states[1])
     assert [key for key in states[0] if not torch.equal(states[0][key], states[1][key])] == []
     assert not loaded.model.training and not any(parameter.requires_grad for parameter in loaded.model.parameters())
-    assert torch.equal(loaded.model(spectrogram(), query_of(network)).masks, network.eval()(spectrogram(), query_of(network)).masks)
+    assert torch.equal(
+        loaded.model(spectrogram(), query_of(network)).masks, network.eval()(spectrogram(), query_of(network)).masks
+    )
 
 
 def test_a_query_of_no_kind_is_refused(name: str, network: nn.Module) -> None:

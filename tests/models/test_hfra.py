@@ -25,7 +25,9 @@ def network(**changes: object) -> HFRA:
 def test_late_fusion_with_squashed_projections_is_clipsep() -> None:
     model = network(fusion="late", squash_projections=True)
     same = CLIPSepConfig.tiny().build().eval()
-    same.load_state_dict({key.replace("late_projection", "query_projection"): value for key, value in model.state_dict().items()})
+    same.load_state_dict(
+        {key.replace("late_projection", "query_projection"): value for key, value in model.state_dict().items()}
+    )
     query = QueryEmbedding(vectors=vectors())
     assert torch.equal(model(spectrogram(), query).masks, same(spectrogram(), query).masks)
 
@@ -66,7 +68,9 @@ def test_every_fusion_trains_every_parameter(fusion: str) -> None:
     output = model(spectrogram(), QueryEmbedding(vectors=vectors()))
     assert output.masks.shape == (2, 3, 256, 8)
     (output.masks.square().sum() + model.pool_audio(output.bottleneck).square().sum()).backward()
-    assert [key for key, value in model.named_parameters() if value.grad is None or not value.grad.abs().max() > 0] == []
+    assert [
+        key for key, value in model.named_parameters() if value.grad is None or not value.grad.abs().max() > 0
+    ] == []
 
 
 def test_the_audio_embedding_is_the_pooled_bottleneck_in_the_teachers_dimension() -> None:

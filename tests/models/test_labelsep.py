@@ -21,7 +21,9 @@ def spectrogram() -> torch.Tensor:
 def test_it_is_clipsep_asked_with_the_label_s_own_embedding() -> None:
     model = network()
     same = CLIPSepConfig.tiny().build().eval()
-    same.load_state_dict({key: value for key, value in model.state_dict().items() if not key.startswith("label_embeddings")})
+    same.load_state_dict(
+        {key: value for key, value in model.state_dict().items() if not key.startswith("label_embeddings")}
+    )
     label_ids = torch.tensor([[2, 0], [1, 1]])
     vectors = torch.stack([torch.stack([model.label_embeddings.weight[label] for label in row]) for row in label_ids])
     output = model(spectrogram(), QueryEmbedding(label_ids=label_ids))

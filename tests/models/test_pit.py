@@ -42,6 +42,6 @@ def test_exchanging_the_masks_costs_nothing_under_its_loss() -> None:
 
 
 def test_it_says_that_its_assignment_is_the_oracle_s_and_refuses_settings_out_of_range() -> None:
-    assert network().oracle_assignment
+    assert not network().contract.answers_queries
     with pytest.raises(ConfigError, match="num_sources: expected at least 1, got 0"):
         Config(num_sources=0)

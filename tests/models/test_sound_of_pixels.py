@@ -17,7 +17,9 @@ def spectrogram() -> torch.Tensor:
 
 
 def frames(num_frames: int = 3) -> torch.Tensor:
-    return torch.randint(0, 256, (2, 2, num_frames, 3, 48, 64), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (2, 2, num_frames, 3, 48, 64), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
 
 
 def test_the_masks_are_late_fusion_by_the_strongest_features_of_the_frames() -> None:
@@ -54,7 +56,7 @@ def test_the_image_network_is_dilated_and_as_wide_as_resnet18_by_default() -> No
     assert model.image_head.weight.shape == (32, 512, 3, 3)
     convolutions = [module for module in model.image_network.layer4.modules() if isinstance(module, torch.nn.Conv2d)]
     assert [(layer.stride[0], layer.dilation[0]) for layer in convolutions] == [(1, 1), (1, 2), (1, 1), (1, 2), (1, 2)]
-    assert model.reads_frames
+    assert model.contract.reads == "frames"
 
 
 def test_a_query_of_another_kind_and_settings_out_of_range_are_refused() -> None:

@@ -54,8 +54,13 @@ def test_the_mask_of_a_video_is_the_sum_over_regions_and_the_mean_over_frames() 
 
 def test_a_vector_makes_one_mask_times_the_regions_it_stands_for() -> None:
     vectors = regions()[:, :, 0, 0, 0]
-    plain, larger = network(query_scale=3.0, normalize_query=True), network(query_scale=3.0, normalize_query=True, vector_regions=40.0)
-    expected = torch.stack([mask_of(plain, 3 * torch.nn.functional.normalize(vectors[:, query], dim=-1)) for query in range(2)], dim=1)
+    plain, larger = (
+        network(query_scale=3.0, normalize_query=True),
+        network(query_scale=3.0, normalize_query=True, vector_regions=40.0),
+    )
+    expected = torch.stack(
+        [mask_of(plain, 3 * torch.nn.functional.normalize(vectors[:, query], dim=-1)) for query in range(2)], dim=1
+    )
     output, scaled = (model(spectrogram(), QueryEmbedding(vectors=vectors)) for model in (plain, larger))
     torch.testing.assert_close(output.masks, expected)
     torch.testing.assert_close(output.logits.sigmoid(), expected)
@@ -89,7 +94,9 @@ def test_the_grid_is_pooled_first_and_smaller_grids_stay() -> None:
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
-@pytest.mark.parametrize(("changes", "size"), [({"region_grid": None}, 7), ({"region_grid": 4}, 7), ({"level": "video"}, 7)])
+@pytest.mark.parametrize(
+    ("changes", "size"), [({"region_grid": None}, 7), ({"region_grid": 4}, 7), ({"level": "video"}, 7)]
+)
 def test_the_first_masks_are_near_one_half(upsampling: str, changes: dict[str, Any], size: int) -> None:
     torch.manual_seed(0)
     unet = UNetConfig(num_levels=3, base_width=16, upsampling=upsampling, normalization="channel", out_channels=1)  # type: ignore[arg-type]
@@ -107,7 +114,9 @@ def test_the_audio_embedding_is_the_pooled_bottleneck_of_the_chosen_encoder() ->
         parameter.shape for name, parameter in separate.unet.named_parameters() if not name.startswith("up.")
     ]
     separate.audio_encoder.load_state_dict(separate.unet.state_dict(), strict=False)
-    torch.testing.assert_close(separate.embed_audio(spectrogram()), separate.pool_audio(separate.unet.encode(spectrogram())[-1]))
+    torch.testing.assert_close(
+        separate.embed_audio(spectrogram()), separate.pool_audio(separate.unet.encode(spectrogram())[-1])
+    )
     separate.embed_audio(spectrogram()).square().sum().backward()
     assert [name for name, parameter in separate.named_parameters() if parameter.grad is not None] == [
         f"audio_encoder.{name}" for name, _ in separate.audio_encoder.named_parameters()
@@ -118,21 +127,26 @@ def test_training_on_regions_and_on_the_embedding_reaches_every_parameter() -> N
     model = network(audio_encoder="separate", chunk_regions=4).train()
     output = model(spectrogram(), QueryEmbedding(regions=regions()))
     (output.masks.square().sum() + model.embed_audio(spectrogram()).square().sum()).backward()
-    assert [name for name, value in model.named_parameters() if value.grad is None or not value.grad.abs().max() > 0] == []
+    assert [
+        name for name, value in model.named_parameters() if value.grad is None or not value.grad.abs().max() > 0
+    ] == []
 
 
 def test_the_defaults_are_the_papers_and_the_bottleneck_follows_the_embedding() -> None:
     assert (Config().embedding_dim, Config().unet.base_width, Config().level) == (1024, 64, "region")
     model = dataclasses.replace(Config.tiny(), embedding_dim=12).build()
     assert model.embed_audio(spectrogram()).shape == (2, 12)
-    assert model.time_multiple == 8 and model.reads_regions
+    assert model.contract.time_multiple == 8 and model.contract.reads == "regions"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"unet": UNetConfig()}, "unet.out_channels: .*expected 1, got 32"),
-        ({"unet": UNetConfig(out_channels=1, bottleneck_width=9)}, "unet.bottleneck_width: expected embedding_dim, 8, .*got 9"),
+        (
+            {"unet": UNetConfig(out_channels=1, bottleneck_width=9)},
+            "unet.bottleneck_width: expected embedding_dim, 8, .*got 9",
+        ),
         ({"chunk_regions": 0}, "chunk_regions and region_grid: expected at least 1, got 0 and 2"),
         ({"region_grid": 0}, "chunk_regions and region_grid: expected at least 1, got 32 and 0"),
         ({"vector_regions": 0.0}, "vector_regions and query_scale: expected above 0"),

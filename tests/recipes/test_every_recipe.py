@@ -1,4 +1,6 @@
-"""The contract that every recipe keeps. A new one is covered by itself; COVERED names those that must not go missing."""
+"""The contract that every recipe keeps. A new one is covered by itself; COVERED names those that must
+not go missing.
+"""
 
 import dataclasses
 import json
@@ -10,11 +12,11 @@ import pytest
 from accelerate.state import AcceleratorState
 from training_stores import Loudness, Words, make_store, on_this_machine, write_labels
 
-from trisep.checkpoint import load_model
+from trisep.checkpoints.format import load_model
 from trisep.errors import ConfigError
 from trisep.models import model_names
 from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_names
-from trisep.train import TrainSettings, train
+from trisep.training.loop import TrainSettings, train
 
 COVERED = [
     "clipsep",
@@ -58,8 +60,8 @@ def labels(store: Path) -> Path:
 @pytest.fixture(autouse=True)
 def encoders_that_need_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is embedded with noise; words and teachers are stand-ins, too."""
-    monkeypatch.setattr("trisep.training_queries.load_encoder", lambda name: Words())
-    monkeypatch.setattr("trisep.training_data.load_teacher", lambda name: Loudness())
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    monkeypatch.setattr("trisep.training.data.load_teacher", lambda name: Loudness())
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +93,11 @@ def test_it_is_frozen_all_the_way_down_and_complete(whole: Recipe) -> None:
     assert whole == recipe(whole.name)
     assert whole.name in recipe_names() and whole.citation and whole.protocol
     assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "label") else "none")
-    assert (whole.teacher is not None) == ("teacher" in whole.loss.needs) == (getattr(whole.model, "teacher_dim", None) is not None)
+    assert (
+        (whole.teacher is not None)
+        == ("teacher" in whole.loss.needs)
+        == (getattr(whole.model, "teacher_dim", None) is not None)
+    )
     assert type(whole.model).__module__.rsplit(".", 1)[-1] in model_names()
     assert json.loads(json.dumps(dataclasses.asdict(whole)))["name"] == whole.name
 
@@ -147,7 +153,9 @@ def test_override_reads_a_value_as_its_field_is_typed(assignment: str, expected:
 
 def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
     changed = override(recipe("clipsep"), ("training.seed=3", "training.seed=4"))
-    assert changed == dataclasses.replace(recipe("clipsep"), training=dataclasses.replace(recipe("clipsep").training, seed=4))
+    assert changed == dataclasses.replace(
+        recipe("clipsep"), training=dataclasses.replace(recipe("clipsep").training, seed=4)
+    )
     assert override(recipe("clipsep"), ()) == recipe("clipsep")
 
 
@@ -156,13 +164,22 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
     [
         ("training.num_step=7", "--set training.num_step: unknown name 'num_step'; did you mean 'num_steps'?"),
         ("traning.num_steps=7", "--set traning.num_steps: unknown name 'traning'; did you mean 'training'?"),
-        ("loss.qqqq=7", "--set loss.qqqq: unknown name 'qqqq'; expected one of kind, logarithmic_weight, absent_weight"),
+        (
+            "loss.qqqq=7",
+            "--set loss.qqqq: unknown name 'qqqq'; expected one of kind, logarithmic_weight, absent_weight",
+        ),
         ("training.num_steps=many", "--set training.num_steps: expected int, got 'many'"),
         ("optimizer.learning_rate=fast", "--set optimizer.learning_rate: expected float, got 'fast'"),
         ("mixing.equalize_levels=maybe", "--set mixing.equalize_levels: expected bool, got 'maybe'"),
-        ("optimizer.decay=slowly", "--set optimizer.decay: expected one of constant, linear, cosine, step, got 'slowly'"),
+        (
+            "optimizer.decay=slowly",
+            "--set optimizer.decay: expected one of constant, linear, cosine, step, got 'slowly'",
+        ),
         ("mixing.source_gain_db=3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '3'"),
-        ("mixing.source_gain_db=1,2,3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '1,2,3'"),
+        (
+            "mixing.source_gain_db=1,2,3",
+            "--set mixing.source_gain_db: expected 2 values with commas between them, got '1,2,3'",
+        ),
         ("mixing.source_gain_db=1,b", "--set mixing.source_gain_db: expected float, got 'b'"),
         ("training=7", "--set training: 'training' is a group; name one of num_steps, "),
         ("training.seed.value=7", "--set training.seed.value: 'seed' is a value, not a group"),
@@ -172,9 +189,18 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ("training.ema_decay=-3", "training.ema_decay: expected 0 or above and below 1, got -3.0"),
         ("training.ema_decay=5", "training.ema_decay: expected 0 or above and below 1, got 5.0"),
         ("training.seed=-1", "training.seed: expected 0 to 2^63 - 1, got -1"),
-        ("mixing.source_gain_db=5,-5", "mixing.source_gain_db: expected two finite numbers, the lower one first, got 5.0,-5.0"),
-        ("mixing.mixture_gain_db=0,inf", "mixing.mixture_gain_db: expected two finite numbers, the lower one first, got 0.0,inf"),
-        ("mixing.interference_db=nan,0", "mixing.interference_db: expected two finite numbers, the lower one first, got nan,0.0"),
+        (
+            "mixing.source_gain_db=5,-5",
+            "mixing.source_gain_db: expected two finite numbers, the lower one first, got 5.0,-5.0",
+        ),
+        (
+            "mixing.mixture_gain_db=0,inf",
+            "mixing.mixture_gain_db: expected two finite numbers, the lower one first, got 0.0,inf",
+        ),
+        (
+            "mixing.interference_db=nan,0",
+            "mixing.interference_db: expected two finite numbers, the lower one first, got nan,0.0",
+        ),
         ("mixing.interference_probability=2", "mixing.interference_probability: expected 0 to 1, got 2.0"),
         ("optimizer.learning_rate=-1", "optimizer.learning_rate: expected 0 or above and finite, got -1.0"),
         ("optimizer.learning_rate=inf", "optimizer.learning_rate: expected 0 or above and finite, got inf"),
@@ -186,7 +212,10 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ("signal.hop_samples=0", "signal.hop_samples: expected at least 1, got 0"),
         ("signal.window_samples=0", "signal.window_samples: expected at least twice signal.hop_samples, 512, got 0"),
         ("signal.mixture_level_db=nan", "signal.mixture_level_db: expected a finite number, got nan"),
-        ("training.accumulation_steps=5", "training.accumulation_steps: expected a divisor of the batch size 32, got 5"),
+        (
+            "training.accumulation_steps=5",
+            "training.accumulation_steps: expected a divisor of the batch size 32, got 5",
+        ),
     ],
 )
 def test_override_says_what_is_wrong(assignment: str, message: str) -> None:
@@ -195,7 +224,9 @@ def test_override_says_what_is_wrong(assignment: str, message: str) -> None:
     assert str(raised.value).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["num_steps", "batch_size", "accumulation_steps", "checkpoint_steps", "validation_steps"])
+@pytest.mark.parametrize(
+    "name", ["num_steps", "batch_size", "accumulation_steps", "checkpoint_steps", "validation_steps"]
+)
 def test_lengths_of_nothing_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"training.{name}: expected at least 1, got 0"):
         TrainingConfig(**{"num_steps": 1, name: 0})

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trisep.spectrogram.log_frequency import log_row_of_frequency, to_linear_frequency, to_log_frequency
+from trisep.spectrogram.log_frequency import log_magnitude, log_row_of_frequency, to_linear_frequency, to_log_frequency
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "log_frequency_warp.safetensors"
 
@@ -37,7 +38,9 @@ def test_three_rows_by_hand() -> None:
     torch.testing.assert_close(to_log_frequency(ramp, 3)[:, 0], torch.tensor([0.0, middle, 4.0]))
     # Back: bin 2 of five, position 0, reads row log₂₁(11)·2 of 0 to 2.
     row = float(np.log(11) / np.log(21) * 2)
-    torch.testing.assert_close(to_linear_frequency(torch.arange(3.0)[:, None], 5)[[0, 2, 4], 0], torch.tensor([0.0, row, 2.0]))
+    torch.testing.assert_close(
+        to_linear_frequency(torch.arange(3.0)[:, None], 5)[[0, 2, 4], 0], torch.tensor([0.0, row, 2.0])
+    )
 
 
 def test_a_rising_spectrum_rises_and_a_constant_one_stays() -> None:
@@ -67,3 +70,8 @@ def test_it_agrees_with_the_original_warp() -> None:
     log, back = case["log_frequency"], case["back"]
     assert (to_log_frequency(case["magnitude"]) - log).abs().max() <= 5e-5 * (log.max() - log.min())
     assert (to_linear_frequency(log, 513) - back).abs().max() <= 5e-5 * (back.max() - back.min())
+
+
+def test_log_magnitude_is_the_logarithm_and_stays_finite_in_silence() -> None:
+    torch.testing.assert_close(log_magnitude(torch.full((2, 256, 3), math.e)), torch.ones(2, 1, 256, 3))
+    torch.testing.assert_close(log_magnitude(torch.zeros(256, 1)), torch.full((1, 256, 1), math.log(1e-10)))

@@ -1,10 +1,11 @@
-"""Reading a model's mask on another STFT's grid: equal at the model's own rate, and at the right Hz and seconds at any other."""
+"""Reading a model's mask on another STFT's grid: equal at the model's own rate, and at the right Hz and seconds at any
+other.
+"""
 
 import pytest
 import torch
 
-from trisep.spectrogram.log_frequency import to_linear_frequency
-from trisep.spectrogram.mask_grid import MaskGrid, settings_at_rate
+from trisep.spectrogram.log_frequency import MaskGrid, settings_at_rate, to_linear_frequency
 from trisep.types import SignalSettings
 
 MODEL = SignalSettings()
@@ -32,7 +33,9 @@ def test_every_bin_reads_its_own_frequency_and_time(rate_hz: int) -> None:
     signal = settings_at_rate(MODEL, rate_hz)
     # A mask that is linear in time and in the log row; its value at (Hz, seconds) is known in closed form.
     rows, frames = torch.arange(256)[:, None] / 255, torch.arange(40)[None] / 100
-    read = MaskGrid(MODEL, signal).read((0.5 * rows + frames)[None], first_mask_frame=0, first_frame=3, num_frames=20)[0]
+    read = MaskGrid(MODEL, signal).read((0.5 * rows + frames)[None], first_mask_frame=0, first_frame=3, num_frames=20)[
+        0
+    ]
     hz = torch.arange(signal.num_bins) * rate_hz / signal.window_samples
     seconds = (3 + torch.arange(20)) * signal.hop_samples / rate_hz
     linear = hz[hz <= 8000] / 8000 * 2 - 1
@@ -47,10 +50,14 @@ def test_above_the_models_nyquist() -> None:
     masks[:, 250:] = 0.6
     above = torch.arange(signal.num_bins) * 48000 / signal.window_samples > 8000
     values = {
-        rule: MaskGrid(MODEL, signal, above_nyquist=rule).read(masks, first_mask_frame=0, first_frame=0, num_frames=1)[0, 0, above]
+        rule: MaskGrid(MODEL, signal, above_nyquist=rule).read(masks, first_mask_frame=0, first_frame=0, num_frames=1)[
+            0, 0, above
+        ]
         for rule in ("top", "mute", "keep")
     }
-    assert torch.equal(values["mute"], torch.zeros(int(above.sum()))) and torch.equal(values["keep"], torch.ones(int(above.sum())))
+    assert torch.equal(values["mute"], torch.zeros(int(above.sum()))) and torch.equal(
+        values["keep"], torch.ones(int(above.sum()))
+    )
     # 7 kHz lies at row ln(18.5)/ln(21) · 255 = 244.4, so the top band is rows 245 to 255, six of them 0.6.
     torch.testing.assert_close(values["top"], torch.full_like(values["top"], 0.6 * 6 / 11))
 

@@ -1,8 +1,6 @@
-import math
-
 import torch
 
-from trisep.spectrogram.masks import apply_masks, binary_mask, exclusive_masks, magnitude, network_input, pad_frames, ratio_mask
+from trisep.spectrogram.masks import apply_masks, binary_mask, exclusive_masks, ratio_mask
 from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
 
@@ -13,24 +11,14 @@ SOURCES = torch.tensor([[[[1.0, 0.0, 3.0]], [[3.0, 0.0, 1.0]]]])  # one mixture,
 def test_ratio_mask_by_hand() -> None:
     torch.testing.assert_close(ratio_mask(SOURCES)[0, :, 0], torch.tensor([[0.25, 0.0, 0.75], [0.75, 0.0, 0.25]]))
     total = torch.tensor([[[8.0, 1.0, 2.0]]])
-    torch.testing.assert_close(ratio_mask(SOURCES, total)[0, :, 0], torch.tensor([[0.125, 0.0, 1.0], [0.375, 0.0, 0.5]]))
+    torch.testing.assert_close(
+        ratio_mask(SOURCES, total)[0, :, 0], torch.tensor([[0.125, 0.0, 1.0], [0.375, 0.0, 0.5]])
+    )
 
 
 def test_binary_mask_by_hand() -> None:
     mixture = torch.tensor([[[2.0, 0.0, 4.0]]])  # exactly half of the mixture is not more than half
     torch.testing.assert_close(binary_mask(SOURCES, mixture)[0, :, 0], torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
-
-
-def test_network_input_is_the_logarithm_and_stays_finite_in_silence() -> None:
-    assert network_input(torch.full((1, 513, 2), math.e), SETTINGS).shape == (1, 1, 256, 2)
-    torch.testing.assert_close(network_input(torch.full((1, 513, 2), math.e), SETTINGS), torch.ones(1, 1, 256, 2))
-    torch.testing.assert_close(network_input(torch.zeros(1, 513, 1), SETTINGS), torch.full((1, 1, 256, 1), math.log(1e-10)))
-
-
-def test_pad_frames_fills_the_end_up_to_the_multiple() -> None:
-    padded = pad_frames(torch.ones(2, 5), 4, -3.0)
-    assert padded.tolist() == [[1.0] * 5 + [-3.0] * 3] * 2
-    assert torch.equal(pad_frames(padded, 4, 0.0), padded)
 
 
 def test_masks_of_one_give_the_mixture_and_complements_sum_to_it() -> None:
@@ -44,11 +32,6 @@ def test_masks_of_one_give_the_mixture_and_complements_sum_to_it() -> None:
     assert parts.shape == (2, 2, 6000)
     torch.testing.assert_close(parts.sum(dim=1), mixture, atol=1e-5, rtol=0)
     assert (parts[:, 0] - mixture).abs().max() > 0.01
-
-
-def test_magnitude_is_that_of_the_transform() -> None:
-    sound = torch.randn(3000, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(magnitude(sound, SETTINGS), stft(sound, SETTINGS).abs())
 
 
 def test_exclusive_masks_by_hand() -> None:

@@ -30,7 +30,9 @@ def test_it_is_the_transform_that_numpy_computes_frame_by_frame() -> None:
     sound = noise(3000).double().numpy()
     padded = np.pad(sound, 512)
     window = scipy.signal.get_window("hann", 1024)
-    expected = np.stack([np.fft.rfft(padded[start : start + 1024] * window) for start in range(0, 3000 + 1, 256)], axis=1)
+    expected = np.stack(
+        [np.fft.rfft(padded[start : start + 1024] * window) for start in range(0, 3000 + 1, 256)], axis=1
+    )
     np.testing.assert_allclose(stft(torch.from_numpy(sound), SETTINGS).numpy(), expected, atol=1e-10)
 
 

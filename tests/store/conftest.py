@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from clip_folders import write_folder
 
-from trisep.prepare import PrepareSettings, prepare
+from trisep.store.prepare import PrepareSettings, prepare
 
 
 @pytest.fixture(scope="session")

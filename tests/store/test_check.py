@@ -20,7 +20,9 @@ def store(store_path: Path, tmp_path: Path) -> Path:
     copy = Path(shutil.copytree(store_path, tmp_path / "store"))
     shard = read_manifest(copy).shards[0]
     tensors = {"vectors": np.ones((shard.num_frames, 3), np.float32)}
-    write_embeddings(embedding_path(copy, shard.name, "lite"), tensors, encoder="lite", fingerprint="f", shard_sha256=shard.sha256)
+    write_embeddings(
+        embedding_path(copy, shard.name, "lite"), tensors, encoder="lite", fingerprint="f", shard_sha256=shard.sha256
+    )
     return copy
 
 
@@ -37,7 +39,9 @@ def _rewrite_manifest(store: Path, change: Callable[[dict], None]) -> None:
 
 
 def _accept_current_bytes(store: Path) -> None:
-    """Put the hashes of index and shards as they are now into the manifest, so that only what they say can be found wrong."""
+    """Put the hashes of index and shards as they are now into the manifest, so that only what they say can be found
+    wrong.
+    """
 
     def change(manifest: dict) -> None:
         manifest["index_sha256"] = sha256_of_file(store / "index.jsonl")
@@ -63,7 +67,9 @@ def test_a_whole_store_is_good(store: Path) -> None:
 
 def test_one_changed_bit_is_found_and_the_shard_named(store: Path) -> None:
     _flip_byte(store / SHARD, 5000)
-    with pytest.raises(StoreError, match=rf"{SHARD}: its content was changed.*delete it and run the same `trisep prepare`"):
+    with pytest.raises(
+        StoreError, match=rf"{SHARD}: its content was changed.*delete it and run the same `trisep prepare`"
+    ):
         check_store(store).raise_if_damaged()
 
 

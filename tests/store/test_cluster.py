@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from clip_folders import MeanColour, hashes, write_folder
 
-import trisep.embed
-from trisep.arguments.preparation import PrepareArguments
-from trisep.embed import embed
+import trisep.store.embed
+from trisep.commands.prepare import Arguments as PrepareArguments
 from trisep.errors import ConfigError, StoreError
-from trisep.prepare import PrepareSettings, prepare
 from trisep.store.cluster import run_on_cluster
+from trisep.store.embed import embed
+from trisep.store.prepare import PrepareSettings, prepare
 
 
 class FakeRay(ModuleType):
@@ -34,7 +34,9 @@ class FakeRay(ModuleType):
 
             def iter_rows(task: Callable[[Any], Any]) -> Iterator[Any]:
                 done = [(place, task(row)) for place, row in reversed(list(enumerate(rows)))]
-                yield from (row for _, row in (sorted(done, key=lambda one: one[0]) if options.preserve_order else done))
+                yield from (
+                    row for _, row in (sorted(done, key=lambda one: one[0]) if options.preserve_order else done)
+                )
 
             return SimpleNamespace(map=lambda task: SimpleNamespace(iter_rows=lambda: iter_rows(task)))
 
@@ -92,7 +94,10 @@ def test_the_works_own_error_is_raised_here_and_the_connection_closed(ray: FakeR
 
 def test_without_ray_or_a_cluster_the_remedy_is_named(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
     ray.reachable = False
-    with pytest.raises(ConfigError, match=r"--cluster auto: no Ray cluster is reached there \(nobody answers\); start one with `ray start"):
+    with pytest.raises(
+        ConfigError,
+        match=r"--cluster auto: no Ray cluster is reached there \(nobody answers\); start one with `ray start",
+    ):
         list(run_on_cluster(["a"], print, address="auto"))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"--cluster needs Ray .*pip install 'trisep\[cluster\]'"):
@@ -101,7 +106,7 @@ def test_without_ray_or_a_cluster_the_remedy_is_named(ray: FakeRay, monkeypatch:
 
 
 def test_a_cluster_makes_the_same_store(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trisep.embed, "load_encoder", lambda name: MeanColour())
+    monkeypatch.setattr(trisep.store.embed, "load_encoder", lambda name: MeanColour())
     videos = write_folder(tmp_path / "videos", 3)
     for cluster in (None, "local"):
         store = tmp_path / str(cluster)
@@ -112,7 +117,9 @@ def test_a_cluster_makes_the_same_store(ray: FakeRay, tmp_path: Path, monkeypatc
 
 
 def test_a_cluster_elsewhere_is_not_told_how_many_processes(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--workers counts processes of this machine, and the cluster auto knows its own"):
+    with pytest.raises(
+        ConfigError, match="--workers counts processes of this machine, and the cluster auto knows its own"
+    ):
         PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="auto")
     assert PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="local").cluster == "local"
 
@@ -123,7 +130,9 @@ def test_two_processes_of_ray_make_the_store_that_the_pool_makes(tmp_path: Path)
     (videos / "letter.mp4").write_text("not a video")
     prepare(videos, tmp_path / "pool", PrepareSettings(files_per_shard=2, short_side=32, num_workers=2))
     # Apart, since Ray starts threads and gives warnings that are not ours.
-    program = "import sys; from trisep.prepare import *; from pathlib import Path; a, b = map(Path, sys.argv[1:])\n"
+    program = (
+        "import sys; from trisep.store.prepare import *; from pathlib import Path; a, b = map(Path, sys.argv[1:])\n"
+    )
     program += "prepare(a, b, PrepareSettings(files_per_shard=2, short_side=32, num_workers=2, cluster='local'))"
     paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths, "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}

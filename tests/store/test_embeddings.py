@@ -54,7 +54,9 @@ def test_captions_are_kept_with_the_settings_of_their_search(tmp_path: Path) -> 
     shapes = {"captions": (3, 5), "tokens": (3, 2, 4), "cosines": (3,)}
     tensors = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     settings = {"num_tokens": 2, "optimizer": "Adam"}
-    write_embeddings(tmp_path / "c.safetensors", tensors, encoder="toy", fingerprint="f1", shard_sha256="s1", settings=settings)
+    write_embeddings(
+        tmp_path / "c.safetensors", tensors, encoder="toy", fingerprint="f1", shard_sha256="s1", settings=settings
+    )
     info, found = read_embedding_header(tmp_path / "c.safetensors")
     assert (info.dim, info.settings, found) == (5, settings, shapes)
     mapped = map_embeddings(tmp_path / "c.safetensors")

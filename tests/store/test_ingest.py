@@ -8,7 +8,7 @@ from trisep.errors import ConfigError
 from trisep.media.audio import read_audio
 from trisep.media.audio_writer import write_audio
 from trisep.media.image import decode_jpeg
-from trisep.store.ingest import ClipSettings, ingest_file, level_db
+from trisep.store.ingest import ClipSettings, ingest_file
 from trisep.store.layout import SkippedInput
 from trisep.store.write import ClipContent
 
@@ -69,11 +69,6 @@ def test_a_truncated_file_is_broken(tmp_path: Path) -> None:
     (item,) = _ingest(tmp_path / "cut.mp4", ClipSettings())
     assert isinstance(item, SkippedInput) and item.reason == "broken"
     assert str(tmp_path) not in item.detail
-
-
-def test_level_of_silence_and_of_full_scale() -> None:
-    assert level_db(np.zeros(10, np.float32)) == -np.inf
-    assert level_db(np.ones(10, np.float32)) == 0.0
 
 
 @pytest.mark.parametrize(

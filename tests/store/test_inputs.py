@@ -48,8 +48,12 @@ def test_duplicates_name_the_first(tmp_path: Path) -> None:
 def test_exclusions_from_json_lines_and_sum_files(tmp_path: Path) -> None:
     sha = "0123456789abcdef" * 4
     (tmp_path / "list.json").write_text(json.dumps([sha, "dir/with space.mp4"]), encoding="utf-8")
-    (tmp_path / "list.txt").write_text(f"# kept out\n\n{sha.upper()}  some file.mp4\ndir/with space.mp4\n", encoding="utf-8")
-    assert read_exclusions(tmp_path / "list.json") == read_exclusions(tmp_path / "list.txt") == {sha, "dir/with space.mp4"}
+    (tmp_path / "list.txt").write_text(
+        f"# kept out\n\n{sha.upper()}  some file.mp4\ndir/with space.mp4\n", encoding="utf-8"
+    )
+    assert (
+        read_exclusions(tmp_path / "list.json") == read_exclusions(tmp_path / "list.txt") == {sha, "dir/with space.mp4"}
+    )
     assert read_exclusions(None) == frozenset()
 
 

@@ -11,14 +11,20 @@ from clip_folders import tone, write_clip
 from trisep.errors import StoreError
 from trisep.media.audio import read_audio
 from trisep.media.audio_writer import write_audio
-from trisep.prepare import PrepareSettings, prepare
+from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
 
 
 def test_clips_hold_what_was_decoded(videos: Path, store_path: Path) -> None:
     store = ClipStore(store_path)
     assert (len(store), store.sample_rate_hz) == (5, 16000)
-    assert [store.source(clip) for clip in range(5)] == ["below/v000.mp4", "below/v003.mp4", "v001.mp4", "v002.mp4", "v004.mp4"]
+    assert [store.source(clip) for clip in range(5)] == [
+        "below/v000.mp4",
+        "below/v003.mp4",
+        "v001.mp4",
+        "v002.mp4",
+        "v004.mp4",
+    ]
     assert len(set(store.keys)) == 5
     for clip in range(5):
         decoded = read_audio(videos / store.source(clip), sample_rate_hz=16000, mono=True).samples[0]

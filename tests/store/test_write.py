@@ -50,8 +50,12 @@ def test_shard_has_sorted_members_without_traces_of_the_machine(tmp_path: Path) 
     content = (tmp_path / "s.tar").read_bytes()
     with tarfile.open(tmp_path / "s.tar") as tar:
         members = tar.getmembers()
-    assert [member.name for member in members] == [f"0000001-0000-ab.{end}" for end in ("000.jpg", "001.jpg", "json", "wav")]
-    assert {(member.mtime, member.uid, member.gid, member.uname, member.gname) for member in members} == {(0, 0, 0, "", "")}
+    assert [member.name for member in members] == [
+        f"0000001-0000-ab.{end}" for end in ("000.jpg", "001.jpg", "json", "wav")
+    ]
+    assert {(member.mtime, member.uid, member.gid, member.uname, member.gname) for member in members} == {
+        (0, 0, 0, "", "")
+    }
     (entry,) = entries
     assert entry.shard == 3
     assert [content[offset : offset + size] for offset, size in entry.frames] == [b"first", b"second picture"]

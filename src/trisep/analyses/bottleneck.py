@@ -1,12 +1,12 @@
-"""What networks make of single, unmixed clips: the innermost map of each, pooled; and what an audio teacher says of the same sounds.
+"""What networks make of single, unmixed clips: the innermost map of each, pooled; and what an audio teacher says of the
+same sounds.
 
-Of each clip the middle is heard, as long as the network's training clips (HFRA takes the middle in testing), at the level that mixtures
-are brought to. It knows no labels and no pictures.
+Of each clip the middle is heard, as long as the network's training clips (HFRA takes the middle in testing), at the
+level that mixtures are brought to. It knows no labels and no pictures.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +15,16 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from trisep.catalogue import checkpoint_folder
-from trisep.checkpoint import Checkpoint, load_model
-from trisep.encoders import AudioTeacher, load_encoder
-from trisep.errors import CheckpointError, StoreError
-from trisep.queries import embed_queries_for, probing_query
-from trisep.scoring.sounds import gain_to
-from trisep.spectrogram.masks import magnitude, network_input, pad_frames
+from trisep.checkpoints.format import Checkpoint, load_model
+from trisep.checkpoints.registry import checkpoint_folder
+from trisep.encoders import AudioTeacher
+from trisep.errors import StoreError
+from trisep.media.level import gain_to
+from trisep.separation.infer import network_input, round_up
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
-from trisep.training_data import read_crop
+from trisep.training.data import read_crop
 
 _CLIPS_AT_ONCE = 16
 
@@ -39,7 +40,9 @@ def load_models(names: Sequence[str], device: torch.device) -> dict[str, Checkpo
 
 def short_names(names: Sequence[str]) -> list[str]:
     """The ends of paths that tell them apart, without a closing "model", which the folder of every run has."""
-    parts = [path.parts[:-1] if path.name == "model" and len(path.parts) > 1 else path.parts for path in map(Path, names)]
+    parts = [
+        path.parts[:-1] if path.name == "model" and len(path.parts) > 1 else path.parts for path in map(Path, names)
+    ]
     most = max(map(len, parts))
     shorter = (["/".join(one[-length:]) for one in parts] for length in range(1, most + 1))
     return next((short for short in shorter if len(set(short)) == len(short)), list(names))
@@ -58,21 +61,24 @@ def pooled_bottlenecks(
 
     Raises:
         StoreError: the store's rate is not the network's.
-        CheckpointError: the network hands out no such map.
     """
     signal = checkpoint.signal
     if store.sample_rate_hz != signal.sample_rate_hz:
         raise StoreError(
-            f"{store.path}: the store holds sound at {store.sample_rate_hz} Hz, {checkpoint.path} reads {signal.sample_rate_hz}: "
+            f"{store.path}: the store holds sound at {store.sample_rate_hz} Hz, {checkpoint.path} reads "
+            f"{signal.sample_rate_hz}: "
             f"prepare it again with --sample-rate-hz {signal.sample_rate_hz}"
         )
     pooled = []
     with torch.inference_mode():
         for sounds in _middles(store, clips, signal.clip_samples, f"hear {checkpoint.path}"):
-            level = np.stack([sound * gain_to(sound, signal.mixture_level_db) for sound in sounds])
-            heard = network_input(magnitude(torch.from_numpy(level), signal), signal)
-            padded = pad_frames(heard, checkpoint.model.time_multiple)  # type: ignore[arg-type]
-            pooled.append(_bottleneck(checkpoint, padded.to(device), device).float().mean(dim=(2, 3)).cpu().numpy())
+            levelled = np.stack([sound * gain_to(sound, signal.mixture_level_db) for sound in sounds])
+            magnitude = to_log_frequency(stft(torch.from_numpy(levelled), signal).abs(), signal.num_log_bins)
+            log_magnitude = network_input(
+                magnitude, round_up(magnitude.shape[-1], checkpoint.model.contract.time_multiple)
+            )
+            innermost: Tensor = checkpoint.model.unet.encode(log_magnitude.to(device))[-1]
+            pooled.append(innermost.float().mean(dim=(2, 3)).cpu().numpy())
     return np.concatenate(pooled)
 
 
@@ -81,26 +87,17 @@ def teacher_embeddings(
 ) -> Float[np.ndarray, "n E"]:
     """What an audio teacher says of the middle of each clip, as long as is said; raw."""
     batches = _middles(store, clips, num_samples, f"hear {teacher.name}")
-    return np.concatenate([teacher.encode_audio(torch.from_numpy(sounds), store.sample_rate_hz).numpy() for sounds in batches])
+    return np.concatenate(
+        [teacher.encode_audio(torch.from_numpy(sounds), store.sample_rate_hz).numpy() for sounds in batches]
+    )
 
 
-def _middles(store: ClipStore, clips: Int[np.ndarray, "n"], num_samples: int, doing: str) -> Iterator[Float[np.ndarray, "b S"]]:
+def _middles(
+    store: ClipStore, clips: Int[np.ndarray, "n"], num_samples: int, doing: str
+) -> Iterator[Float[np.ndarray, "b S"]]:
     """The middle of each clip, a few at once; a clip that is too short is repeated, as in training."""
     starts = range(0, len(clips), _CLIPS_AT_ONCE)
     for start in track(starts, doing, console=Console(stderr=True), transient=True):
-        yield np.stack([read_crop(store, int(clip), 0.5, num_samples) for clip in clips[start : start + _CLIPS_AT_ONCE]])
-
-
-def _bottleneck(checkpoint: Checkpoint, log_magnitude: Float[Tensor, "B 1 256 T"], device: torch.device) -> Float[Tensor, "B C H T2"]:
-    """The innermost map: of the U-Net's way in, or as the model itself hands it out with an answer to some query."""
-    model: Any = checkpoint.model
-    if hasattr(model, "unet"):
-        innermost: Tensor = model.unet.encode(log_magnitude)[-1]
-        return innermost
-    query = embed_queries_for(checkpoint, load_encoder(checkpoint.encoder), [probing_query(checkpoint)], device=device)
-    bottleneck = query.ask(model, log_magnitude).bottleneck
-    if bottleneck is None:
-        raise CheckpointError(
-            f"{checkpoint.path}: {checkpoint.model_name} hands out no bottleneck; let its forward return one, or choose another model"
+        yield np.stack(
+            [read_crop(store, int(clip), 0.5, num_samples) for clip in clips[start : start + _CLIPS_AT_ONCE]]
         )
-    return bottleneck

@@ -1,16 +1,17 @@
-"""`trisep analyze fusion`: what each class gains by one evaluation over another of the same mixtures, late over middle fusion for one.
+"""`trisep analyze fusion`: what each class gains by one evaluation over another of the same mixtures, late over middle
+fusion for one.
 
-Source: HFRA, Fig. 1. Intervals and tests are over mixtures, class by class, and not corrected for how many classes there are; the paper
-gives neither.
+Source: HFRA, Fig. 1. Intervals and tests are over mixtures, class by class, and not corrected for how many classes
+there are; the paper gives neither.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from trisep.arguments.analysis import FusionArguments
-from trisep.compare import Scored, paired_over_mixtures, per_class, read_both
+from trisep.evaluation.compare import Scored, paired_over_mixtures, per_class, read_both
+from trisep.evaluation.table import metric_name, write_report
 from trisep.figures.analysis import draw_gains
-from trisep.scoring.table import metric_name, write_report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,17 +30,29 @@ class ClassGain:
     """Of the sign-flip permutation test."""
 
 
-def run(arguments: FusionArguments) -> int:
-    """The analysis: print the table, write it and the figure. Raises TrisepError for a user's error; returns 0."""
-    a, b, both = read_both(arguments)
-    gains = class_gains(a, b, both, seed=arguments.seed)
-    metric = metric_name(arguments.metric)
-    text = markdown(a, b, gains, metric=metric, num_skipped=len(a.sources) - len(both))
-    print(text)
-    write_report(arguments.out, "fusion", text, [asdict(gain) for gain in gains])
+def analyze_fusion(
+    a: Path,
+    b: Path,
+    *,
+    out: Path,
+    metric: str = "sdri",
+    system_a: str | None = None,
+    system_b: str | None = None,
+    seed: int = 0,
+) -> str:
+    """What each class gains by evaluation `a` over `b`; writes fusion.md, fusion.csv and fusion.png to `out` and
+    returns the table.
+
+    Arguments and errors are those of `compare`.
+    """
+    first, second, both = read_both(a, b, metric=metric, system_a=system_a, system_b=system_b)
+    gains = class_gains(first, second, both, seed=seed)
+    shown = metric_name(metric)
+    text = markdown(first, second, gains, metric=shown, num_skipped=len(first.sources) - len(both))
+    write_report(out, "fusion", text, [asdict(gain) for gain in gains])
     intervals = {gain.label: (gain.gain, gain.low, gain.high) for gain in gains[1:]}
-    draw_gains(intervals, arguments.out / "fusion.png", metric=metric, names=(a.name, b.name), overall=gains[0].gain)
-    return 0
+    draw_gains(intervals, out / "fusion.png", metric=shown, names=(first.name, second.name), overall=gains[0].gain)
+    return text
 
 
 def class_gains(a: Scored, b: Scored, both: list[tuple[int, int]], *, seed: int) -> list[ClassGain]:
@@ -67,14 +80,17 @@ def markdown(a: Scored, b: Scored, gains: Sequence[ClassGain], *, metric: str, n
     """The table."""
     lines = [f"**A: {a.name}**", "", f"**B: {b.name}**", ""]
     lines += [
-        f"{gains[0].sources} sources compared, {num_skipped} skipped in one or both. Intervals (95 %, bootstrap) and p (sign-flip "
-        f"permutation) are over mixtures, each class by itself; with {len(gains) - 1} classes, one in twenty is below 0.05 by chance.",
+        f"{gains[0].sources} sources compared, {num_skipped} skipped in one or both. Intervals (95 %, bootstrap) and p "
+        "(sign-flip "
+        f"permutation) are over mixtures, each class by itself; with {len(gains) - 1} classes, one in twenty is below "
+        "0.05 by chance.",
         "",
         f"| class | sources | A {metric} | B {metric} | A − B [95 %] | p |",
         "|---|---:|---:|---:|---|---:|",
     ]
     lines += [
-        f"| {one.label} | {one.sources} | {one.mean_a:.2f} | {one.mean_b:.2f} | {one.gain:+.2f} [{one.low:+.2f}, {one.high:+.2f}] "
+        f"| {one.label} | {one.sources} | {one.mean_a:.2f} | {one.mean_b:.2f} | {one.gain:+.2f} [{one.low:+.2f}, "
+        f"{one.high:+.2f}] "
         f"| {one.p_value:.2g} |"
         for one in gains
     ]

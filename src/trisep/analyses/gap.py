@@ -1,12 +1,13 @@
 """`trisep analyze gap`: the distance between sounds and pictures of the same clips in a network's space.
 
-‖mean(audio) − mean(visual)‖ on vectors of unit length (HFRA Eq. 9 and Table 5; Liang et al. 2022), 0 to 2. The audio vector is the pooled
-bottleneck, of which the paper does not say how its width comes to be that of the visual vectors: here the network has to be built so. The
-visual vector is the store's, of the frame (or frames) in the middle of the clip. Intervals, and the cosines of matching pairs and of
-shuffled ones, are ours: a small gap says nothing of whether sound and picture of one clip are closer than those of two.
+‖mean(audio) − mean(visual)‖ on vectors of unit length (HFRA Eq. 9 and Table 5; Liang et al. 2022), 0 to 2. The audio
+vector is the pooled bottleneck, of which the paper does not say how its width comes to be that of the visual vectors:
+here the network has to be built so. The visual vector is the store's, of the frame (or frames) in the middle of the
+clip. Intervals, and the cosines of matching pairs and of shuffled ones, are ours: a small gap says nothing of whether
+sound and picture of one clip are closer than those of two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,17 +16,16 @@ import torch
 from jaxtyping import Float, Int
 
 from trisep.analyses.bottleneck import choose_clips, load_models, pooled_bottlenecks
-from trisep.arguments.analysis import GapArguments
-from trisep.checkpoint import Checkpoint
+from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import NO_ENCODER
 from trisep.errors import CheckpointError, ConfigError, StoreError
+from trisep.evaluation.table import write_report
 from trisep.figures.analysis import Clouds, draw_gap
 from trisep.metrics import Interval, bootstrap_mean
-from trisep.mixing import MixingConfig
-from trisep.scoring.table import write_report
-from trisep.separate import choose_device
+from trisep.mixing.mixture import MixingConfig
+from trisep.separation.separator import choose_device
 from trisep.store.read import ClipStore
-from trisep.training_queries import ClipQueries
+from trisep.training.queries import ClipQueries
 
 _NUM_RESAMPLES = 2000
 
@@ -44,47 +44,83 @@ class Gap:
     """Mean cosine of a clip's sound and another clip's picture, over all such pairs."""
 
 
-def run(arguments: GapArguments) -> int:
-    """The analysis: print the table, write it and the figure. Raises TrisepError for a user's error; returns 0."""
-    device = choose_device(arguments.device)
-    store = ClipStore(arguments.data)
-    models = load_models(arguments.checkpoints, device)
-    clips = choose_clips(store, arguments.limit, arguments.seed)
-    visual = {name: visual_vectors(model, store, clips, num_frames=arguments.frames) for name, model in models.items()}
+def analyze_gap(
+    checkpoints: Sequence[str],
+    *,
+    data: Path,
+    out: Path,
+    frames: int = 1,
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> str:
+    """How far apart sounds and pictures of the same clips lie; writes gap.md, gap.csv and gap.png to `out` and returns
+    the table.
+
+    Args:
+        checkpoints: names or folders of models; the first is what the others are compared with.
+        data: a clip store that the encoders of the checkpoints embedded.
+        out: folder of the outputs.
+        frames: how many frames around the middle of a clip make its visual vector, their mean.
+        limit: take only so many clips, drawn at random.
+        seed: of the bootstrap and of `limit`.
+        device: where the networks compute.
+    """
+    chosen, store = choose_device(device), ClipStore(data)
+    models = load_models(checkpoints, chosen)
+    clips = choose_clips(store, limit, seed)
+    visual = {name: visual_vectors(model, store, clips, num_frames=frames) for name, model in models.items()}
     for name, model in models.items():
         _require_width(model, visual[name].shape[1])
-    pairs = {name: (_unit(pooled_bottlenecks(model, store, clips, device=device)), visual[name]) for name, model in models.items()}
-    gaps = measure(pairs, seed=arguments.seed)
-    text = markdown(gaps, models, store.path, num_frames=arguments.frames)
-    print(text)
+    pairs = {
+        name: (_unit(pooled_bottlenecks(model, store, clips, device=chosen)), visual[name])
+        for name, model in models.items()
+    }
+    gaps = measure(pairs, seed=seed)
+    text = markdown(gaps, models, store.path, num_frames=frames)
     rows = [_row(name, str(models[name].path), models[name].encoder, gap) for name, gap in gaps.items()]
-    write_report(arguments.out, "gap", text, rows)
-    clouds = [Clouds(title=f"{name}: gap {gaps[name].gap.mean:.3f}", audio=audio, visual=seen) for name, (audio, seen) in pairs.items()]
-    draw_gap(clouds, arguments.out / "gap.png")
-    return 0
+    write_report(out, "gap", text, rows)
+    clouds = [
+        Clouds(title=f"{name}: gap {gaps[name].gap.mean:.3f}", audio=audio, visual=seen)
+        for name, (audio, seen) in pairs.items()
+    ]
+    draw_gap(clouds, out / "gap.png")
+    return text
 
 
-def visual_vectors(checkpoint: Checkpoint, store: ClipStore, clips: Int[np.ndarray, "n"], *, num_frames: int) -> Float[np.ndarray, "n D"]:
+def visual_vectors(
+    checkpoint: Checkpoint, store: ClipStore, clips: Int[np.ndarray, "n"], *, num_frames: int
+) -> Float[np.ndarray, "n D"]:
     """The mean embedding of the frames nearest to the middle of each clip, of unit length.
 
     Raises:
         CheckpointError: the network learned without an encoder of pictures.
-        StoreError: the store lacks the encoder's embeddings, or has those of another version of it, or clips without a picture.
+        StoreError: the store lacks the encoder's embeddings, or has those of another version of it, or clips without a
+            picture.
     """
     if checkpoint.encoder == NO_ENCODER:
-        raise CheckpointError(f"{checkpoint.path}: {checkpoint.model_name} shares no space with pictures, so there is no gap to measure")
-    queries = ClipQueries(store, checkpoint.encoder, kind="image", mixing=MixingConfig(num_frames=num_frames), labels=None)
+        raise CheckpointError(
+            f"{checkpoint.path}: {checkpoint.model_name} shares no space with pictures, so there is no gap to measure"
+        )
+    queries = ClipQueries(
+        store, checkpoint.encoder, kind="image", mixing=MixingConfig(num_frames=num_frames), labels=None
+    )
     if queries.encoder_fingerprint != checkpoint.encoder_fingerprint:
         raise StoreError(
-            f"{store.path}: was embedded by another version of '{checkpoint.encoder}' than {checkpoint.path} was trained with; "
+            f"{store.path}: was embedded by another version of '{checkpoint.encoder}' than {checkpoint.path} was "
+            "trained with; "
             f"run `trisep embed {store.path} --encoder {checkpoint.encoder} --overwrite`"
         )
     middles = (store.num_samples[clips] / store.sample_rate_hz / 2).tolist()
     return _unit(queries.read(clips.tolist(), middles, batch_number=0)["vectors"])
 
 
-def measure(pairs: Mapping[str, tuple[Float[np.ndarray, "n D"], Float[np.ndarray, "n D"]]], *, seed: int) -> dict[str, Gap]:
-    """The gap of each network from its (audio, visual) vectors of unit length, row by row of the same clips for all networks."""
+def measure(
+    pairs: Mapping[str, tuple[Float[np.ndarray, "n D"], Float[np.ndarray, "n D"]]], *, seed: int
+) -> dict[str, Gap]:
+    """The gap of each network from its (audio, visual) vectors of unit length, row by row of the same clips for all
+    networks.
+    """
     gaps: dict[str, Gap] = {}
     for name, (audio, visual) in pairs.items():
         distance = float(np.linalg.norm((audio - visual).mean(axis=0)))
@@ -93,7 +129,9 @@ def measure(pairs: Mapping[str, tuple[Float[np.ndarray, "n D"], Float[np.ndarray
             first = distance, resampled
         cosines = (audio * visual).sum(axis=1).astype(np.float64)
         num_clips = len(cosines)
-        both_ways = float(audio.sum(axis=0, dtype=np.float64) @ visual.sum(axis=0, dtype=np.float64)) - float(cosines.sum())
+        both_ways = float(audio.sum(axis=0, dtype=np.float64) @ visual.sum(axis=0, dtype=np.float64)) - float(
+            cosines.sum()
+        )
         gaps[name] = Gap(
             clips=num_clips,
             gap=_interval(distance, resampled),
@@ -110,14 +148,18 @@ def markdown(gaps: Mapping[str, Gap], models: Mapping[str, Checkpoint], data: Pa
     lines = [
         f"**Modality gap on {next(iter(gaps.values())).clips} clips of {data}**",
         "",
-        "| network | audio vector | visual vector | gap [95 %] | − first [95 %] | cosine of matching pairs [95 %] | of shuffled pairs |",
+        "| network | audio vector | visual vector | gap [95 %] | − first [95 %] | cosine of matching pairs [95 %] | of "
+        "shuffled pairs |",
         "|---|---|---|---|---|---|---:|",
     ]
     for number, (name, gap) in enumerate(gaps.items()):
-        difference = f"{gap.difference.mean:+.3f} [{gap.difference.low:+.3f}, {gap.difference.high:+.3f}]" if number else "–"
+        difference = (
+            f"{gap.difference.mean:+.3f} [{gap.difference.low:+.3f}, {gap.difference.high:+.3f}]" if number else "–"
+        )
         seen = f"{models[name].encoder}, {looked_at}"
         lines.append(
-            f"| {name} | pooled bottleneck of the U-Net | {seen} | {_shown(gap.gap)} | {difference} | {_shown(gap.matching)} "
+            f"| {name} | pooled bottleneck of the U-Net | {seen} | {_shown(gap.gap)} | {difference} | "
+            f"{_shown(gap.matching)} "
             f"| {gap.shuffled:.3f} |"
         )
     lines += ["", "‖mean(audio) − mean(visual)‖ of vectors of unit length, 0 to 2; intervals by bootstrap over clips."]
@@ -126,12 +168,13 @@ def markdown(gaps: Mapping[str, Gap], models: Mapping[str, Checkpoint], data: Pa
 
 def _require_width(checkpoint: Checkpoint, dim: int) -> None:
     """ConfigError, before anything is computed, where the bottleneck is not as wide as the visual vectors."""
-    unet = getattr(checkpoint.model, "unet", None)
-    width = dim if unet is None else unet.config.widths[-1]
+    width = checkpoint.model.unet.config.widths[-1]
     if width != dim:
         raise ConfigError(
-            f"{checkpoint.path}: its bottleneck is {width} wide and the vectors of '{checkpoint.encoder}' are {dim}, so no distance can be "
-            f"taken; the network needs model.unet.bottleneck_width = {dim}: train it with --set model.unet.bottleneck_width={dim}"
+            f"{checkpoint.path}: its bottleneck is {width} wide and the vectors of '{checkpoint.encoder}' are {dim}, "
+            "so no distance can be "
+            f"taken; the network needs model.unet.bottleneck_width = {dim}: train it with --set "
+            f"model.unet.bottleneck_width={dim}"
         )
 
 
@@ -160,5 +203,9 @@ def _row(name: str, checkpoint: str, encoder: str, gap: Gap) -> dict[str, object
     """A line of the CSV; intervals flattened."""
     row: dict[str, object] = {"network": name, "checkpoint": checkpoint, "encoder": encoder}
     for column, value in asdict(gap).items():
-        row |= {f"{column}_{part}": number for part, number in value.items()} if isinstance(value, dict) else {column: value}
+        row |= (
+            {f"{column}_{part}": number for part, number in value.items()}
+            if isinstance(value, dict)
+            else {column: value}
+        )
     return row

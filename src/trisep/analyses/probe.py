@@ -1,29 +1,31 @@
 """`trisep analyze probe`: how much of the classes a linear classifier reads off a network's bottleneck.
 
-Source: HFRA, section 4.3 and Table 4, which says neither which classifier nor how it was fitted. Ours: multinomial logistic regression on
-standardised features, its regularisation chosen by cross-validation on the training clips alone; each clip unmixed, its bottleneck pooled
-over frequency and time. Labels are read here, and only here: no network sees them.
+Source: HFRA, section 4.3 and Table 4, which says neither which classifier nor how it was fitted. Ours: multinomial
+logistic regression on standardised features, its regularisation chosen by cross-validation on the training clips alone;
+each clip unmixed, its bottleneck pooled over frequency and time. Labels are read here, and only here: no network sees
+them.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
 from trisep.analyses.bottleneck import choose_clips, load_models, pooled_bottlenecks, teacher_embeddings
-from trisep.arguments.analysis import ProbeArguments
-from trisep.encoders import load_teacher
+from trisep.checkpoints.format import Checkpoint
+from trisep.encoders import AudioTeacher, load_teacher
 from trisep.errors import ConfigError
+from trisep.evaluation.table import write_report, write_rows
 from trisep.figures.analysis import draw_probe
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
-from trisep.scoring.table import write_report, write_rows
-from trisep.separate import choose_device
+from trisep.separation.separator import choose_device
 from trisep.store.read import ClipStore
-from trisep.training_queries import read_labels
+from trisep.training.queries import read_labels
 
 _STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 3))
 """Inverse regularisations C that are tried."""
@@ -62,28 +64,53 @@ class ProbeResult:
     """From the first representation, on the same clips."""
 
 
-def run(arguments: ProbeArguments) -> int:
-    """The analysis: print the table, write it and the figure. Raises TrisepError for a user's error; returns 0."""
+def analyze_probe(
+    checkpoints: Sequence[str],
+    *,
+    train: Path,
+    test: Path,
+    labels: Path,
+    out: Path,
+    teacher: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> str:
+    """What a linear classifier reads off the bottleneck; writes probe.md, .csv and .png to `out` and returns the table.
+
+    Args:
+        checkpoints: names or folders of models; the first is what the others are compared with.
+        train: the clip store that the classifier is fitted on.
+        test: the clip store that it is scored on; none of its clips may be among the others.
+        labels: a CSV with the columns path, label for the clips of both.
+        out: folder of the outputs.
+        teacher: name of a frozen audio network whose embeddings are probed as the ceiling.
+        limit: take only so many clips of each store, drawn at random.
+        seed: of the folds, the bootstrap and `limit`.
+        device: where the networks compute.
+    """
     require_sklearn()
-    stores = ClipStore(arguments.train), ClipStore(arguments.test)
-    split = split_clips(*stores, arguments.labels, limit=arguments.limit, seed=arguments.seed)
-    features = _features(arguments, *stores, split)
+    stores = ClipStore(train), ClipStore(test)
+    split = split_clips(*stores, labels, limit=limit, seed=seed)
+    models = load_models(checkpoints, choose_device(device))
+    features = _features(models, load_teacher(teacher) if teacher else None, *stores, split, choose_device(device))
     results: dict[str, ProbeResult] = {}
-    for name, (source, train, test) in features.items():
-        predicted, strength = fit_and_predict(train, split.train_labels, test, seed=arguments.seed)
-        results[name] = _score(source, predicted, strength, split, train.shape[1], results, arguments.seed)
+    for name, (source, fitted, scored) in features.items():
+        predicted, strength = fit_and_predict(fitted, split.train_labels, scored, seed=seed)
+        results[name] = _score(source, predicted, strength, split, fitted.shape[1], results, seed)
     text = markdown(results, split, stores[0].path, stores[1].path)
-    print(text)
-    write_report(arguments.out, "probe", text, [_row(name, result, split) for name, result in results.items()])
-    recalls = [dict(zip(("class", *results), row, strict=True)) for row in zip(split.names, *_recalls(results), strict=True)]
-    write_rows(arguments.out / "probe_classes.csv", recalls)
+    write_report(out, "probe", text, [_row(name, result, split) for name, result in results.items()])
+    recalls = [
+        dict(zip(("class", *results), row, strict=True)) for row in zip(split.names, *_recalls(results), strict=True)
+    ]
+    write_rows(out / "probe_classes.csv", recalls)
     draw_probe(
         {name: astuple(result.accuracy) for name, result in results.items()},
         {name: result.recalls for name, result in results.items()},
-        arguments.out / "probe.png",
+        out / "probe.png",
         classes=split.names,
     )
-    return 0
+    return text
 
 
 def require_sklearn() -> None:
@@ -91,11 +118,14 @@ def require_sklearn() -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError as error:
-        raise ConfigError("trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'") from error
+        raise ConfigError(
+            "trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'"
+        ) from error
 
 
 def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int | None, seed: int) -> Split:
-    """The clips of the classes that both stores have, at least two of them for training, so that cross-validation can hold one out.
+    """The clips of the classes that both stores have, at least two of them for training, so that cross-validation can
+    hold one out.
 
     Raises ConfigError where a clip has no label, a clip is in both stores, or fewer than two classes are left.
     """
@@ -113,7 +143,8 @@ def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int |
     common = sorted(label for label in {*heard.tolist()} if counts[label] >= 2)
     if len(common) < 2:
         raise ConfigError(
-            f"{labels}: needs at least two classes with two clips in {train.path} and one in {test.path}, found {len(common)}"
+            f"{labels}: needs at least two classes with two clips in {train.path} and one in {test.path}, found "
+            f"{len(common)}"
         )
     kept = [np.isin(present, common) for present in (known, heard)]
     return Split(
@@ -129,7 +160,9 @@ def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int |
 def fit_and_predict(
     train: Float[np.ndarray, "n C"], labels: Int[np.ndarray, "n"], test: Float[np.ndarray, "m C"], *, seed: int
 ) -> tuple[Int[np.ndarray, "m"], float]:
-    """What the classifier says of the test vectors, and the C that cross-validation chose. Standardisation, too, sees its fold only."""
+    """What the classifier says of the test vectors, and the C that cross-validation chose. Standardisation, too, sees
+    its fold only.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
@@ -143,23 +176,30 @@ def fit_and_predict(
 
 
 def _folds(labels: Int[np.ndarray, "n"], seed: int) -> list[tuple[Int[np.ndarray, "_"], Int[np.ndarray, "_"]]]:
-    """(fitted on, held out): each class dealt out over the folds in turn, so that small classes are fitted on in every fold."""
+    """(fitted on, held out): each class dealt out over the folds in turn, so that small classes are fitted on in every
+    fold.
+    """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]
     fold = np.empty(len(labels), np.int64)
     fold[dealt] = np.arange(len(labels)) % _NUM_FOLDS
-    return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(min(_NUM_FOLDS, len(labels)))]
+    return [
+        (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+        for number in range(min(_NUM_FOLDS, len(labels)))
+    ]
 
 
 def _features(
-    arguments: ProbeArguments, train: ClipStore, test: ClipStore, split: Split
+    models: Mapping[str, Checkpoint],
+    teacher: AudioTeacher | None,
+    train: ClipStore,
+    test: ClipStore,
+    split: Split,
+    device: torch.device,
 ) -> dict[str, tuple[str, Float[np.ndarray, "n C"], Float[np.ndarray, "m C"]]]:
     """What the vectors are, and those of the training and test clips, by what tables call them."""
-    device = choose_device(arguments.device)
-    teacher = load_teacher(arguments.teacher) if arguments.teacher else None
     sides = ((train, split.train), (test, split.test))
     found = {}
-    models = load_models(arguments.checkpoints, device)
     for name, model in models.items():
         vectors = [pooled_bottlenecks(model, store, clips, device=device) for store, clips in sides]
         found[name] = ("pooled bottleneck", vectors[0], vectors[1])
@@ -189,7 +229,9 @@ def _score(
         is_right=is_right,
         accuracy=bootstrap_mean(is_right.astype(np.float64), generator=np.random.default_rng(seed)),
         recalls=np.array([is_right[split.test_labels == label].mean() for label in range(len(split.names))]),
-        difference=paired_test(is_right.astype(np.float64), first.astype(np.float64), generator=np.random.default_rng(seed)),
+        difference=paired_test(
+            is_right.astype(np.float64), first.astype(np.float64), generator=np.random.default_rng(seed)
+        ),
     )
 
 
@@ -208,13 +250,16 @@ def markdown(results: Mapping[str, ProbeResult], split: Split, train: Path, test
         difference = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}] | {one.difference.p_value:.2g}"
         lines.append(
             f"| {name} | {one.source}, {one.dim} wide | {100 * one.accuracy.mean:.1f} [{100 * one.accuracy.low:.1f}, "
-            f"{100 * one.accuracy.high:.1f}] | {100 * one.recalls.mean():.1f} | {difference if number else '– | –'} | {one.strength:g} |"
+            f"{100 * one.accuracy.high:.1f}] | {100 * one.recalls.mean():.1f} | {difference if number else '– | –'} | "
+            f"{one.strength:g} |"
         )
     left_out = f"{split.num_left_out[0]} training and {split.num_left_out[1]} test clips"
     lines += [
         "",
-        f"Chance: {100 / len(split.names):.1f} %. Left out, as the other side lacks their class: {left_out}. Intervals by bootstrap over "
-        "test clips, p by sign-flip permutation; C is the inverse regularisation that cross-validation on the training clips chose.",
+        f"Chance: {100 / len(split.names):.1f} %. Left out, as the other side lacks their class: {left_out}. Intervals "
+        "by bootstrap over "
+        "test clips, p by sign-flip permutation; C is the inverse regularisation that cross-validation on the training "
+        "clips chose.",
     ]
     return "\n".join(lines)
 

@@ -1,8 +1,10 @@
-"""`trisep analyze queries`: does it matter how one asks? The same mixtures, asked for the same sources in different words.
+"""`trisep analyze queries`: does it matter how one asks? The same mixtures, asked for the same sources in different
+words.
 
-Source: CLIPSep, Appendix G and Fig. 16, which shows spectrograms; the scores are ours. Every mixture is made and transformed once and the
-network runs on it once, all wordings being queries of that run. Wordings: single templates; paraphrases, asked as they stand; and the mean
-of the four templates that `trisep separate` asks with, which the others are compared with.
+Source: CLIPSep, Appendix G and Fig. 16, which shows spectrograms; the scores are ours. Every mixture is made and
+transformed once and the network runs on it once, all wordings being queries of that run. Wordings: single templates;
+paraphrases, asked as they stand; and the mean of the four templates that `trisep separate` asks with, which the others
+are compared with.
 """
 
 from collections import defaultdict
@@ -16,21 +18,21 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
-from trisep.arguments.analysis import QueriesArguments
-from trisep.arguments.evaluation import EvaluateArguments
-from trisep.checkpoint import Checkpoint
+from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import QUERY_TEMPLATES
 from trisep.errors import ConfigError
-from trisep.evaluate import pair_list, plan, survey
+from trisep.evaluation.mixtures import ScoringJob, mixture_sounds, separate_mixture
+from trisep.evaluation.queries import embed_sources
+from trisep.evaluation.run import pair_list, plan, survey
+from trisep.evaluation.table import metric_name, require_metric, write_report, write_rows
 from trisep.figures.analysis import draw_wordings
-from trisep.media.output import write_failure
+from trisep.media.files import make_folder
 from trisep.media.tables import read_rows
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test, score_separation
-from trisep.protocols import ProtocolMixture, protocol
-from trisep.scoring.mixtures import ScoringJob, mixture_sounds, separate_mixture
-from trisep.scoring.queries import embed_sources
-from trisep.scoring.table import metric_name, require_metric, write_report, write_rows
-from trisep.separate import load
+from trisep.protocols import ProtocolMixture
+from trisep.protocols import protocol as protocol_named
+from trisep.protocols.clip_lists import list_folder
+from trisep.separation.separator import load
 from trisep.types import QueryEmbedding
 
 ENSEMBLE = f"mean of {len(QUERY_TEMPLATES)} templates"
@@ -46,7 +48,9 @@ class Wording:
     name: str
     templates: tuple[str, ...]
     words: Mapping[str, str] | None = None
-    """What stands in the templates for a label, where that is not the label itself; labels that are not named are not asked so."""
+    """What stands in the templates for a label, where that is not the label itself; labels that are not named are not
+    asked so.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,44 +81,67 @@ class WordingScore:
     """From the mean of the templates, over the mixtures that have both."""
 
 
-def run(arguments: QueriesArguments) -> int:
-    """The analysis: print the table, write it and the figure. Raises TrisepError for a user's error; returns 0."""
-    require_metric(arguments.metric)
-    evaluation = EvaluateArguments(
-        checkpoint=arguments.checkpoint,
-        data=arguments.data,
-        protocol=arguments.protocol,
-        limit=arguments.limit,
-        seed=arguments.seed,
-        device=arguments.device,
+def analyze_queries(
+    checkpoint: str,
+    *,
+    data: Path,
+    out: Path,
+    protocol: str = "avmini",
+    paraphrases: Path | None = None,
+    metric: str = "sdri",
+    limit: int | None = 40,
+    seed: int = 0,
+    device: str = "auto",
+) -> str:
+    """Whether the wording of a query matters; writes queries.md, .csv and .png, and the score of every source to `out`;
+    returns the table.
+
+    Args:
+        checkpoint: name or folder of a model that reads words.
+        data: the list of the protocol's clips, as for `evaluate`.
+        out: folder of the outputs.
+        protocol: name of the protocol.
+        paraphrases: other words for the labels: a CSV with the columns label, wording; None takes a table for the
+            classes of avmini.
+        metric: the score that is shown.
+        limit: how many mixtures of the list, from its start.
+        seed: of the pair list, the bootstrap and the permutation tests.
+        device: where the model computes.
+    """
+    require_metric(metric)
+    chosen = protocol_named(protocol)
+    job = plan(checkpoint, chosen, list_folder(data), seed=seed, device=device)
+    loaded = load(checkpoint, device=job.device).checkpoint
+    if loaded.model.contract.reads == "labels":
+        raise ConfigError(
+            f"{loaded.path}: {loaded.model_name} reads labels, whatever their wording; give a model that reads words"
+        )
+    pairs = pair_list(chosen, data, seed=seed, limit=limit)
+    wordings = read_wordings(
+        paraphrases or _BUNDLED, {source.label for mixture in pairs() for source in mixture.sources}
     )
-    rules = protocol(arguments.protocol)
-    job = plan(evaluation, rules)
-    checkpoint = load(arguments.checkpoint, device=job.device).checkpoint
-    if hasattr(checkpoint.model, "label_embeddings"):
-        raise ConfigError(f"{checkpoint.path}: {checkpoint.model_name} reads labels, whatever their wording; give a model that reads words")
-    pairs = pair_list(evaluation, rules)
-    wordings = read_wordings(arguments.paraphrases or _BUNDLED, {source.label for mixture in pairs() for source in mixture.sources})
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(arguments.out, error) from error
-    num_mixtures = survey(pairs, arguments.out / "pairs.csv", folder=job.folder, skip_missing=False)
-    asked = track(pairs(), "ask", num_mixtures, console=Console(stderr=True), transient=True)
-    rows = [row for mixture in asked for row in ask(job, checkpoint, mixture, wordings, arguments.metric)]
-    results = summarise(rows, seed=arguments.seed)
-    text = markdown(results, rows, metric=metric_name(arguments.metric), title=f"{arguments.checkpoint} · {rules.name}")
-    print(text)
-    write_report(arguments.out, "queries", text, [_row(result) for result in results])
-    write_rows(arguments.out / "queries_sources.csv", [asdict(row) for row in rows])
+    make_folder(out)
+    num_mixtures = survey(pairs, out / "pairs.csv", folder=job.folder, skip_missing=False)
+    mixtures = track(pairs(), "score", num_mixtures, console=Console(stderr=True), transient=True)
+    rows = [row for mixture in mixtures for row in ask(job, loaded, mixture, wordings, metric)]
+    results = summarise(rows, seed=seed)
+    text = markdown(results, rows, metric=metric_name(metric), title=f"{checkpoint} · {chosen.name}")
+    write_report(out, "queries", text, [_row(result) for result in results])
+    write_rows(out / "queries_sources.csv", [asdict(row) for row in rows])
+    _draw(results, out / "queries.png", metric=metric_name(metric))
+    return text
+
+
+def _draw(results: Sequence[WordingScore], file: Path, *, metric: str) -> None:
+    """Draw the scores of the wordings, and their differences from the mean of the templates."""
     scores = {result.wording: astuple(result.score) for result in results}
     differences = {result.wording: astuple(result.difference.interval) for result in results}
-    draw_wordings(scores, differences, arguments.out / "queries.png", metric=metric_name(arguments.metric))
-    return 0
+    draw_wordings(scores, differences, file, metric=metric)
 
 
 def read_wordings(paraphrases: Path, labels: Iterable[str]) -> list[Wording]:
-    """All ways of asking: the mean of templates, the templates, then the first paraphrase of each label, the second, and so on.
+    """All ways of asking: the mean of templates, the templates, then the first paraphrase of each label, the second,
+    and so on.
 
     Raises MediaError for a file that is no table of label, wording, ConfigError for one that names none of the labels.
     """
@@ -124,17 +151,30 @@ def read_wordings(paraphrases: Path, labels: Iterable[str]) -> list[Wording]:
     wanted = sorted(set(labels) & others.keys())
     if not wanted:
         expected = ", ".join(sorted(set(labels))[:3])
-        raise ConfigError(f"{paraphrases}: names none of the labels that are asked for ({expected}, …); give --paraphrases with others")
+        raise ConfigError(
+            f"{paraphrases}: names none of the labels that are asked for ({expected}, …); give --paraphrases with "
+            "others"
+        )
     most = max(len(others[label]) for label in wanted)
-    spoken = [{label: others[label][number] for label in wanted if number < len(others[label])} for number in range(most)]
+    spoken = [
+        {label: others[label][number] for label in wanted if number < len(others[label])} for number in range(most)
+    ]
     return [
         Wording(name=ENSEMBLE, templates=QUERY_TEMPLATES),
-        *(Wording(name=template.format("…" if template != "{}" else "the name alone"), templates=(template,)) for template in TEMPLATES),
-        *(Wording(name=f"paraphrase {number}", templates=("{}",), words=words) for number, words in enumerate(spoken, start=1)),
+        *(
+            Wording(name=template.format("…" if template != "{}" else "the name alone"), templates=(template,))
+            for template in TEMPLATES
+        ),
+        *(
+            Wording(name=f"paraphrase {number}", templates=("{}",), words=words)
+            for number, words in enumerate(spoken, start=1)
+        ),
     ]
 
 
-def ask(job: ScoringJob, checkpoint: Checkpoint, mixture: ProtocolMixture, wordings: Sequence[Wording], metric: str) -> Iterator[AskedRow]:
+def ask(
+    job: ScoringJob, checkpoint: Checkpoint, mixture: ProtocolMixture, wordings: Sequence[Wording], metric: str
+) -> Iterator[AskedRow]:
     """Score a mixture's sources in every wording, from one run of the network. MediaError for an unreadable file."""
     sources, heard = mixture_sounds(job, mixture)
     questions: dict[str, dict[int, str]] = {}
@@ -142,7 +182,11 @@ def ask(job: ScoringJob, checkpoint: Checkpoint, mixture: ProtocolMixture, wordi
     for wording in wordings:
         named = {index: mixture.sources[index] for index in range(job.protocol.num_scored)}
         if wording.words is not None:
-            named = {index: replace(one, label=wording.words[one.label]) for index, one in named.items() if one.label in wording.words}
+            named = {
+                index: replace(one, label=wording.words[one.label])
+                for index, one in named.items()
+                if one.label in wording.words
+            }
         if named:
             rules = replace(job.protocol, templates=wording.templates)
             embedded = embed_sources(checkpoint, list(named.values()), "text", rules, device=job.device).vectors
@@ -169,14 +213,17 @@ def ask(job: ScoringJob, checkpoint: Checkpoint, mixture: ProtocolMixture, wordi
 
 
 def summarise(rows: Sequence[AskedRow], *, seed: int) -> list[WordingScore]:
-    """Each wording's mean and difference from the mean of templates, in the order of the rows; ConfigError where nothing has a score."""
+    """Each wording's mean and difference from the mean of templates, in the order of the rows; ConfigError where
+    nothing has a score.
+    """
     by_wording: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if np.isfinite(row.score):
             by_wording[row.wording][row.mixture].append(row.score)
     if not by_wording[ENSEMBLE]:
         raise ConfigError(
-            "no source has a score when asked by the mean of templates: every sound or estimate is silent; see trisep evaluate"
+            "no source has a score when asked by the mean of templates: every sound or estimate is silent; see trisep "
+            "evaluate"
         )
     reference = {mixture: float(np.mean(scores)) for mixture, scores in by_wording[ENSEMBLE].items()}
     results = []
@@ -217,12 +264,17 @@ def markdown(results: Sequence[WordingScore], rows: Sequence[AskedRow], *, metri
         interval = one.difference.interval
         difference = f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}] | {one.difference.p_value:.2g}"
         score = f"{one.score.mean:.2f} [{one.score.low:.2f}, {one.score.high:.2f}]"
-        lines.append(f"| {one.wording} | {one.sources} | {score} | {'– | –' if one.wording == ENSEMBLE else difference} |")
+        lines.append(
+            f"| {one.wording} | {one.sources} | {score} | {'– | –' if one.wording == ENSEMBLE else difference} |"
+        )
     lines += [
         "",
-        f"One source's score moves by {spread.mean():.2f} dB with the wording (standard deviation over wordings, mean over {len(spread)} "
-        f"sources; 95 % of them below {np.quantile(spread, 0.95):.2f}). {sum(not np.isfinite(row.score) for row in rows)} of {len(rows)} "
-        "estimates without a finite score. Means, intervals (bootstrap) and p (sign-flip permutation) are over mixtures, each the mean of "
+        f"One source's score moves by {spread.mean():.2f} dB with the wording (standard deviation over wordings, mean "
+        f"over {len(spread)} "
+        f"sources; 95 % of them below {np.quantile(spread, 0.95):.2f}). "
+        f"{sum(not np.isfinite(row.score) for row in rows)} of {len(rows)} "
+        "estimates without a finite score. Means, intervals (bootstrap) and p (sign-flip permutation) are over "
+        "mixtures, each the mean of "
         "its sources; p is not corrected for the number of wordings.",
     ]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""Floors, ceilings and classical systems, one file each, discovered by file name: what every learned system is read against.
+"""Floors, ceilings and classical systems, one file each, discovered by file name: what every learned system is read
+against.
 
 A baseline file defines `Config` (frozen), `estimate(mixture [S], *, signal, config, …) → [Q, S]`, and three constants:
 
@@ -61,16 +62,21 @@ def run_baseline(
     module = baseline(name)
     available = {"num_sources": len(references), "references": references, "generator": generator}
     chosen = {key: available[key] for key in module.NEEDS}
-    estimates: Float[np.ndarray, "Q S"] = module.estimate(mixture, signal=signal, config=config or module.Config(), **chosen)
+    estimates: Float[np.ndarray, "Q S"] = module.estimate(
+        mixture, signal=signal, config=config or module.Config(), **chosen
+    )
     if len(estimates) < len(references):
         raise ConfigError(
-            f"baseline '{name}' gives {len(estimates)} estimates, and the mixture has {len(references)} sources: leave it out"
+            f"baseline '{name}' gives {len(estimates)} estimates, and the mixture has {len(references)} sources: leave "
+            "it out"
         )
     return estimates if module.ORDERED else estimates[best_order(references=references, estimates=estimates)]
 
 
 def best_order(*, references: Float[np.ndarray, "N S"], estimates: Float[np.ndarray, "Q S"]) -> Int[np.ndarray, "N"]:
-    """For each reference the row of its estimate, in the assignment with the least total squared error (each row at most once)."""
+    """For each reference the row of its estimate, in the assignment with the least total squared error (each row at
+    most once).
+    """
     error = np.square(references[:, None] - estimates[None], dtype=np.float64).sum(axis=-1)
     _, rows = linear_sum_assignment(error)
     return np.asarray(rows)

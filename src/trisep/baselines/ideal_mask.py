@@ -1,6 +1,7 @@
 """The ceiling: the mask that the known sources call for, applied to the mixture, whose phase it keeps.
 
-Formed on the log grid it is the very target that the networks of this project are trained on, so none of them should come out above it.
+Formed on the log grid it is the very target that the networks of this project are trained on, so none of them should
+come out above it.
 """
 
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ class Config:
     """Which mask, and on which grid."""
 
     mask: Literal["ratio", "binary"] = "ratio"
-    """`ratio`: `A_i / Σ_j A_j` (VAST Eq. 10), all other sound of the mixture counted in the sum. `binary`: `[A_i > ½ A_mix]` (CLIPSep,
-    before Eq. 1), so a bin may go to both sources or to none."""
+    """`ratio`: `A_i / Σ_j A_j` (VAST Eq. 10), all other sound of the mixture counted in the sum. `binary`: `[A_i > ½
+    A_mix]` (CLIPSep, before Eq. 1), so a bin may go to both sources or to none."""
     grid: Literal["linear", "log"] = "linear"
-    """`linear`: the bins of the STFT. `log`: magnitudes are taken to the model's log-frequency grid, the mask is formed there and mapped
+    """`linear`: the bins of the STFT. `log`: magnitudes are taken to the model's log-frequency grid, the mask is formed
+    there and mapped
     back: the ceiling of what a network on that grid can reach."""
 
     def __post_init__(self) -> None:
@@ -43,12 +45,16 @@ _DEFAULT = Config()
 
 
 def estimate(
-    mixture: Float[np.ndarray, "S"], *, references: Float[np.ndarray, "N S"], signal: SignalSettings, config: Config = _DEFAULT
+    mixture: Float[np.ndarray, "S"],
+    *,
+    references: Float[np.ndarray, "N S"],
+    signal: SignalSettings,
+    config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
     """The sources as their ideal masks leave them, with the mixture's phase.
 
-    What the mixture holds beyond the references counts as one more source that is not estimated. With nothing beyond them, and ratio
-    masks, the estimates sum to the mixture.
+    What the mixture holds beyond the references counts as one more source that is not estimated. With nothing beyond
+    them, and ratio masks, the estimates sum to the mixture.
 
     Args:
         mixture: what is heard, mono, at `signal.sample_rate_hz`.
@@ -60,7 +66,10 @@ def estimate(
         ValueError: lengths differ.
     """
     if references.shape[-1] != len(mixture):
-        raise ValueError(f"references: expected {len(mixture)} samples, as the mixture has, got {references.shape[-1]}; cut both alike")
+        raise ValueError(
+            f"references: expected {len(mixture)} samples, as the mixture has, got {references.shape[-1]}; cut both "
+            "alike"
+        )
     rest = mixture - references.sum(axis=0)
     spectra = stft(torch.from_numpy(np.concatenate([references, rest[None]])), signal)
     # The rest is added last: where it is zero, so are its rounding errors, and the result is that of the sources alone.
@@ -70,7 +79,9 @@ def estimate(
 
 
 def ideal_masks(spectra: Tensor, total: Tensor, signal: SignalSettings, config: Config) -> Float[Tensor, "N F T"]:
-    """The mask of each of N complex spectra [N, F, T] in their sum [F, T], in [0, 1], on the bins of the STFT whichever grid forms it."""
+    """The mask of each of N complex spectra [N, F, T] in their sum [F, T], in [0, 1], on the bins of the STFT whichever
+    grid forms it.
+    """
     sources, heard = spectra.abs()[None], total.abs()[None]
     if config.grid == "log":
         sources, heard = to_log_frequency(sources, signal.num_log_bins), to_log_frequency(heard, signal.num_log_bins)

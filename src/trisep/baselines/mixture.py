@@ -1,4 +1,6 @@
-"""The floor: nothing is separated, every estimate is the mixture. All improvements (suffix `i`) are against this one."""
+"""The floor: nothing is separated, every estimate is the mixture. All improvements (suffix `i`) are
+against this one.
+"""
 
 from dataclasses import dataclass
 
@@ -17,14 +19,20 @@ class Config:
     """How loud the copies are."""
 
     divided: bool = False
-    """Divide each copy by N, so that the estimates sum to the mixture. Only SNR is sensitive to it. False is what the papers score."""
+    """Divide each copy by N, so that the estimates sum to the mixture. Only SNR is sensitive to it. False is what the
+    papers score.
+    """
 
 
 _DEFAULT = Config()
 
 
 def estimate(
-    mixture: Float[np.ndarray, "S"], *, num_sources: int, signal: SignalSettings | None = None, config: Config = _DEFAULT
+    mixture: Float[np.ndarray, "S"],
+    *,
+    num_sources: int,
+    signal: SignalSettings | None = None,
+    config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
     """`num_sources` copies of the mixture. `signal` is taken as in every baseline; a copy has no use for it."""
     return np.tile(mixture / num_sources if config.divided else mixture, (num_sources, 1))

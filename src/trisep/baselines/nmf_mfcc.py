@@ -2,10 +2,10 @@
 
     |STFT| ≈ W H (KL)  →  each column of W: mel bands → logarithm → DCT  →  k-means into N groups  →  ratio masks
 
-Source: Spiertz and Gnann, "Source-filter based clustering for monaural blind source separation", DAFx 2009, which the papers' tables quote.
-It supposes that each source is one filter (the group) that many excitations (the components) pass. What the papers of this project do not
-print about it (they call it off-the-shelf) is taken from public implementations, marked †. What is heavy runs in torch, whose number of
-threads the caller sets.
+Source: Spiertz and Gnann, "Source-filter based clustering for monaural blind source separation", DAFx 2009, which the
+papers' tables quote. It supposes that each source is one filter (the group) that many excitations (the components)
+pass. What the papers of this project do not print about it (they call it off-the-shelf) is taken from public
+implementations, marked †. What is heavy runs in torch, whose number of threads the caller sets.
 """
 
 from dataclasses import dataclass
@@ -48,10 +48,17 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.num_components, self.num_iterations, self.num_mel_bands, self.num_coefficients, self.num_starts) < 1:
-            raise ConfigError("num_components, num_iterations, num_mel_bands, num_coefficients and num_starts must be at least 1")
+        if (
+            min(self.num_components, self.num_iterations, self.num_mel_bands, self.num_coefficients, self.num_starts)
+            < 1
+        ):
+            raise ConfigError(
+                "num_components, num_iterations, num_mel_bands, num_coefficients and num_starts must be at least 1"
+            )
         if self.num_coefficients > self.num_mel_bands:
-            raise ConfigError(f"num_coefficients: expected at most num_mel_bands, {self.num_mel_bands}, got {self.num_coefficients}")
+            raise ConfigError(
+                f"num_coefficients: expected at most num_mel_bands, {self.num_mel_bands}, got {self.num_coefficients}"
+            )
 
 
 _DEFAULT = Config()
@@ -67,7 +74,8 @@ def estimate(
 ) -> Float[np.ndarray, "N S"]:
     """`num_sources` estimates in no meaningful order, which sum to the mixture; of digital silence, silence.
 
-    *Our deviation:* groups become ratio masks on the mixture's spectrogram, as everywhere in this project, not spectrograms of their own.
+    *Our deviation:* groups become ratio masks on the mixture's spectrogram, as everywhere in this project, not
+    spectrograms of their own.
 
     Args:
         mixture: what is heard, mono, at `signal.sample_rate_hz`.
@@ -95,7 +103,9 @@ def estimate(
 def factorize(
     V: Float[Tensor, "F T"], num_components: int, num_iterations: int, generator: np.random.Generator
 ) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
-    """Non-negative factors with `W H ≈ V` from a uniform random start; V non-negative, not all zero. Columns of W sum to one."""
+    """Non-negative factors with `W H ≈ V` from a uniform random start; V non-negative, not all zero. Columns of W sum
+    to one.
+    """
     W = torch.from_numpy(generator.random((V.shape[0], num_components))).to(V)
     H = torch.from_numpy(generator.random((num_components, V.shape[1]))).to(V)
     H = H * V.sum() / (W @ H).sum()
@@ -105,8 +115,12 @@ def factorize(
     return W / scale, H * scale.unsqueeze(1)
 
 
-def update(V: Float[Tensor, "F T"], W: Float[Tensor, "F I"], H: Float[Tensor, "I T"]) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
-    """One multiplicative update of W, then of H; neither ever raises the KL divergence (Lee and Seung, NIPS 2000, Theorem 2)."""
+def update(
+    V: Float[Tensor, "F T"], W: Float[Tensor, "F I"], H: Float[Tensor, "I T"]
+) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
+    """One multiplicative update of W, then of H; neither ever raises the KL divergence (Lee and Seung, NIPS 2000,
+    Theorem 2).
+    """
     W = W * ((V / (W @ H + _TINY)) @ H.T) / (H.sum(dim=1) + _TINY)
     H = H * (W.T @ (V / (W @ H + _TINY))) / (W.sum(dim=0).unsqueeze(1) + _TINY)
     return W, H
@@ -120,7 +134,9 @@ def cepstra(W: Float[np.ndarray, "F I"], signal: SignalSettings, config: Config 
 
 
 def mel_bands(num_bands: int, signal: SignalSettings) -> Float[np.ndarray, "M F"]:
-    """Triangles equally wide on the mel scale, `2595 log₁₀(1 + f / 700 Hz)`, each of unit area in Hz, over the bins of the STFT."""
+    """Triangles equally wide on the mel scale, `2595 log₁₀(1 + f / 700 Hz)`, each of unit area in Hz, over the bins of
+    the STFT.
+    """
     nyquist_hz = signal.sample_rate_hz / 2
     edges_mel = np.linspace(0, 2595 * np.log10(1 + nyquist_hz / 700), num_bands + 2)
     edges_hz = 700 * (10 ** (edges_mel / 2595) - 1)
@@ -130,10 +146,14 @@ def mel_bands(num_bands: int, signal: SignalSettings) -> Float[np.ndarray, "M F"
     return np.asarray(triangles * 2 / (high - low))
 
 
-def group(features: Float[np.ndarray, "I M"], num_groups: int, num_starts: int, generator: np.random.Generator) -> Int[np.ndarray, "I"]:
-    """The group of each row: k-means with `num_starts` k-means++ starts (Arthur and Vassilvitskii 2007), the least inertia kept.
+def group(
+    features: Float[np.ndarray, "I M"], num_groups: int, num_starts: int, generator: np.random.Generator
+) -> Int[np.ndarray, "I"]:
+    """The group of each row: k-means with `num_starts` k-means++ starts (Arthur and Vassilvitskii 2007), the least
+    inertia kept.
 
-    A start in which a group runs empty is dropped; if all do (fewer different rows than groups), rows go to the nearest first centre.
+    A start in which a group runs empty is dropped; if all do (fewer different rows than groups), rows go to the nearest
+    first centre.
     """
     best, least = np.zeros(len(features), np.int64), np.inf
     for _ in range(num_starts):
@@ -148,8 +168,12 @@ def group(features: Float[np.ndarray, "I M"], num_groups: int, num_starts: int, 
     return best
 
 
-def _spread_centres(features: Float[np.ndarray, "I M"], num_groups: int, generator: np.random.Generator) -> Float[np.ndarray, "N M"]:
-    """k-means++: each further centre is a row drawn with probability proportional to its squared distance from the nearest one so far."""
+def _spread_centres(
+    features: Float[np.ndarray, "I M"], num_groups: int, generator: np.random.Generator
+) -> Float[np.ndarray, "N M"]:
+    """k-means++: each further centre is a row drawn with probability proportional to its squared distance from the
+    nearest one so far.
+    """
     rows = [int(generator.integers(len(features)))]
     while len(rows) < num_groups:
         distance = np.square(features[:, None] - features[rows]).sum(axis=-1).min(axis=1)

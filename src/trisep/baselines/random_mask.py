@@ -21,7 +21,9 @@ class Config:
     """Where the masks are drawn."""
 
     grid: Literal["log", "linear"] = "log"
-    """`log`: on the rows of the model's grid, as an untrained network would give them; `linear`: for each bin of the STFT."""
+    """`log`: on the rows of the model's grid, as an untrained network would give them; `linear`: for each bin of the
+    STFT.
+    """
 
 
 _DEFAULT = Config()
@@ -44,8 +46,11 @@ def estimate(
     return istft(masks * spectrum, signal, len(mixture)).numpy()
 
 
-def random_masks(num_sources: int, num_rows: int, num_frames: int, generator: np.random.Generator) -> Float[np.ndarray, "N F T"]:
-    """Masks drawn uniformly from all that sum to one: for two sources, one mask is uniform in [0, 1], the other the rest.
+def random_masks(
+    num_sources: int, num_rows: int, num_frames: int, generator: np.random.Generator
+) -> Float[np.ndarray, "N F T"]:
+    """Masks drawn uniformly from all that sum to one: for two sources, one mask is uniform in [0, 1], the other the
+    rest.
 
     The gaps between N − 1 sorted uniform numbers are uniform on the simplex.
     """

@@ -1,9 +1,9 @@
 """Robust PCA: a spectrogram as what repeats (low rank) and what stands out (sparse), blind and untrained.
 
-Source: Huang, Chen, Smaragdis and Hasegawa-Johnson, "Singing-voice separation from monaural recordings using robust principal component
-analysis", ICASSP 2012; solved by the inexact augmented Lagrange multiplier method of Lin, Chen and Ma 2009 (arXiv:1009.5055, Alg. 5).
-It was made for a voice over an accompaniment and knows only two parts; HFRA's table quotes it on instrument duets.
-The decomposition runs in torch, whose number of threads the caller sets.
+Source: Huang, Chen, Smaragdis and Hasegawa-Johnson, "Singing-voice separation from monaural recordings using robust
+principal component analysis", ICASSP 2012; solved by the inexact augmented Lagrange multiplier method of Lin, Chen and
+Ma 2009 (arXiv:1009.5055, Alg. 5). It was made for a voice over an accompaniment and knows only two parts; HFRA's table
+quotes it on instrument duets. The decomposition runs in torch, whose number of threads the caller sets.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,9 @@ class Config:
     sparsity_factor: float = 1.0
     """k in λ = k / √max(m, n); the paper tries 0.1 to 2.5 and keeps 1. More makes the sparse part sparser."""
     mask: Literal["binary", "soft"] = "binary"
-    """`binary`: a bin goes to the sparse part where |S| > gain · |L| (Eq. 2). `soft`: shares |S| / (|S| + gain · |L|), ours."""
+    """`binary`: a bin goes to the sparse part where |S| > gain · |L| (Eq. 2). `soft`: shares |S| / (|S| + gain · |L|),
+    ours.
+    """
     gain: float = 1.0
     """How much stronger than the low-rank part the sparse one has to be; 1 is the paper's choice."""
     tolerance: float = 1e-7
@@ -49,10 +51,14 @@ class Config:
 _DEFAULT = Config()
 
 
-def estimate(mixture: Float[np.ndarray, "S"], *, signal: SignalSettings, config: Config = _DEFAULT) -> Float[np.ndarray, "2 S"]:
-    """The low-rank part (accompaniment) and the sparse part (voice) under masks that sum to one; of digital silence, silence.
+def estimate(
+    mixture: Float[np.ndarray, "S"], *, signal: SignalSettings, config: Config = _DEFAULT
+) -> Float[np.ndarray, "2 S"]:
+    """The low-rank part (accompaniment) and the sparse part (voice) under masks that sum to one; of digital silence,
+    silence.
 
-    `mixture` is mono at `signal.sample_rate_hz`. The paper's 16 kHz, window 1024 and hop 256 are this project's default `signal`.
+    `mixture` is mono at `signal.sample_rate_hz`. The paper's 16 kHz, window 1024 and hop 256 are this project's default
+    `signal`.
     """
     spectrum = stft(torch.from_numpy(mixture), signal)
     magnitude = spectrum.abs().double()
@@ -90,7 +96,9 @@ def decompose(M: Float[Tensor, "m n"], config: Config = _DEFAULT) -> tuple[Float
 
 
 def _shrink_singular_values(matrix: Float[Tensor, "m n"], threshold: float) -> Float[Tensor, "m n"]:
-    """Move the singular values towards zero by `threshold`, and not beyond it: the proximal step of the nuclear norm."""
+    """Move the singular values towards zero by `threshold`, and not beyond it: the proximal step of the
+    nuclear norm.
+    """
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     rank = int((values > threshold).sum())
     shrunk: Tensor = (left[:, :rank] * (values[:rank] - threshold)) @ right[:rank]

@@ -1,4 +1,5 @@
-"""Data sets: metadata as published → a list of clips with labels and splits. Nothing here downloads, and no label enters a clip store.
+"""Data sets: metadata as published → a list of clips with labels and splits. Nothing here downloads, and no label
+enters a clip store.
 
     clip_list.py     `ListedClip`, and reading the text files that data sets come as
     whole_videos.py  the split rules of the data sets that list whole videos
@@ -8,7 +9,7 @@
     command.py       the user's own command for missing clips
     arguments.py     what `trisep data` can be told
 
-`trisep.data_status` runs them over a whole data set.
+`trisep.datasets.availability` runs them over a whole data set.
 """
 
 from collections.abc import Sequence
@@ -37,8 +38,8 @@ def list_clips(name: str, metadata: Sequence[Path], media: Path, *, rule: SplitR
         name: one of `DataSetName`.
         metadata: the files as published; which, each reader's module says. None for a folder.
         media: the folder of media files, which only `folder` reads.
-        rule: how MUSIC, MUSIC-21 and Solos are split; the default is that of the paper that used the set (VAST's; for MUSIC-21, HFRA's
-            sizes). The others bring their split along and take no rule.
+        rule: how MUSIC, MUSIC-21 and Solos are split; the default is that of the paper that used the set (VAST's; for
+            MUSIC-21, HFRA's sizes). The others bring their split along and take no rule.
 
     Raises ConfigError when a name is unknown, or a file is missing, of another form or empty.
     """
@@ -53,10 +54,17 @@ def list_clips(name: str, metadata: Sequence[Path], media: Path, *, rule: SplitR
     elif name == "folder":
         clips = read_folder(metadata, media)
     else:
-        readers = {"audioset": read_audioset, "vggsound": read_vggsound, "vggsound-clean": read_vggsound_clean, "esc50": read_esc50}
+        readers = {
+            "audioset": read_audioset,
+            "vggsound": read_vggsound,
+            "vggsound-clean": read_vggsound_clean,
+            "esc50": read_esc50,
+        }
         clips = readers[name](metadata)
     if not clips:
-        raise ConfigError(f"{', '.join(map(str, metadata)) or media}: lists no clip of {name}; give the files as published")
+        raise ConfigError(
+            f"{', '.join(map(str, metadata)) or media}: lists no clip of {name}; give the files as published"
+        )
     return clips
 
 

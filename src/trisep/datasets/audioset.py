@@ -1,6 +1,7 @@
 """The instruments of AudioSet (Gemmeke et al. 2017): ten-second stretches of YouTube videos with any number of labels.
 
-Files as published: balanced_train_segments.csv and unbalanced_train_segments.csv, whose rows (after three lines that begin with #) are
+Files as published: balanced_train_segments.csv and unbalanced_train_segments.csv, whose rows (after three lines that
+begin with #) are
     ID, 30.000, 40.000, "/m/09x0r,/m/05zppz"
 and class_labels_indices.csv, which names the classes: index,mid,display_name.
 """
@@ -8,7 +9,15 @@ and class_labels_indices.csv, which names the classes: index,mid,display_name.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trisep.datasets.clip_list import ListedClip, hash_rank, read_rows, read_text, require_files, require_number, require_youtube_id
+from trisep.datasets.clip_list import (
+    ListedClip,
+    hash_rank,
+    read_rows,
+    read_text,
+    require_files,
+    require_number,
+    require_youtube_id,
+)
 from trisep.errors import ConfigError
 
 INSTRUMENTS: Mapping[str, str] = {
@@ -28,8 +37,8 @@ INSTRUMENTS: Mapping[str, str] = {
     "Trombone": "trombone",
     "Violin, fiddle": "violin",
 }
-"""AudioSet's name of each of the 15 classes → ours. VAST speaks of "15 musical instrument categories following prior work" without
-naming them; these are the 15 of that work's own code (Gao, Feris and Grauman 2018)."""
+"""AudioSet's name of each of the 15 classes → ours. VAST speaks of "15 musical instrument categories following prior
+work" without naming them; these are the 15 of that work's own code (Gao, Feris and Grauman 2018)."""
 _FILES = "balanced_train_segments.csv and/or unbalanced_train_segments.csv, and class_labels_indices.csv"
 _CLASSES_HEADER = ["index", "mid", "display_name"]
 
@@ -37,8 +46,8 @@ _CLASSES_HEADER = ["index", "mid", "display_name"]
 def read_audioset(metadata: Sequence[Path]) -> list[ListedClip]:
     """The stretches that carry at least one of the 15 labels; ConfigError when a file is missing or has another form.
 
-    Unbalanced → training, balanced → validation and test (VAST, appendix A.5); which half is which is not printed: ours goes by the last
-    bit of the id's SHA-256.
+    Unbalanced → training, balanced → validation and test (VAST, appendix A.5); which half is which is not printed: ours
+    goes by the last bit of the id's SHA-256.
     """
     require_files(metadata, _FILES)
     class_files = [path for path in metadata if read_text(path).startswith(",".join(_CLASSES_HEADER))]
@@ -62,9 +71,14 @@ def _segments(path: Path, names: Mapping[str, str]) -> list[ListedClip]:
     """The stretches of one file."""
     training = path.name.startswith("unbalanced")
     if not training and not path.name.startswith("balanced"):
-        raise ConfigError(f"{path}: expected a file called balanced… or unbalanced…, by which the split goes; give the files as published")
+        raise ConfigError(
+            f"{path}: expected a file called balanced… or unbalanced…, by which the split goes; give the files as "
+            "published"
+        )
     clips = []
-    for place, (name, start, end, labels) in read_rows(path, num_columns=4, form="YTID, start_seconds, end_seconds, positive_labels"):
+    for place, (name, start, end, labels) in read_rows(
+        path, num_columns=4, form="YTID, start_seconds, end_seconds, positive_labels"
+    ):
         media_id = require_youtube_id(name, place)
         start_seconds, end_seconds = require_number(start, place), require_number(end, place)
         found = tuple(names[label.strip()] for label in labels.split(",") if label.strip() in names)

@@ -1,6 +1,8 @@
-"""What a data set lists: clips by name, stretch, labels and split; and reading the text files that data sets are published as.
+"""What a data set lists: clips by name, stretch, labels and split; and reading the text files that data sets are
+published as.
 
-Ids come from files that others wrote, and end up in file names and command lines: whatever is not an id is refused here.
+Ids come from files that others wrote, and end up in file names and command lines: whatever is not an id is refused
+here.
 """
 
 import csv
@@ -56,7 +58,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except ValueError as error:
-        raise ConfigError(f"{path}: expected JSON, but it is not ({error}); give the .json file as published") from error
+        raise ConfigError(
+            f"{path}: expected JSON, but it is not ({error}); give the .json file as published"
+        ) from error
 
 
 def read_rows(path: Path, *, num_columns: int, form: str) -> Iterator[tuple[str, list[str]]]:
@@ -71,10 +75,14 @@ def read_rows(path: Path, *, num_columns: int, form: str) -> Iterator[tuple[str,
                 continue
             place = f"{path}, line {reader.line_num}"
             if len(row) != num_columns:
-                raise ConfigError(f"{place}: expected {num_columns} columns ({form}), got {len(row)}; give the file as published")
+                raise ConfigError(
+                    f"{place}: expected {num_columns} columns ({form}), got {len(row)}; give the file as published"
+                )
             yield place, row
     except csv.Error as error:
-        raise ConfigError(f"{path}, line {reader.line_num}: cannot be read as CSV ({error}); give the file as published") from error
+        raise ConfigError(
+            f"{path}, line {reader.line_num}: cannot be read as CSV ({error}); give the file as published"
+        ) from error
 
 
 def require_files(metadata: Sequence[Path], expected: str) -> None:
@@ -86,7 +94,10 @@ def require_files(metadata: Sequence[Path], expected: str) -> None:
 def require_youtube_id(value: Any, place: object) -> str:
     """`value`, if it is the id of a YouTube video; ConfigError otherwise."""
     if not isinstance(value, str) or not _YOUTUBE_ID.fullmatch(value):
-        raise ConfigError(f"{place}: expected the id of a video (11 letters, digits, - or _), got {value!r}; give the file as published")
+        raise ConfigError(
+            f"{place}: expected the id of a video (11 letters, digits, - or _), got {value!r}; give the file as "
+            "published"
+        )
     return value
 
 

@@ -14,31 +14,42 @@ _ORDER = {suffix: place for place, suffix in enumerate(VIDEO_SUFFIXES + SOUND_SU
 
 
 def read_folder(metadata: Sequence[Path], media: Path) -> list[ListedClip]:
-    """Every video and sound below `media` as a training clip, sorted by path; the folder it lies in, below `media`, is its label."""
+    """Every video and sound below `media` as a training clip, sorted by path; the folder it lies in, below `media`, is
+    its label.
+    """
     if metadata:
-        raise ConfigError(f"--metadata: a folder of videos has none, got {metadata[0]}; leave it out, or name the data set")
+        raise ConfigError(
+            f"--metadata: a folder of videos has none, got {metadata[0]}; leave it out, or name the data set"
+        )
     clips = []
     for source in media_files(media):
         parent = PurePosixPath(source).parent.name
         stem = PurePosixPath(source).stem
-        clips.append(ListedClip(key=source, media_id=stem, source=source, labels=(tidy_label(parent),) if parent else ()))
+        clips.append(
+            ListedClip(key=source, media_id=stem, source=source, labels=(tidy_label(parent),) if parent else ())
+        )
     return clips
 
 
 def media_files(media: Path) -> list[str]:
-    """Videos and sounds below a folder by their suffix, hidden ones left out, as sorted relative paths with forward slashes.
+    """Videos and sounds below a folder by their suffix, hidden ones left out, as sorted relative paths with forward
+    slashes.
 
     Links to files are followed, links to folders are not. MediaError when the folder cannot be read.
     """
     if not media.is_dir():
-        raise MediaError(f"{media}: {'is a file' if media.exists() else 'no such folder'}; give the folder of media files")
+        raise MediaError(
+            f"{media}: {'is a file' if media.exists() else 'no such folder'}; give the folder of media files"
+        )
     return sorted(_walk(media))
 
 
 def _walk(media: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         """A folder that cannot be listed stops the walk."""
-        raise MediaError(f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away")
+        raise MediaError(
+            f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away"
+        )
 
     for parent, folders, files in os.walk(media, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -48,7 +59,9 @@ def _walk(media: Path) -> Iterator[str]:
 
 
 class MediaIndex:
-    """Finds the file of a clip anywhere below a folder by its name without suffix; a video goes before a sound of the same name."""
+    """Finds the file of a clip anywhere below a folder by its name without suffix; a video goes before a sound of the
+    same name.
+    """
 
     def __init__(self, sources: Sequence[str]) -> None:
         """`sources` are relative paths, as from `media_files`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from trisep.datasets.clip_list import ListedClip
 from trisep.datasets.status import STATES, ClipCheck, count_states
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 LIST_COLUMNS = ("key", "source", "start_seconds", "end_seconds", "sha256")
 """Of SPLIT.csv, which `trisep prepare --clips` reads; empty times mean the whole file."""
@@ -47,7 +47,9 @@ def status_report(name: str, clips: Sequence[ListedClip], checks: Sequence[ClipC
 
 
 def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipCheck], report: dict[str, Any]) -> None:
-    """Write SPLIT.csv for each split, labels.csv and status.json into an existing folder. MediaError when it cannot be written."""
+    """Write SPLIT.csv for each split, labels.csv and status.json into an existing folder. MediaError when it cannot be
+    written.
+    """
     usable = [(clip, check) for clip, check in zip(clips, checks, strict=True) if check.state == "usable"]
     for split in sorted({clip.split for clip in clips}):
         rows = [
@@ -56,7 +58,11 @@ def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipChe
             if clip.split == split
         ]
         _write_csv(out / f"{split}.csv", LIST_COLUMNS, rows)
-    _write_csv(out / "labels.csv", LABEL_COLUMNS, [(clip.key, label, clip.split) for clip, _ in usable for label in clip.labels])
+    _write_csv(
+        out / "labels.csv",
+        LABEL_COLUMNS,
+        [(clip.key, label, clip.split) for clip, _ in usable for label in clip.labels],
+    )
     with replacing(out / "status.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

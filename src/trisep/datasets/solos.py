@@ -12,13 +12,17 @@ from trisep.errors import ConfigError
 
 
 def read_solos(metadata: Sequence[Path], rule: SplitRule) -> list[ListedClip]:
-    """The clips of the file; ConfigError when it has another form (solos_timestamps.json, which lists frames, is not it)."""
+    """The clips of the file; ConfigError when it has another form (solos_timestamps.json, which lists frames, is not
+    it).
+    """
     require_files(metadata, "solos_ids.json")
     clips: list[ListedClip] = []
     for path in metadata:
         content = read_json(path)
         if not isinstance(content, dict) or not content or not all(isinstance(ids, list) for ids in content.values()):
-            raise ConfigError(f"{path}: expected {{CLASS: [ID, …]}}, which it does not hold; give solos_ids.json as published")
+            raise ConfigError(
+                f"{path}: expected {{CLASS: [ID, …]}}, which it does not hold; give solos_ids.json as published"
+            )
         for name, ids in content.items():
             checked = [require_youtube_id(value, f"{path}, class {name}") for value in ids]
             clips += class_clips(checked, labels=(tidy_label(name),), rule=rule)

@@ -1,4 +1,5 @@
-"""Whether the file of a listed clip can serve: one clip is looked at, many are counted. No process, cache or table is known here.
+"""Whether the file of a listed clip can serve: one clip is looked at, many are counted. No process, cache or table is
+known here.
 
 What is asked, in this order, and the first "no" names the state:
 
@@ -7,8 +8,10 @@ What is asked, in this order, and the first "no" names the state:
     no sound, no picture
     too short    is there 90 % of the listed stretch, and at least `min_seconds`?
     silent       is the RMS of the mono sound at least `silence_db`?
-    still        does the picture move? Five frames, evenly spread, 64 pixels on the short side, against the first: the largest mean
-                 absolute difference must be above `still_level`. Compression alone changes a still by a few tenths of a grey level.
+    still        does the picture move? Five frames, evenly spread, 64 pixels on the short side, against the first: the
+    largest mean
+                 absolute difference must be above `still_level`. Compression alone changes a still by a few tenths of a
+                 grey level.
     duplicate    is it the first usable clip of its name, and of its content (SHA-256 of the file and stretch)?
 
 The thresholds are ours; the papers name none.
@@ -86,8 +89,8 @@ def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, sett
         media: the media folder.
         source: the clip's file, relative to it.
         clip: what the metadata say.
-        is_cut: the file's name says that it holds the stretch alone. Where it does not, a file no more than 1 s longer than the stretch is
-            taken to be the stretch, a longer one to be the whole recording.
+        is_cut: the file's name says that it holds the stretch alone. Where it does not, a file no more than 1 s longer
+            than the stretch is taken to be the stretch, a longer one to be the whole recording.
         settings: thresholds.
     """
     path = media / source
@@ -100,7 +103,11 @@ def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, sett
             return replace(check, state="no sound", detail="the file has no sound")
         if settings.needs_picture and not info.video:
             return replace(check, state="no picture", detail="the file has no picture")
-        if not is_cut and clip.listed_seconds is not None and info.duration_seconds > clip.listed_seconds + _WHOLE_TOLERANCE_SECONDS:
+        if (
+            not is_cut
+            and clip.listed_seconds is not None
+            and info.duration_seconds > clip.listed_seconds + _WHOLE_TOLERANCE_SECONDS
+        ):
             check = replace(check, start_seconds=clip.start_seconds, end_seconds=clip.end_seconds)
         return _judge(info, clip, check, settings)
     except MediaError as error:
@@ -115,18 +122,28 @@ def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, sett
 def _judge(info: MediaInfo, clip: ListedClip, check: ClipCheck, settings: CheckSettings) -> ClipCheck:
     """Length, level and motion of a file that can be opened."""
     seconds, level_db = _measure_sound(info, check)
-    check = replace(check, duration_seconds=round(seconds, 3), level_db=round(level_db, 2) if math.isfinite(level_db) else None)
+    check = replace(
+        check, duration_seconds=round(seconds, 3), level_db=round(level_db, 2) if math.isfinite(level_db) else None
+    )
     needed_seconds = max(settings.min_seconds, _NEEDED_SHARE * (clip.listed_seconds or 0.0))
     if seconds < needed_seconds:
-        return replace(check, state="too short", detail=f"{seconds:.2f} s of sound, at least {needed_seconds:g} s are needed")
+        return replace(
+            check, state="too short", detail=f"{seconds:.2f} s of sound, at least {needed_seconds:g} s are needed"
+        )
     if level_db < settings.silence_db:
-        return replace(check, state="silent", detail=f"{level_db:.1f} dBFS, at least {settings.silence_db:g} dBFS are needed")
+        return replace(
+            check, state="silent", detail=f"{level_db:.1f} dBFS, at least {settings.silence_db:g} dBFS are needed"
+        )
     if not settings.needs_picture:
         return check
     motion = round(_measure_motion(info.path, check.start_seconds or 0.0, seconds), 3)
     check = replace(check, motion=motion)
     if motion <= settings.still_level:
-        return replace(check, state="still", detail=f"frames differ by {motion:g} grey levels, above {settings.still_level:g} is needed")
+        return replace(
+            check,
+            state="still",
+            detail=f"frames differ by {motion:g} grey levels, above {settings.still_level:g} is needed",
+        )
     return check
 
 
@@ -167,7 +184,9 @@ def mark_duplicates(clips: Sequence[ListedClip], checks: Sequence[ClipCheck]) ->
 
 
 def count_states(clips: Iterable[ListedClip], checks: Iterable[ClipCheck]) -> dict[tuple[str, str], Counter[str]]:
-    """How many clips are in which state, by (split, class), sorted. A clip with several labels counts under all of them joined by " + "."""
+    """How many clips are in which state, by (split, class), sorted. A clip with several labels counts under all of them
+    joined by " + ".
+    """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for clip, check in zip(clips, checks, strict=True):
         counts.setdefault((clip.split, " + ".join(clip.labels)), Counter())[check.state] += 1

@@ -1,7 +1,9 @@
-"""VGGSound (Chen et al. 2020), ten-second stretches of YouTube videos with one of 309 labels; and VGGSound-Clean (Dong et al. 2023).
+"""VGGSound (Chen et al. 2020), ten-second stretches of YouTube videos with one of 309 labels; and VGGSound-Clean (Dong
+et al. 2023).
 
-Files as published: vggsound.csv, without header, `ID,30,"female speech, woman speaking",train`; and, for VGGSound-Clean, the list of
-CLIPSep's repository, test-good.csv, without header, `data/vggsound/audio/e/2/ID.wav,data/vggsound/preprocessed/e/2/ID,12,dog barking`.
+Files as published: vggsound.csv, without header, `ID,30,"female speech, woman speaking",train`; and, for
+VGGSound-Clean, the list of CLIPSep's repository, test-good.csv, without header,
+`data/vggsound/audio/e/2/ID.wav,data/vggsound/preprocessed/e/2/ID,12,dog barking`.
 """
 
 from collections.abc import Sequence
@@ -16,13 +18,17 @@ _CLEAN_FORM = "path of the sound,path of the pictures,number of pictures,label"
 
 
 def read_vggsound(metadata: Sequence[Path]) -> list[ListedClip]:
-    """The clips of vggsound.csv with its own split, which has no validation part; ConfigError when a file has another form."""
+    """The clips of vggsound.csv with its own split, which has no validation part; ConfigError when a file has another
+    form.
+    """
     require_files(metadata, "vggsound.csv")
     clips = []
     for path in metadata:
         for place, (name, start, label, split) in read_rows(path, num_columns=4, form=_FORM):
             if split not in ("train", "test"):
-                raise ConfigError(f"{place}: expected train or test as the last value, got {split!r}; give vggsound.csv as published")
+                raise ConfigError(
+                    f"{place}: expected train or test as the last value, got {split!r}; give vggsound.csv as published"
+                )
             clips.append(_clip(require_youtube_id(name, place), require_number(start, place), label, split))
     return clips
 
@@ -30,8 +36,8 @@ def read_vggsound(metadata: Sequence[Path]) -> list[ListedClip]:
 def read_vggsound_clean(metadata: Sequence[Path]) -> list[ListedClip]:
     """The 100 clips of CLIPSep's list, all of the test split; ConfigError when a file has another form.
 
-    That list does not say where in its video a clip begins. With vggsound.csv beside it the start is looked up there; without, the media
-    files have to be the stretches themselves.
+    That list does not say where in its video a clip begins. With vggsound.csv beside it the start is looked up there;
+    without, the media files have to be the stretches themselves.
     """
     require_files(metadata, "CLIPSep's test-good.csv, and vggsound.csv for the clips' starts")
     clean = [path for path in metadata if _is_clean_list(path)]

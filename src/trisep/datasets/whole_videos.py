@@ -6,10 +6,10 @@ from typing import Literal
 from trisep.datasets.clip_list import ListedClip, hash_rank
 
 SplitRule = Literal["first-two", "fifth"]
-"""first-two: of each class the first video validates, the second tests, the rest train (VAST, appendix A.5, after Co-Separation).
-fifth: of each class of solos one fifth tests, the rest train; duets train. HFRA prints only the sizes of its split (MUSIC 483/118 of the
-601 videos still online, test on solos only; MUSIC-21 831/208), which are four fifths and one fifth; *which* videos is not printed. Ours
-takes the fifth that comes first in the order of the ids' SHA-256."""
+"""first-two: of each class the first video validates, the second tests, the rest train (VAST, appendix A.5, after
+Co-Separation). fifth: of each class of solos one fifth tests, the rest train; duets train. HFRA prints only the sizes
+of its split (MUSIC 483/118 of the 601 videos still online, test on solos only; MUSIC-21 831/208), which are four fifths
+and one fifth; *which* videos is not printed. Ours takes the fifth that comes first in the order of the ids' SHA-256."""
 
 
 def class_clips(media_ids: Sequence[str], *, labels: tuple[str, ...], rule: SplitRule) -> list[ListedClip]:

@@ -1,4 +1,6 @@
-"""Frozen encoders, found by name. `load_encoder`: a shared space of words, pictures and regions. `load_teacher`: one vector of a sound."""
+"""Frozen encoders, found by name. `load_encoder`: a shared space of words, pictures and regions. `load_teacher`: one
+vector of a sound.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -54,7 +56,9 @@ class GroundedEncoder(SharedEncoder, Protocol):
     """An encoder whose words lie beside its pictures rather than among them, and which can bring them there."""
 
     def ground(self, text_embeddings: Float[Tensor, "*n D"]) -> Float[Tensor, "*n D"]:
-        """Move words' embeddings towards where pictures of what they name would lie; unit length in, unit length out."""
+        """Move words' embeddings towards where pictures of what they name would lie; unit length in,
+        unit length out.
+        """
         ...
 
 
@@ -109,7 +113,9 @@ def load_encoder(name: str) -> SharedEncoder:
 
 @lru_cache
 def load_teacher(name: str) -> AudioTeacher:
-    """The audio teacher of that name, loaded once per process; `CheckpointError` for an unknown name or missing weights."""
+    """The audio teacher of that name, loaded once per process; `CheckpointError` for an unknown name or missing
+    weights.
+    """
     if name == "efficientat-mn04":
         from trisep.encoders.efficientat import EfficientAT, find_efficientat
 
@@ -124,10 +130,11 @@ def load_teacher(name: str) -> AudioTeacher:
 def encode_query_text(
     encoder: SharedEncoder, text: str, templates: Sequence[str] = QUERY_TEMPLATES, *, ground: bool = True
 ) -> Float[Tensor, "D"]:
-    """A query in words: the mean of the templates' normalised embeddings, normalised; of one template, its embedding as it is.
+    """A query in words: the mean of the templates' normalised embeddings, normalised; of one template, its embedding as
+    it is.
 
-    An encoder that can ground words does so last, unless `ground` is false: models learned from pictures and are asked with the like of
-    them; the regions of a picture are told apart better by words as they are.
+    An encoder that can ground words does so last, unless `ground` is false: models learned from pictures and are asked
+    with the like of them; the regions of a picture are told apart better by words as they are.
     """
     embeddings = encoder.encode_text([template.format(text) for template in templates])
     asked: Tensor = embeddings[0]

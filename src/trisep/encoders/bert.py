@@ -1,9 +1,11 @@
-"""BERT (Devlin et al. 2019) in the place of a shared space, for BERTSep (CLIPSep, section 4.2): words alone, no pictures. Frozen.
+"""BERT (Devlin et al. 2019) in the place of a shared space, for BERTSep (CLIPSep, section 4.2): words alone, no
+pictures. Frozen.
 
-The paper says "a BERT encoder" and neither which one nor how a sentence becomes one vector. Public code reads a file of vectors of 256
-numbers that is not published. Ours is `bert-base-uncased` (768 numbers) and the mean over all tokens' last states: the state of [CLS] alone
-stands for a sentence only after fine-tuning, as BERT's authors say. It is looked for in the hub's local cache or in the folder that
-`TRISEP_BERT` names. Nothing is downloaded, and only safetensors are read: a pickle is refused.
+The paper says "a BERT encoder" and neither which one nor how a sentence becomes one vector. Public code reads a file of
+vectors of 256 numbers that is not published. Ours is `bert-base-uncased` (768 numbers) and the mean over all tokens'
+last states: the state of [CLS] alone stands for a sentence only after fine-tuning, as BERT's authors say. It is looked
+for in the hub's local cache or in the folder that `TRISEP_BERT` names. Nothing is downloaded, and only safetensors are
+read: a pickle is refused.
 """
 
 import os
@@ -41,31 +43,47 @@ class Bert:
     token_table = torch.zeros(0, 0)
 
     def __init__(self, place: str) -> None:
-        """Load a folder, or a hub repository from the local cache. CheckpointError when it is missing, damaged, a pickle or no BERT."""
+        """Load a folder, or a hub repository from the local cache. CheckpointError when it is missing, damaged, a
+        pickle or no BERT.
+        """
         remedy = f"run `hf download {HUB}`, or set {PLACE_VARIABLE} to a folder with config.json, model.safetensors and vocab.txt"
         try:
             with _quietly():
                 loaded: Any = BertModel.from_pretrained(
-                    place, local_files_only=True, use_safetensors=True, add_pooling_layer=False, output_loading_info=True
+                    place,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    add_pooling_layer=False,
+                    output_loading_info=True,
                 )
                 self._tokenizer: Any = BertTokenizer.from_pretrained(place, local_files_only=True)
-        except Exception as error:  # the library raises whatever its readers of JSON, safetensors and vocabularies raise
+        except (
+            Exception
+        ) as error:  # the library raises whatever its readers of JSON, safetensors and vocabularies raise
             reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
             raise CheckpointError(f"encoder 'bert': nothing to load at {place} ({reason}); {remedy}") from error
         model, found = loaded
         if missing := sorted(found["missing_keys"]):
-            raise CheckpointError(f"encoder 'bert': {place} is no BERT, it lacks {missing[0]} and {len(missing) - 1} more; {remedy}")
+            raise CheckpointError(
+                f"encoder 'bert': {place} is no BERT, it lacks {missing[0]} and {len(missing) - 1} more; {remedy}"
+            )
         if not len(self._tokenizer.all_special_ids) < len(self._tokenizer) <= model.config.vocab_size:
             found_words, expected = len(self._tokenizer), model.config.vocab_size
-            raise CheckpointError(f"encoder 'bert': the vocabulary at {place} has {found_words} words, expected {expected}; {remedy}")
+            raise CheckpointError(
+                f"encoder 'bert': the vocabulary at {place} has {found_words} words, expected {expected}; {remedy}"
+            )
         self._network = model.float().eval().requires_grad_(False)
         self.dim = int(model.config.hidden_size)
         vocabulary = self._tokenizer.get_vocab()
-        self.fingerprint = weights_fingerprint(model.state_dict(), "\n".join(sorted(vocabulary, key=vocabulary.__getitem__)))
+        self.fingerprint = weights_fingerprint(
+            model.state_dict(), "\n".join(sorted(vocabulary, key=vocabulary.__getitem__))
+        )
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
-        """Mean of the last states of all tokens, [CLS] and [SEP] among them; what exceeds BERT's positions (512) is cut off."""
+        """Mean of the last states of all tokens, [CLS] and [SEP] among them; what exceeds BERT's positions (512) is cut
+        off.
+        """
         if not texts:
             return torch.zeros(0, self.dim)
         length = self._network.config.max_position_embeddings
@@ -93,7 +111,10 @@ class Bert:
         self._refuse("a latent caption")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise QueryError(f"the encoder 'bert' knows words alone, and {what} means nothing to it; ask in words, or choose another --model")
+        raise QueryError(
+            f"the encoder 'bert' knows words alone, and {what} means nothing to it; ask in words, or choose another "
+            "--model"
+        )
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""CLIP (Radford et al. 2021) as a `SharedEncoder`: words, pictures, regions and boxes in one space. Frozen; always returns float32.
+"""CLIP (Radford et al. 2021) as a `SharedEncoder`: words, pictures, regions and boxes in one space. Frozen; always
+returns float32.
 
-Preprocessing of whole pictures and boxes is CLIP's: bicubic resize of the short side to the tower's size (224), centre crop, values
-scaled to [0, 1] and normalised by CLIP's mean and standard deviation. Regions cover the whole picture, so there the centre is not cropped:
-see `encode_regions`.
+Preprocessing of whole pictures and boxes is CLIP's: bicubic resize of the short side to the tower's size (224), centre
+crop, values scaled to [0, 1] and normalised by CLIP's mean and standard deviation. Regions cover the whole picture, so
+there the centre is not cropped: see `encode_regions`.
 """
 
 from collections.abc import Sequence
@@ -29,13 +30,20 @@ _MAX_ASPECT = 3
 
 
 class ClipEncoder:
-    """A `SharedEncoder` from a CLIP checkpoint of any common layout (see `clip_weights`). Embeddings are raw, not of unit length.
+    """A `SharedEncoder` from a CLIP checkpoint of any common layout (see `clip_weights`). Embeddings are raw, not of
+    unit length.
 
-    The fingerprint is a hash of the weights and the precision. It leaves the vocabulary out: there is one, and it is checked when read.
+    The fingerprint is a hash of the weights and the precision. It leaves the vocabulary out: there is one, and it is
+    checked when read.
     """
 
     def __init__(
-        self, weights: Path, *, name: str = "clip", dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+        self,
+        weights: Path,
+        *,
+        name: str = "clip",
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Load a file or folder. CheckpointError when it is missing, damaged, no archive of tensors or no CLIP.
 
@@ -63,7 +71,9 @@ class ClipEncoder:
     def description(self) -> str:
         """Dimension, kind of picture tower and its stride in pixels, in words."""
         visual = self._network.visual
-        return f"D = {self.dim}, {'ResNet' if isinstance(visual, ModifiedResNet) else 'ViT'} tower, stride {visual.stride}"
+        return (
+            f"D = {self.dim}, {'ResNet' if isinstance(visual, ModifiedResNet) else 'ViT'} tower, stride {visual.stride}"
+        )
 
     @property
     def token_table(self) -> Float[Tensor, "V E"]:
@@ -80,7 +90,9 @@ class ClipEncoder:
         tokenizer = find_tokenizer(self.weights)
         rows = len(self._network.token_embedding.weight)
         if tokenizer.size != rows:
-            raise CheckpointError(f"{tokenizer.source}: has {tokenizer.size} tokens, but the weights in {self.weights} have {rows}")
+            raise CheckpointError(
+                f"{tokenizer.source}: has {tokenizer.size} tokens, but the weights in {self.weights} have {rows}"
+            )
         return tokenizer
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
@@ -89,9 +101,11 @@ class ClipEncoder:
 
     @torch.no_grad()
     def encode_ids(self, ids: Int[Tensor, "n L"]) -> Float[Tensor, "n D"]:
-        """Embed rows of token ids that begin with the start token; the end token is each row's largest id, anything may follow it.
+        """Embed rows of token ids that begin with the start token; the end token is each row's largest id, anything may
+        follow it.
 
-        Only as many positions are computed as the longest row needs, which changes nothing (see `ClipNetwork.read_tokens`).
+        Only as many positions are computed as the longest row needs, which changes nothing (see
+        `ClipNetwork.read_tokens`).
         """
         ends = ids.argmax(dim=1).to(self._device)
         longest = int(ends.max()) + 1 if len(ids) else 1
@@ -101,13 +115,16 @@ class ClipEncoder:
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m E"]) -> Float[Tensor, "n D"]:
         """Embed free token vectors between the start and end tokens; differentiable.
 
-        Attention is causal and only the end token is read, so m + 2 positions are computed and the padding to 77 is left out: the same
-        output and gradient for 15 × fewer operations at m = 3. The result stays on the encoder's device.
+        Attention is causal and only the end token is read, so m + 2 positions are computed and the padding to 77 is
+        left out: the same output and gradient for 15 × fewer operations at m = 3. The result stays on the encoder's
+        device.
         """
         num_rows, num_free, _ = token_embeddings.shape
         table, context = self._network.token_embedding.weight, len(self._network.positional_embedding)
         if num_free + 2 > context:
-            raise ValueError(f"token_embeddings: at most {context - 2} free tokens fit between start and end, got {num_free}")
+            raise ValueError(
+                f"token_embeddings: at most {context - 2} free tokens fit between start and end, got {num_free}"
+            )
         free = token_embeddings.to(self._device, self._dtype)
         start, end = (row.expand(num_rows, 1, -1) for row in table[-2:])
         ends = torch.full((num_rows,), num_free + 1, device=self._device)
@@ -124,9 +141,10 @@ class ClipEncoder:
     def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 D"]:
         """Embed each cell of a 7 × 7 grid over each picture, whatever its shape.
 
-        The short side becomes the tower's size and the long side the nearest multiple of the tower's stride, at most 3 × as long (a longer
-        picture is squeezed); positional embeddings are interpolated and the map of locations averaged to 7 × 7. For a square picture
-        and a tower with a 7 × 7 map nothing of this happens, and the result is the paper's (VAST Eq. 7–9; for ViT see the tower).
+        The short side becomes the tower's size and the long side the nearest multiple of the tower's stride, at most 3
+        × as long (a longer picture is squeezed); positional embeddings are interpolated and the map of locations
+        averaged to 7 × 7. For a square picture and a tower with a 7 × 7 map nothing of this happens, and the result is
+        the paper's (VAST Eq. 7–9; for ViT see the tower).
         """
         grids: list[Float[Tensor, "7 7 D"] | None] = [None] * len(frames)
         images = [fit_stride(frame, self.image_size, self._network.visual.stride) for frame in frames]
@@ -135,10 +153,16 @@ class ClipEncoder:
             found = self._regions(self._trunk([images[index] for index in indices]), shape)
             for index, grid in zip(indices, found, strict=True):
                 grids[index] = grid
-        return torch.stack([grid for grid in grids if grid is not None]) if grids else torch.zeros(0, _GRID, _GRID, self.dim)
+        return (
+            torch.stack([grid for grid in grids if grid is not None])
+            if grids
+            else torch.zeros(0, _GRID, _GRID, self.dim)
+        )
 
     @torch.no_grad()
-    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n 7 7 D"]]:
+    def encode_both(
+        self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n 7 7 D"]]:
         """`encode_image` and `encode_regions`; for square pictures for the price of one."""
         if not frames or any(frame.shape[0] != frame.shape[1] for frame in frames):
             return self.encode_image(frames), self.encode_regions(frames)
@@ -151,7 +175,8 @@ class ClipEncoder:
 
         Args:
             frame: the picture.
-            boxes: left, top, right and bottom in pixels, right and bottom exclusive; fractions are widened to whole pixels.
+            boxes: left, top, right and bottom in pixels, right and bottom exclusive; fractions are widened to whole
+                pixels.
 
         Raises QueryError for a box of no area, or one that reaches outside the picture.
         """
@@ -183,7 +208,9 @@ class ClipEncoder:
 
 
 def load_published(name: str) -> ClipEncoder:
-    """A CLIP of `CLIP_SOURCES` by name; CheckpointError when its weights are not on this machine or are another model's."""
+    """A CLIP of `CLIP_SOURCES` by name; CheckpointError when its weights are not on this machine or are another
+    model's.
+    """
     source = CLIP_SOURCES[name]
     encoder = ClipEncoder(find_clip(name), name=name)
     expected = f"D = {source.dim}, {'ResNet' if source.is_resnet else 'ViT'} tower, stride {source.stride}"
@@ -197,16 +224,22 @@ def crop_centre(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarra
     height, width = frame.shape[:2]
     short = min(height, width)
     size = (int(side * width / short), int(side * height / short))
-    resized = frame if size == (width, height) else np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+    resized = (
+        frame if size == (width, height) else np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+    )
     top, left = round((size[1] - side) / 2), round((size[0] - side) / 2)
     return resized[top : top + side, left : left + side]
 
 
 def fit_stride(frame: UInt8[np.ndarray, "H W 3"], side: int, stride: int) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """The whole picture: short side `side`, long side the nearest multiple of `stride` but at most three times as long."""
+    """The whole picture: short side `side`, long side the nearest multiple of `stride` but at most three
+    times as long.
+    """
     height, width = frame.shape[:2]
     scale = side / min(height, width)
-    size = tuple(min(max(round(length * scale / stride) * stride, side), _MAX_ASPECT * side) for length in (width, height))
+    size = tuple(
+        min(max(round(length * scale / stride) * stride, side), _MAX_ASPECT * side) for length in (width, height)
+    )
     if size == (width, height):
         return frame
     return np.asarray(Image.fromarray(frame).resize((size[0], size[1]), Image.Resampling.BICUBIC))

@@ -49,14 +49,15 @@ CLIP_SOURCES = {
         hub="openai/clip-vit-base-patch32",
     ),
 }
-"""A file from the hub or from the user is accepted by its shapes; its fingerprint is recorded wherever embeddings are."""
+"""A file from the hub or from the user is accepted by its shapes; its fingerprint is recorded wherever embeddings are.
+"""
 
 
 def find_clip(name: str) -> Path:
     """File or folder of a published CLIP's weights.
 
-    Looked for in the place that `TRISEP_CLIP` names, and only there when it is set; else in the hub's cache; else where OpenAI's own
-    package keeps its downloads, there by SHA-256. CheckpointError names the remedy.
+    Looked for in the place that `TRISEP_CLIP` names, and only there when it is set; else in the hub's cache; else where
+    OpenAI's own package keeps its downloads, there by SHA-256. CheckpointError names the remedy.
     """
     source = CLIP_SOURCES[name]
     place = os.environ.get(PLACE_VARIABLE)
@@ -68,28 +69,36 @@ def find_clip(name: str) -> Path:
     downloaded = Path.home() / ".cache" / "clip" / source.openai_file
     if not downloaded.is_file():
         raise CheckpointError(
-            f"encoder '{name}': its weights are not on this machine; run `hf download {source.hub}`, or set {PLACE_VARIABLE} to "
+            f"encoder '{name}': its weights are not on this machine; run `hf download {source.hub}`, or set "
+            f"{PLACE_VARIABLE} to "
             f"OpenAI's {source.openai_file} or to a folder in open_clip's or Hugging Face's layout"
         )
     if (digest := sha256_of(downloaded)) != source.openai_sha256:
         expected = source.openai_sha256[:12]
-        raise CheckpointError(f"{downloaded}: expected sha256 {expected}…, got {digest[:12]}…; remove it and fetch it again")
+        raise CheckpointError(
+            f"{downloaded}: expected sha256 {expected}…, got {digest[:12]}…; remove it and fetch it again"
+        )
     return downloaded
 
 
 def find_tokenizer(weights: Path) -> ClipTokenizer:
-    """The tokenizer that lies with the weights, in the place `TRISEP_CLIP` names, or in the hub's cache; CheckpointError when none does."""
+    """The tokenizer that lies with the weights, in the place `TRISEP_CLIP` names, or in the hub's cache;
+    CheckpointError when none does.
+    """
     folders = [weights if weights.is_dir() else weights.parent]
     if place := os.environ.get(PLACE_VARIABLE):
         path = Path(place).expanduser()
         folders.append(path if path.is_dir() else path.parent)
     for source in CLIP_SOURCES.values():
-        folders += [found.parent for file in ("tokenizer.json", "vocab.json") if (found := _in_hub_cache(source.hub, file))]
+        folders += [
+            found.parent for file in ("tokenizer.json", "vocab.json") if (found := _in_hub_cache(source.hub, file))
+        ]
     for folder in folders:
         if (tokenizer := ClipTokenizer.load(folder)) is not None:
             return tokenizer
     raise CheckpointError(
-        f"{folders[0]}: holds no CLIP vocabulary, which text needs; put tokenizer.json, or vocab.json with merges.txt, or OpenAI's "
+        f"{folders[0]}: holds no CLIP vocabulary, which text needs; put tokenizer.json, or vocab.json with merges.txt, "
+        "or OpenAI's "
         f"{OPENAI_VOCABULARY} beside the weights, or run `hf download openai/clip-vit-base-patch32 tokenizer.json`"
     )
 
@@ -99,7 +108,9 @@ def _in_place(place: Path, name: str, source: ClipSource) -> Path:
     if place.is_file():
         return place
     if not place.is_dir():
-        raise CheckpointError(f"{PLACE_VARIABLE}={place}: no such file or folder; set it to a CLIP checkpoint or a folder that holds one")
+        raise CheckpointError(
+            f"{PLACE_VARIABLE}={place}: no such file or folder; set it to a CLIP checkpoint or a folder that holds one"
+        )
     inside = next((path for path in (place / name, place / source.openai_file) if path.exists()), None)
     if inside is not None:
         return inside

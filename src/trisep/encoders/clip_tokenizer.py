@@ -1,7 +1,9 @@
-"""CLIP's byte-pair tokenizer: words to token ids. The vocabulary is not part of this package; it is read from the user's files.
+"""CLIP's byte-pair tokenizer: words to token ids. The vocabulary is not part of this package; it is read from the
+user's files.
 
 It is taken from a folder that holds Hugging Face's `tokenizer.json`, or its `vocab.json` and `merges.txt`, or OpenAI's
-`bpe_simple_vocab_16e6.txt.gz`. Deviation from OpenAI's code: text is not repaired by ftfy and HTML entities stay as they are.
+`bpe_simple_vocab_16e6.txt.gz`. Deviation from OpenAI's code: text is not repaired by ftfy and HTML entities stay as
+they are.
 """
 
 import gzip
@@ -32,14 +34,18 @@ class ClipTokenizer:
         start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
         self.size: int = tokenizer.get_vocab_size(with_added_tokens=True)
         if start is None or end is None or (start, end) != (self.size - 2, self.size - 1):
-            raise CheckpointError(f"{source}: is not CLIP's vocabulary; expected {START} and {END} as its last two tokens")
+            raise CheckpointError(
+                f"{source}: is not CLIP's vocabulary; expected {START} and {END} as its last two tokens"
+            )
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.start_id, self.end_id = start, end
         self.source = source
         self._tokenizer = tokenizer
         if self.size == _OPENAI_SIZE and self._ids([_PROBE])[0] != _PROBE_IDS:
-            raise CheckpointError(f"{source}: is not CLIP's vocabulary; '{_PROBE}' gives other tokens than the published ones")
+            raise CheckpointError(
+                f"{source}: is not CLIP's vocabulary; '{_PROBE}' gives other tokens than the published ones"
+            )
 
     @classmethod
     def load(cls, folder: Path) -> "ClipTokenizer | None":
@@ -55,7 +61,9 @@ class ClipTokenizer:
                 try:
                     tokenizer = read(*paths)
                 except Exception as error:  # The library raises bare exceptions.
-                    raise CheckpointError(f"{paths[0]}: is not a tokenizer that can be read ({str(error)[:200]})") from error
+                    raise CheckpointError(
+                        f"{paths[0]}: is not a tokenizer that can be read ({str(error)[:200]})"
+                    ) from error
                 return cls(tokenizer, paths[0])
         return None
 
@@ -63,7 +71,9 @@ class ClipTokenizer:
         """Ids of each sentence, cut to fit `context` with its end token kept, then filled with 0 to the longest."""
         rows = [[self.start_id, *ids[: context - 2], self.end_id] for ids in self._ids(texts)]
         longest = max((len(row) for row in rows), default=2)
-        return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.long).reshape(len(rows), longest)
+        return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.long).reshape(
+            len(rows), longest
+        )
 
     def decode(self, token_id: int) -> str:
         """One token as it is written, without the mark of a word's end."""
@@ -83,27 +93,43 @@ def _from_merges(vocabulary: Path, merges: Path) -> Tokenizer:
 
 
 def _from_openai(path: Path) -> Tokenizer:
-    """OpenAI's file lists merges only; ids follow from their order: bytes, bytes that end a word, merges, the two special tokens."""
+    """OpenAI's file lists merges only; ids follow from their order: bytes, bytes that end a word, merges, the two
+    special tokens.
+    """
     with gzip.open(path, "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1 : _OPENAI_SIZE - 2 - 512 + 1]
     merges = [(first, second) for first, _, second in (line.partition(" ") for line in lines) if second]
     alphabet = byte_alphabet()
-    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *(first + second for first, second in merges), START, END]
+    tokens = [
+        *alphabet,
+        *(f"{letter}</w>" for letter in alphabet),
+        *(first + second for first, second in merges),
+        START,
+        END,
+    ]
     return _tokenizer({token: number for number, token in enumerate(tokens)}, merges)
 
 
 def byte_alphabet() -> list[str]:
-    """The letters that stand for the 256 bytes, in the order of their ids: bytes that print as themselves come first."""
+    """The letters that stand for the 256 bytes, in the order of their ids: bytes that print as
+    themselves come first.
+    """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
 
 
 def _tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     """CLIP's pipeline: lower case, single spaces, split into words, bytes, byte pairs."""
-    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>", continuing_subword_prefix="", unk_token=END))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    tokenizer = Tokenizer(
+        BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>", continuing_subword_prefix="", unk_token=END)
+    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
     split = pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([START, END])
     return tokenizer

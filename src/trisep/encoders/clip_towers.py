@@ -1,7 +1,8 @@
 """The three towers of CLIP (Radford et al. 2021): ResNet and ViT for pictures, a causal transformer for words.
 
-Module names are those of the original checkpoints, so that their tensors load as they are. Nothing here knows about files, pixels or
-tokenizers. Dense regions follow VAST (Eq. 7–9): in the last attention layer each location attends to itself alone.
+Module names are those of the original checkpoints, so that their tensors load as they are. Nothing here knows about
+files, pixels or tokenizers. Dense regions follow VAST (Eq. 7–9): in the last attention layer each location attends to
+itself alone.
 """
 
 from collections import OrderedDict
@@ -81,14 +82,26 @@ class Transformer(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Picture [B, 3, H, W] (normalised, sides multiples of the patch) → trunk [B, 1 + h·w, C] → pooled [B, D] or regions [B, h·w, D].
+    """Picture [B, 3, H, W] (normalised, sides multiples of the patch) → trunk [B, 1 + h·w, C] → pooled [B, D] or
+    regions [B, h·w, D].
 
-    Regions: the paper defines them for the ResNet only. Here the last block is kept whole (skip connection, feed-forward layer, final
-    normalisation and projection) with its attention replaced by the position's own value and output projection, as in MaskCLIP (Zhou et
-    al. 2022). Both definitions are the same rule: the last attention's weights become the identity.
+    Regions: the paper defines them for the ResNet only. Here the last block is kept whole (skip connection,
+    feed-forward layer, final normalisation and projection) with its attention replaced by the position's own value and
+    output projection, as in MaskCLIP (Zhou et al. 2022). Both definitions are the same rule: the last attention's
+    weights become the identity.
     """
 
-    def __init__(self, *, patch: int, grid: int, width: int, num_layers: int, num_heads: int, embedding_dim: int, quick_gelu: bool) -> None:
+    def __init__(
+        self,
+        *,
+        patch: int,
+        grid: int,
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        embedding_dim: int,
+        quick_gelu: bool,
+    ) -> None:
         """`grid` is the number of patches along each side of the training picture."""
         super().__init__()
         self.stride = patch
@@ -127,7 +140,11 @@ class AttentionPool(nn.Module):
         """`grid` is the number of locations along each side of the training picture's last feature map."""
         super().__init__()
         self.positional_embedding = nn.Parameter(torch.empty(1 + grid**2, width))
-        self.k_proj, self.q_proj, self.v_proj = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.k_proj, self.q_proj, self.v_proj = (
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+        )
         self.c_proj = nn.Linear(width, embedding_dim)
         self.num_heads = num_heads
 
@@ -143,7 +160,9 @@ class AttentionPool(nn.Module):
         return result
 
     def regions(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N D"]:
-        """VAST Eq. 9 at each location, row by row: W_L · W_V · f, with both biases and the location's positional embedding."""
+        """VAST Eq. 9 at each location, row by row: W_L · W_V · f, with both biases and the location's positional
+        embedding.
+        """
         x = features.flatten(2).transpose(1, 2)
         positions = fit_positions(self.positional_embedding, features.shape[2], features.shape[3])[1:]
         result: Tensor = self.c_proj(self.v_proj(x + positions))
@@ -151,7 +170,9 @@ class AttentionPool(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """One residual block; where the original ResNet has a stride, CLIP averages 2 × 2 cells before the next convolution."""
+    """One residual block; where the original ResNet has a stride, CLIP averages 2 × 2 cells before the next
+    convolution.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         """`channels` inside, four times as many outside."""
@@ -175,11 +196,15 @@ class Bottleneck(nn.Module):
 
 
 class ModifiedResNet(nn.Module):
-    """Picture [B, 3, H, W] (normalised, sides multiples of 32) → trunk [B, C, H/32, W/32] → pooled [B, D] or regions [B, h·w, D]."""
+    """Picture [B, 3, H, W] (normalised, sides multiples of 32) → trunk [B, C, H/32, W/32] → pooled [B, D] or regions
+    [B, h·w, D].
+    """
 
     stride = 32
 
-    def __init__(self, *, num_blocks: tuple[int, int, int, int], width: int, grid: int, num_heads: int, embedding_dim: int) -> None:
+    def __init__(
+        self, *, num_blocks: tuple[int, int, int, int], width: int, grid: int, num_heads: int, embedding_dim: int
+    ) -> None:
         """`width` is the stem's; the last stage has 32 times as many channels."""
         super().__init__()
         self.num_heads = num_heads
@@ -215,7 +240,9 @@ class ModifiedResNet(nn.Module):
         return self.attnpool.regions(trunk)
 
     def fold_batch_norm(self) -> None:
-        """Put each normalisation into its convolution: the same function, faster. For a frozen network in evaluation mode only."""
+        """Put each normalisation into its convolution: the same function, faster. For a frozen network in evaluation
+        mode only.
+        """
         for module in self.modules():
             pairs = [(module, f"conv{number}", f"bn{number}") for number in (1, 2, 3)]
             if isinstance(module, Bottleneck) and module.downsample is not None:
@@ -255,7 +282,8 @@ class ClipNetwork(nn.Module):
     def read_tokens(self, embeddings: Float[Tensor, "n L E"], end_positions: Int[Tensor, "n"]) -> Float[Tensor, "n D"]:
         """Token vectors, start and end included, to embeddings, read at the end token.
 
-        Attention is causal, so positions after the end token change nothing and may be left out: L need not be the whole context.
+        Attention is causal, so positions after the end token change nothing and may be left out: L need not be the
+        whole context.
         """
         x = self.transformer.resblocks(embeddings + self.positional_embedding[: embeddings.shape[1]])
         ends = x[torch.arange(len(x), device=x.device), end_positions]
@@ -269,10 +297,14 @@ def _split_heads(x: Float[Tensor, "B L C"], num_heads: int) -> Float[Tensor, "B 
 
 
 def fit_positions(positions: Float[Tensor, "P C"], height: int, width: int) -> Float[Tensor, "Q C"]:
-    """The positional embedding (one whole-picture row, then a square grid) for a grid of another shape, interpolated bicubically."""
+    """The positional embedding (one whole-picture row, then a square grid) for a grid of another shape, interpolated
+    bicubically.
+    """
     grid = round((len(positions) - 1) ** 0.5)
     if (height, width) == (grid, grid):
         return positions
     square = positions[1:].reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
-    fitted = F.interpolate(square.float(), size=(height, width), mode="bicubic", align_corners=False).to(positions.dtype)
+    fitted = F.interpolate(square.float(), size=(height, width), mode="bicubic", align_corners=False).to(
+        positions.dtype
+    )
     return torch.cat([positions[:1], fitted[0].flatten(1).T])

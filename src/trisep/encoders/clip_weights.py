@@ -1,9 +1,11 @@
-"""CLIP checkpoints in OpenAI's, open_clip's and Hugging Face's layout → a network. `tensor_archive` reads the files; nothing is run.
+"""CLIP checkpoints in OpenAI's, open_clip's and Hugging Face's layout → a network. `tensor_archive` reads the files;
+nothing is run.
 
-OpenAI's and open_clip's names are kept; those of transformers' `CLIPModel` are changed, projections transposed, q, k and v joined.
+OpenAI's and open_clip's names are kept; those of transformers' `CLIPModel` are changed, projections transposed, q, k
+and v joined.
 
-Sizes come from the tensors. What tensors do not tell (number of heads, activation) is read from a `config.json` (Hugging Face) or
-`open_clip_config.json` beside the file; without one it is OpenAI's: heads of 64 channels, QuickGELU.
+Sizes come from the tensors. What tensors do not tell (number of heads, activation) is read from a `config.json`
+(Hugging Face) or `open_clip_config.json` beside the file; without one it is OpenAI's: heads of 64 channels, QuickGELU.
 """
 
 import hashlib
@@ -20,7 +22,13 @@ from trisep.encoders.clip_towers import ClipNetwork, ModifiedResNet, VisionTrans
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError
 
-WEIGHT_FILES = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin", "model.pt")
+WEIGHT_FILES = (
+    "open_clip_model.safetensors",
+    "model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "pytorch_model.bin",
+    "model.pt",
+)
 """Names under which a folder's weights are looked for, safest first."""
 
 _DROPPED = ("logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size", "attn_mask")
@@ -57,8 +65,8 @@ class ClipSettings:
 def load_clip(path: Path) -> tuple[ClipNetwork, str]:
     """The network in a file or folder (float32, evaluation mode, frozen), and the fingerprint of its weights.
 
-    The fingerprint is the same for the same weights in any layout. Raises CheckpointError when the file is missing, damaged, holds
-    anything but tensors, or is not a CLIP.
+    The fingerprint is the same for the same weights in any layout. Raises CheckpointError when the file is missing,
+    damaged, holds anything but tensors, or is not a CLIP.
     """
     file = _weight_file(path)
     state = _openai_names(read_tensors(file), file)
@@ -67,7 +75,9 @@ def load_clip(path: Path) -> tuple[ClipNetwork, str]:
         with torch.device("meta"):
             network = _empty_network(state, settings)
     except (KeyError, AttributeError, IndexError, RuntimeError) as error:
-        raise CheckpointError(f"{file}: is not a CLIP with a ResNet or ViT picture tower ({type(error).__name__} {error})") from error
+        raise CheckpointError(
+            f"{file}: is not a CLIP with a ResNet or ViT picture tower ({type(error).__name__} {error})"
+        ) from error
     except ValueError as error:
         raise CheckpointError(f"{file}: {error}") from error
     for name in network.state_dict():
@@ -100,8 +110,14 @@ def _openai_names(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
         state = _from_hugging_face(state)
     if "token_embedding.weight" not in state:
         found = ", ".join(list(state)[:3]) or "nothing"
-        raise CheckpointError(f"{file}: is not a CLIP checkpoint in OpenAI's, open_clip's or Hugging Face's layout; it holds {found} …")
-    kept = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked") and name not in _DROPPED}
+        raise CheckpointError(
+            f"{file}: is not a CLIP checkpoint in OpenAI's, open_clip's or Hugging Face's layout; it holds {found} …"
+        )
+    kept = {
+        name: value
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked") and name not in _DROPPED
+    }
     return {name: value.float().contiguous() if value.is_floating_point() else value for name, value in kept.items()}
 
 
@@ -149,7 +165,9 @@ def _hugging_face_settings(config: dict[str, Any]) -> ClipSettings:
     text, vision = config["text_config"], config.get("vision_config", {})
     activations = {part.get("hidden_act", "quick_gelu") for part in (text, vision)}
     if not (activations <= {"quick_gelu"} or activations <= {"gelu"}):
-        raise ValueError(f"hidden_act must be quick_gelu or gelu in both towers, not {' and '.join(sorted(map(str, activations)))}")
+        raise ValueError(
+            f"hidden_act must be quick_gelu or gelu in both towers, not {' and '.join(sorted(map(str, activations)))}"
+        )
     return ClipSettings(
         quick_gelu=activations == {"quick_gelu"},
         num_text_heads=int(text.get("num_attention_heads", 8)),
@@ -200,20 +218,27 @@ def _empty_visual(state: dict[str, Tensor], settings: ClipSettings) -> VisionTra
     num_heads = positions.shape[1] // settings.image_head_channels
     _check_heads("picture", positions.shape[1], num_heads)
     width = state["visual.layer1.0.conv1.weight"].shape[0]
-    return ModifiedResNet(num_blocks=num_blocks, width=width, grid=_grid(positions), num_heads=num_heads, embedding_dim=embedding_dim)
+    return ModifiedResNet(
+        num_blocks=num_blocks, width=width, grid=_grid(positions), num_heads=num_heads, embedding_dim=embedding_dim
+    )
 
 
 def _check_heads(tower: str, width: int, num_heads: int) -> None:
     """ValueError unless the width divides."""
     if num_heads < 1 or width % num_heads:
-        raise ValueError(f"the {tower} tower's width {width} does not divide into {num_heads} heads; put the model's config.json beside it")
+        raise ValueError(
+            f"the {tower} tower's width {width} does not divide into {num_heads} heads; put the model's config.json "
+            "beside it"
+        )
 
 
 def _grid(positions: Tensor) -> int:
     """Side of the square grid of a positional embedding that has one row more."""
     grid = round((positions.shape[0] - 1) ** 0.5)
     if grid < 1 or 1 + grid**2 != positions.shape[0]:
-        raise ValueError(f"the picture tower has {positions.shape[0]} positions, expected one more than a square number")
+        raise ValueError(
+            f"the picture tower has {positions.shape[0]} positions, expected one more than a square number"
+        )
     return int(grid)
 
 

@@ -1,8 +1,9 @@
-"""EfficientAT mn04 (Schmid, Koutini & Widmer 2023): sound → a 384-d embedding and the logits of AudioSet's 527 classes. Frozen.
+"""EfficientAT mn04 (Schmid, Koutini & Widmer 2023): sound → a 384-d embedding and the logits of AudioSet's 527 classes.
+Frozen.
 
-A MobileNetV3-Large (Howard et al. 2019) of width 0.4 over a log-mel picture, trained on AudioSet by distillation. It is an audio teacher
-and a tagger; it shares no space with words or pictures. The weights are not part of this package: the user names their file. It does not
-know the names of the classes.
+A MobileNetV3-Large (Howard et al. 2019) of width 0.4 over a log-mel picture, trained on AudioSet by distillation. It is
+an audio teacher and a tagger; it shares no space with words or pictures. The weights are not part of this package: the
+user names their file. It does not know the names of the classes.
 """
 
 import os
@@ -51,20 +52,25 @@ _BLOCKS = (
     (5, 960, 160, 1, True, True),
     (5, 960, 160, 1, True, True),
 )
-"""MobileNetV3-Large (its Table 1): kernel, hidden and output channels at width 1, stride, squeeze-excitation, hard swish (else ReLU)."""
+"""MobileNetV3-Large (its Table 1): kernel, hidden and output channels at width 1, stride, squeeze-excitation, hard
+swish (else ReLU).
+"""
 
 _PUBLISHED = ((".fc", ".conc_se_layers.0.fc"), ("hidden.", "classifier.2."), ("classes.", "classifier.5."))
 """Parts of our tensor names, and of the published ones where they differ."""
 
 
 def round_to_eight(channels: float) -> int:
-    """The nearest multiple of 8, at least 8, and one step up where rounding would lose more than a tenth (MobileNet's rule)."""
+    """The nearest multiple of 8, at least 8, and one step up where rounding would lose more than a tenth (MobileNet's
+    rule).
+    """
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def mel_filterbank() -> Float[Tensor, "128 513"]:
-    """Weights of the FFT bins in Kaldi's mel bands: triangles in mel, equally wide, from 0 to 15 kHz, height 1; float32.
+    """Weights of the FFT bins in Kaldi's mel bands: triangles in mel, equally wide, from 0 to 15 kHz, height 1;
+    float32.
 
     Kaldi's mel is 1127 ln(1 + f / 700 Hz). The lowest bands are narrower than a bin, and those that hold
     none stay silent, as in the original.
@@ -77,17 +83,20 @@ def mel_filterbank() -> Float[Tensor, "128 513"]:
 
 
 def log_mel(waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 128 T"]:
-    """What the network sees of a sound at 32 kHz: (ln(power in mel bands + 1e-5) + 4.5) / 5, with T = 1 + ⌊(S − 1) / 320⌋ frames.
+    """What the network sees of a sound at 32 kHz: (ln(power in mel bands + 1e-5) + 4.5) / 5, with T = 1 + ⌊(S − 1) /
+    320⌋ frames.
 
-    Pre-emphasis x[t] − 0.97 x[t − 1], then an STFT of 1024 with a symmetric Hann window of 800 samples. Raises ValueError for a sound
-    shorter than 514 samples.
+    Pre-emphasis x[t] − 0.97 x[t − 1], then an STFT of 1024 with a symmetric Hann window of 800 samples. Raises
+    ValueError for a sound shorter than 514 samples.
     """
     num_samples = waveform.shape[-1]
     if num_samples < _MIN_SAMPLES:
         raise ValueError(f"waveform: expected at least {_MIN_SAMPLES} samples, got {num_samples}")
     window = torch.hann_window(_WINDOW_SAMPLES, periodic=False, device=waveform.device)
     emphasised = waveform[:, 1:] - _PRE_EMPHASIS * waveform[:, :-1]
-    spectrum = torch.stft(emphasised, _FFT_SAMPLES, _HOP_SAMPLES, _WINDOW_SAMPLES, window, center=True, return_complex=True)
+    spectrum = torch.stft(
+        emphasised, _FFT_SAMPLES, _HOP_SAMPLES, _WINDOW_SAMPLES, window, center=True, return_complex=True
+    )
     power = spectrum.real.square() + spectrum.imag.square()
     bands: Tensor = (mel_filterbank().to(waveform.device) @ power + 1e-5).log()
     return ((bands + 4.5) / 5)[:, None]
@@ -120,7 +129,9 @@ def _convolution(
 class InvertedResidual(nn.Module):
     """Expand (where that widens), depth-wise convolution, gate, project; a shortcut where shapes allow."""
 
-    def __init__(self, in_channels: int, kernel: int, hidden: int, out_channels: int, stride: int, gated: bool, hard_swish: bool) -> None:
+    def __init__(
+        self, in_channels: int, kernel: int, hidden: int, out_channels: int, stride: int, gated: bool, hard_swish: bool
+    ) -> None:
         """One row of the table of blocks, at this network's width."""
         super().__init__()
         activation = nn.Hardswish if hard_swish else nn.ReLU
@@ -139,7 +150,9 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientATNetwork(nn.Module):
-    """Log-mel picture [B, 1, 128, T] → embedding [B, 384], the mean over bands and frames; `classify` goes on to the 527 logits."""
+    """Log-mel picture [B, 1, 128, T] → embedding [B, 384], the mean over bands and frames; `classify` goes on to the
+    527 logits.
+    """
 
     def __init__(self) -> None:
         """Build the layers; `features` are named as in the published file."""
@@ -167,39 +180,53 @@ class EfficientATNetwork(nn.Module):
 
 
 class EfficientAT:
-    """The frozen teacher. Embeddings are raw, not of unit length; the fingerprint is the beginning of the file's SHA-256."""
+    """The frozen teacher. Embeddings are raw, not of unit length; the fingerprint is the beginning of the file's
+    SHA-256.
+    """
 
     name = "efficientat-mn04"
     dim = _EMBEDDING_DIM
     sample_rate_hz = SAMPLE_RATE_HZ
 
     def __init__(self, weights: Path, *, sha256: str | None = None, device: torch.device | str = "cpu") -> None:
-        """Load a file of weights. CheckpointError when it is missing, damaged, not EfficientAT mn04, or another than `sha256` says.
+        """Load a file of weights. CheckpointError when it is missing, damaged, not EfficientAT mn04, or another than
+        `sha256` says.
 
         Args:
-            weights: safetensors with the published tensor names (`features.0.0.weight`, …), or the published PyTorch file itself.
+            weights: safetensors with the published tensor names (`features.0.0.weight`, …), or the published PyTorch
+                file itself.
             sha256: the 64 hexadecimal digits that the file must have; None accepts any file that fits.
             device: where the network computes; results come back to where the waveform is.
         """
         if not weights.is_file():
-            raise CheckpointError(f"{weights}: no such file; give the weights of EfficientAT mn04, for example as a safetensors file")
+            raise CheckpointError(
+                f"{weights}: no such file; give the weights of EfficientAT mn04, for example as a safetensors file"
+            )
         digest = sha256_of(weights)
         if sha256 is not None and digest != sha256.lower():
-            raise CheckpointError(f"{weights}: expected sha256 {sha256[:12]}…, got {digest[:12]}…; get the file that was asked for")
+            raise CheckpointError(
+                f"{weights}: expected sha256 {sha256[:12]}…, got {digest[:12]}…; get the file that was asked for"
+            )
         self.weights = weights
         self.fingerprint = digest[:16]
         self._device = torch.device(device)
         self._network = _load_network(weights).to(self._device)
 
     @torch.no_grad()
-    def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int = SAMPLE_RATE_HZ) -> Float[Tensor, "B 384"]:
-        """Embed sounds, full scale ±1, at least 514 samples long at 32 kHz (else ValueError); float32, whatever autocast says."""
+    def encode_audio(
+        self, waveform: Float[Tensor, "B S"], sample_rate_hz: int = SAMPLE_RATE_HZ
+    ) -> Float[Tensor, "B 384"]:
+        """Embed sounds, full scale ±1, at least 514 samples long at 32 kHz (else ValueError); float32, whatever
+        autocast says.
+        """
         with torch.autocast(self._device.type, enabled=False):
             return self._embed(resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ)).to(waveform.device)
 
     @torch.no_grad()
     def logits(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 527"]:
-        """Logits of AudioSet's classes, in its order, for sounds at 32 kHz; their sigmoids are independent probabilities."""
+        """Logits of AudioSet's classes, in its order, for sounds at 32 kHz; their sigmoids are independent
+        probabilities.
+        """
         with torch.autocast(self._device.type, enabled=False):
             return self._network.classify(self._embed(waveform)).to(waveform.device)
 
@@ -212,12 +239,16 @@ class EfficientAT:
 
 
 def find_efficientat() -> Path:
-    """The file that `TRISEP_EFFICIENTAT` names; CheckpointError when it names none. A file is accepted by its tensors' names and shapes."""
+    """The file that `TRISEP_EFFICIENTAT` names; CheckpointError when it names none. A file is accepted by its tensors'
+    names and shapes.
+    """
     place = os.environ.get(PLACE_VARIABLE)
     if not place:
         raise CheckpointError(
-            f"teacher '{EfficientAT.name}': its weights do not come with this package; set {PLACE_VARIABLE} to the published "
-            "mn04_as_mAP_432.pt (MIT; releases of fschmid56/EfficientAT on GitHub), or to the same tensors as safetensors"
+            f"teacher '{EfficientAT.name}': its weights do not come with this package; set {PLACE_VARIABLE} to the "
+            "published "
+            "mn04_as_mAP_432.pt (MIT; releases of fschmid56/EfficientAT on GitHub), or to the same tensors as "
+            "safetensors"
         )
     return Path(place).expanduser()
 
@@ -253,4 +284,6 @@ def _check_tensors(file: Path, expected: Mapping[str, Tensor], found: Mapping[st
     ]
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise CheckpointError(f"{file}: is not EfficientAT mn04: {problems[0]}{more}; give the weights of width 0.4 for AudioSet")
+        raise CheckpointError(
+            f"{file}: is not EfficientAT mn04: {problems[0]}{more}; give the weights of width 0.4 for AudioSet"
+        )

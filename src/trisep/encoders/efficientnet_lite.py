@@ -1,13 +1,23 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant has no squeeze-excitation and uses ReLU6), as a dense feature extractor.
+"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant has no squeeze-excitation and uses ReLU6), as a dense feature
+extractor.
 
-The definition is TensorFlow's: asymmetric `SAME` padding where the stride is 2, batch-norm ε 1e-3. It knows no class names.
+The definition is TensorFlow's: asymmetric `SAME` padding where the stride is 2, batch-norm ε 1e-3. It knows no class
+names.
 """
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
 """Expansion, channels, repeats, stride and kernel of each stage."""
 
 
@@ -29,7 +39,10 @@ def _convolution(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, activate: bool = True
 ) -> nn.Sequential:
     layers: list[nn.Module] = [SamePad(kernel, stride)] if kernel > 1 else []
-    layers += [nn.Conv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False), nn.BatchNorm2d(out_channels, eps=1e-3)]
+    layers += [
+        nn.Conv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(out_channels, eps=1e-3),
+    ]
     if activate:
         layers.append(nn.ReLU6(inplace=True))
     return nn.Sequential(*layers)
@@ -43,7 +56,10 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = in_channels * expansion
         layers = [_convolution(in_channels, hidden)] if expansion > 1 else []
-        layers += [_convolution(hidden, hidden, kernel, stride, groups=hidden), _convolution(hidden, out_channels, activate=False)]
+        layers += [
+            _convolution(hidden, hidden, kernel, stride, groups=hidden),
+            _convolution(hidden, out_channels, activate=False),
+        ]
         self.layers = nn.Sequential(*layers)
         self.shortcut = stride == 1 and in_channels == out_channels
 
@@ -54,7 +70,9 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Image [B, 3, H, W] (RGB, `(x − 127)/128`, sides multiples of 32) → features [B, 1280, H/32, W/32]; `classifier` is linear."""
+    """Image [B, 3, H, W] (RGB, `(x − 127)/128`, sides multiples of 32) → features [B, 1280, H/32, W/32]; `classifier`
+    is linear.
+    """
 
     def __init__(self) -> None:
         """Build the layers, in the order of the published file's keys."""
@@ -82,7 +100,9 @@ class EfficientNetLite0(nn.Module):
         self.load_state_dict(dict(zip(own, state.values(), strict=True)))
 
     def fold_batch_norm(self) -> None:
-        """Put each normalisation into the convolution before it: the same function, a third faster on a CPU. For a frozen network only."""
+        """Put each normalisation into the convolution before it: the same function, a third faster on a CPU. For a
+        frozen network only.
+        """
         for module in self.modules():
             if isinstance(module, nn.Sequential):
                 for index in range(len(module) - 1):

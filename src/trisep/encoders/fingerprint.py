@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def weights_fingerprint(state: Mapping[str, Tensor], beside: str = "") -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of `beside` (a vocabulary, say) and all weights, in the order of their names."""
+    """The first 16 hexadecimal digits of the SHA-256 of `beside` (a vocabulary, say) and all weights, in the order of
+    their names.
+    """
     digest = hashlib.sha256(beside.encode())
     for name in sorted(state):
         digest.update(name.encode() + state[name].cpu().contiguous().numpy().tobytes())

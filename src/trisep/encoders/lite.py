@@ -1,12 +1,13 @@
 """The embedded encoder `lite`: a small joint image–text space that works with no network.
 
-Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of the text embeddings of
-its top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0 (ImageNet-1k, all WordNet synonyms averaged) and
-a few concepts that ImageNet lacks, whose linear heads were fitted on labelled photographs (`pretrained/lite_classes`, made by
-`scripts/fit_lite_concepts.py`). Both networks are frozen.
+Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of the
+text embeddings of its top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0
+(ImageNet-1k, all WordNet synonyms averaged) and a few concepts that ImageNet lacks, whose linear heads were fitted on
+labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). Both networks are frozen.
 
-Pictures thus lie among the classes' embeddings, while a sentence says more than a class ("person playing a …") and lies beside them;
-`ground` brings what is asked for in words half of the way, so that a model which was trained with pictures understands every wording.
+Pictures thus lie among the classes' embeddings, while a sentence says more than a class ("person playing a …") and lies
+beside them; `ground` brings what is asked for in words half of the way, so that a model which was trained with pictures
+understands every wording.
 """
 
 import hashlib
@@ -36,7 +37,9 @@ _GROUNDING_TEMPERATURE = 0.05
 
 
 class LiteEncoder:
-    """A `SharedEncoder` of dimension 384. Text vectors have unit length; picture vectors are shorter the less sure the classifier is."""
+    """A `SharedEncoder` of dimension 384. Text vectors have unit length; picture vectors are shorter the less sure the
+    classifier is.
+    """
 
     name = "lite"
     dim = 384
@@ -66,7 +69,8 @@ class LiteEncoder:
         return _mean_pool(states, mask)
 
     def ground(self, text_embeddings: Float[Tensor, "*n 384"]) -> Float[Tensor, "*n 384"]:
-        """Unit vectors halfway between words and the mean of their nearest classes, which is where ConSE puts a picture of them.
+        """Unit vectors halfway between words and the mean of their nearest classes, which is where ConSE puts a picture
+        of them.
 
         Ours. The other half keeps what no class stands for.
         """
@@ -86,15 +90,21 @@ class LiteEncoder:
         return _mean_pool(states, torch.ones(states.shape[:2]))
 
     def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 384"]:
-        """Whole pictures: the mean of all locations' logits is exactly the logits of the pooled picture, the classifier being linear."""
+        """Whole pictures: the mean of all locations' logits is exactly the logits of the pooled picture, the classifier
+        being linear.
+        """
         return self.embed_logits(torch.stack([logits.mean(dim=(1, 2)) for logits in self._logits(frames)]))
 
     def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 384"]:
         """A 7 × 7 grid over the whole picture, whatever its shape; each cell from the mean logits of its area."""
-        grids = [torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)]
+        grids = [
+            torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)
+        ]
         return self.embed_logits(torch.stack(grids))
 
-    def encode_both(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> tuple[Float[Tensor, "n 384"], Float[Tensor, "n 7 7 384"]]:
+    def encode_both(
+        self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> tuple[Float[Tensor, "n 384"], Float[Tensor, "n 7 7 384"]]:
         """`encode_image` and `encode_regions` for the price of one."""
         logits = self._logits(frames)
         grids = [torch.nn.functional.adaptive_avg_pool2d(one, _GRID).permute(1, 2, 0) for one in logits]
@@ -104,7 +114,9 @@ class LiteEncoder:
     def embed_logits(
         self, logits: Float[Tensor, "*n C"], class_embeddings: Float[Tensor, "C 384"] | None = None
     ) -> Float[Tensor, "*n 384"]:
-        """ConSE: the mean of the top classes' text embeddings, weighted by their probabilities (which are brought to sum to one)."""
+        """ConSE: the mean of the top classes' text embeddings, weighted by their probabilities (which are brought to
+        sum to one).
+        """
         embeddings = self._classes[2] if class_embeddings is None else class_embeddings
         probabilities, classes = torch.softmax(logits, dim=-1).topk(self.num_top_classes, dim=-1)
         weights = probabilities / probabilities.sum(dim=-1, keepdim=True)
@@ -140,10 +152,13 @@ class LiteEncoder:
     def fingerprint(self) -> str:
         """Changes whenever an embedding could: the hashes of all files that the encoder consists of.
 
-        What `ground` does is not counted: it is computed of these at every query, and no stored vector has gone through it.
+        What `ground` does is not counted: it is computed of these at every query, and no stored vector has gone through
+        it.
         """
         files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
-        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [pretrained.sha256_of(_FOLDER / "lite_classes.safetensors")]
+        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [
+            pretrained.sha256_of(_FOLDER / "lite_classes.safetensors")
+        ]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     @cached_property
@@ -155,7 +170,9 @@ class LiteEncoder:
 
     @cached_property
     def _classes(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"], Float[Tensor, "_ 384"]]:
-        """Heads and biases of all classes, and their text embeddings (mean over templates and names, unit length; none while fitting)."""
+        """Heads and biases of all classes, and their text embeddings (mean over templates and names, unit length; none
+        while fitting).
+        """
         weight, bias = self.imagenet_head
         if not self._fitted:
             return weight, bias, torch.empty(0, self.dim)
@@ -183,7 +200,12 @@ class LiteEncoder:
         from transformers import BertConfig, BertModel
 
         config = BertConfig(
-            vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, layer_norm_eps=1e-12
+            vocab_size=30522,
+            hidden_size=384,
+            num_hidden_layers=6,
+            num_attention_heads=12,
+            intermediate_size=1536,
+            layer_norm_eps=1e-12,
         )
         tower = BertModel(config, add_pooling_layer=False)
         state = load_file(pretrained.find("minilm-l6"))

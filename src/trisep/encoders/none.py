@@ -1,4 +1,6 @@
-"""The encoder of models that need none: their queries are labels, or pictures that they look at with a network of their own."""
+"""The encoder of models that need none: their queries are labels, or pictures that they look at with a network of their
+own.
+"""
 
 from collections.abc import Sequence
 from typing import NoReturn
@@ -41,4 +43,7 @@ class NoEncoder:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise QueryError("this model was trained without a space that words and pictures share, which this needs; choose another --model")
+        raise QueryError(
+            "this model was trained without a space that words and pictures share, which this needs; choose another "
+            "--model"
+        )

@@ -1,7 +1,8 @@
-"""ResNet-18 (He et al. 2016), also with its last stage dilated, as a dense feature extractor. Unlike its neighbours it may be trained on.
+"""ResNet-18 (He et al. 2016), also with its last stage dilated, as a dense feature extractor. Unlike its neighbours it
+may be trained on.
 
-State-dict keys are torchvision's, so that the usual ImageNet file (`resnet18-*.pth`) fits; the classifier (`fc`) is left out. Dilation
-needs no weights of its own: one file serves both kinds. It knows neither sounds nor class names.
+State-dict keys are torchvision's, so that the usual ImageNet file (`resnet18-*.pth`) fits; the classifier (`fc`) is
+left out. Dilation needs no weights of its own: one file serves both kinds. It knows neither sounds nor class names.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.downsample: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
         """One block."""
@@ -42,10 +45,12 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Pictures [B, 3, H, W], normalised as `imagenet_normalise` does → features [B, 8·width, H/32, W/32] (sides rounded up), all ≥ 0.
+    """Pictures [B, 3, H, W], normalised as `imagenet_normalise` does → features [B, 8·width, H/32, W/32] (sides rounded
+    up), all ≥ 0.
 
-    Dilated, as in Sound of Pixels, the last stage does not stride but spreads its kernels (dilation 2 from its second 3×3 convolution on),
-    and the features are [B, 8·width, H/16, W/16]: every second one of them is a feature of the plain network.
+    Dilated, as in Sound of Pixels, the last stage does not stride but spreads its kernels (dilation 2 from its second
+    3×3 convolution on), and the features are [B, 8·width, H/16, W/16]: every second one of them is a feature of the
+    plain network.
     """
 
     def __init__(self, *, width: int = 64, dilated: bool = False) -> None:
@@ -79,7 +84,8 @@ def _stage(in_channels: int, out_channels: int, *, stride: int, dilated: bool = 
 
 
 def load_imagenet(file: Path, network: ResNet18) -> None:
-    """Copy the weights of an ImageNet checkpoint, as torchvision publishes it for its `resnet18`, into `network`; nothing in it is run.
+    """Copy the weights of an ImageNet checkpoint, as torchvision publishes it for its `resnet18`, into `network`;
+    nothing in it is run.
 
     Raises CheckpointError when the file cannot be read as tensors or is of another network.
     """
@@ -88,7 +94,9 @@ def load_imagenet(file: Path, network: ResNet18) -> None:
         network.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{file}: expected ImageNet weights of ResNet-18 ({reason}); give torchvision's resnet18-*.pth") from error
+        raise CheckpointError(
+            f"{file}: expected ImageNet weights of ResNet-18 ({reason}); give torchvision's resnet18-*.pth"
+        ) from error
 
 
 def imagenet_normalise(frames: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
@@ -99,5 +107,7 @@ def imagenet_normalise(frames: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H
 
 
 def square_frames(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]], side: int = 224) -> UInt8[Tensor, "K 3 S S"]:
-    """Pictures of any size as one tensor: the short side brought to `side` pixels (bicubic), the central square kept."""
+    """Pictures of any size as one tensor: the short side brought to `side` pixels (bicubic), the central
+    square kept.
+    """
     return torch.from_numpy(np.stack([crop_centre(frame, side) for frame in frames])).permute(0, 3, 1, 2).contiguous()

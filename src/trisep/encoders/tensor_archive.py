@@ -1,8 +1,9 @@
-"""Tensors from weight files of any common format, read as data: nothing in a file is ever run. Knows nothing of what the tensors mean.
+"""Tensors from weight files of any common format, read as data: nothing in a file is ever run. Knows nothing of what
+the tensors mean.
 
-TorchScript archive (OpenAI's .pt)     the records `data.pkl` and `data/*` only, the pickle read by PyTorch's restricted reader
-torch.save state dict (.pt, .bin)      the same reader (`weights_only=True`); a training checkpoint gives its `state_dict`
-safetensors                            as it is
+TorchScript archive (OpenAI's .pt)     the records `data.pkl` and `data/*` only, the pickle read by PyTorch's restricted
+reader torch.save state dict (.pt, .bin)      the same reader (`weights_only=True`); a training checkpoint gives its
+`state_dict` safetensors                            as it is
 """
 
 import io
@@ -19,27 +20,36 @@ from torch import Tensor
 from trisep.errors import CheckpointError
 
 _LIST_MAKERS = frozenset(
-    f"torch.jit._pickle.{name}" for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
+    f"torch.jit._pickle.{name}"
+    for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
 )
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """All tensors of a file by name, on the CPU, whatever the file's format; what is no tensor is left out.
 
-    Raises CheckpointError when the file cannot be read, is damaged, or is a pickle of anything but tensors and plain containers.
+    Raises CheckpointError when the file cannot be read, is damaged, or is a pickle of anything but tensors and plain
+    containers.
     """
     try:
         with file.open("rb") as opened:
             head = opened.read(9)
         if head[8:] == b"{":
             return load_file(file)
-        loaded = _read_script_archive(file) if _is_script_archive(file) else torch.load(file, map_location="cpu", weights_only=True)
+        loaded = (
+            _read_script_archive(file)
+            if _is_script_archive(file)
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file}: the file is damaged or cannot be read ({error}); get a complete copy") from error
+        raise CheckpointError(
+            f"{file}: the file is damaged or cannot be read ({error}); get a complete copy"
+        ) from error
     except Exception as error:  # The restricted reader refuses with errors that share no base.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(
-            f"{file}: is not an archive of tensors, or is damaged; nothing in it was run ({reason}); get the published file"
+            f"{file}: is not an archive of tensors, or is damaged; nothing in it was run ({reason}); get the published "
+            "file"
         ) from error
     state = loaded["state_dict"] if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict) else loaded
     if not isinstance(state, dict) or not state:
@@ -73,9 +83,10 @@ def _keep_value(value: Any, *_: Any) -> Any:
 def _read_script_archive(file: Path) -> dict[str, Tensor]:
     """Parameters and buffers of a TorchScript archive by dotted name.
 
-    `torch.jit.load` would compile and could run the archive's code, and `torch.load` refuses such archives when asked for weights only. So
-    the records that hold data are copied into an archive of their own, without the code, and that is read by the restricted reader; it may
-    make tensors, plain containers and `_ScriptObject`s, whatever names the archive gives its classes.
+    `torch.jit.load` would compile and could run the archive's code, and `torch.load` refuses such archives when asked
+    for weights only. So the records that hold data are copied into an archive of their own, without the code, and that
+    is read by the restricted reader; it may make tensors, plain containers and `_ScriptObject`s, whatever names the
+    archive gives its classes.
     """
     copy = io.BytesIO()
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 Interval = tuple[float, float, float]
 """A mean, and the lower and upper end of its interval."""
@@ -33,14 +33,18 @@ def draw_probe(
     *,
     classes: Sequence[str],
 ) -> None:
-    """Draw a point per representation with its interval and the line of chance, and the share of each class named right; all 0 to 1."""
+    """Draw a point per representation with its interval and the line of chance, and the share of each class named
+    right; all 0 to 1.
+    """
     height = max(3.2, 1.5 + _INCHES_PER_ROW * len(classes))
     figure = Figure(figsize=(6.5 + 1.2 * len(recalls), height), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(5, 1.5 + len(recalls)))
     _points(left, {name: (100 * mean, 100 * low, 100 * high) for name, (mean, low, high) in accuracies.items()})
     left.axvline(100 / len(classes), color="0.3", linestyle="--", linewidth=0.8)
     left.set(xlim=(0, 100), xlabel="accuracy on test clips (%); dashed: chance")
-    picture = right.imshow(100 * np.stack(list(recalls.values()), axis=1), aspect="auto", cmap="viridis", vmin=0, vmax=100)
+    picture = right.imshow(
+        100 * np.stack(list(recalls.values()), axis=1), aspect="auto", cmap="viridis", vmin=0, vmax=100
+    )
     right.set(yticks=range(len(classes)), yticklabels=classes, xticks=range(len(recalls)))
     right.set_xticklabels(list(recalls), rotation=30, ha="right")
     figure.colorbar(picture, ax=right, label="of the class named right (%)")
@@ -48,17 +52,27 @@ def draw_probe(
 
 
 def draw_gap(clouds: Sequence[Clouds], path: Path) -> None:
-    """Draw a panel per network: every clip's sound and picture on the first two principal components of both together, centres marked."""
+    """Draw a panel per network: every clip's sound and picture on the first two principal components of both together,
+    centres marked.
+    """
     num_columns = min(len(clouds), _MOST_COLUMNS)
     num_rows = -(-len(clouds) // num_columns)
     figure = Figure(figsize=(4.6 * num_columns, 4.4 * num_rows), layout="constrained")
     panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes, cloud in zip(panels, clouds, strict=False):
         points, shares = _principal_components(np.concatenate([cloud.audio, cloud.visual]))
-        for name, colour, part in (("sounds", "C0", points[: len(cloud.audio)]), ("pictures", "C1", points[len(cloud.audio) :])):
+        for name, colour, part in (
+            ("sounds", "C0", points[: len(cloud.audio)]),
+            ("pictures", "C1", points[len(cloud.audio) :]),
+        ):
             axes.scatter(*part.T, s=8, alpha=0.5, color=colour, label=name)
-            axes.scatter(*part.mean(axis=0), s=120, marker="X", color=colour, edgecolor="black", label=f"their mean ({name})")
-        axes.set(xlabel=f"first component ({100 * shares[0]:.0f} % of the variance)", ylabel=f"second ({100 * shares[1]:.0f} %)")
+            axes.scatter(
+                *part.mean(axis=0), s=120, marker="X", color=colour, edgecolor="black", label=f"their mean ({name})"
+            )
+        axes.set(
+            xlabel=f"first component ({100 * shares[0]:.0f} % of the variance)",
+            ylabel=f"second ({100 * shares[1]:.0f} %)",
+        )
         axes.set_title(cloud.title, fontsize=10)
         axes.set_aspect("equal", adjustable="datalim")
     panels[0].legend(fontsize=7)
@@ -67,8 +81,12 @@ def draw_gap(clouds: Sequence[Clouds], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_gains(gains: Mapping[str, Interval], path: Path, *, metric: str, names: tuple[str, str], overall: float) -> None:
-    """Draw a bar per class in the mapping's order from the top, with its interval (dB), and a dashed line at the gain over all sources."""
+def draw_gains(
+    gains: Mapping[str, Interval], path: Path, *, metric: str, names: tuple[str, str], overall: float
+) -> None:
+    """Draw a bar per class in the mapping's order from the top, with its interval (dB), and a dashed line at the gain
+    over all sources.
+    """
     figure = Figure(figsize=(7.5, 1.8 + _INCHES_PER_ROW * len(gains)), layout="constrained")
     axes = figure.subplots()
     means = [mean for mean, _, _ in gains.values()]
@@ -84,8 +102,12 @@ def draw_gains(gains: Mapping[str, Interval], path: Path, *, metric: str, names:
     _save(figure, path)
 
 
-def draw_wordings(scores: Mapping[str, Interval], differences: Mapping[str, Interval], path: Path, *, metric: str) -> None:
-    """Draw, a row per wording, its score and its difference from the first one's (dB), in the mappings' order from the top."""
+def draw_wordings(
+    scores: Mapping[str, Interval], differences: Mapping[str, Interval], path: Path, *, metric: str
+) -> None:
+    """Draw, a row per wording, its score and its difference from the first one's (dB), in the mappings' order from the
+    top.
+    """
     figure = Figure(figsize=(10, 1.2 + _INCHES_PER_ROW * len(scores)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, values, line in ((left, scores, next(iter(scores.values()))[0]), (right, differences, 0.0)):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 _INCHES_PER_CLASS = 0.22
 
@@ -37,7 +37,12 @@ def draw_comparison(
     ends = [float(both.min()), float(both.max())]
     left.plot(ends, ends, color="0.5", linewidth=0.8)
     left.scatter(a, b, s=10, alpha=0.6)
-    left.set(xlabel=f"A: {names[0]}, {metric} (dB)", ylabel=f"B: {names[1]}, {metric} (dB)", title=f"{len(a)} sources", aspect="equal")
+    left.set(
+        xlabel=f"A: {names[0]}, {metric} (dB)",
+        ylabel=f"B: {names[1]}, {metric} (dB)",
+        title=f"{len(a)} sources",
+        aspect="equal",
+    )
     classes = list(win_rates)
     right.barh(range(len(classes)), [win_rates[name] for name in classes])
     right.axvline(0.5, color="0.5", linewidth=0.8)

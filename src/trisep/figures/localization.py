@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 from trisep.types import Localization
 
 _COLOURS = (colormaps["inferno"](np.linspace(0.15, 0.85, 256))[:, :3] * 255).astype(np.float32)
@@ -27,7 +27,9 @@ class HeatOverlay:
         self._times_seconds = np.asarray(localization.frame_times_seconds)
 
     def draw(self, frame: UInt8[np.ndarray, "H W 3"], time_seconds: float) -> UInt8[np.ndarray, "H W 3"]:
-        """The frame under the heat of its time: between two maps a mixture of both, before the first and after the last that one."""
+        """The frame under the heat of its time: between two maps a mixture of both, before the first and after the last
+        that one.
+        """
         after = int(np.searchsorted(self._times_seconds, time_seconds))
         if after in (0, len(self._heat)):
             return overlay(frame, self._heat[min(after, len(self._heat) - 1)])
@@ -37,10 +39,11 @@ class HeatOverlay:
 
 
 def relative_heat(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K H W"]:
-    """Heat from 0, a cell no better than its frame's average one, to 1, the best cell. Flat maps, in which none stands out, give 0.
+    """Heat from 0, a cell no better than its frame's average one, to 1, the best cell. Flat maps, in which none stands
+    out, give 0.
 
-    Each map is scaled by itself: summing to one, it is lower the more cells share it, which says how large a thing is, not how surely
-    it is there. Where the best cell has less than twice the average, the heat stays below 1.
+    Each map is scaled by itself: summing to one, it is lower the more cells share it, which says how large a thing is,
+    not how surely it is there. Where the best cell has less than twice the average, the heat stays below 1.
     """
     average = 1.0 / (maps.shape[1] * maps.shape[2])
     above_average = maps.max(axis=(1, 2), keepdims=True) - average
@@ -48,7 +51,9 @@ def relative_heat(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K H W"
 
 
 def overlay(frame: UInt8[np.ndarray, "H W 3"], heat: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Blend a frame with the colours of a grid of heat in [0, 1], brought to its size (bicubic); the hotter, the less transparent."""
+    """Blend a frame with the colours of a grid of heat in [0, 1], brought to its size (bicubic); the hotter, the less
+    transparent.
+    """
     size = (frame.shape[1], frame.shape[0])
     smooth = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)).clip(0.0, 1.0)
     colours = _COLOURS[(smooth * 255).astype(np.uint8)]

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 from trisep.spectrogram.log_frequency import log_row_of_frequency, to_log_frequency
-from trisep.spectrogram.masks import magnitude
+from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
 
 _TICKS_HZ = (100, 300, 1000, 3000, 7000)
@@ -25,7 +25,9 @@ def draw_separation(
     frame: UInt8[np.ndarray, "H W 3"] | None = None,
     title: str = "",
 ) -> None:
-    """Draw one panel per sound (mono, at `signal.sample_rate_hz`), in order, after the frame; the loudest bin of all is 0 dB."""
+    """Draw one panel per sound (mono, at `signal.sample_rate_hz`), in order, after the frame; the loudest bin of all is
+    0 dB.
+    """
     levels = {name: _level_db(sound, signal) for name, sound in sounds.items()}
     top = max(float(level.max()) for level in levels.values())
     num_panels = len(sounds) + (frame is not None)
@@ -38,9 +40,20 @@ def draw_separation(
     for axes, (name, level) in zip(panels, levels.items(), strict=True):
         seconds = level.shape[-1] * signal.hop_samples / signal.sample_rate_hz
         picture = axes.imshow(
-            level - top, origin="lower", aspect="auto", cmap="magma", vmin=-_RANGE_DB, vmax=0, extent=(0, seconds, 0, len(level))
+            level - top,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=-_RANGE_DB,
+            vmax=0,
+            extent=(0, seconds, 0, len(level)),
         )
-        axes.set(title=name, xlabel="seconds", yticks=_rows(signal), yticklabels=[f"{tick / 1000:g} kHz" for tick in _TICKS_HZ])
+        axes.set(
+            title=name,
+            xlabel="seconds",
+            yticks=_rows(signal),
+            yticklabels=[f"{tick / 1000:g} kHz" for tick in _TICKS_HZ],
+        )
     figure.colorbar(picture, ax=panels[-1], label="dB")
     if title:
         figure.suptitle(title)
@@ -49,7 +62,7 @@ def draw_separation(
 
 
 def _level_db(sound: Float[np.ndarray, "S"], signal: SignalSettings) -> Float[np.ndarray, "256 T"]:
-    spectrum = magnitude(torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)), signal)
+    spectrum = stft(torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)), signal).abs()
     return 20 * np.log10(to_log_frequency(spectrum, signal.num_log_bins).numpy() + 1e-6)
 
 

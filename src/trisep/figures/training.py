@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 
 def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -16,7 +16,9 @@ def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
     validation = [entry for entry in entries if "si_sdri" in entry]
     left.plot([entry["step"] for entry in training], [entry["loss"] for entry in training], linewidth=0.8)
     left.set(xlabel="step", ylabel="training loss", yscale="log")
-    right.plot([entry["step"] for entry in validation], [entry["si_sdri"] for entry in validation], marker="o", markersize=3)
+    right.plot(
+        [entry["step"] for entry in validation], [entry["si_sdri"] for entry in validation], marker="o", markersize=3
+    )
     right.set(xlabel="step", ylabel="SI-SDR improvement, image query (dB)")
     for axes in (left, right):
         axes.grid(alpha=0.3)

@@ -1,6 +1,7 @@
 """`trisep listening-test build`: clips → one page that works from a local file, without a network, and the key to it.
 
-The page holds opaque names, the two names of sounds in alphabetical order, and the sound; which model made it stands in the key alone.
+The page holds opaque names, the two names of sounds in alphabetical order, and the sound; which model made it stands in
+the key alone.
 """
 
 import base64
@@ -14,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from trisep.arguments.evaluation import ListeningBuildArguments
 from trisep.errors import ConfigError, MediaError
 from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
 from trisep.listening.key import KeyRow, write_key
-from trisep.media.output import replacing, write_failure
+from trisep.media.files import replacing, write_failure
 from trisep.types import Audio
 
 PAGE = Path("page") / "index.html"
@@ -28,34 +28,55 @@ _PEAK = 0.89
 """Loudest sample of a test that had to be brought down: 1 dB below full scale."""
 
 
-def run(arguments: ListeningBuildArguments) -> int:
-    """The verb: make the page and the key, and say where they are; returns the exit code."""
-    if arguments.samples is not None:
-        clips = clips_from_table(arguments.samples)
+def make_test(
+    out: Path,
+    *,
+    models: Sequence[str] = (),
+    data: Path | None = None,
+    protocol: str = "avmini",
+    count: int = 10,
+    samples: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> str:
+    """Make the page and the key below `out`, from models or from a table of clips (`samples`); says where they are.
+
+    Args:
+        out: folder for page/index.html and key.csv.
+        models: names of models or checkpoints, each with `=text` or `=image` behind it if need be; they separate
+            mixtures of a protocol.
+        data: where the clips of the protocol are; models need it.
+        protocol: its name.
+        count: how many mixtures.
+        samples: a table of clips that are there already, in place of models.
+        seed: of the mixtures, and of which of their two sounds is the target.
+        device: where models compute.
+
+    Raises what `build_test` raises, and ConfigError when neither models with data nor samples are given.
+    """
+    if samples is not None:
+        clips = clips_from_table(samples)
+    elif data is not None:
+        clips = list(clips_from_models(models, data, protocol_name=protocol, count=count, seed=seed, device=device))
     else:
-        assert arguments.data is not None, "arguments without --samples have --data"
-        clips = list(
-            clips_from_models(
-                arguments.model,
-                arguments.data,
-                protocol_name=arguments.protocol,
-                count=arguments.count,
-                seed=arguments.seed,
-                device=arguments.device,
-            )
+        raise ConfigError(
+            "listening test: models separate the clips of a protocol, so give the folder of its clips, or a table of "
+            "samples"
         )
-    build_test(clips, arguments.out)
-    page = arguments.out / PAGE
-    print(f"{page}: {len(clips)} clips, {page.stat().st_size / 1e6:.1f} MB; open it in a browser, or send the folder to whoever listens")
-    print(f"{arguments.out / KEY}: which model made which clip; keep it")
-    return 0
+    build_test(clips, out)
+    page = out / PAGE
+    return (
+        f"{page}: {len(clips)} clips, {page.stat().st_size / 1e6:.1f} MB; open it in a browser, or send the folder to "
+        "whoever listens\n"
+        f"{out / KEY}: which model made which clip; keep it"
+    )
 
 
 def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
     """Write `out`/page/index.html and `out`/key.csv.
 
-    All clips are written as 16-bit FLAC with one gain for all, below 1 only if the loudest would clip: levels are part of what is
-    judged, since a leak that is soft enough is no longer heard. The paper does not speak of levels.
+    All clips are written as 16-bit FLAC with one gain for all, below 1 only if the loudest would clip: levels are part
+    of what is judged, since a leak that is soft enough is no longer heard. The paper does not speak of levels.
 
     Raises:
         ConfigError: no clips.
@@ -66,7 +87,9 @@ def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
     peaks = [float(np.abs(clip.audio.samples).max(initial=0.0)) for clip in clips]
     for clip, peak in zip(clips, peaks, strict=True):
         if not np.isfinite(peak):
-            raise MediaError(f"{clip.file}: the sound of '{clip.model}' holds values that are not finite numbers; separate it again")
+            raise MediaError(
+                f"{clip.file}: the sound of '{clip.model}' holds values that are not finite numbers; separate it again"
+            )
     gain = min(1.0, _PEAK / max(*peaks, _PEAK))
     sounds = [_flac(clip.audio, gain) for clip in clips]
     rows = [_key_row(clip, sound, position) for position, (clip, sound) in enumerate(zip(clips, sounds, strict=True))]
@@ -89,7 +112,14 @@ def _flac(audio: Audio, gain: float) -> bytes:
 def _key_row(clip: ListeningClip, sound: bytes, position: int) -> KeyRow:
     """The clip under a name drawn from its sound and its place in the list, so that no two tests share a name."""
     sample = hashlib.sha256(f"{position}:".encode() + sound).hexdigest()[:12]
-    return KeyRow(sample=sample, model=clip.model, query_kind=clip.query_kind, label_a=clip.label_a, label_b=clip.label_b, file=clip.file)
+    return KeyRow(
+        sample=sample,
+        model=clip.model,
+        query_kind=clip.query_kind,
+        label_a=clip.label_a,
+        label_b=clip.label_b,
+        file=clip.file,
+    )
 
 
 def _page(rows: Sequence[KeyRow], sounds: Sequence[bytes]) -> str:

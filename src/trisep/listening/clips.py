@@ -1,4 +1,6 @@
-"""The sounds of a listening test, with what is true of each: read from files, or separated here from mixtures of a protocol."""
+"""The sounds of a listening test, with what is true of each: read from files, or separated here from mixtures of a
+protocol.
+"""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -8,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from trisep.errors import ConfigError
+from trisep.evaluation.sounds import bounds_seconds, mix
 from trisep.listening.key import BOTH, NONE, read_table
 from trisep.media.audio import read_audio
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource, protocol
-from trisep.scoring.sounds import bounds_seconds, mix
-from trisep.separate import Separator, load
+from trisep.separation.separator import Separator, load
 from trisep.types import Audio, Query
 
 QUERY_KINDS = ("image", "text", "mixture")
@@ -40,19 +42,26 @@ class ListeningClip:
     def __post_init__(self) -> None:
         """Refuse names that could not be told apart from one another or from the other answers."""
         if not self.label_a.strip() or not self.label_b.strip() or self.label_a == self.label_b:
-            raise ConfigError(f"{self.file}: needs two different names of sounds, got {self.label_a!r} and {self.label_b!r}")
+            raise ConfigError(
+                f"{self.file}: needs two different names of sounds, got {self.label_a!r} and {self.label_b!r}"
+            )
         if {self.label_a.lower(), self.label_b.lower()} & {BOTH, NONE}:
-            raise ConfigError(f"{self.file}: a sound cannot be called '{BOTH}' or '{NONE}', which are answers of their own")
+            raise ConfigError(
+                f"{self.file}: a sound cannot be called '{BOTH}' or '{NONE}', which are answers of their own"
+            )
         if self.query_kind not in QUERY_KINDS:
-            raise ConfigError(f"{self.file}: query_kind must be one of {', '.join(QUERY_KINDS)}, got {self.query_kind!r}")
+            raise ConfigError(
+                f"{self.file}: query_kind must be one of {', '.join(QUERY_KINDS)}, got {self.query_kind!r}"
+            )
 
 
 def clips_from_table(path: Path) -> list[ListeningClip]:
     """Clips that a table lists.
 
     Args:
-        path: CSV with the columns model, query_kind (image, text or mixture), file (relative to the table), label_a (the sound that was
-            asked for), label_b; or a folder that holds it as samples.csv. Sounds are brought to the highest rate among them.
+        path: CSV with the columns model, query_kind (image, text or mixture), file (relative to the table), label_a
+            (the sound that was asked for), label_b; or a folder that holds it as samples.csv. Sounds are brought to the
+            highest rate among them.
 
     Raises:
         ConfigError: a column, file or name is missing or makes no sense.
@@ -73,12 +82,19 @@ def clips_from_table(path: Path) -> list[ListeningClip]:
 
 
 def clips_from_models(
-    models: Sequence[str], data: Path, *, protocol_name: str = "avmini", count: int = 10, seed: int = 0, device: str = "auto"
+    models: Sequence[str],
+    data: Path,
+    *,
+    protocol_name: str = "avmini",
+    count: int = 10,
+    seed: int = 0,
+    device: str = "auto",
 ) -> Iterator[ListeningClip]:
-    """`count` mixtures as they are, and what each model makes of them when asked for one of the two sounds: text by its name, image by
-    the middle frame of its video.
+    """`count` mixtures as they are, and what each model makes of them when asked for one of the two sounds: text by its
+    name, image by the middle frame of its video.
 
-    Every model gets the same mixtures and the same questions, so that rows of the table differ by the model alone; the paper does not say.
+    Every model gets the same mixtures and the same questions, so that rows of the table differ by the model alone; the
+    paper does not say.
 
     Args:
         models: each a model's name or checkpoint, then `=text` or `=image`; text if it says neither.
@@ -101,9 +117,13 @@ def clips_from_models(
     for name, kind in [("mixture", "mixture"), *systems]:
         separator = load(name, device=device) if kind != "mixture" else None
         for (mixture, asked, other), sound in zip(questions, sounds, strict=True):
-            audio = sound if separator is None else _separated(separator, sound, asked.label, _query(rules, asked, kind))
+            audio = (
+                sound if separator is None else _separated(separator, sound, asked.label, _query(rules, asked, kind))
+            )
             file = f"{protocol_name} mixture {mixture.index}"
-            yield ListeningClip(model=name, query_kind=kind, label_a=asked.label, label_b=other.label, file=file, audio=audio)
+            yield ListeningClip(
+                model=name, query_kind=kind, label_a=asked.label, label_b=other.label, file=file, audio=audio
+            )
 
 
 def _model_and_kind(text: str) -> tuple[str, str]:
@@ -112,15 +132,25 @@ def _model_and_kind(text: str) -> tuple[str, str]:
     return (name, kind) if name and kind in ("text", "image") else (text, "text")
 
 
-def _questions(rules: Protocol, data: Path, count: int, seed: int) -> list[tuple[ProtocolMixture, ProtocolSource, ProtocolSource]]:
+def _questions(
+    rules: Protocol, data: Path, count: int, seed: int
+) -> list[tuple[ProtocolMixture, ProtocolSource, ProtocolSource]]:
     """The first mixtures of the list, each with the source that is asked for and the other one."""
     mixtures = list(itertools.islice(rules.pairs(data, seed), count))
     if len(mixtures) < count:
-        raise ConfigError(f"--count must be at most {len(mixtures)}, the number of mixtures of protocol '{rules.name}', got {count}")
+        raise ConfigError(
+            f"--count must be at most {len(mixtures)}, the number of mixtures of protocol '{rules.name}', got {count}"
+        )
     if any(len(mixture.sources) != 2 or mixture.interference is not None for mixture in mixtures):
-        raise ConfigError(f"protocol '{rules.name}': the test asks about mixtures of two sounds and nothing else; choose another protocol")
+        raise ConfigError(
+            f"protocol '{rules.name}': the test asks about mixtures of two sounds and nothing else; choose another "
+            "protocol"
+        )
     asked = np.random.default_rng(seed).integers(2, size=count)
-    return [(mixture, mixture.sources[index], mixture.sources[1 - index]) for mixture, index in zip(mixtures, asked, strict=True)]
+    return [
+        (mixture, mixture.sources[index], mixture.sources[1 - index])
+        for mixture, index in zip(mixtures, asked, strict=True)
+    ]
 
 
 def _mixture_audio(rules: Protocol, mixture: ProtocolMixture) -> Audio:

@@ -1,4 +1,6 @@
-"""The key of a listening test: which system made the clip behind each opaque name, and what it was asked for. Raters never see it."""
+"""The key of a listening test: which system made the clip behind each opaque name, and what it was asked for. Raters
+never see it.
+"""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -6,7 +8,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from trisep.errors import ConfigError
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 BOTH, NONE = "both", "none"
 """The answers that are not the name of a sound."""
@@ -48,7 +50,9 @@ def read_key(path: Path) -> dict[str, KeyRow]:
     key: dict[str, KeyRow] = {}
     for row in read_table(path, names):
         if row["sample"] in key:
-            raise ConfigError(f"{path}: holds the sample {row['sample']} twice; use the key.csv as it was made with the page")
+            raise ConfigError(
+                f"{path}: holds the sample {row['sample']} twice; use the key.csv as it was made with the page"
+            )
         key[row["sample"]] = KeyRow(**{name: row[name] for name in names})
     return key
 

@@ -1,4 +1,4 @@
-"""`trisep listening-test score`: answers and key → CLIPSep's Table 5."""
+"""Scoring a listening test: answers and key → CLIPSep's Table 5."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from trisep.arguments.evaluation import ListeningScoreArguments
 from trisep.errors import ConfigError
 from trisep.listening.key import BOTH, NONE, KeyRow, read_key, read_table
 from trisep.metrics import bootstrap_mean
@@ -44,27 +43,29 @@ class SystemScore:
     num_raters: int
 
 
-def run(arguments: ListeningScoreArguments) -> int:
-    """The verb: print the table, and who did not finish; returns the exit code."""
-    key = read_key(arguments.key)
-    answers = read_answers(arguments.answers, key)
-    print(markdown(score(answers, key, generator=np.random.default_rng(arguments.seed))))
-    raters = list(dict.fromkeys(answer.rater for answer in answers))
-    median = float(np.median([answer.seconds for answer in answers]))
-    print(f"\n{len(raters)} raters, {len(key)} clips, {len(answers)} answers, {median:.1f} s for an answer (median)")
+def score_test(answers: Sequence[Path], key: Path, *, seed: int = 0) -> str:
+    """The table of a listening test as Markdown, and who did not finish; `seed` is that of the bootstrap
+    over people.
+    """
+    rows = read_key(key)
+    given = read_answers(answers, rows)
+    raters = list(dict.fromkeys(answer.rater for answer in given))
+    median = float(np.median([answer.seconds for answer in given]))
+    lines = [markdown(score(given, rows, generator=np.random.default_rng(seed))), ""]
+    lines += [f"{len(raters)} raters, {len(rows)} clips, {len(given)} answers, {median:.1f} s for an answer (median)"]
     for rater in raters:
-        num_answers = sum(answer.rater == rater for answer in answers)
-        if num_answers < len(key):
-            print(f"not finished: {rater} answered {num_answers} of {len(key)} clips, which count")
-    return 0
+        num_answers = sum(answer.rater == rater for answer in given)
+        if num_answers < len(rows):
+            lines.append(f"not finished: {rater} answered {num_answers} of {len(rows)} clips, which count")
+    return "\n".join(lines)
 
 
 def read_answers(paths: Sequence[Path], key: dict[str, KeyRow]) -> list[Answer]:
     """The answers of all files, checked against the key.
 
     Raises:
-        ConfigError: a file is not one that the page saved, holds a sample that the key does not know, an answer that the sample does not
-            offer, or an answer of the same rater to the same sample a second time.
+        ConfigError: a file is not one that the page saved, holds a sample that the key does not know, an answer that
+            the sample does not offer, or an answer of the same rater to the same sample a second time.
     """
     answers: dict[tuple[str, str], Answer] = {}
     for path in paths:
@@ -72,7 +73,8 @@ def read_answers(paths: Sequence[Path], key: dict[str, KeyRow]) -> list[Answer]:
             answer = _answer(row, key, f"{path}: line {number}")
             if (answer.rater, answer.sample) in answers:
                 raise ConfigError(
-                    f"{path}: line {number} answers sample {answer.sample} for rater '{answer.rater}' a second time; give each file once, "
+                    f"{path}: line {number} answers sample {answer.sample} for rater '{answer.rater}' a second time; "
+                    "give each file once, "
                     "and each person a name of their own"
                 )
             answers[answer.rater, answer.sample] = answer
@@ -83,10 +85,15 @@ def _answer(row: dict[str, str], key: dict[str, KeyRow], place: str) -> Answer:
     """One line, checked."""
     clip = key.get(row["sample"])
     if clip is None:
-        raise ConfigError(f"{place} has the sample '{row['sample']}', which the key does not know; give the key.csv made with that page")
+        raise ConfigError(
+            f"{place} has the sample '{row['sample']}', which the key does not know; give the key.csv made with that "
+            "page"
+        )
     offered = (clip.label_a, clip.label_b, BOTH, NONE)
     if row["answer"] not in offered:
-        raise ConfigError(f"{place} answers '{row['answer']}': expected one of {', '.join(sorted(offered[:2]))}, {BOTH}, {NONE}")
+        raise ConfigError(
+            f"{place} answers '{row['answer']}': expected one of {', '.join(sorted(offered[:2]))}, {BOTH}, {NONE}"
+        )
     if not row["rater"].strip():
         raise ConfigError(f"{place} names no rater")
     try:
@@ -99,10 +106,12 @@ def _answer(row: dict[str, str], key: dict[str, KeyRow], place: str) -> Answer:
 
 
 def score(answers: Sequence[Answer], key: dict[str, KeyRow], *, generator: np.random.Generator) -> list[SystemScore]:
-    """Shares of correct, wrong, both and none for each system that was answered, in the order of the key (CLIPSep, Appendix F, Table 5).
+    """Shares of correct, wrong, both and none for each system that was answered, in the order of the key (CLIPSep,
+    Appendix F, Table 5).
 
-    Correct means that exactly the sound that was asked for was named. Raters count alike, however many clips each of them finished; where
-    all finish, as in the paper, that is the share of all answers. The interval is ours: the paper gives none.
+    Correct means that exactly the sound that was asked for was named. Raters count alike, however many clips each of
+    them finished; where all finish, as in the paper, that is the share of all answers. The interval is ours: the paper
+    gives none.
     """
     scores = []
     for system in dict.fromkeys(row.system for row in key.values()):

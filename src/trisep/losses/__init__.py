@@ -1,4 +1,6 @@
-"""The papers' losses: pure functions of tensors, and for each system a frozen configuration that calls them; a recipe holds one."""
+"""The papers' losses: pure functions of tensors, and for each system a frozen configuration that calls them; a recipe
+holds one.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol

@@ -1,7 +1,7 @@
 """Losses that pull the sound's embedding into the space of pictures and words: VAST's Eq. 2, 3 and 5, HFRA's Eq. 8.
 
-All similarities are cosines over a temperature, in single precision at least. Eq. 2 and 3 print dot products, which without a scale give a
-near-uniform softmax; the temperature 0.01 is the public code's scale of 100 (spec section 4).
+All similarities are cosines over a temperature, in single precision at least. Eq. 2 and 3 print dot products, which
+without a scale give a near-uniform softmax; the temperature 0.01 is the public code's scale of 100 (spec section 4).
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity, kl_div, log_softmax, normaliz
 
 from trisep.losses import LossTerms, unwrapped
 from trisep.losses.masks import MaskLoss
+from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.types import QueryEmbedding, SpectralMixture
 
 _SAME = 1 - 1e-6
@@ -21,7 +22,9 @@ _SAME = 1 - 1e-6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VASTLoss:
-    """`λ₁ mask + λ₂ tri-modal + λ₃ audio–language` (Eq. 5), and the public code's fourth term. A weight of 0 leaves a term out."""
+    """`λ₁ mask + λ₂ tri-modal + λ₃ audio–language` (Eq. 5), and the public code's fourth term. A weight of 0 leaves a
+    term out.
+    """
 
     mask: MaskLoss = field(default_factory=lambda: MaskLoss(kind="ratio_l1", logarithmic_weight=False))
     mask_weight: float = 1.0
@@ -40,12 +43,14 @@ class VASTLoss:
     @property
     def needs(self) -> frozenset[str]:
         """`captions` unless only the masks count; `vocabulary` for Eq. 2."""
-        needed = {"captions"} if self.tri_modal_weight or self.audio_language_weight or self.caption_mask_weight else set()
+        needed = (
+            {"captions"} if self.tri_modal_weight or self.audio_language_weight or self.caption_mask_weight else set()
+        )
         return frozenset(needed | ({"vocabulary"} if self.audio_language_weight else set()))
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
         """One pass for the masks; one of the encoder alone for the separated sounds, where an alignment counts."""
-        output = model(batch.log_magnitude, batch.mixture.query)
+        output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         terms = {name: self.mask_weight * value for name, value in self.mask.terms(output, batch).items()}
         observed: dict[str, Tensor] = {}
         captions = batch.mixture.captions
@@ -64,14 +69,16 @@ class VASTLoss:
                     audio.flatten(0, 1), captions.flatten(0, 1), batch.mixture.vocabulary, temperature=self.temperature
                 )
         if captions is not None and self.caption_mask_weight:
-            asked = model(batch.log_magnitude, QueryEmbedding(vectors=captions))
+            asked = model(log_magnitude(batch.magnitude), QueryEmbedding(vectors=captions))
             terms["caption_mask"] = self.caption_mask_weight * self.mask.terms(asked, batch)["mask"]
         return LossTerms(terms, observed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherAlignedLoss:
-    """HFRA's `L_sep + λ (1 − cos(z_a, z_teacher))` (Eq. 8): the mixture's bottleneck is pulled towards a frozen audio teacher."""
+    """HFRA's `L_sep + λ (1 − cos(z_a, z_teacher))` (Eq. 8): the mixture's bottleneck is pulled towards a frozen audio
+    teacher.
+    """
 
     mask: MaskLoss = field(default_factory=lambda: MaskLoss(kind="magnitude_l1"))
     teacher_weight: float = 1.0
@@ -84,7 +91,7 @@ class TeacherAlignedLoss:
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
         """Masks and alignment from the same pass: the bottleneck is the mixture's."""
-        output = model(batch.log_magnitude, batch.mixture.query)
+        output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         terms = self.mask.terms(output, batch)
         if not self.teacher_weight:
             return LossTerms(terms)
@@ -93,17 +100,24 @@ class TeacherAlignedLoss:
         return LossTerms(terms | {"teacher": self.teacher_weight * distance}, {"teacher_cosine": 1 - distance.detach()})
 
 
-def embed_sources(model: nn.Module, masks: Float[Tensor, "B N F T"], magnitude: Float[Tensor, "B F T"]) -> Float[Tensor, "B N D"]:
+def embed_sources(
+    model: nn.Module, masks: Float[Tensor, "B N F T"], magnitude: Float[Tensor, "B F T"]
+) -> Float[Tensor, "B N D"]:
     """`f̂^A = pool(E(log(M̂ ⊙ A_mix)))` of every predicted spectrogram (spec section 4)."""
-    predicted = (masks * magnitude.unsqueeze(1)).flatten(0, 1).unsqueeze(1)
-    embedded: Tensor = unwrapped(model).embed_audio(torch.log(predicted + 1e-10))
+    predicted = (masks * magnitude.unsqueeze(1)).flatten(0, 1)
+    embedded: Tensor = unwrapped(model).embed_audio(log_magnitude(predicted))
     return embedded.reshape(*masks.shape[:2], -1)
 
 
 def audio_language(
-    audio: Float[Tensor, "M D"], captions: Float[Tensor, "M D"], vocabulary: Float[Tensor, "V D"], *, temperature: float = 0.01
+    audio: Float[Tensor, "M D"],
+    captions: Float[Tensor, "M D"],
+    vocabulary: Float[Tensor, "V D"],
+    *,
+    temperature: float = 0.01,
 ) -> Float[Tensor, ""]:
-    """`−log softmax` of cosine(f̂^A, C*)/τ at each sound's own caption, over the vocabulary and that caption (Eq. 2); mean over sounds.
+    """`−log softmax` of cosine(f̂^A, C*)/τ at each sound's own caption, over the vocabulary and that caption (Eq. 2);
+    mean over sounds.
 
     The vocabulary may hold the own caption or not: it counts once.
     """
@@ -122,7 +136,8 @@ def tri_modal(
 ) -> Float[Tensor, ""]:
     """Words and sound must look at the same regions (Eq. 3).
 
-    For each frame `KL(softmax_x(f_x·C*/τ) ‖ softmax_x(f_x·f̂^A/τ))` over the H·W regions x, summed over them; mean over frames and sounds.
+    For each frame `KL(softmax_x(f_x·C*/τ) ‖ softmax_x(f_x·f̂^A/τ))` over the H·W regions x, summed over them; mean over
+    frames and sounds.
     """
     cells = normalize(regions.float().flatten(3, 4), dim=-1)
     by_words, by_sound = (

@@ -1,4 +1,6 @@
-"""Losses between predicted masks and mask targets (spec section 2). All reduce by the mean over bins, sources and batch."""
+"""Losses between predicted masks and mask targets (spec section 2). All reduce by the mean over bins, sources and
+batch.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.losses import LossTerms
+from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.spectrogram.masks import binary_mask, ratio_mask
 from trisep.types import MaskOutput, QueryEmbedding, SpectralMixture
 
@@ -19,7 +22,9 @@ class MaskLoss:
     kind: Literal["weighted_bce", "ratio_l1", "magnitude_l1"] = "weighted_bce"
     """CLIPSep's on binary masks (Eq. 1); VAST's on ratio masks (Eq. 11); HFRA's on magnitudes (Eq. 4)."""
     logarithmic_weight: bool = True
-    """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as CLIPSep prints, and for `ratio_l1` not at all."""
+    """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as CLIPSep prints, and for
+    `ratio_l1` not at all.
+    """
     absent_weight: float = 1.0
     """Weight of the loss on absent queries, where the mixing draws any; `ratio_l1` does not count them."""
 
@@ -30,14 +35,18 @@ class MaskLoss:
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
         """Ask for every query of the batch and compare."""
-        return LossTerms(self.terms(model(batch.log_magnitude, batch.mixture.query), batch))
+        return LossTerms(self.terms(model(log_magnitude(batch.magnitude), batch.mixture.query), batch))
 
     def terms(self, output: MaskOutput, batch: SpectralMixture) -> dict[str, Tensor]:
         """`mask`, and `absent` where absent queries were asked; the first N masks are the sources'."""
         num_sources, heard = batch.sources.shape[1], batch.magnitude
         masks, absent = output.masks[:, :num_sources], output.masks[:, num_sources:]
         if self.kind == "ratio_l1":
-            return {"mask": ratio_l1(masks, ratio_mask(batch.sources), magnitude_weight(heard) if self.logarithmic_weight else None)}
+            return {
+                "mask": ratio_l1(
+                    masks, ratio_mask(batch.sources), magnitude_weight(heard) if self.logarithmic_weight else None
+                )
+            }
         unlike = _dissimilarity(batch.mixture.query, num_sources)[:, None, None] if absent.shape[1] else 1.0
         if self.kind == "magnitude_l1":
             terms = {"mask": magnitude_l1(masks, batch.sources, heard)}
@@ -49,12 +58,16 @@ class MaskLoss:
         terms = {"mask": weighted_bce(output.logits[:, :num_sources], binary_mask(batch.sources, heard), weight)}
         if absent.shape[1]:
             silence = torch.zeros_like(absent)
-            terms["absent"] = self.absent_weight * weighted_bce(output.logits[:, num_sources:], silence, weight * unlike)
+            terms["absent"] = self.absent_weight * weighted_bce(
+                output.logits[:, num_sources:], silence, weight * unlike
+            )
         return terms
 
 
 def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Float[Tensor, "B"]:
-    """How far each mixture's absent queries are from its sources' : 1 below a cosine of ½, falling to 0 at 1, where it is not absent."""
+    """How far each mixture's absent queries are from its sources' : 1 below a cosine of ½, falling to 0 at 1, where it
+    is not absent.
+    """
     assert query.vectors is not None
     unit = nn.functional.normalize(query.vectors, dim=-1)
     cosine = (unit[:, num_sources:] @ unit[:, :num_sources].transpose(1, 2)).amax(dim=(1, 2))
@@ -62,11 +75,15 @@ def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Float[Tensor, "B"
 
 
 def magnitude_weight(mixture: Float[Tensor, "B F T"], *, logarithmic: bool = True) -> Float[Tensor, "B F T"]:
-    """Weight of each bin: `clamp(log(1 + A_mix), 1e-3, 10)` (CLIPSep's public code), or `A_mix` itself (as Eq. 1 prints it)."""
+    """Weight of each bin: `clamp(log(1 + A_mix), 1e-3, 10)` (CLIPSep's public code), or `A_mix` itself (as Eq. 1 prints
+    it).
+    """
     return torch.log1p(mixture).clamp(1e-3, 10) if logarithmic else mixture
 
 
-def weighted_bce(logits: Float[Tensor, "B N F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]) -> Float[Tensor, ""]:
+def weighted_bce(
+    logits: Float[Tensor, "B N F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
+) -> Float[Tensor, ""]:
     """Weighted binary cross-entropy on logits (CLIPSep Eq. 1)."""
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, weight.unsqueeze(1).expand_as(target))
 
@@ -79,6 +96,8 @@ def ratio_l1(
     return error.mean() if weight is None else (error * weight.unsqueeze(1)).mean()
 
 
-def magnitude_l1(masks: Float[Tensor, "B N F T"], sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T"]) -> Float[Tensor, ""]:
+def magnitude_l1(
+    masks: Float[Tensor, "B N F T"], sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T"]
+) -> Float[Tensor, ""]:
     """`|M̂ ⊙ A_mix − A|` on linear magnitudes of the log-frequency grid (HFRA Eq. 4)."""
     return (masks * mixture.unsqueeze(1) - sources).abs().mean()

@@ -1,7 +1,9 @@
-"""Noise-invariant training (CLIPSep section 3.2): noise masks may take what a query does not explain, at a price above a level.
+"""Noise-invariant training (CLIPSep section 3.2): noise masks may take what a query does not explain, at a price above
+a level.
 
-The masks here are probabilities, because two of them are added before they are compared. Our deviation from the paper: the mean over
-sources instead of their sum, as the public code has it, so that λ = 0.1 weighs the regulariser as it did there.
+The masks here are probabilities, because two of them are added before they are compared. Our deviation from the paper:
+the mean over sources instead of their sum, as the public code has it, so that λ = 0.1 weighs the regulariser as it did
+there.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from trisep.losses import LossTerms
 from trisep.losses.masks import magnitude_weight
 from trisep.losses.permutation import assigned_mean
+from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.spectrogram.masks import binary_mask
 from trisep.types import SpectralMixture
 
@@ -40,7 +43,7 @@ class NoiseInvariantLoss:
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
         """`mask` is L_NIT, `noise` λ L_REG."""
-        output = model(batch.log_magnitude, batch.mixture.query)
+        output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         weight = magnitude_weight(batch.magnitude, logarithmic=self.logarithmic_weight)
         truth = binary_mask(batch.sources, batch.magnitude)
         terms = {"mask": noise_invariant_bce(output.masks[:, : truth.shape[1]], output.noise_masks, truth, weight)}
@@ -55,9 +58,11 @@ def noise_invariant_costs(
     target: Float[Tensor, "B N F T"],
     weight: Float[Tensor, "B F T"],
 ) -> Float[Tensor, "B N J"]:
-    """`WBCE(M_i, min(1, M̂^Q_i + M̂^N_j))` of every query mask i with every noise mask j, mean over bins, in single precision at least.
+    """`WBCE(M_i, min(1, M̂^Q_i + M̂^N_j))` of every query mask i with every noise mask j, mean over bins, in single
+    precision at least.
 
-    Where the sum reaches 1 over a target of 0 a bin costs 100 × its weight (the logarithm is cut off there) and has no gradient.
+    Where the sum reaches 1 over a target of 0 a bin costs 100 × its weight (the logarithm is cut off there) and has no
+    gradient.
     """
     precision = torch.promote_types(masks.dtype, torch.float32)
     query, noise, truth, weight = (values.to(precision) for values in (masks, noise_masks, target, weight))
@@ -67,7 +72,9 @@ def noise_invariant_costs(
             total = query + one
             # Not clamp: it passes the gradient at exactly 1, where that of the logarithm is without bounds.
             bounded = torch.where(total < 1, total, 1.0)
-            bins = torch.nn.functional.binary_cross_entropy(bounded, truth, weight.unsqueeze(1).expand_as(truth), reduction="none")
+            bins = torch.nn.functional.binary_cross_entropy(
+                bounded, truth, weight.unsqueeze(1).expand_as(truth), reduction="none"
+            )
             columns.append(bins.mean(dim=(2, 3)))
     return torch.stack(columns, dim=2)
 
@@ -78,7 +85,8 @@ def noise_invariant_bce(
     target: Float[Tensor, "B N F T"],
     weight: Float[Tensor, "B F T"],
 ) -> Float[Tensor, ""]:
-    """L_NIT (Eq. 2): the least cost over all ways to pair query masks with noise masks, found for each mixture on its own.
+    """L_NIT (Eq. 2): the least cost over all ways to pair query masks with noise masks, found for each mixture on its
+    own.
 
     The paper has J = N noise heads, and mostly N = 2; any N ≤ J is taken. Masks lie in [0, 1].
     """

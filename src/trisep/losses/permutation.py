@@ -1,7 +1,8 @@
 """Losses whose estimates are interchangeable: each mixture takes the assignment that costs it least.
 
-Source: permutation invariant training (Yu et al. 2017), as CLIPSep's baseline has it (Eq. 7). The assignment is found for every mixture
-of a batch on its own. Our deviation: the papers write a sum over sources; here the mean, which only rescales.
+Source: permutation invariant training (Yu et al. 2017), as CLIPSep's baseline has it (Eq. 7). The assignment is found
+for every mixture of a batch on its own. Our deviation: the papers write a sum over sources; here the mean, which only
+rescales.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from trisep.losses import LossTerms
 from trisep.losses.masks import magnitude_weight
+from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.spectrogram.masks import binary_mask
 from trisep.types import SpectralMixture
 
@@ -31,15 +33,19 @@ class PermutationInvariantLoss:
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
         """The least cost over the assignments."""
-        output = model(batch.log_magnitude, batch.mixture.query)
+        output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         weight = magnitude_weight(batch.magnitude, logarithmic=self.logarithmic_weight)
-        return LossTerms({"mask": permutation_invariant_bce(output.logits, binary_mask(batch.sources, batch.magnitude), weight)})
+        return LossTerms(
+            {"mask": permutation_invariant_bce(output.logits, binary_mask(batch.sources, batch.magnitude), weight)}
+        )
 
 
 def cheapest_assignment(costs: Float[Tensor, "B N J"]) -> Int[Tensor, "B N"]:
-    """For each mixture, which estimate j_i goes to source i so that `Σ_i costs[i, j_i]` is least; no estimate is taken twice.
+    """For each mixture, which estimate j_i goes to source i so that `Σ_i costs[i, j_i]` is least; no estimate is taken
+    twice.
 
-    Exact for any N ≤ J (by the Hungarian method, so no search over N! permutations). A cost that is not a number does not stop the
+    Exact for any N ≤ J (by the Hungarian method, so no search over N! permutations). A cost that is not a number does
+    not stop the
     search: it stays in the loss, where training notices it. Raises ValueError with fewer estimates than sources.
     """
     _, num_sources, num_estimates = costs.shape
@@ -51,7 +57,9 @@ def cheapest_assignment(costs: Float[Tensor, "B N J"]) -> Int[Tensor, "B N"]:
 
 
 def assigned_mean(costs: Float[Tensor, "B N J"]) -> Float[Tensor, ""]:
-    """Mean over mixtures and sources of the costs that `cheapest_assignment` picks; the gradient flows through those alone."""
+    """Mean over mixtures and sources of the costs that `cheapest_assignment` picks; the gradient flows through those
+    alone.
+    """
     return costs.gather(2, cheapest_assignment(costs).unsqueeze(2)).mean()
 
 
@@ -61,7 +69,9 @@ def permutation_costs(
     """Weighted binary cross-entropy of every estimate (on logits) against every source's mask, mean over bins."""
     columns = []
     for estimate in logits.unsqueeze(2).unbind(dim=1):
-        bins = torch.nn.functional.binary_cross_entropy_with_logits(estimate.expand_as(target), target, reduction="none")
+        bins = torch.nn.functional.binary_cross_entropy_with_logits(
+            estimate.expand_as(target), target, reduction="none"
+        )
         columns.append((bins * weight.unsqueeze(1)).mean(dim=(2, 3)))
     return torch.stack(columns, dim=2)
 
@@ -69,7 +79,8 @@ def permutation_costs(
 def permutation_invariant_bce(
     logits: Float[Tensor, "B J F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
 ) -> Float[Tensor, ""]:
-    """The least weighted binary cross-entropy over all ways to give the sources' masks to the estimates (CLIPSep Eq. 7).
+    """The least weighted binary cross-entropy over all ways to give the sources' masks to the estimates (CLIPSep Eq.
+    7).
 
     The paper has two sources and two estimates; any N ≤ J is taken, estimates left over being free.
     """

@@ -1,9 +1,10 @@
-"""Sound out of any container FFmpeg knows, as a bounded stream of float32 blocks or as a whole. Writing is in audio_writer.py.
+"""Sound out of any container FFmpeg knows, as a bounded stream of float32 blocks or as a whole. Writing is in
+audio_writer.py.
 
-Time zero. In a file of sound alone it is the first sample (encoder delay that the container declares is already removed). In a file
-with a picture it is the earliest start among its streams: sound that starts later is preceded by zeros, so it stays aligned with the
-frames of video.py. A hole in the time stamps longer than 0.1 s is filled with zeros; smaller jitter is ignored. Time stamps that jump
-back are ignored too: samples keep their order.
+Time zero. In a file of sound alone it is the first sample (encoder delay that the container declares is already
+removed). In a file with a picture it is the earliest start among its streams: sound that starts later is preceded by
+zeros, so it stays aligned with the frames of video.py. A hole in the time stamps longer than 0.1 s is filled with
+zeros; smaller jitter is ignored. Time stamps that jump back are ignored too: samples keep their order.
 """
 
 from collections.abc import Iterator
@@ -36,21 +37,22 @@ def stream_audio(
 
     Args:
         path: any file FFmpeg can read.
-        sample_rate_hz: resample to this rate (soxr, HQ); None keeps the file's. The length becomes the original one times the ratio of
-            rates, to within one sample.
+        sample_rate_hz: resample to this rate (soxr, HQ); None keeps the file's. The length becomes the original one
+            times the ratio of rates, to within one sample.
         mono: average all channels into one (plain mean, the low-frequency channel of surround sound included).
         stream: which of the file's streams of sound, from 0.
         start_seconds: where to begin, exact to the sample; past the end nothing is yielded.
         duration_seconds: how much to read at most; None reads to the end.
         block_samples: n of every block but the last, at the output rate.
-        allow_truncated: accept a file of which more than 1 % of the declared duration cannot be decoded (0.1 s in short files).
+        allow_truncated: accept a file of which more than 1 % of the declared duration cannot be decoded (0.1 s in short
+            files).
 
     Yields:
         Blocks [C, n], float32 with full scale ±1 and nothing clipped, C as in the file or 1.
 
     Raises:
-        MediaError: unreadable file, no such stream, nothing decodable, more than 1 % missing, a change of sampling rate within the
-            stream, or samples that are not finite numbers. Raised while iterating.
+        MediaError: unreadable file, no such stream, nothing decodable, more than 1 % missing, a change of sampling rate
+            within the stream, or samples that are not finite numbers. Raised while iterating.
         ValueError: an argument out of range; raised at once.
     """
     _check_arguments(sample_rate_hz, stream, start_seconds, duration_seconds, block_samples)
@@ -105,7 +107,8 @@ def _check_arguments(
     """Refuse what no file could answer."""
     if block_samples < 1 or start_seconds < 0 or stream < 0:
         raise ValueError(
-            f"block_samples must be positive, start_seconds and stream not negative: got {block_samples}, {start_seconds}, {stream}"
+            f"block_samples must be positive, start_seconds and stream not negative: got {block_samples}, "
+            f"{start_seconds}, {stream}"
         )
     if sample_rate_hz is not None and sample_rate_hz < 1:
         raise ValueError(f"sample_rate_hz must be positive, not {sample_rate_hz}")
@@ -128,7 +131,9 @@ def _resampled(
     yield resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True).T
 
 
-def _equal_blocks(chunks: Iterator[Float32[np.ndarray, "C n"]], block_samples: int) -> Iterator[Float32[np.ndarray, "C n"]]:
+def _equal_blocks(
+    chunks: Iterator[Float32[np.ndarray, "C n"]], block_samples: int
+) -> Iterator[Float32[np.ndarray, "C n"]]:
     """Regroup chunks of any length into blocks of one length; the last may be shorter, and none is empty."""
     waiting: list[np.ndarray] = []
     num_waiting = 0

@@ -1,4 +1,6 @@
-"""From packets to float32 samples at their place in time. audio.py is the public face; nothing else imports this."""
+"""From packets to float32 samples [C, n] at their place in time. audio.py is the public face; nothing else imports
+this.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,16 +15,17 @@ from av.error import FFmpegError
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
-from trisep.media.frame_converter import FrameConverter
+from trisep.media.audio_writer import declared_frames
 from trisep.media.probe import declared_seconds, open_media, picture_streams, timeline_start_seconds
-from trisep.media.wav import declared_frames
 
 _GAP_SECONDS = 0.1
 """Time stamps that stray less than this are jitter (Matroska rounds to a millisecond); more is a hole."""
 _PREROLL_SECONDS = 1.0
 """Codecs need some packets before a cut to settle: bit reservoir of MP3, overlap of AAC, 80 ms of Opus."""
 _TOLERATED_SHARE, _TOLERATED_SECONDS = 0.01, 0.1
-_ESTIMATING_FORMATS = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "dtshd", "truehd", "amr", "loas", "mpegts", "mpeg"})
+_ESTIMATING_FORMATS = frozenset(
+    {"mp3", "aac", "ac3", "eac3", "dts", "dtshd", "truehd", "amr", "loas", "mpegts", "mpeg"}
+)
 """Their duration is FFmpeg's guess from size and bit rate or from what is left of the file, so it proves no loss."""
 
 
@@ -84,7 +87,9 @@ def read_facts(path: Path, stream: int) -> AudioFacts:
 def decoded_blocks(
     facts: AudioFacts, *, start_samples: int, stop_samples: int | None, allow_truncated: bool
 ) -> Iterator[Float32[np.ndarray, "C n"]]:
-    """Samples from `start_samples` up to `stop_samples` (None: the end), in pieces as they come; errors as `stream_audio` says."""
+    """Samples from `start_samples` up to `stop_samples` (None: the end), in pieces as they come; errors as
+    `stream_audio` says.
+    """
     seek_seconds = start_samples / facts.sample_rate_hz - _PREROLL_SECONDS
     attempts = [seek_seconds, None] if facts.can_seek and seek_seconds > 1.0 else [None]
     for attempt in attempts:
@@ -130,7 +135,11 @@ class _Timeline:
                 return
         for time_seconds, samples in self._timed_samples(container, track):
             if self._position is None:
-                self._position = 0 if time_seconds is None else round((time_seconds - self.facts.zero_seconds) * self.facts.sample_rate_hz)
+                self._position = (
+                    0
+                    if time_seconds is None
+                    else round((time_seconds - self.facts.zero_seconds) * self.facts.sample_rate_hz)
+                )
                 if time_seconds is None or self._position > self.start_samples:
                     self.landed_early = False
                     return
@@ -138,7 +147,10 @@ class _Timeline:
                 self._lost_samples = 0.0
             for begin, part in self._placed(time_seconds, samples):
                 piece = part[
-                    :, max(0, self.start_samples - begin) : None if self.stop_samples is None else max(0, self.stop_samples - begin)
+                    :,
+                    max(0, self.start_samples - begin) : None
+                    if self.stop_samples is None
+                    else max(0, self.stop_samples - begin),
                 ]
                 if piece.shape[1]:
                     yield piece
@@ -146,7 +158,9 @@ class _Timeline:
                 return
         self._check_end()
 
-    def _placed(self, time_seconds: float | None, samples: Float32[np.ndarray, "C n"]) -> Iterator[tuple[int, Float32[np.ndarray, "C n"]]]:
+    def _placed(
+        self, time_seconds: float | None, samples: Float32[np.ndarray, "C n"]
+    ) -> Iterator[tuple[int, Float32[np.ndarray, "C n"]]]:
         """Give samples their position: right after the last ones, or after a hole that is filled with zeros."""
         parts = [*self._padding, samples]
         self._padding = []
@@ -173,13 +187,18 @@ class _Timeline:
         hole = round((time_seconds - self.facts.zero_seconds) * self.facts.sample_rate_hz) - position
         exact = self._after_loss or position == 0
         self._after_loss = False
-        if hole <= (0 if exact else _GAP_SECONDS * self.facts.sample_rate_hz) or position + hole > self.facts.hole_limit_samples:
+        if (
+            hole <= (0 if exact else _GAP_SECONDS * self.facts.sample_rate_hz)
+            or position + hole > self.facts.hole_limit_samples
+        ):
             return 0
         if self.facts.holes_are_losses and not exact:
             self._lost_samples += hole
         return hole
 
-    def _timed_samples(self, container: InputContainer, track: Any) -> Iterator[tuple[float | None, Float32[np.ndarray, "C n"]]]:
+    def _timed_samples(
+        self, container: InputContainer, track: Any
+    ) -> Iterator[tuple[float | None, Float32[np.ndarray, "C n"]]]:
         """Decode, counting what fails; the picture's packets are looked at only for how far the file reaches."""
         pictures = picture_streams(container) if self.facts.declared_samples is None else []
         converter = FrameConverter(self.facts.path, self.facts.sample_rate_hz, self.facts.num_channels)
@@ -205,7 +224,9 @@ class _Timeline:
             for frame in frames:
                 if frame.is_corrupt:
                     self._count_loss(frame.samples / self.facts.sample_rate_hz)
-                time_seconds = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+                time_seconds = (
+                    None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+                )
                 yield time_seconds, converter.samples(frame)
 
     def _count_loss(self, seconds: float) -> None:
@@ -235,7 +256,8 @@ class _Timeline:
         if self.allow_truncated or lost_samples <= max(_TOLERATED_SHARE * declared_samples, _TOLERATED_SECONDS * rate):
             return
         raise MediaError(
-            f"{self.facts.path}: {lost_samples / rate:.2f} s of {declared_samples / rate:.2f} s of sound cannot be decoded, "
+            f"{self.facts.path}: {lost_samples / rate:.2f} s of {declared_samples / rate:.2f} s of sound cannot be "
+            "decoded, "
             "the file is cut off or damaged; get a complete copy, or give --allow-truncated (allow_truncated=True)"
         )
 
@@ -248,7 +270,9 @@ def _select(container: InputContainer, path: Path, stream: int) -> Any:
     if stream >= len(tracks):
         raise MediaError(f"{path}: has {len(tracks)} stream(s) of sound, numbered from 0; there is no stream {stream}")
     if tracks[stream].codec_context is None or not tracks[stream].codec_context.sample_rate:
-        raise MediaError(f"{path}: the codec of sound stream {stream} is unknown; convert the file to another format first")
+        raise MediaError(
+            f"{path}: the codec of sound stream {stream} is unknown; convert the file to another format first"
+        )
     return tracks[stream]
 
 
@@ -260,7 +284,9 @@ def _first_time_seconds(container: InputContainer, track: Any, path: Path) -> fl
     except FFmpegError:
         frame = None
     if frame is None:
-        raise MediaError(f"{path}: nothing of its sound can be decoded; the file is damaged or cut off: get a complete copy")
+        raise MediaError(
+            f"{path}: nothing of its sound can be decoded; the file is damaged or cut off: get a complete copy"
+        )
     return 0.0 if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
 
 
@@ -270,3 +296,67 @@ def _quietly_decoded(packet: Any) -> list[Any]:
         return list(packet.decode())
     except FFmpegError:
         return []
+
+
+_PACKED = {"u8p": "u8", "s16p": "s16", "s32p": "s32", "fltp": "flt", "dblp": "dbl", "s64": "dbl", "s64p": "dbl"}
+_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+_MAX_PLANES = 7
+"""PyAV reads past the end of the plane table of frames with 8 planes; those are interleaved by FFmpeg first."""
+
+
+class FrameConverter:
+    """Frames of any sample format into float32 [C, n]."""
+
+    def __init__(self, path: Path, sample_rate_hz: int, num_channels: int) -> None:
+        self._path, self._sample_rate_hz, self._num_channels = path, sample_rate_hz, num_channels
+        self._packer: Any = None
+
+    def samples(self, frame: Any) -> Float32[np.ndarray, "C n"]:
+        """Scale integers to ±1 and take floats as they are.
+
+        Raises MediaError when the rate changes within the stream, when the channels change other than between one and
+        the expected number, or when a sample is not a finite number.
+        """
+        if frame.sample_rate != self._sample_rate_hz:
+            raise MediaError(
+                f"{self._path}: the sampling rate changes from {self._sample_rate_hz} Hz to {frame.sample_rate} Hz "
+                "within the stream; "
+                "convert it to one rate first"
+            )
+        num_channels = frame.layout.nb_channels
+        if frame.format.name in _PACKED and (num_channels > _MAX_PLANES or frame.format.name.startswith("s64")):
+            if self._packer is None:
+                self._packer = av.AudioResampler(format=_PACKED[frame.format.name])
+            arrays = [packed.to_ndarray().reshape(-1, num_channels).T for packed in self._packer.resample(frame)]
+            raw = np.concatenate(arrays, axis=1)
+        else:
+            raw = frame.to_ndarray()
+            raw = raw if frame.format.is_planar else raw.reshape(-1, num_channels).T
+        return self._with_channels(_scaled(raw, self._path), num_channels)
+
+    def _with_channels(self, samples: Float32[np.ndarray, "C n"], num_channels: int) -> Float32[np.ndarray, "C2 n"]:
+        """Broadcasts switch between mono and stereo: repeat mono, average towards mono; refuse anything else."""
+        wanted = self._num_channels
+        if num_channels == wanted:
+            return samples
+        if num_channels == 1:
+            return np.repeat(samples, wanted, axis=0)
+        if wanted == 1:
+            average: np.ndarray = samples.mean(axis=0, keepdims=True)
+            return average
+        raise MediaError(
+            f"{self._path}: the number of channels changes from {wanted} to {num_channels} in mid-stream; convert it "
+            "to one layout first"
+        )
+
+
+def _scaled(raw: np.ndarray, path: Path) -> Float32[np.ndarray, "C n"]:
+    """Full scale ±1 in float32."""
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - 128.0) / np.float32(128.0)
+    if raw.dtype in _FULL_SCALE:
+        return raw.astype(np.float32) / np.float32(_FULL_SCALE[raw.dtype])
+    samples = np.array(raw, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise MediaError(f"{path}: the sound holds values that are not finite numbers; export it again")
+    return samples

@@ -19,7 +19,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
     Of an animation the first frame is taken.
 
-    Raises MediaError when the file is missing, not a picture, damaged, or larger than Pillow's limit of about 89 million pixels.
+    Raises MediaError when the file is missing, not a picture, damaged, or larger than Pillow's limit of about 89
+    million pixels.
     """
     path = Path(path)
     check_readable(path)
@@ -30,9 +31,13 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
             with Image.open(path) as opened:
                 return _rgb(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: the picture has more than {Image.MAX_IMAGE_PIXELS or 0} pixels; shrink it first") from error
+        raise MediaError(
+            f"{path}: the picture has more than {Image.MAX_IMAGE_PIXELS or 0} pixels; shrink it first"
+        ) from error
     except UnidentifiedImageError as error:
-        raise MediaError(f"{path}: is not a picture that can be read; give a JPEG, PNG, WebP or another common picture file") from error
+        raise MediaError(
+            f"{path}: is not a picture that can be read; give a JPEG, PNG, WebP or another common picture file"
+        ) from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise MediaError(
             f"{path}: the picture is damaged or cut off ({str(error) or type(error).__name__}); get a complete copy"
@@ -40,7 +45,9 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def resize_short_side(image: UInt8[np.ndarray, "H W 3"], short_side: int) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """Scale a picture, up or down, so that its shorter side has `short_side` pixels (bicubic, antialiased); the shape is kept."""
+    """Scale a picture, up or down, so that its shorter side has `short_side` pixels (bicubic, antialiased); the shape
+    is kept.
+    """
     height, width = short_side_size(image.shape[0], image.shape[1], short_side)
     if (height, width) == image.shape[:2]:
         return image
@@ -72,7 +79,8 @@ def decode_jpeg(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
             return np.asarray(opened.convert("RGB"), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError(
-            f"these {len(data)} bytes are not a JPEG picture ({str(error) or type(error).__name__}); prepare the clip again"
+            f"these {len(data)} bytes are not a JPEG picture ({str(error) or type(error).__name__}); prepare the clip "
+            "again"
         ) from error
 
 

@@ -1,7 +1,8 @@
 """What a media file holds: streams, rates, sizes and durations. Every media file is opened for reading here.
 
-Time zero of a file that has a picture is the earliest start among its sound and picture streams, so that sound and frames share
-one clock. Time zero of a file of sound alone is its first sample. Cover art in a sound file is not a picture stream.
+Time zero of a file that has a picture is the earliest start among its sound and picture streams, so that sound and
+frames share one clock. Time zero of a file of sound alone is its first sample. Cover art in a sound file is not a
+picture stream.
 """
 
 import os
@@ -19,7 +20,9 @@ from av.error import FFmpegError
 from trisep.errors import MediaError
 
 # Text that merely points at other files, pictures made of letters, subtitles: nothing that holds sound or video itself.
-_REFUSED_FORMATS = frozenset({"concat", "hls", "dash", "tty", "srt", "ass", "webvtt", "ffmetadata", "imf", "sdp", "rtsp"})
+_REFUSED_FORMATS = frozenset(
+    {"concat", "hls", "dash", "tty", "srt", "ass", "webvtt", "ffmetadata", "imf", "sdp", "rtsp"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,12 @@ def probe(path: Path) -> MediaInfo:
     path = Path(path)
     with open_media(path) as container:
         audio = tuple(
-            AudioStream(index, stream.codec_context.sample_rate, stream.codec_context.layout.nb_channels, declared_seconds(stream))
+            AudioStream(
+                index,
+                stream.codec_context.sample_rate,
+                stream.codec_context.layout.nb_channels,
+                declared_seconds(stream),
+            )
             for index, stream in enumerate(container.streams.audio)
             if stream.codec_context is not None and stream.codec_context.sample_rate
         )
@@ -84,7 +92,9 @@ def probe(path: Path) -> MediaInfo:
         )
         duration_seconds = container.duration / av.time_base if container.duration is not None else None
         name = container.format.name
-    return MediaInfo(path, _last_packet_seconds(path) if duration_seconds is None else duration_seconds, name, audio, video)
+    return MediaInfo(
+        path, _last_packet_seconds(path) if duration_seconds is None else duration_seconds, name, audio, video
+    )
 
 
 @contextmanager
@@ -97,13 +107,18 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     check_readable(path)
     try:
         # The absolute name keeps FFmpeg from reading "take 2: bridge.wav" as an address with a protocol.
-        container = av.open(os.path.abspath(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container = av.open(
+            os.path.abspath(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except (FFmpegError, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     with container:
         names = set(container.format.name.split(","))
         if names & _REFUSED_FORMATS or not (container.streams.audio or container.streams.video):
-            raise MediaError(f"{path}: holds neither sound nor video (it looks like '{container.format.name}'); give a sound or video file")
+            raise MediaError(
+                f"{path}: holds neither sound nor video (it looks like '{container.format.name}'); give a sound or "
+                "video file"
+            )
         try:
             yield container
         except FFmpegError as error:
@@ -131,7 +146,11 @@ def check_readable(path: Path) -> None:
 def picture_streams(container: InputContainer) -> list[Any]:
     """The streams of pictures that can be decoded, without cover art and thumbnails."""
     unwanted = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    return [stream for stream in container.streams.video if not stream.disposition & unwanted and stream.codec_context is not None]
+    return [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & unwanted and stream.codec_context is not None
+    ]
 
 
 def timeline_start_seconds(container: InputContainer) -> float:
@@ -188,7 +207,9 @@ def clockwise_degrees(counterclockwise_degrees: float) -> int:
 
 
 def _last_packet_seconds(path: Path) -> float:
-    """The end of the last packet of sound or pictures: for files without any declared duration, such as browser recordings."""
+    """The end of the last packet of sound or pictures: for files without any declared duration, such as browser
+    recordings.
+    """
     end = 0.0
     with open_media(path) as container:
         start = timeline_start_seconds(container)

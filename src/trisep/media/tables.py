@@ -14,12 +14,19 @@ def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
             reader = csv.DictReader(stream)
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:
-                raise MediaError(f"{file}: lacks the column {', '.join(sorted(missing))}; expected at least {', '.join(sorted(columns))}")
+                raise MediaError(
+                    f"{file}: lacks the column {', '.join(sorted(missing))}; expected at least "
+                    f"{', '.join(sorted(columns))}"
+                )
             for row in reader:
                 if None in row or None in row.values():
-                    raise MediaError(f"{file}, line {reader.line_num}: expected {len(reader.fieldnames or ())} columns; mend the row")
+                    raise MediaError(
+                        f"{file}, line {reader.line_num}: expected {len(reader.fieldnames or ())} columns; mend the row"
+                    )
                 yield row
     except (UnicodeDecodeError, csv.Error) as error:
-        raise MediaError(f"{file}: cannot be read as CSV ({error}); expected the columns {', '.join(sorted(columns))}") from error
+        raise MediaError(
+            f"{file}: cannot be read as CSV ({error}); expected the columns {', '.join(sorted(columns))}"
+        ) from error
     except OSError as error:
         raise MediaError(f"{file}: cannot be read ({error.strerror}); check the name") from error

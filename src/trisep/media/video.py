@@ -1,4 +1,5 @@
-"""Frames out of any container FFmpeg knows: upright, uint8 RGB, at given times. Writing is in video_writer.py, pictures in image.py.
+"""Frames out of any container FFmpeg knows: upright, uint8 RGB, at given times. Writing is in video_writer.py, pictures
+in image.py.
 
 Time zero is the earliest start among the file's streams, as in audio.py. Pixels are taken as square.
 """
@@ -17,7 +18,16 @@ from trisep.media.image import decode_jpeg, encode_jpeg, read_image, resize_shor
 from trisep.media.probe import clockwise_degrees, open_media, picture_streams, timeline_start_seconds
 from trisep.media.video_writer import replace_audio, write_video
 
-__all__ = ["decode_jpeg", "encode_jpeg", "read_frames", "read_image", "replace_audio", "resize_short_side", "stream_frames", "write_video"]
+__all__ = [
+    "decode_jpeg",
+    "encode_jpeg",
+    "read_frames",
+    "read_image",
+    "replace_audio",
+    "resize_short_side",
+    "stream_frames",
+    "write_video",
+]
 
 _WORTH_SEEKING_SECONDS = 0.5
 """A seek throws the decoder's state away; a shorter way is decoded through."""
@@ -25,11 +35,13 @@ _BLIND_SEEK_SECONDS = 10.0
 """The same where the container has no index of key frames."""
 
 
-def read_frames(path: Path, times_seconds: Sequence[float], *, short_side: int | None = None) -> UInt8[np.ndarray, "K H W 3"]:
+def read_frames(
+    path: Path, times_seconds: Sequence[float], *, short_side: int | None = None
+) -> UInt8[np.ndarray, "K H W 3"]:
     """The frames nearest in time to K given times, in the order given; of two equally near, the earlier.
 
-    Presentation times are used, so files with a variable frame rate are exact. Times before the first or after the last frame
-    give that frame. Only what is needed is decoded.
+    Presentation times are used, so files with a variable frame rate are exact. Times before the first or after the last
+    frame give that frame. Only what is needed is decoded.
 
     Args:
         path: a file with a picture.
@@ -56,8 +68,11 @@ def read_frames(path: Path, times_seconds: Sequence[float], *, short_side: int |
     return np.stack([frame if frame.shape == shape else _resized(frame, shape) for _, frame in sorted(frames.items())])
 
 
-def stream_frames(path: Path, *, fps: float, short_side: int | None = None) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
-    """Frames at 0, 1/fps, 2/fps … seconds up to the end of the picture, each the nearest in time, one in memory at a time.
+def stream_frames(
+    path: Path, *, fps: float, short_side: int | None = None
+) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
+    """Frames at 0, 1/fps, 2/fps … seconds up to the end of the picture, each the nearest in time, one in memory at a
+    time.
 
     Args:
         path: a file with a picture.
@@ -65,7 +80,8 @@ def stream_frames(path: Path, *, fps: float, short_side: int | None = None) -> I
         short_side: as in `read_frames`.
 
     Yields:
-        (presentation time of the frame in seconds, pixels). The time is the frame's own, which the grid only approximates.
+        (presentation time of the frame in seconds, pixels). The time is the frame's own, which the grid only
+        approximates.
 
     Raises:
         MediaError: as `read_frames`, while iterating.
@@ -114,7 +130,10 @@ class _Cursor:
             self._advance()
         candidates = [candidate for candidate in (self._before, self._after) if candidate is not None]
         if not candidates:
-            raise MediaError(f"{self._path}: nothing of its picture can be decoded; the file is damaged or cut off: get a complete copy")
+            raise MediaError(
+                f"{self._path}: nothing of its picture can be decoded; the file is damaged or cut off: get a complete "
+                "copy"
+            )
         return min(candidates, key=lambda candidate: abs(candidate[1] - time_seconds))
 
     def _advance(self) -> None:
@@ -144,7 +163,10 @@ class _Cursor:
         found = entries.search_timestamp(self._timestamp(time_seconds)) if len(entries) else -1
         if found < 0:
             return time_seconds > here + _BLIND_SEEK_SECONDS
-        return float(entries[found].timestamp * self._stream.time_base) - self._zero_seconds > here + _WORTH_SEEKING_SECONDS
+        return (
+            float(entries[found].timestamp * self._stream.time_base) - self._zero_seconds
+            > here + _WORTH_SEEKING_SECONDS
+        )
 
     def _seek(self, time_seconds: float) -> bool:
         """Leap to the key frame before a time; false when the container cannot or overshoots."""
@@ -183,13 +205,18 @@ class _Cursor:
                 continue
             for frame in frames:
                 stamped = frame.pts is not None and frame.time_base is not None
-                yield frame, float(frame.pts * frame.time_base) - self._zero_seconds if stamped else number / float(rate)
+                yield (
+                    frame,
+                    float(frame.pts * frame.time_base) - self._zero_seconds if stamped else number / float(rate),
+                )
                 number += 1
 
 
 def _upright_rgb(frame: Any, short_side: int | None) -> UInt8[np.ndarray, "H W 3"]:
     """Pixels of a frame, scaled while still in its own format, turned as the file asks."""
-    height, width = (frame.height, frame.width) if short_side is None else short_side_size(frame.height, frame.width, short_side)
+    height, width = (
+        (frame.height, frame.width) if short_side is None else short_side_size(frame.height, frame.width, short_side)
+    )
     pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC").to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, k=-clockwise_degrees(frame.rotation) // 90))
 

@@ -1,4 +1,6 @@
-"""Video files: frames and sound into a new file, or a video with its sound replaced and its picture copied untouched."""
+"""Video files: frames and sound into a new file, or a video with its sound replaced and its picture
+copied untouched.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from av.error import FFmpegError
 from jaxtyping import UInt8
 
 from trisep.errors import MediaError
-from trisep.media.output import replacing, write_failure
+from trisep.media.files import replacing, write_failure
 from trisep.media.probe import open_media, picture_streams, timeline_start_seconds
 from trisep.types import Audio
 
@@ -28,14 +30,19 @@ _MAX_REORDERED_FRAMES = 16
 """Of H.264 and HEVC: no frame is decoded more than so many frames before it is shown."""
 
 
-def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float, audio: Audio | None = None) -> None:
-    """Encode frames, and sound if given, into a video file; the container is chosen by the suffix of `path` (.mp4, .mov, .mkv).
+def write_video(
+    path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float, audio: Audio | None = None
+) -> None:
+    """Encode frames, and sound if given, into a video file; the container is chosen by the suffix of `path` (.mp4,
+    .mov, .mkv).
 
-    H.264 where FFmpeg has an encoder for it, else MPEG-4 part 2; 4:2:0. Sides of odd length are made even by repeating the last row
-    or column. Sound is AAC at 128 kbit/s a channel, in 1, 2, 3, 4, 5, 6 or 8 channels; a rate that AAC lacks becomes 48 kHz.
+    H.264 where FFmpeg has an encoder for it, else MPEG-4 part 2; 4:2:0. Sides of odd length are made even by repeating
+    the last row or column. Sound is AAC at 128 kbit/s a channel, in 1, 2, 3, 4, 5, 6 or 8 channels; a rate that AAC
+    lacks becomes 48 kHz.
 
     Raises:
-        MediaError: the place cannot be written, there are no frames, the suffix is unknown, or the channels do not fit AAC.
+        MediaError: the place cannot be written, there are no frames, the suffix is unknown, or the channels do not fit
+            AAC.
         ValueError: fps is not positive, or frames differ in size.
     """
     if not fps > 0:
@@ -51,7 +58,10 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps
         sound = None if audio is None else _SoundTrack(container, audio, path)
         for number, frame in _chained(first, numbered):
             if frame.shape != first[1].shape:
-                raise ValueError(f"frames must all have one size: frame {number} is {list(frame.shape)}, frame 0 {list(first[1].shape)}")
+                raise ValueError(
+                    f"frames must all have one size: frame {number} is {list(frame.shape)}, frame 0 "
+                    f"{list(first[1].shape)}"
+                )
             picture_frame = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
             picture_frame.pts, picture_frame.time_base = number, 1 / rate
             container.mux(picture.encode(picture_frame))
@@ -65,11 +75,12 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps
 def replace_audio(video_path: Path, audio: Audio, out_path: Path) -> None:
     """Copy the picture of a video untouched, rotation included, and give it another sound.
 
-    The sound starts at the video's time zero, as `stream_audio` hands it out. Only the first stream of pictures is copied; other
-    sound, subtitles and chapters are left out. AAC as in `write_video`, Opus for .webm. `out_path` may be `video_path` itself.
+    The sound starts at the video's time zero, as `stream_audio` hands it out. Only the first stream of pictures is
+    copied; other sound, subtitles and chapters are left out. AAC as in `write_video`, Opus for .webm. `out_path` may be
+    `video_path` itself.
 
-    Raises MediaError when the video cannot be read or has no picture, when the place cannot be written, or when the container that
-    the suffix of `out_path` names cannot hold the video's codec.
+    Raises MediaError when the video cannot be read or has no picture, when the place cannot be written, or when the
+    container that the suffix of `out_path` names cannot hold the video's codec.
     """
     video_path, out_path = Path(video_path), Path(out_path)
     with open_media(video_path) as source:
@@ -82,7 +93,9 @@ def replace_audio(video_path: Path, audio: Audio, out_path: Path) -> None:
                 picture = container.add_stream_from_template(streams[0])
             except ValueError as error:
                 codec = streams[0].codec_context.name
-                raise MediaError(f"{out_path}: cannot be written (a {out_path.suffix} file cannot hold {codec} video); use .mkv") from error
+                raise MediaError(
+                    f"{out_path}: cannot be written (a {out_path.suffix} file cannot hold {codec} video); use .mkv"
+                ) from error
             sound = _SoundTrack(container, audio, out_path)
             for packet in _stamped_packets(source, streams[0], zero_seconds):
                 sound.write_until(float(packet.dts * packet.time_base))
@@ -92,7 +105,9 @@ def replace_audio(video_path: Path, audio: Audio, out_path: Path) -> None:
 
 
 def _stamped_packets(source: InputContainer, stream: Any, zero_seconds: float) -> Iterator[Any]:
-    """The packets of a stream, counted from time zero, with rising decoding times throughout: Matroska lacks the first ones."""
+    """The packets of a stream, counted from time zero, with rising decoding times throughout: Matroska lacks the first
+    ones.
+    """
     last: int | None = None
     for packet in source.demux(stream):
         if packet.size == 0 or (packet.pts is None and packet.dts is None):
@@ -109,13 +124,16 @@ def _stamped_packets(source: InputContainer, stream: Any, zero_seconds: float) -
 
 
 class _SoundTrack:
-    """The stream of sound of a file being written; it is fed in step with the picture, so that muxing needs little memory."""
+    """The stream of sound of a file being written; it is fed in step with the picture, so that muxing needs little
+    memory.
+    """
 
     def __init__(self, container: OutputContainer, audio: Audio, path: Path) -> None:
         """Choose codec and rate by the container; MediaError when the codec lacks the number of channels."""
         if audio.num_channels not in _LAYOUTS:
             raise MediaError(
-                f"{path}: a video's sound has 1 to 6 or 8 channels, this one has {audio.num_channels}; write it as wav instead"
+                f"{path}: a video's sound has 1 to 6 or 8 channels, this one has {audio.num_channels}; write it as wav "
+                "instead"
             )
         opus = "webm" in container.format.name.split(",")
         self._rate_hz = audio.sample_rate_hz if audio.sample_rate_hz in _AAC_RATES_HZ and not opus else _OPUS_RATE_HZ
@@ -143,9 +161,12 @@ class _SoundTrack:
 
     def _encode(self, num_samples: int) -> None:
         """Encode the next block."""
-        # Interleaved, since PyAV cannot fill the planes of 8 channels; stamped, since the encoder's delay is lost otherwise.
+        # Interleaved, since PyAV cannot fill the planes of 8 channels; stamped, since the encoder's delay is lost
+        # otherwise.
         block = self._samples[:, self._next : self._next + num_samples].astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), format="flt", layout=self._layout)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(block.T).reshape(1, -1), format="flt", layout=self._layout
+        )
         frame.sample_rate, frame.pts, frame.time_base = self._rate_hz, self._next, Fraction(1, self._rate_hz)
         self._container.mux(self._stream.encode(frame))
         self._next += num_samples
@@ -153,12 +174,16 @@ class _SoundTrack:
 
 @contextmanager
 def _muxer(path: Path) -> Iterator[OutputContainer]:
-    """A container under a temporary name, moved into place when the body ends well; FFmpeg's errors in it become MediaError."""
+    """A container under a temporary name, moved into place when the body ends well; FFmpeg's errors in it become
+    MediaError.
+    """
     with replacing(path) as temporary:
         try:
             container = av.open(str(temporary.absolute()), "w")
         except ValueError as error:
-            raise MediaError(f"{path}: no video format is known by the suffix '{path.suffix}'; use .mp4, .mov, .mkv or .webm") from error
+            raise MediaError(
+                f"{path}: no video format is known by the suffix '{path.suffix}'; use .mp4, .mov, .mkv or .webm"
+            ) from error
         except FFmpegError as error:
             raise write_failure(path, error) from error
         try:

@@ -1,9 +1,11 @@
 """Every score of one separation, each with its improvement over the mixture; silence is an explicit skip, never a zero.
 
-    references, estimates, mixture → score_separation → one SourceScore per scored source: Scores, or the reason of the skip
+    references, estimates, mixture → score_separation → one SourceScore per scored source: Scores, or the reason of the
+    skip
 
-Two different ratios are called SDR in the literature. Here `sdr`, `sir`, `sar` are BSS Eval v3 and `snr` is the plain ratio that museval
-prints as "SDR"; they never share a column. Averages and their intervals are in `trisep.metrics.statistics`.
+Two different ratios are called SDR in the literature. Here `sdr`, `sir`, `sar` are BSS Eval v3 and `snr` is the plain
+ratio that museval prints as "SDR"; they never share a column. Averages and their intervals are in
+`trisep.metrics.statistics`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,16 @@ from jaxtyping import Float
 
 from trisep.metrics.bss_eval import BssEval, BssReference, bss_eval_sources
 from trisep.metrics.scale_invariant import energy_ratio_db, si_sdr, snr
-from trisep.metrics.statistics import Interval, PairedTest, RocAuc, Summary, bootstrap_mean, paired_test, roc_auc, summary
+from trisep.metrics.statistics import (
+    Interval,
+    PairedTest,
+    RocAuc,
+    Summary,
+    bootstrap_mean,
+    paired_test,
+    roc_auc,
+    summary,
+)
 
 __all__ = [
     "BssEval",
@@ -42,8 +53,9 @@ __all__ = [
 class Scores:
     """All scores of one estimated source in dB; suffix `i`: improvement over the mixture taken as the estimate.
 
-    A ratio without error is inf. An improvement over an infinite ratio is −inf, and nan where both are infinite: a mixture that is
-    exactly the sum of its references has no artifacts, so `sari` means something only where the mixture holds other sound as well.
+    A ratio without error is inf. An improvement over an infinite ratio is −inf, and nan where both are infinite: a
+    mixture that is exactly the sum of its references has no artifacts, so `sari` means something only where the mixture
+    holds other sound as well.
     """
 
     sdr: float
@@ -66,12 +78,13 @@ class SourceScore:
     """Index of the source among the references."""
     scores: Scores | None
     skipped: str | None
-    """Why there is no score, worded alike for alike reasons so that they can be counted: "silent reference", "silent estimate" or
-    "silent mixture"."""
+    """Why there is no score, worded alike for alike reasons so that they can be counted: "silent reference", "silent
+    estimate" or "silent mixture"."""
 
 
 def is_silent(x: Float[np.ndarray, "S"], *, threshold_db: float = -70.0) -> bool:
-    """Whether a signal's RMS lies below threshold_db in dBFS (0 dBFS: RMS of 1, full scale ±1); an empty signal is silent.
+    """Whether a signal's RMS lies below threshold_db in dBFS (0 dBFS: RMS of 1, full scale ±1); an empty signal is
+    silent.
 
     Raises:
         ValueError: a sample is not finite.
@@ -92,8 +105,8 @@ def score_separation(
 ) -> list[SourceScore]:
     """Score the estimates of some or all sources of a mixture, by every metric, with improvements over the mixture.
 
-    Sources that are not scored still count as interference in SIR. A reference below the silence threshold is skipped as a source, but
-    unless it is all zeros it stays part of the scene in which the others are judged.
+    Sources that are not scored still count as interference in SIR. A reference below the silence threshold is skipped
+    as a source, but unless it is all zeros it stays part of the scene in which the others are judged.
 
     Args:
         references: all true sources as they stand in the mixture, [N, S].
@@ -117,9 +130,13 @@ def score_separation(
         audible = [j for j in range(len(references)) if references[j].any()]
         truth = BssReference(references[audible])
         positions = [audible.index(sources[m]) for m in rows]
-        ours = _all_metrics(truth.score(estimates[rows], sources=positions), references[[sources[m] for m in rows]], estimates[rows])
+        ours = _all_metrics(
+            truth.score(estimates[rows], sources=positions), references[[sources[m] for m in rows]], estimates[rows]
+        )
         repeated = np.broadcast_to(mixture, (len(rows), mixture.size))
-        before = _all_metrics(truth.score_mixture(mixture, sources=positions), references[[sources[m] for m in rows]], repeated)
+        before = _all_metrics(
+            truth.score_mixture(mixture, sources=positions), references[[sources[m] for m in rows]], repeated
+        )
         for column, m in enumerate(rows):
             values = {name: float(ratios[column]) for name, ratios in ours.items()}
             # Plain floats: inf − inf is nan without a warning.
@@ -135,9 +152,14 @@ def _check_shapes(references: np.ndarray, estimates: np.ndarray, mixture: np.nda
     if len(set(sources)) != len(sources) or any(not 0 <= source < len(references) for source in sources):
         raise ValueError(f"scored: expected different indices from 0 to {len(references) - 1}, got {sources}")
     num_samples = references.shape[1]
-    for name, signal, expected in (("estimates", estimates, (len(sources), num_samples)), ("mixture", mixture, (num_samples,))):
+    for name, signal, expected in (
+        ("estimates", estimates, (len(sources), num_samples)),
+        ("mixture", mixture, (num_samples,)),
+    ):
         if signal.shape != expected:
-            raise ValueError(f"{name}: expected shape {expected}, got {signal.shape}; align and cut all signals to one length")
+            raise ValueError(
+                f"{name}: expected shape {expected}, got {signal.shape}; align and cut all signals to one length"
+            )
 
 
 def _skip_reason(reference: np.ndarray, estimate: np.ndarray, mixture: np.ndarray, threshold_db: float) -> str | None:
@@ -151,4 +173,10 @@ def _skip_reason(reference: np.ndarray, estimate: np.ndarray, mixture: np.ndarra
 def _all_metrics(bss: BssEval, references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
     """The five ratios by name, [M] each."""
     plain_snr = snr(reference=references, estimate=estimates)
-    return {"sdr": bss.sdr, "sir": bss.sir, "sar": bss.sar, "snr": plain_snr, "si_sdr": si_sdr(reference=references, estimate=estimates)}
+    return {
+        "sdr": bss.sdr,
+        "sir": bss.sir,
+        "sar": bss.sar,
+        "snr": plain_snr,
+        "si_sdr": si_sdr(reference=references, estimate=estimates),
+    }

@@ -1,13 +1,14 @@
 """BSS Eval v3 (`bss_eval_sources`): SDR, SIR and SAR of estimated sources, by FFT and Cholesky.
 
-The estimate ŝ is split into orthogonal parts by two projections: P_j onto the span of the true source j delayed by 0 … L−1 samples
-(the allowed distortion: a filter of L taps), and P onto the span of all true sources so delayed:
+The estimate ŝ is split into orthogonal parts by two projections: P_j onto the span of the true source j delayed by 0 …
+L−1 samples (the allowed distortion: a filter of L taps), and P onto the span of all true sources so delayed:
 
     ŝ = P_j ŝ  +  (P ŝ − P_j ŝ)  +  (ŝ − P ŝ)          target · interference · artifacts
 
-Vincent, Gribonval and Févotte, "Performance measurement in blind audio source separation", IEEE TASLP 14(4), 2006, Section III.B;
-the reference implementation is mir_eval 0.8's `separation.bss_eval_sources`. Both projections need only correlations over L lags,
-which are taken from one FFT per signal, and one factorisation per set of references. Silence is not judged here.
+Vincent, Gribonval and Févotte, "Performance measurement in blind audio source separation", IEEE TASLP 14(4), 2006,
+Section III.B; the reference implementation is mir_eval 0.8's `separation.bss_eval_sources`. Both projections need only
+correlations over L lags, which are taken from one FFT per signal, and one factorisation per set of references. Silence
+is not judged here.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +34,8 @@ class BssEval:
 
 
 class BssReference:
-    """A set of true sources, made ready once so that the mixture and any number of estimates are scored against it cheaply.
+    """A set of true sources, made ready once so that the mixture and any number of estimates are scored against it
+    cheaply.
 
     Example:
         >>> truth = BssReference(sources)                                      # doctest: +SKIP
@@ -41,10 +43,10 @@ class BssReference:
     """
 
     ridge: float
-    """What had to be added to the Gram matrix's unit diagonal before Cholesky succeeded; 0.0 as a rule. Above zero the delayed references
-    are linearly dependent to rounding (duplicates, three pure tones, sources that all lack energy in one band): SDR is unaffected, but
-    SIR and SAR then carry rounding, as in mir_eval, which moves as much when the references are rescaled. The converse does not hold: a
-    matrix that only just passes has the same trouble."""
+    """What had to be added to the Gram matrix's unit diagonal before Cholesky succeeded; 0.0 as a rule. Above zero the
+    delayed references are linearly dependent to rounding (duplicates, three pure tones, sources that all lack energy in
+    one band): SDR is unaffected, but SIR and SAR then carry rounding, as in mir_eval, which moves as much when the
+    references are rescaled. The converse does not hold: a matrix that only just passes has the same trouble."""
 
     def __init__(self, reference: Float[np.ndarray, "N S"], *, filter_length: int = 512) -> None:
         """Correlate the references with one another and factorise their Gram matrices.
@@ -74,7 +76,8 @@ class BssReference:
 
         Args:
             estimate: [M, S], none all zeros.
-            sources: the index of the reference that each estimate belongs to; None means one estimate per reference, in order.
+            sources: the index of the reference that each estimate belongs to; None means one estimate per reference, in
+                order.
 
         Raises:
             ValueError: shape, index or samples do not fit; an estimate is all zeros.
@@ -82,11 +85,15 @@ class BssReference:
         signals = _checked(estimate, "estimate")
         indices = self._indices(sources)
         if signals.shape != (len(indices), self.num_samples):
-            raise ValueError(f"estimate: expected shape {(len(indices), self.num_samples)}, one row per scored source, got {signals.shape}")
+            raise ValueError(
+                f"estimate: expected shape {(len(indices), self.num_samples)}, one row per scored source, got "
+                f"{signals.shape}"
+            )
         return self._decompose(signals, list(range(len(indices))), indices)
 
     def score_mixture(self, mixture: Float[np.ndarray, "S"], *, sources: Sequence[int] | None = None) -> BssEval:
-        """Score one signal as if it were the estimate of each of the given sources (all, when None): the baseline of "improvement".
+        """Score one signal as if it were the estimate of each of the given sources (all, when None): the baseline of
+        "improvement".
 
         Equal to `score` on repeated rows, but the signal is transformed and projected once.
 
@@ -96,7 +103,9 @@ class BssReference:
         signals = _checked(mixture[np.newaxis], "mixture")
         indices = self._indices(sources)
         if signals.shape[1] != self.num_samples:
-            raise ValueError(f"mixture: expected {self.num_samples} samples as in the references, got {signals.shape[1]}")
+            raise ValueError(
+                f"mixture: expected {self.num_samples} samples as in the references, got {signals.shape[1]}"
+            )
         return self._decompose(signals, [0] * len(indices), indices)
 
     def _indices(self, sources: Sequence[int] | None) -> list[int]:
@@ -107,7 +116,9 @@ class BssReference:
         return indices
 
     def _inner_products(self) -> Float[np.ndarray, "NL NL"]:
-        """Inner products of all delayed references: block (i, j) is Toeplitz, entry (a, b) = Σ_t s_i[t − a] s_j[t − b]."""
+        """Inner products of all delayed references: block (i, j) is Toeplitz, entry (a, b) = Σ_t s_i[t −
+        a] s_j[t − b].
+        """
         taps = self.filter_length
         gram = np.empty((self.num_sources * taps, self.num_sources * taps), order="F")
         for i in range(self.num_sources):
@@ -122,7 +133,9 @@ class BssReference:
         return gram
 
     def _project_alone(self, source: int, correlation: Float[np.ndarray, "L"]) -> Float[np.ndarray, "L"]:
-        """The filter of P_j; its factorisation is made when first needed, since partial scoring may never ask for it."""
+        """The filter of P_j; its factorisation is made when first needed, since partial scoring may
+        never ask for it.
+        """
         if source not in self._solve_alone:
             own = slice(source * self.filter_length, (source + 1) * self.filter_length)
             self._solve_alone[source] = _factorise(self._gram[own, own])[0]
@@ -156,16 +169,20 @@ class BssReference:
         return BssEval(sdr=ratios[0], sir=ratios[1], sar=ratios[2])
 
 
-def bss_eval_sources(*, reference: Float[np.ndarray, "N S"], estimate: Float[np.ndarray, "N S"], filter_length: int = 512) -> BssEval:
+def bss_eval_sources(
+    *, reference: Float[np.ndarray, "N S"], estimate: Float[np.ndarray, "N S"], filter_length: int = 512
+) -> BssEval:
     """SDR, SIR and SAR of BSS Eval v3 without permutation, estimate n against reference n, in dB.
 
-    Equal to `mir_eval.separation.bss_eval_sources(reference, estimate, compute_permutation=False)` to far below 1e-6 dB unless the
-    Gram matrix's condition number nears 1 / ε of float64; there SIR and SAR agree as closely as mir_eval agrees with itself on rescaled
-    references (see `BssReference.ridge`). Computed in float64; the energies are those of the projected signals themselves, by
-    Parseval's theorem, not differences of quadratic forms, which lose digits at high ratios.
+    Equal to `mir_eval.separation.bss_eval_sources(reference, estimate, compute_permutation=False)` to far below 1e-6 dB
+    unless the Gram matrix's condition number nears 1 / ε of float64; there SIR and SAR agree as closely as mir_eval
+    agrees with itself on rescaled references (see `BssReference.ridge`). Computed in float64; the energies are those of
+    the projected signals themselves, by Parseval's theorem, not differences of quadratic forms, which lose digits at
+    high ratios.
 
-    *Our deviations:* a Gram matrix that is not positive definite gets a ridge of rounding size (mir_eval: LU, then least squares);
-    ratios beyond ±200 dB are ±inf, among them SIR with a single reference; empty input is an error, not an empty result.
+    *Our deviations:* a Gram matrix that is not positive definite gets a ridge of rounding size (mir_eval: LU, then
+    least squares); ratios beyond ±200 dB are ±inf, among them SIR with a single reference; empty input is an error, not
+    an empty result.
 
     Args:
         reference: true sources, [N, S].
@@ -173,7 +190,8 @@ def bss_eval_sources(*, reference: Float[np.ndarray, "N S"], estimate: Float[np.
         filter_length: taps of the allowed distortion filter.
 
     Raises:
-        ValueError: shapes differ or are empty, samples are not finite, or a reference or estimate is all zeros (as in mir_eval).
+        ValueError: shapes differ or are empty, samples are not finite, or a reference or estimate is all zeros (as in
+            mir_eval).
     """
     return BssReference(reference, filter_length=filter_length).score(estimate)
 
@@ -186,12 +204,16 @@ def _checked(signals: np.ndarray, name: str) -> Float[np.ndarray, "N S"]:
         raise ValueError(f"{name}: expected finite samples, got nan or inf; look at what produced it")
     silent = np.flatnonzero(~signals.any(axis=1))
     if silent.size:
-        raise ValueError(f"{name}: signal {silent[0]} is all zeros, where BSS Eval is undefined; skip it, as score_separation does")
+        raise ValueError(
+            f"{name}: signal {silent[0]} is all zeros, where BSS Eval is undefined; skip it, as score_separation does"
+        )
     return np.asarray(signals, np.float64)
 
 
 def _factorise(gram: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
-    """A solver of gram · x = d by Cholesky, and the ridge it took: zero, else the smallest of 1e-14, 1e-13, … that suffices."""
+    """A solver of gram · x = d by Cholesky, and the ridge it took: zero, else the smallest of 1e-14, 1e-13, … that
+    suffices.
+    """
     ridge = 0.0
     while True:
         regular = gram.copy(order="F")

@@ -1,7 +1,7 @@
 """Where heat maps peak: in a box, in a half of the picture, and the pointing game over several boxes.
 
-Maps are grids over the picture; places are shares of its width and height, x to the right and y down from the upper left. It knows
-neither queries nor files.
+Maps are grids over the picture; places are shares of its width and height, x to the right and y down from the upper
+left. It knows neither queries nor files.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from trisep.types import Place
 
 
 def peaks(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 2"]:
-    """(x, y) of the centre of each map's highest cell, as shares; of equally high cells the first, row by row. nan for a constant map.
+    """(x, y) of the centre of each map's highest cell, as shares; of equally high cells the first, row by row. nan for
+    a constant map.
 
     Raises ValueError for maps without a cell, or values that are not finite.
     """
@@ -48,21 +49,28 @@ def peak_in_box(maps: Float[np.ndarray, "K H W"], box: Place, *, tolerance: floa
 
 
 def share_in_half(maps: Float[np.ndarray, "K H W"], half: Literal["left", "right", "top", "bottom"]) -> float:
-    """Share of maps, 0 to 1, that peak in a half of the picture; exactly in the middle is in neither half. nan for no maps at all."""
+    """Share of maps, 0 to 1, that peak in a half of the picture; exactly in the middle is in neither half. nan for no
+    maps at all.
+    """
     found = peaks(maps)[:, 0 if half in ("left", "right") else 1]
     inside = found < 0.5 if half in ("left", "top") else found > 0.5
     return float(inside.mean()) if len(inside) else float("nan")
 
 
-def pointing_game(maps: Float[np.ndarray, "K H W"], boxes: Sequence[Sequence[Place]], *, tolerance: float = 0.0) -> float:
-    """Share of maps that peak in any of their own boxes (Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016).
+def pointing_game(
+    maps: Float[np.ndarray, "K H W"], boxes: Sequence[Sequence[Place]], *, tolerance: float = 0.0
+) -> float:
+    """Share of maps that peak in any of their own boxes (Zhang et al., "Top-down neural attention by excitation
+    backprop", ECCV 2016).
 
-    *Our deviation:* the tolerance is a share of the picture's sides (there 15 pixels, for a cell of the grid is far larger). Maps without a
-    box do not count; nan when none has one.
+    *Our deviation:* the tolerance is a share of the picture's sides (there 15 pixels, for a cell of the grid is far
+    larger). Maps without a box do not count; nan when none has one.
     """
     if len(boxes) != len(maps):
         raise ValueError(f"boxes: expected the boxes of {len(maps)} maps, got {len(boxes)}")
     hits = [
-        any(bool(peak_in_box(one[None], box, tolerance=tolerance)[0]) for box in own) for one, own in zip(maps, boxes, strict=True) if own
+        any(bool(peak_in_box(one[None], box, tolerance=tolerance)[0]) for box in own)
+        for one, own in zip(maps, boxes, strict=True)
+        if own
     ]
     return float(np.mean(hits)) if hits else float("nan")

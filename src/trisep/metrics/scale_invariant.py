@@ -1,6 +1,7 @@
 """SNR and scale-invariant SDR of waveforms, and the one place where an energy ratio becomes decibels.
 
-It knows nothing of models, files, or what counts as silence in a protocol: that is decided by `trisep.metrics.score_separation`.
+It knows nothing of models, files, or what counts as silence in a protocol: that is decided by
+`trisep.metrics.score_separation`.
 """
 
 import numpy as np
@@ -14,8 +15,8 @@ LARGEST_RATIO_DB = 200.0
 def energy_ratio_db(signal: ArrayLike, error: ArrayLike) -> Float[np.ndarray, "..."]:
     """Return 10·log10(signal / error) for energies ≥ 0, elementwise with broadcasting.
 
-    Beyond ±`LARGEST_RATIO_DB` the result is ±inf; 0 / 0 is nan (undefined). *Our deviation* from mir_eval, which prints whatever
-    rounding leaves (about 250 to 330 dB) unless it is exactly zero.
+    Beyond ±`LARGEST_RATIO_DB` the result is ±inf; 0 / 0 is nan (undefined). *Our deviation* from mir_eval, which prints
+    whatever rounding leaves (about 250 to 330 dB) unless it is exactly zero.
     """
     signal, error = np.broadcast_arrays(np.asarray(signal, np.float64), np.asarray(error, np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -23,10 +24,15 @@ def energy_ratio_db(signal: ArrayLike, error: ArrayLike) -> Float[np.ndarray, ".
     return np.where(np.abs(ratio) > LARGEST_RATIO_DB, np.copysign(np.inf, ratio), ratio)
 
 
-def _as_pair(reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, "... S"]) -> tuple[np.ndarray, np.ndarray]:
+def _as_pair(
+    reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, "... S"]
+) -> tuple[np.ndarray, np.ndarray]:
     """Both signals in float64, checked to have one shape and only finite samples."""
     if reference.shape != estimate.shape:
-        raise ValueError(f"estimate: expected the shape of reference, {reference.shape}, got {estimate.shape}; cut both to one length")
+        raise ValueError(
+            f"estimate: expected the shape of reference, {reference.shape}, got {estimate.shape}; cut both to one "
+            "length"
+        )
     pair = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     for name, signal in zip(("reference", "estimate"), pair, strict=True):
         if not np.isfinite(signal).all():
@@ -34,7 +40,9 @@ def _as_pair(reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, 
     return pair
 
 
-def _undefined_where_zero(ratio_db: np.ndarray, reference: np.ndarray, estimate: np.ndarray) -> Float[np.ndarray, "..."]:
+def _undefined_where_zero(
+    ratio_db: np.ndarray, reference: np.ndarray, estimate: np.ndarray
+) -> Float[np.ndarray, "..."]:
     """Put nan where either signal is all zeros: the textbook value there (0 dB, −inf) would look like a score."""
     return np.where(reference.any(axis=-1) & estimate.any(axis=-1), ratio_db, np.nan)
 
@@ -42,16 +50,16 @@ def _undefined_where_zero(ratio_db: np.ndarray, reference: np.ndarray, estimate:
 def snr(*, reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, "... S"]) -> Float[np.ndarray, "..."]:
     """Signal-to-noise ratio ‖s‖² / ‖ŝ − s‖² in dB, of a reference s and an estimate ŝ, along the last axis.
 
-    It is sensitive to level: half the right amplitude gives 6 dB. The same ratio is called "SDR" by `bss_eval_images` and by museval
-    (there per window, as no filter is allowed in its target), by CLIPSep and by AudioSep.
+    It is sensitive to level: half the right amplitude gives 6 dB. The same ratio is called "SDR" by `bss_eval_images`
+    and by museval (there per window, as no filter is allowed in its target), by CLIPSep and by AudioSep.
 
     Args:
         reference: true signals, [..., S], linear full scale.
         estimate: the estimates, same shape.
 
     Returns:
-        dB, [...], computed in float64. inf for an equal estimate. *Our deviation:* nan where reference or estimate is all zeros, so
-        that silence never counts as 0 dB.
+        dB, [...], computed in float64. inf for an equal estimate. *Our deviation:* nan where reference or estimate is
+        all zeros, so that silence never counts as 0 dB.
 
     Raises:
         ValueError: shapes differ, or a sample is not finite.
@@ -66,8 +74,8 @@ def si_sdr(
 ) -> Float[np.ndarray, "..."]:
     """Scale-invariant signal-to-distortion ratio ‖αs‖² / ‖αs − ŝ‖² with α = ⟨ŝ, s⟩ / ‖s‖², in dB, along the last axis.
 
-    Le Roux, Wisdom, Erdogan and Hershey, "SDR – half-baked or well done?", ICASSP 2019, Eq. 1–4. As in the paper no mean is
-    subtracted; some libraries do, which `zero_mean=True` reproduces.
+    Le Roux, Wisdom, Erdogan and Hershey, "SDR – half-baked or well done?", ICASSP 2019, Eq. 1–4. As in the paper no
+    mean is subtracted; some libraries do, which `zero_mean=True` reproduces.
 
     Args:
         reference: true signals s, [..., S].
@@ -75,8 +83,9 @@ def si_sdr(
         zero_mean: subtract each signal's mean first.
 
     Returns:
-        dB, [...], computed in float64. inf for a scaled copy of the reference (of either sign), −inf for an orthogonal estimate.
-        *Our deviation:* nan where reference or estimate is all zeros (no ε is added, so short or quiet signals are not biased).
+        dB, [...], computed in float64. inf for a scaled copy of the reference (of either sign), −inf for an orthogonal
+        estimate. *Our deviation:* nan where reference or estimate is all zeros (no ε is added, so short or quiet
+        signals are not biased).
 
     Raises:
         ValueError: shapes differ, or a sample is not finite.

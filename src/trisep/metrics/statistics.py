@@ -1,7 +1,7 @@
 """What a list of scores says: averages with intervals, paired comparisons, and the area under a ROC curve.
 
-It knows nothing of sound. Scores must be finite: count skipped items before, and say how infinite ones were treated. Every random draw
-comes from a generator that the caller passes.
+It knows nothing of sound. Scores must be finite: count skipped items before, and say how infinite ones were treated.
+Every random draw comes from a generator that the caller passes.
 """
 
 import itertools
@@ -62,7 +62,10 @@ def _checked(values: np.ndarray, name: str) -> Float[np.ndarray, "n"]:
         raise ValueError(f"{name}: expected a non-empty list of numbers, got shape {values.shape}")
     num_bad = int(np.sum(~np.isfinite(values)))
     if num_bad:
-        raise ValueError(f"{name}: expected finite numbers, got {num_bad} of {values.size} that are nan or inf; count and drop them first")
+        raise ValueError(
+            f"{name}: expected finite numbers, got {num_bad} of {values.size} that are nan or inf; count and drop them "
+            "first"
+        )
     return np.asarray(values, np.float64)
 
 
@@ -97,7 +100,11 @@ def summary(values: Float[np.ndarray, "n"]) -> Summary:
 
 
 def bootstrap_mean(
-    values: Float[np.ndarray, "n"], *, generator: np.random.Generator, confidence: float = 0.95, num_resamples: int = 10000
+    values: Float[np.ndarray, "n"],
+    *,
+    generator: np.random.Generator,
+    confidence: float = 0.95,
+    num_resamples: int = 10000,
 ) -> Interval:
     """The mean with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
@@ -112,7 +119,10 @@ def bootstrap_mean(
     """
     data = _checked(values, "values")
     _check_resampling(confidence, num_resamples)
-    means = [data[generator.integers(data.size, size=(rows, data.size))].mean(axis=1) for rows in _chunks(num_resamples, data.size)]
+    means = [
+        data[generator.integers(data.size, size=(rows, data.size))].mean(axis=1)
+        for rows in _chunks(num_resamples, data.size)
+    ]
     low, high = _percentiles(np.concatenate(means), confidence)
     return Interval(mean=float(data.mean()), low=low, high=high)
 
@@ -127,8 +137,8 @@ def paired_test(
 ) -> PairedTest:
     """Compare two systems on the same items by a sign-flip permutation test of the mean difference (Fisher 1935).
 
-    All 2ⁿ sign patterns are enumerated where there are no more than num_resamples of them, and the p-value is exact; else that many are
-    drawn and p = (1 + hits) / (1 + num_resamples), which is never zero (Phipson and Smyth 2010).
+    All 2ⁿ sign patterns are enumerated where there are no more than num_resamples of them, and the p-value is exact;
+    else that many are drawn and p = (1 + hits) / (1 + num_resamples), which is never zero (Phipson and Smyth 2010).
 
     Args:
         a: scores of the first system, one per item.
@@ -141,7 +151,9 @@ def paired_test(
         ValueError: lengths differ, values are empty or not finite, or a setting is out of range.
     """
     if a.shape != b.shape:
-        raise ValueError(f"b: expected the shape of a, {a.shape}, got {b.shape}; both systems must be scored on the same items")
+        raise ValueError(
+            f"b: expected the shape of a, {a.shape}, got {b.shape}; both systems must be scored on the same items"
+        )
     difference = _checked(a, "a") - _checked(b, "b")
     interval = bootstrap_mean(difference, generator=generator, confidence=confidence, num_resamples=num_resamples)
     # A pattern that equals the observed sum up to rounding counts as a hit.
@@ -166,7 +178,8 @@ def roc_auc(
     confidence: float = 0.95,
     num_resamples: int = 10000,
 ) -> RocAuc:
-    """Probability that a positive scores above a negative, ties counting one half (Mann–Whitney U / (P·N)), with a bootstrap interval.
+    """Probability that a positive scores above a negative, ties counting one half (Mann–Whitney U / (P·N)), with a
+    bootstrap interval.
 
     Positives and negatives are resampled apart, since their numbers are a protocol's choice.
 
@@ -183,14 +196,24 @@ def roc_auc(
     data = _checked(scores, "scores")
     _check_resampling(confidence, num_resamples)
     if labels.shape != data.shape or labels.dtype != np.bool_:
-        raise ValueError(f"labels: expected {data.size} booleans, one per score, got shape {labels.shape} of {labels.dtype}")
+        raise ValueError(
+            f"labels: expected {data.size} booleans, one per score, got shape {labels.shape} of {labels.dtype}"
+        )
     if labels.all() or not labels.any():
-        raise ValueError("labels: expected both True and False among them, got one of the two; the curve needs positives and negatives")
+        raise ValueError(
+            "labels: expected both True and False among them, got one of the two; the curve needs positives and "
+            "negatives"
+        )
     levels = rankdata(data, method="dense") - 1
     num_levels = int(levels.max()) + 1
     positives, negatives = (np.bincount(levels[chosen], minlength=num_levels) for chosen in (labels, ~labels))
     resampled = [
-        _auc_of_counts(*(generator.multinomial(counts.sum(), counts / counts.sum(), size=rows) for counts in (positives, negatives)))
+        _auc_of_counts(
+            *(
+                generator.multinomial(counts.sum(), counts / counts.sum(), size=rows)
+                for counts in (positives, negatives)
+            )
+        )
         for rows in _chunks(num_resamples, num_levels)
     ]
     low, high = _percentiles(np.concatenate(resampled), confidence)

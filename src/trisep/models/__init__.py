@@ -1,14 +1,86 @@
-"""The learned systems of the papers, one file each, discovered by file name.
+"""The learned systems of the papers, one file each, discovered by file name, and the contract that all of them keep.
 
-A model file defines `Config`, a frozen dataclass with `tiny()` (seconds on a CPU) and `build()`, which returns the network. The network's
-`forward(log_magnitude [B, 1, 256, T], query) → MaskOutput` knows nothing of warps, phases, targets, losses or data.
+A model file defines `Config`, a frozen dataclass with `tiny()` (seconds on a CPU) and `build()`, which returns the
+network. The network's `forward(log_magnitude [B, 1, 256, T], query) → MaskOutput` knows nothing of warps, phases,
+targets, losses or data, and its `contract` says what it can do: nobody probes it.
 """
 
 import importlib
 import pkgutil
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, Literal, Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from trisep.errors import ConfigError
+from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.types import MaskOutput, QueryEmbedding
+
+Reads = Literal["vectors", "regions", "frames", "labels", "nothing"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contract:
+    """What a model can do."""
+
+    time_multiple: int
+    """`forward` takes spectrograms whose number of frames is a multiple of this."""
+    is_shift_equivariant: bool = True
+    """Whether a shift of the input by `time_multiple` frames shifts the masks, whatever the length of the input."""
+    reads: Reads = "vectors"
+    """The field of `QueryEmbedding` that it is asked with. `regions`: a video is given as its regions, every other
+    query as a vector.
+    `nothing`: its masks are interchangeable, and which one belongs to which source only somebody who knows the sources
+    can tell."""
+    audio_space: Literal["none", "query", "teacher"] = "none"
+    """Where `embed_audio` puts a sound: nowhere, in the space of its queries, or in that of an audio teacher."""
+    has_noise_heads: bool = False
+    """Whether it gives noise masks in training, and outside of it while its `keep_noise_heads` is true."""
+
+    @property
+    def answers_queries(self) -> bool:
+        """Whether its masks follow the order of the queries."""
+        return self.reads != "nothing"
+
+
+def contract_of(unet: UNetConfig, **declared: Any) -> Contract:
+    """The contract of a model around the audio U-Net; `declared` are the fields that differ from the defaults."""
+    return Contract(time_multiple=unet.time_multiple, is_shift_equivariant=unet.is_shift_equivariant, **declared)
+
+
+class Model(Protocol):
+    """What the other parts of the project know of a network. A model with an `audio_space` also has `embed_audio` and
+    `pool_audio`.
+    """
+
+    contract: Contract
+    config: Any
+    """The frozen `Config` it was built from."""
+    unet: AudioUNet
+
+    def __call__(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
+        """The masks of every query; T is a multiple of `contract.time_multiple`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorQuery:
+    """How a model scales the query vectors that it reads: the part of a `Config` that models with a shared space have
+    in common.
+    """
+
+    normalize_query: bool = False
+    """Bring each query vector to unit length first. False for published checkpoints."""
+    query_scale: float = 1.0
+    """Factor on the query vector, so that unit vectors of any space start a projection at a useful slope. 1 in the
+    papers.
+    """
+
+    def scaled(self, vectors: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
+        """The vectors as the layers of the model read them."""
+        return (nn.functional.normalize(vectors, dim=-1) if self.normalize_query else vectors) * self.query_scale
 
 
 def model_names() -> list[str]:

@@ -1,4 +1,6 @@
-"""CLIPSep (Dong et al., ICLR 2023, section 3.1): a U-Net's k intermediate masks, weighed by a query from a joint embedding space."""
+"""CLIPSep (Dong et al., ICLR 2023, section 3.1): a U-Net's k intermediate masks, weighed by a query from a joint
+embedding space.
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,26 +9,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.late import LateFusion
+from trisep.models import VectorQuery, contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.fusion import LateFusion
 from trisep.types import MaskOutput, QueryEmbedding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(VectorQuery):
     """CLIPSep's shape. The defaults are the paper's (Appendix C and public code)."""
 
     embedding_dim: int = 512
     """Dimension D of the shared space: 512 for CLIP ViT-B/32, 384 for `lite`."""
     unet: UNetConfig = field(default_factory=UNetConfig)
     """The audio network; its `out_channels` is k."""
-    normalize_query: bool = False
-    """Bring each query vector to unit length first. False for published checkpoints."""
-    query_scale: float = 1.0
-    """Factor on the query vector, so that unit vectors of any space start the projection at a useful slope. 1 in the paper."""
     reads_regions: bool = False
-    """A video is given as its regions, of which the maximum over frames and places is taken, as Sound of Pixels does (VAST's Table 4);
-    otherwise as the mean of its frames' embeddings."""
+    """A video is given as its regions, of which the maximum over frames and places is taken, as Sound of Pixels does
+    (VAST's Table 4); otherwise as the mean of its frames' embeddings."""
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -45,19 +44,10 @@ class CLIPSep(nn.Module):
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet, reads="regions" if config.reads_regions else "vectors")
         self.unet = AudioUNet(config.unet)
         self.query_projection = nn.Linear(config.embedding_dim, config.unet.out_channels)
         self.fusion = LateFusion(config.unet.out_channels)
-
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
-
-    @property
-    def reads_regions(self) -> bool:
-        """Whether a video is to be given as regions."""
-        return self.config.reads_regions
 
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
         """`q = sigmoid(Linear(e))`."""
@@ -66,12 +56,10 @@ class CLIPSep(nn.Module):
             vectors = query.regions.amax(dim=(2, 3, 4))
         if vectors is None:
             raise ConfigError("CLIPSep reads query vectors, and the query carries none")
-        if self.config.normalize_query:
-            vectors = nn.functional.normalize(vectors, dim=-1)
-        return torch.sigmoid(self.query_projection(vectors * self.config.query_scale))
+        return torch.sigmoid(self.query_projection(self.config.scaled(vectors)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `time_multiple`."""
+        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

@@ -1,4 +1,6 @@
-"""CLIPSep with the query at the bottleneck: the variant of the public code, which the paper found to overfit (Appendix C)."""
+"""CLIPSep with the query at the bottleneck: the variant of the public code, which the paper found to overfit (Appendix
+C).
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,13 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.middle import SplitDecoder
+from trisep.models import VectorQuery, contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.fusion import SplitDecoder
 from trisep.types import MaskOutput, QueryEmbedding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(VectorQuery):
     """The shape. The defaults are the public code's."""
 
     embedding_dim: int = 512
@@ -22,22 +25,24 @@ class Config:
     """The audio network; its one output is the mask's logit."""
     condition_channels: int = 32
     """Width of the projected query at the bottleneck."""
-    normalize_query: bool = False
-    """Bring each query vector to unit length first. False for published checkpoints."""
-    query_scale: float = 1.0
-    """Factor on the query vector, so that unit vectors of any space start the projection at a useful slope. 1 in the public code."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.unet.out_channels != 1:
-            raise ConfigError(f"unet.out_channels: the decoder makes the mask itself, so expected 1, got {self.unet.out_channels}")
+            raise ConfigError(
+                f"unet.out_channels: the decoder makes the mask itself, so expected 1, got {self.unet.out_channels}"
+            )
         if self.condition_channels < 1:
             raise ConfigError(f"condition_channels: expected at least 1, got {self.condition_channels}")
 
     @classmethod
     def tiny(cls) -> "Config":
         """A network of a few thousand parameters for tests."""
-        return cls(embedding_dim=8, condition_channels=4, unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=1))
+        return cls(
+            embedding_dim=8,
+            condition_channels=4,
+            unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=1),
+        )
 
     def build(self) -> "CLIPSepMiddle":
         """The network with fresh weights drawn from torch's generator."""
@@ -47,32 +52,27 @@ class Config:
 class CLIPSepMiddle(nn.Module):
     """Middle fusion over the audio U-Net: the encoder runs once, the decoder once for each query.
 
-    Our deviation: in training the queries of a batch share the decoder's batch statistics; the public code normalises them apart.
+    Our deviation: in training the queries of a batch share the decoder's batch statistics; the public code normalises
+    them apart.
     """
 
     def __init__(self, config: Config) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet)
         self.unet = AudioUNet(config.unet, condition_channels=config.condition_channels)
         self.query_projection = nn.Linear(config.embedding_dim, config.condition_channels)
-
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
 
     def condition(self, query: QueryEmbedding) -> Float[Tensor, "B Q C"]:
         """`sigmoid(Linear(e))`, what is tiled over the bottleneck."""
         if query.vectors is None:
             raise ConfigError("CLIPSep with middle fusion reads query vectors, and the query carries none")
         vectors = query.vectors
-        if self.config.normalize_query:
-            vectors = nn.functional.normalize(vectors, dim=-1)
-        return torch.sigmoid(self.query_projection(vectors * self.config.query_scale))
+        return torch.sigmoid(self.query_projection(self.config.scaled(vectors)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `time_multiple`."""
+        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         condition = self.condition(query)
         maps = self.unet.encode(log_magnitude)
         logits = SplitDecoder(self.unet, maps)(condition).squeeze(2).float()

@@ -1,4 +1,6 @@
-"""HFRA (BMVC 2025): hierarchical fusion, its middle and late ablations, and the audio embedding that is aligned with a frozen teacher."""
+"""HFRA (BMVC 2025): hierarchical fusion, its middle and late ablations, and the audio embedding that is aligned with a
+frozen teacher.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,15 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.hierarchical import HierarchicalFusion
-from trisep.fusion.late import LateFusion
-from trisep.fusion.middle import SplitDecoder
+from trisep.models import VectorQuery, contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.fusion import HierarchicalFusion, LateFusion, SplitDecoder
 from trisep.types import MaskOutput, QueryEmbedding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(VectorQuery):
     """HFRA's shape. The defaults are the paper's where it gives them."""
 
     embedding_dim: int = 512
@@ -26,15 +27,14 @@ class Config:
     fusion: Literal["hierarchical", "middle", "late"] = "hierarchical"
     """Eq. 5; Eq. 1, whose decoder's channels are summed as they are; Eq. 2, which is CLIPSep's but for the sigmoid."""
     condition_channels: int = 32
-    """Width of Proj₂(e) at the bottleneck (ours: the paper gives none). Middle fusion alone tiles the query vector itself, as in Eq. 1."""
+    """Width of Proj₂(e) at the bottleneck (ours: the paper gives none). Middle fusion alone tiles the query vector
+    itself, as in Eq. 1.
+    """
     squash_projections: bool = False
     """Pass the projections through a sigmoid, as CLIPSep does; the paper has single linear layers."""
-    normalize_query: bool = False
-    """Bring each query vector to unit length first."""
-    query_scale: float = 1.0
-    """Factor on the query vector, so that unit vectors of any space start the projections at a useful slope. 1 in the paper."""
     teacher_dim: int | None = None
-    """Dimension of the audio teacher's embeddings that `embed_audio` is projected to; None leaves the projection out."""
+    """Dimension of the audio teacher's embeddings that `embed_audio` is projected to; None leaves the projection out.
+    """
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -44,7 +44,11 @@ class Config:
     @classmethod
     def tiny(cls) -> "Config":
         """A network of a few thousand parameters for tests."""
-        return cls(embedding_dim=8, condition_channels=4, unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4))
+        return cls(
+            embedding_dim=8,
+            condition_channels=4,
+            unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4),
+        )
 
     def build(self) -> "HFRA":
         """The network with fresh weights drawn from torch's generator."""
@@ -54,20 +58,24 @@ class Config:
 class HFRA(nn.Module):
     """The audio U-Net with one of three fusions.
 
-    Our readings: the k channels that a fusion leaves are summed with a learned scale and bias and squashed, as in CLIPSep; the encoder
-    runs once a mixture, the decoder once a query where the query meets it at the bottleneck, with batch statistics over all of them.
+    Our readings: the k channels that a fusion leaves are summed with a learned scale and bias and squashed, as in
+    CLIPSep; the encoder runs once a mixture, the decoder once a query where the query meets it at the bottleneck, with
+    batch statistics over all of them.
     """
 
     def __init__(self, config: Config) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet, audio_space="teacher")
         num_masks, dim = config.unet.out_channels, config.embedding_dim
         widening = {"hierarchical": config.condition_channels, "middle": dim, "late": 0}[config.fusion]
         self.unet = AudioUNet(config.unet, condition_channels=widening)
         self.fusion: HierarchicalFusion | LateFusion
         if config.fusion == "hierarchical":
-            self.fusion = HierarchicalFusion(dim, config.condition_channels, num_masks, squash=config.squash_projections)
+            self.fusion = HierarchicalFusion(
+                dim, config.condition_channels, num_masks, squash=config.squash_projections
+            )
         else:
             self.fusion = LateFusion(num_masks)
         if config.fusion == "late":
@@ -75,13 +83,10 @@ class HFRA(nn.Module):
         if config.teacher_dim is not None:
             self.audio_projection = nn.Linear(config.unet.widths[-1], config.teacher_dim)
 
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
-
     def pool_audio(self, bottleneck: Float[Tensor, "B C H T2"]) -> Float[Tensor, "B D"]:
-        """z_a of Eq. 6: the bottleneck's mean over frequency and time, brought to `teacher_dim` by a linear layer where there is one."""
+        """z_a of Eq. 6: the bottleneck's mean over frequency and time, brought to `teacher_dim` by a linear layer where
+        there is one.
+        """
         pooled = bottleneck.float().mean(dim=(2, 3))
         return self.audio_projection(pooled) if self.config.teacher_dim is not None else pooled
 
@@ -90,16 +95,17 @@ class HFRA(nn.Module):
         return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `time_multiple`."""
+        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         if query.vectors is None:
             raise ConfigError("HFRA reads query vectors, and the query carries none")
-        vectors = nn.functional.normalize(query.vectors, dim=-1) if self.config.normalize_query else query.vectors
-        vectors = vectors * self.config.query_scale
+        vectors = self.config.scaled(query.vectors)
         maps = self.unet.encode(log_magnitude)
         logits = self._logits(maps, vectors).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])
 
-    def _logits(self, maps: list[Float[Tensor, "B _ _ _"]], vectors: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q 256 T"]:
+    def _logits(
+        self, maps: list[Float[Tensor, "B _ _ _"]], vectors: Float[Tensor, "B Q D"]
+    ) -> Float[Tensor, "B Q 256 T"]:
         """Eq. 5, 1 or 2."""
         if isinstance(self.fusion, HierarchicalFusion):
             return self.fusion(self.unet, maps, vectors)  # type: ignore[no-any-return]

@@ -1,4 +1,6 @@
-"""LabelSep (Dong et al., ICLR 2023, section 4.1): CLIPSep with a learned embedding of each label in the place of a frozen encoder's."""
+"""LabelSep (Dong et al., ICLR 2023, section 4.1): CLIPSep with a learned embedding of each label in the place of a
+frozen encoder's.
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.late import LateFusion
+from trisep.models import contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.fusion import LateFusion
 from trisep.types import MaskOutput, QueryEmbedding
 
 
@@ -31,7 +34,9 @@ class Config:
     @classmethod
     def tiny(cls) -> "Config":
         """A network of a few thousand parameters for tests."""
-        return cls(num_labels=3, embedding_dim=8, unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4))
+        return cls(
+            num_labels=3, embedding_dim=8, unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4)
+        )
 
     def build(self) -> "LabelSep":
         """The network with fresh weights drawn from torch's generator."""
@@ -45,15 +50,11 @@ class LabelSep(nn.Module):
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet, reads="labels")
         self.unet = AudioUNet(config.unet)
         self.label_embeddings = nn.Embedding(config.num_labels, config.embedding_dim)
         self.query_projection = nn.Linear(config.embedding_dim, config.unet.out_channels)
         self.fusion = LateFusion(config.unet.out_channels)
-
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
 
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
         """`q = sigmoid(Linear(embedding of the label))`; IndexError for a label that the network does not have."""
@@ -62,7 +63,7 @@ class LabelSep(nn.Module):
         return torch.sigmoid(self.query_projection(self.label_embeddings(query.label_ids)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `time_multiple`."""
+        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

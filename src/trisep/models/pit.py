@@ -1,17 +1,18 @@
-"""PIT (Yu et al. 2017, as CLIPSep's Appendix D has it): the audio U-Net alone, which separates without being asked for anything.
+"""PIT (Yu et al. 2017, as CLIPSep's Appendix D has it): the audio U-Net alone, which separates without being asked for
+anything.
 
-Its masks are interchangeable. Which one belongs to which source is not known to it: the loss takes the cheapest assignment, and an
-evaluation the best one, which only somebody who knows the sources can (`oracle_assignment`).
+Its masks are interchangeable. Which one belongs to which source is not known to it: the loss takes the cheapest
+assignment, and an evaluation the best one, which only somebody who knows the sources can tell.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
+from trisep.models import contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.types import MaskOutput, QueryEmbedding
 
@@ -43,23 +44,16 @@ class Config:
 class PIT(nn.Module):
     """N masks, each a weighted sum of the U-Net's k maps with weights and a bias of its own (a 1×1 convolution)."""
 
-    oracle_assignment: ClassVar[bool] = True
-    """Its masks follow no query's order: scores need the assignment that knows the sources, and must say so."""
-
     def __init__(self, config: Config) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet, reads="nothing")
         self.unet = AudioUNet(config.unet)
         self.head = nn.Conv2d(config.unet.out_channels, config.num_sources, 1)
 
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
-
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding | None = None) -> MaskOutput:
-        """Masks [B, N, 256, T] in [0, 1], whatever the query, and their logits; T is a multiple of `time_multiple`."""
+        """Masks [B, N, 256, T] in [0, 1], whatever the query, and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.head(self.unet.decode(maps)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

@@ -1,11 +1,12 @@
-"""Sound of Pixels (Zhao et al., ECCV 2018): CLIPSep's ancestor, whose queries are frames seen through an image network trained along.
+"""Sound of Pixels (Zhao et al., ECCV 2018): CLIPSep's ancestor, whose queries are frames seen through an image network
+trained along.
 
-Our deviations: none in the network. The original trains on randomly cropped and mirrored frames; that is the loader's business. The row
-"SOP" of CLIPSep's tables keeps the image network frozen and projects its 512 pooled features; this is the original, trained whole.
+Our deviations: none in the network. The original trains on randomly cropped and mirrored frames; that is the loader's
+business. The row "SOP" of CLIPSep's tables keeps the image network frozen and projects its 512 pooled features; this is
+the original, trained whole.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from trisep.encoders.resnet import ResNet18, imagenet_normalise
 from trisep.errors import ConfigError
-from trisep.fusion.late import LateFusion
+from trisep.models import contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
+from trisep.networks.fusion import LateFusion
 from trisep.types import MaskOutput, QueryEmbedding
 
 
@@ -38,30 +40,25 @@ class Config:
         return cls(unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4), image_width=2)
 
     def build(self) -> "SoundOfPixels":
-        """The network with fresh weights drawn from torch's generator. The original starts `image_network` from `load_imagenet`."""
+        """The network with fresh weights drawn from torch's generator. The original starts `image_network` from
+        `load_imagenet`.
+        """
         return SoundOfPixels(self)
 
 
 class SoundOfPixels(nn.Module):
     """Late fusion over the audio U-Net, by features of the frames. All of it is trained."""
 
-    reads_frames: ClassVar[bool] = True
-    """Its queries are frames (`QueryEmbedding.frames`), not embeddings of a frozen encoder."""
-
     def __init__(self, config: Config) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet, reads="frames")
         num_masks = config.unet.out_channels
         self.unet = AudioUNet(config.unet)
         self.image_network = ResNet18(width=config.image_width, dilated=True)
         self.image_head = nn.Conv2d(8 * config.image_width, num_masks, 3, padding=1)
         self.fusion = LateFusion(num_masks)
-
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
 
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
         """`q = sigmoid(max over frames, rows and columns of the k feature maps)`."""
@@ -72,7 +69,7 @@ class SoundOfPixels(nn.Module):
         return torch.sigmoid(features.unflatten(0, shape[:3]).amax(dim=(2, 4, 5)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `time_multiple`."""
+        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

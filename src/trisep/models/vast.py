@@ -1,4 +1,6 @@
-"""VAST (Tan et al., CVPR 2023; AV-SeT in its preprint): a mask for every region of the picture, summed, and sound in the regions' space."""
+"""VAST (Tan et al., CVPR 2023; AV-SeT in its preprint): a mask for every region of the picture, summed, and sound in
+the regions' space.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.fusion.middle import SplitDecoder
-from trisep.fusion.regions import summed_masks
+from trisep.models import VectorQuery, contract_of
 from trisep.networks.audio_unet import AudioEncoder, AudioUNet, UNetConfig
+from trisep.networks.fusion import SplitDecoder, summed_masks
 from trisep.types import MaskOutput, QueryEmbedding
 
 _ENCODER_GRID = 7
@@ -21,44 +23,57 @@ _ENCODER_GRID = 7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
-    """VAST's shape. The defaults are the paper's, but for the decoder's normalisation (see `UNetConfig.normalization`)."""
+class Config(VectorQuery):
+    """VAST's shape. The defaults are the paper's, but for the decoder's normalisation (see
+    `UNetConfig.normalization`).
+    """
 
     embedding_dim: int = 1024
     """Dimension D of the shared space and width of the audio bottleneck: 1024 for CLIP RN50, 384 for `lite`."""
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(normalization="channel", out_channels=1))
-    """The audio network. Its `bottleneck_width` is `embedding_dim` and may be left out; its one output is a mask's logit."""
+    """The audio network. Its `bottleneck_width` is `embedding_dim` and may be left out; its one output is a mask's
+    logit.
+    """
     level: Literal["region", "video"] = "region"
-    """How region embeddings make a mask: one mask per region, summed (Eq. 4), or one mask from their element-wise maximum over frames and
-    regions (Table 8)."""
+    """How region embeddings make a mask: one mask per region, summed (Eq. 4), or one mask from their element-wise
+    maximum over frames and regions (Table 8)."""
     audio_encoder: Literal["shared", "separate"] = "shared"
     """What `embed_audio` runs: the U-Net's own encoder, or a second one of the same shape (Table 10)."""
     region_grid: int | None = None
-    """Mean-pool the grid of region embeddings to at most so many rows and columns before anything else (ours, for smaller computers;
-    pooled cells overlap where the sizes do not divide). None keeps it as it comes."""
+    """Mean-pool the grid of region embeddings to at most so many rows and columns before anything else (ours, for
+    smaller computers; pooled cells overlap where the sizes do not divide). None keeps it as it comes."""
     chunk_regions: int = 32
-    """Regions decoded at once, over all mixtures and queries of a batch. Bounds the memory and does not change the result."""
-    normalize_query: bool = False
-    """Bring each vector, whole query or region, to unit length first."""
-    query_scale: float = 1.0
-    """Factor on each vector, so that unit vectors of any space weigh like the audio bottleneck. 1 in the paper."""
+    """Regions decoded at once, over all mixtures and queries of a batch. Bounds the memory and does not change the
+    result.
+    """
     vector_regions: float = 1.0
-    """How many regions a single query vector stands for: its mask is sigmoid(logit) times this. 1 in the paper, where words make the mask
-    of one region, though a mask was trained as the sum over all of them."""
+    """How many regions a single query vector stands for: its mask is sigmoid(logit) times this. 1 in the paper, where
+    words make the mask of one region, though a mask was trained as the sum over all of them."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.unet.out_channels != 1:
-            raise ConfigError(f"unet.out_channels: the decoder makes the mask itself, so expected 1, got {self.unet.out_channels}")
+            raise ConfigError(
+                f"unet.out_channels: the decoder makes the mask itself, so expected 1, got {self.unet.out_channels}"
+            )
         if self.unet.bottleneck_width not in (None, self.embedding_dim):
             found = self.unet.bottleneck_width
-            raise ConfigError(f"unet.bottleneck_width: expected embedding_dim, {self.embedding_dim}, or none, which takes it, got {found}")
+            raise ConfigError(
+                f"unet.bottleneck_width: expected embedding_dim, {self.embedding_dim}, or none, which takes it, got "
+                f"{found}"
+            )
         if min(self.chunk_regions, self.region_grid or 1) < 1 or self.region_grid == 0:
-            raise ConfigError(f"chunk_regions and region_grid: expected at least 1, got {self.chunk_regions} and {self.region_grid}")
+            raise ConfigError(
+                f"chunk_regions and region_grid: expected at least 1, got {self.chunk_regions} and {self.region_grid}"
+            )
         if not self.vector_regions > 0 or not self.query_scale > 0:
-            raise ConfigError(f"vector_regions and query_scale: expected above 0, got {self.vector_regions} and {self.query_scale}")
+            raise ConfigError(
+                f"vector_regions and query_scale: expected above 0, got {self.vector_regions} and {self.query_scale}"
+            )
         if self.level == "video" and self.vector_regions != 1:
-            raise ConfigError(f"vector_regions: at level 'video' every query is one vector, so expected 1, got {self.vector_regions}")
+            raise ConfigError(
+                f"vector_regions: at level 'video' every query is one vector, so expected 1, got {self.vector_regions}"
+            )
 
     @property
     def num_start_regions(self) -> int:
@@ -77,21 +92,21 @@ class Config:
 
 
 class VAST(nn.Module):
-    """The audio U-Net with each region's embedding tiled beside its bottleneck; the bottleneck, pooled, is the audio embedding.
+    """The audio U-Net with each region's embedding tiled beside its bottleneck; the bottleneck, pooled, is the audio
+    embedding.
 
-    At the start the last layer's weights are a tenth of torch's and its bias is −log(2·H·W − 1), so that each region's mask is near
-    1/(2·H·W) and their sum near ½, instead of 24. Decoder by parts: `fusion/middle.py`.
+    At the start the last layer's weights are a tenth of torch's and its bias is −log(2·H·W − 1), so that each region's
+    mask is near 1/(2·H·W) and their sum near ½, instead of 24. Decoder by parts: `networks/fusion.py`.
 
-    Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop half of its coordinates.
+    Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop half
+    of its coordinates.
     """
-
-    reads_regions = True
-    """Where the query is a video, `forward` wants its regions and not a vector."""
 
     def __init__(self, config: Config) -> None:
         """Build the layers."""
         super().__init__()
         self.config = config
+        self.contract = contract_of(config.unet, reads="regions", audio_space="query")
         shape = replace(config.unet, bottleneck_width=config.embedding_dim)
         self.unet = AudioUNet(shape, condition_channels=2 * config.embedding_dim)
         if config.audio_encoder == "separate":
@@ -102,11 +117,6 @@ class VAST(nn.Module):
             last.weight.mul_(0.1)
             last.bias.fill_(-log(2 * config.num_start_regions - 1))
 
-    @property
-    def time_multiple(self) -> int:
-        """`forward` takes spectrograms whose number of frames is a multiple of this."""
-        return self.config.unet.time_multiple
-
     def pool_audio(self, bottleneck: Float[Tensor, "B D H T2"]) -> Float[Tensor, "B D"]:
         """The bottleneck's mean over frequency and time."""
         return bottleneck.float().mean(dim=(2, 3))
@@ -114,8 +124,8 @@ class VAST(nn.Module):
     def embed_audio(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B D"]:
         """f̂^A: `pool_audio` of a (predicted) spectrogram, in the space of the queries; not brought to unit length.
 
-        The shared encoder normalises by its running statistics here, in training too: they stay those of mixtures, which the masks are
-        made from, and the embedding is the same function in training and after it.
+        The shared encoder normalises by its running statistics here, in training too: they stay those of mixtures,
+        which the masks are made from, and the embedding is the same function in training and after it.
         """
         if self.config.audio_encoder == "separate":
             return self.pool_audio(self.audio_encoder.encode(log_magnitude)[-1])
@@ -123,10 +133,13 @@ class VAST(nn.Module):
             return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T]; T is a multiple of `time_multiple`. Where the query has regions, they are read and its vectors are not.
+        """Masks [B, Q, 256, T]; T is a multiple of `contract.time_multiple`. Where the query has regions, they are read and its
+        vectors are not.
 
-        Regions: per frame the sum of the regions' masks, then the mean over frames (Eq. 4), without logits. Vectors, or regions at level
-        `video`: one mask each, with its logits, which `vector_regions` does not touch. Sums and multiples may exceed 1; they are clamped
+        Regions: per frame the sum of the regions' masks, then the mean over frames (Eq. 4), without logits. Vectors, or
+            regions at level
+        `video`: one mask each, with its logits, which `vector_regions` does not touch. Sums and multiples may exceed 1;
+            they are clamped
         outside training. Regions and queries do not see each other, and the encoder runs once per mixture.
         """
         vectors, regions = query.vectors, None if query.regions is None else self._pooled(query.regions)
@@ -152,9 +165,8 @@ class VAST(nn.Module):
 
     def _tiled(self, vectors: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D2"]:
         """What is laid beside the bottleneck: the vector and its negative."""
-        if self.config.normalize_query:
-            vectors = nn.functional.normalize(vectors, dim=-1)
-        return torch.cat([vectors, -vectors], dim=-1) * self.config.query_scale
+        vectors = self.config.scaled(vectors)
+        return torch.cat([vectors, -vectors], dim=-1)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The lineage's audio U-Net: a log-magnitude picture in, `out_channels` maps of the same size out. It knows no query.
 
-Each level halves frequency and time; seven levels turn 256 × T into 2 × T/128. Source: Sound of Pixels (Zhao et al. 2018), whose
-U-Net CLIPSep and VAST took over. State-dict keys are ours; `trisep import` maps the published ones.
+Each level halves frequency and time; seven levels turn 256 × T into 2 × T/128. Source: Sound of Pixels (Zhao et al.
+2018), whose U-Net CLIPSep and VAST took over. State-dict keys are ours; `trisep import` maps the published ones.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,15 @@ class UNetConfig:
     bottleneck_width: int | None = None
     """Channels of the innermost map; None takes the width of the level above it."""
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
-    """`bilinear`: ×2 with aligned corners, then a 3×3 convolution (the published one; its scale depends on the length of the input,
-    so it is not exactly shift-equivariant). `transposed`: a 4×4 convolution of stride 2 (a quarter of the work, exactly equivariant)."""
+    """`bilinear`: ×2 with aligned corners, then a 3×3 convolution (the published one; its scale depends on the length
+    of the input, so it is not exactly shift-equivariant). `transposed`: a 4×4 convolution of stride 2 (a quarter of the
+    work, exactly equivariant)."""
     normalization: Literal["batch", "channel"] = "batch"
-    """What the decoder's layers are normalised by. `batch`: statistics over the whole batch (the published one). `channel` (ours): each
-    bin by the mean and variance of its own channels, so that nothing depends on what else is in the batch, on the length of the input or
-    on the mode. A decoder that is run region by region needs it in training: batch statistics over chunks of regions would make the
-    result depend on how they are cut. The encoder, which runs once per mixture, keeps batch normalisation."""
+    """What the decoder's layers are normalised by. `batch`: statistics over the whole batch (the published one).
+    `channel` (ours): each bin by the mean and variance of its own channels, so that nothing depends on what else is in
+    the batch, on the length of the input or on the mode. A decoder that is run region by region needs it in training:
+    batch statistics over chunks of regions would make the result depend on how they are cut. The encoder, which runs
+    once per mixture, keeps batch normalisation."""
     out_channels: int = 32
 
     def __post_init__(self) -> None:
@@ -53,11 +55,18 @@ class UNetConfig:
         """The number of frames must be a multiple of this."""
         return 1 << self.num_levels
 
+    @property
+    def is_shift_equivariant(self) -> bool:
+        """Whether a shift of the input by `time_multiple` shifts the output, whatever the length of the input."""
+        return self.upsampling == "transposed"
+
 
 class ChannelNorm(nn.LayerNorm):
-    """Normalise every bin over its channels, with a learned scale and bias per channel: x [B, C, H, W] to the same shape.
+    """Normalise every bin over its channels, with a learned scale and bias per channel: x [B, C, H, W] to the same
+    shape.
 
-    Layer normalisation as ConvNeXt (Liu et al. 2022) uses it between convolutions. The result lies channels-last in memory.
+    Layer normalisation as ConvNeXt (Liu et al. 2022) uses it between convolutions. The result lies channels-last in
+    memory.
     """
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
@@ -91,7 +100,9 @@ class UpBlock(nn.Sequential):
         return layer
 
     def linear_part(self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """What stands between the ReLU and the normalisation, without bias, on channels that `kernel` is the convolution's part for."""
+        """What stands between the ReLU and the normalisation, without bias, on channels that `kernel` is the
+        convolution's part for.
+        """
         if isinstance(self.convolution, nn.Conv2d):
             return nn.functional.conv2d(self[1](x), kernel, padding=1)
         return nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1)
@@ -125,10 +136,11 @@ class AudioEncoder(nn.Module):
 
 
 class AudioUNet(AudioEncoder):
-    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in between.
+    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in
+    between.
 
-    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map so widened, and
-    `fusion/middle.py` decodes many such at once.
+    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map
+    so widened, and `networks/fusion.py` decodes many such at once.
     """
 
     def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:

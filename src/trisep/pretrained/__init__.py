@@ -1,6 +1,7 @@
 """Pretrained files by name: hash, licence and where they come from. One table serves every file of the project.
 
-A file is looked for in the packages and hub repositories named here, or given by its path, and accepted by SHA-256 only.
+A file is looked for in the packages and hub repositories named here, or given by its path, and accepted by SHA-256
+only.
 """
 
 import hashlib
@@ -57,7 +58,9 @@ PRETRAINED = {
 
 @lru_cache
 def find(name: str) -> Path:
-    """Path of a pretrained file whose hash was checked; `CheckpointError` names the remedy when it is missing or altered."""
+    """Path of a pretrained file whose hash was checked; `CheckpointError` names the remedy when it is missing or
+    altered.
+    """
     entry = PRETRAINED[name]
     path = _in_package(entry) or _in_hub_cache(entry)
     if path is None:

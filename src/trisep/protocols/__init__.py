@@ -1,8 +1,9 @@
-"""Protocols: frozen, seeded lists of mixtures whose sources are known, with signal and scoring rule. One file each, found by file name.
+"""Protocols: frozen, seeded lists of mixtures whose sources are known, with signal and scoring rule. One file each,
+found by file name.
 
-A protocol file defines `PROTOCOL`, and says in its docstring what the original code did and where the paper differs from it. Lists are
-drawn lazily, from a list of clips (`clip_lists`) by a rule (`pairing`); they can be written and read back (`pair_files`). Labels choose
-pairs and word queries, and group scores; nothing here is ever seen by training.
+A protocol file defines `PROTOCOL`, and says in its docstring what the original code did and where the paper differs
+from it. Lists are drawn lazily, from a list of clips (`clip_lists`) by a rule (`pairing`); they can be written and read
+back (`pair_files`). Labels choose pairs and word queries, and group scores; nothing here is ever seen by training.
 """
 
 import importlib
@@ -30,7 +31,9 @@ class ProtocolSource:
     end_seconds: float | None = None
     """Where it ends; None at the end of the file."""
     start: float = 0.5
-    """Where a segment lies in the clip, as a share of the room there is: 0 at its beginning, ½ in the middle, 1 at its end."""
+    """Where a segment lies in the clip, as a share of the room there is: 0 at its beginning, ½ in the middle, 1 at its
+    end.
+    """
     picture: Path | None = None
     """Video that shows it; None where that is `path`."""
     place: Place | None = None
@@ -56,11 +59,14 @@ class Protocol:
     signal: SignalSettings
     """Sampling rate and segment length of the mixtures, and the STFT of the classical systems."""
     fixes_rate: bool = True
-    """Refuse models of another sampling rate. Where false, clips are brought to the model's own rate, and scored at it."""
+    """Refuse models of another sampling rate. Where false, clips are brought to the model's own rate, and scored at it.
+    """
     whole_clips: bool = False
     """Take clips over their whole length, cut to the shorter, rather than segments of `signal.clip_samples`."""
     level_db: float | None = None
-    """RMS in dBFS that each source is brought to, over its whole length; None leaves it as recorded and divides it by N."""
+    """RMS in dBFS that each source is brought to, over its whole length; None leaves it as recorded and divides it by
+    N.
+    """
     interference_db: float = 0.0
     """Level of the interference over that of a source, over the mixture's length."""
     templates: tuple[str, ...]

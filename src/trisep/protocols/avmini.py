@@ -1,8 +1,8 @@
 """`avmini`: pairs of held-out clips of different labels, mixed at equal level, both sources scored.
 
-200 pairs drawn from the split `dev` of a list of clips, each clip over its whole length (8 s) and at −20 dBFS RMS before the sum. Labels
-choose the pairs and make the text query, through one template. The list is ours; no paper and no public code defines it. The rate is not
-fixed: the clips, of 16 kHz, are brought to a model's own.
+200 pairs drawn from the split `dev` of a list of clips, each clip over its whole length (8 s) and at −20 dBFS RMS
+before the sum. Labels choose the pairs and make the text query, through one template. The list is ours; no paper and no
+public code defines it. The rate is not fixed: the clips, of 16 kHz, are brought to a model's own.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,17 @@ def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
 
 def dev_sources(data: Path) -> list[ProtocolSource]:
     """Every held-out clip, in the list's order, grouped by whether the encoder `lite` knows its class from ImageNet."""
-    return [replace(source, group="lacking" if source.label in LACKING else "known") for source in read_clips(data, {"dev"})]
+    return [
+        replace(source, group="lacking" if source.label in LACKING else "known") for source in read_clips(data, {"dev"})
+    ]
 
 
 PROTOCOL = Protocol(
-    name="avmini", pairs=mixtures, signal=SignalSettings(), fixes_rate=False, whole_clips=True, level_db=LEVEL_DB, templates=(TEMPLATE,)
+    name="avmini",
+    pairs=mixtures,
+    signal=SignalSettings(),
+    fixes_rate=False,
+    whole_clips=True,
+    level_db=LEVEL_DB,
+    templates=(TEMPLATE,),
 )

@@ -1,8 +1,9 @@
 """`avmini-duets`: two things in one picture, side by side, whose sounds are known apart.
 
-Every clip of the split `duet_dev`, in the list's order: beside `NAME.mp4` lie `NAME_left.flac` and `NAME_right.flac`, whose sum is the
-mixture, as recorded; the label is `left+right`. Both halves are scored. Region queries point at the middle of each half, image and video
-queries see the whole picture and so cannot tell the two apart: what they score shows how much a place adds. Ours.
+Every clip of the split `duet_dev`, in the list's order: beside `NAME.mp4` lie `NAME_left.flac` and `NAME_right.flac`,
+whose sum is the mixture, as recorded; the label is `left+right`. Both halves are scored. Region queries point at the
+middle of each half, image and video queries see the whole picture and so cannot tell the two apart: what they score
+shows how much a place adds. Ours.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,9 @@ def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
             raise MediaError(f"{data}: expected the label of {duet.path.name} to be left+right, got '{duet.label}'")
         halves = zip(labels, PLACES.items(), strict=True)
         sources = [
-            ProtocolSource(path=duet.path.with_name(f"{duet.path.stem}_{side}.flac"), label=label, picture=duet.path, place=place)
+            ProtocolSource(
+                path=duet.path.with_name(f"{duet.path.stem}_{side}.flac"), label=label, picture=duet.path, place=place
+            )
             for label, (side, place) in halves
         ]
         yield ProtocolMixture(index=index, sources=tuple(sources))

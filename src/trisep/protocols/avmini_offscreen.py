@@ -1,8 +1,9 @@
 """`avmini-offscreen`: the mixtures of `avmini`, each with a noise that no picture shows and no query names.
 
-The noise is a clip of the split `offscreen`, drawn uniformly, at 6 dB below either source over the mixture's length (repeated where it is
-shorter). It is not scored, but it is in the mixture that improvements are over, and counts as artefact in BSS Eval. Ours: CLIPSep tests
-against such noise with `clipsep-music+`, whose interferers take the place of the second source.
+The noise is a clip of the split `offscreen`, drawn uniformly, at 6 dB below either source over the mixture's length
+(repeated where it is shorter). It is not scored, but it is in the mixture that improvements are over, and counts as
+artefact in BSS Eval. Ours: CLIPSep tests against such noise with `clipsep-music+`, whose interferers take the place of
+the second source.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """Lists of clips that protocols draw from, in one of two forms:
 
-a CSV with the columns path, split, label (and, for stretches of recordings, start_seconds, end_seconds), or a folder that holds it as
+a CSV with the columns path, split, label (and, for stretches of recordings, start_seconds, end_seconds), or a folder
+that holds it as
     manifest.csv; paths are absolute or relative to that folder
 a folder that `trisep data` wrote: SPLIT.csv for each split, with key, source and times, and labels.csv with key, label
 """
@@ -58,7 +59,9 @@ def require_two_labels(sources: Collection[ProtocolSource], data: Path) -> None:
 def _one_list(data: Path) -> Iterator[tuple[str, str, str, str, str]]:
     file = data / "manifest.csv" if data.is_dir() else data
     if not file.is_file():
-        raise MediaError(f"{data}: holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label")
+        raise MediaError(
+            f"{data}: holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label"
+        )
     for row in read_rows(file, ("path", "split", "label")):
         yield row["path"], row["split"], row["label"], row.get("start_seconds", ""), row.get("end_seconds", "")
 

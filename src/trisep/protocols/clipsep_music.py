@@ -1,11 +1,12 @@
 """`clipsep-music`: CLIPSep on MUSIC (section 4.1, Table 1): solos mixed with solos, only the first scored.
 
-Rule, from the public code: every clip of the test list with another one drawn by Python's generator with seed = index; the middle 65 535
-samples at 16 kHz of each, divided by 2; soft masks; the second estimate is 1 − mask, which is not scored and does not touch the score of
-the first. The ratio printed as "SDR" is museval's with one-frame windows, which is our `snr`; mean ± s.e.m. and median over mixtures.
-The paper prints neither list nor seed. Public code fills a clip that cannot be read with silence and leaves it out; here it is an error,
-or counted. It crops 65 534 samples around (centre frame − ½) s; ours crops 65 535 around the clip's middle, and fills shorter clips up
-with zeros. The text is the mean over the paper's four templates (public code lists five, one of them twice).
+Rule, from the public code: every clip of the test list with another one drawn by Python's generator with seed = index;
+the middle 65 535 samples at 16 kHz of each, divided by 2; soft masks; the second estimate is 1 − mask, which is not
+scored and does not touch the score of the first. The ratio printed as "SDR" is museval's with one-frame windows, which
+is our `snr`; mean ± s.e.m. and median over mixtures. The paper prints neither list nor seed. Public code fills a clip
+that cannot be read with silence and leaves it out; here it is an error, or counted. It crops 65 534 samples around
+(centre frame − ½) s; ours crops 65 535 around the clip's middle, and fills shorter clips up with zeros. The text is the
+mean over the paper's four templates (public code lists five, one of them twice).
 """
 
 from collections.abc import Iterator
@@ -24,5 +25,10 @@ def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
 
 
 PROTOCOL = Protocol(
-    name="clipsep-music", pairs=mixtures, signal=SignalSettings(), templates=QUERY_TEMPLATES, num_scored=1, headline=("snr", "snri")
+    name="clipsep-music",
+    pairs=mixtures,
+    signal=SignalSettings(),
+    templates=QUERY_TEMPLATES,
+    num_scored=1,
+    headline=("snr", "snri"),
 )

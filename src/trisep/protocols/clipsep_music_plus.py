@@ -1,9 +1,10 @@
 """`clipsep-music+`: MUSIC targets against noises that nobody asks for (CLIPSep, section 4.2, Table 2).
 
-Rule, from the public code: every target with an interferer drawn by Python's generator with seed = index; the rest as in `clipsep-music`.
-The public lists are 46 MUSIC clips as targets and 75 hand-picked VGGSound clips without music as interferers; the paper says that
-interferers are VGGSound videos without instruments. Here both stand in one list of clips, in the splits `target` and `interferer`. As the
-harness separates all sources, the interferer's label is asked for too where both are asked together; it is not scored.
+Rule, from the public code: every target with an interferer drawn by Python's generator with seed = index; the rest as
+in `clipsep-music`. The public lists are 46 MUSIC clips as targets and 75 hand-picked VGGSound clips without music as
+interferers; the paper says that interferers are VGGSound videos without instruments. Here both stand in one list of
+clips, in the splits `target` and `interferer`. As the harness separates all sources, the interferer's label is asked
+for too where both are asked together; it is not scored.
 """
 
 from collections.abc import Iterator

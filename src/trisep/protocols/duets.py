@@ -1,9 +1,10 @@
 """`duets`: real duets, two of which are mixed, as a duet has no isolated truth of its own.
 
-VAST and Co-Separation report "MUSIC duets" so: the sources that are scored are whole duets, each with two instruments. Neither prints the
-pairs. Ours: every clip of the split `test` of a list of duets, with another drawn from the list as in CLIPSep's public code; the rest as
-in `vast`. Labels such as "cello+flute" are asked for as "cello and flute". It measures whether a whole picture finds its own sound, not
-whether the instruments inside one picture are told apart: `avmini-duets` does.
+VAST and Co-Separation report "MUSIC duets" so: the sources that are scored are whole duets, each with two instruments.
+Neither prints the pairs. Ours: every clip of the split `test` of a list of duets, with another drawn from the list as
+in CLIPSep's public code; the rest as in `vast`. Labels such as "cello+flute" are asked for as "cello and flute". It
+measures whether a whole picture finds its own sound, not whether the instruments inside one picture are told apart:
+`avmini-duets` does.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """`esc50`: ESC-50 by folds (CLIPSep, Appendix H): sounds without pictures, asked for in words.
 
-The paper fine-tunes on ESC-50 and reports one SNR; it prints neither the fold that is held out nor the pairs, and public code has no
-list. Ours: every clip of a fold with one of another class from the same fold, drawn seeded, so that a model is only scored on what it was
-not trained on: give a list of the folds that were held out. Each fold is also reported apart. 16 kHz, the middle 65 535 samples, each
-divided by 2, soft masks, only the first scored.
+The paper fine-tunes on ESC-50 and reports one SNR; it prints neither the fold that is held out nor the pairs, and
+public code has no list. Ours: every clip of a fold with one of another class from the same fold, drawn seeded, so that
+a model is only scored on what it was not trained on: give a list of the folds that were held out. Each fold is also
+reported apart. 16 kHz, the middle 65 535 samples, each divided by 2, soft masks, only the first scored.
 """
 
 from collections.abc import Iterator

@@ -2,8 +2,8 @@
 
     path_1 label_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1   the same for 2, 3 …   interference
 
-Only path and label of each source are needed; what is empty or absent takes its default. Paths are absolute or relative to the folder that
-`trisep evaluate` is given; points (x, y) are shares of the picture's width and height.
+Only path and label of each source are needed; what is empty or absent takes its default. Paths are absolute or relative
+to the folder that `trisep evaluate` is given; points (x, y) are shares of the picture's width and height.
 """
 
 import csv
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from trisep.errors import MediaError
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolMixture, ProtocolSource
 from trisep.types import Place
@@ -24,11 +24,15 @@ def relative_to(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def write_pairs(mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path, num_sources: int = 2) -> Iterator[ProtocolMixture]:
+def write_pairs(
+    mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path, num_sources: int = 2
+) -> Iterator[ProtocolMixture]:
     """Pass mixtures on while writing them down; the file appears when the last has passed."""
     with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([f"{field}_{number}" for number in range(1, num_sources + 1) for field in _FIELDS] + ["interference"])
+        writer.writerow(
+            [f"{field}_{number}" for number in range(1, num_sources + 1) for field in _FIELDS] + ["interference"]
+        )
         for mixture in mixtures:
             cells = [cell for source in mixture.sources for cell in _cells(source, folder)]
             writer.writerow([*cells, relative_to(mixture.interference, folder) if mixture.interference else ""])
@@ -40,13 +44,17 @@ def read_pairs(file: Path, *, folder: Path) -> Iterator[ProtocolMixture]:
     for index, row in enumerate(read_rows(file, ("path_1", "label_1", "path_2", "label_2"))):
         numbers = [number for number in range(1, len(row)) if row.get(f"path_{number}")]
         try:
-            sources = tuple(_source({field: row.get(f"{field}_{number}", "") for field in _FIELDS}, folder) for number in numbers)
+            sources = tuple(
+                _source({field: row.get(f"{field}_{number}", "") for field in _FIELDS}, folder) for number in numbers
+            )
         except ValueError as error:
             raise MediaError(f"{file}, mixture {index}: expected a number ({error}); mend the row") from error
         if len(sources) < 2:
             raise MediaError(f"{file}, mixture {index}: path_1 or path_2 is empty; a mixture needs two sources")
         interference = row.get("interference")
-        yield ProtocolMixture(index=index, sources=sources, interference=folder / interference if interference else None)
+        yield ProtocolMixture(
+            index=index, sources=sources, interference=folder / interference if interference else None
+        )
 
 
 def _cells(source: ProtocolSource, folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Rules by which protocols draw pairs from lists of clips: pure, seeded, one mixture at a time.
 
-Rules taken from public code use Python's own generator as that code does, so that with seed 0 the same list of clips gives the same pairs.
+Rules taken from public code use Python's own generator as that code does, so that with seed 0 the same list of clips
+gives the same pairs.
 """
 
 from collections import defaultdict
@@ -18,7 +19,9 @@ _SEED_STRIDE = 1_000_003
 
 
 def with_any_clip(sources: Sequence[ProtocolSource], seed: int) -> Iterator[ProtocolMixture]:
-    """Each clip with one drawn from all (public code of Sound of Pixels). Where it draws itself, the next one is taken: our deviation."""
+    """Each clip with one drawn from all (public code of Sound of Pixels). Where it draws itself, the next one is taken:
+    our deviation.
+    """
     for index, first in enumerate(sources):
         partner = _generator(seed, index).randint(0, len(sources) - 1)
         if partner == index:
@@ -33,18 +36,24 @@ def with_another_clip(sources: Sequence[ProtocolSource], seed: int) -> Iterator[
         yield ProtocolMixture(index=index, sources=(first, sources[drawn + (drawn >= index)]))
 
 
-def with_interferer(targets: Sequence[ProtocolSource], interferers: Sequence[ProtocolSource], seed: int) -> Iterator[ProtocolMixture]:
+def with_interferer(
+    targets: Sequence[ProtocolSource], interferers: Sequence[ProtocolSource], seed: int
+) -> Iterator[ProtocolMixture]:
     """Each target with one drawn from the interferers (public code of CLIPSep, two lists)."""
     for index, target in enumerate(targets):
         drawn = interferers[_generator(seed, index).randint(0, len(interferers) - 1)]
         yield ProtocolMixture(index=index, sources=(target, drawn))
 
 
-def with_another_class(sources: Sequence[ProtocolSource], seed: int, *, first_index: int = 0) -> Iterator[ProtocolMixture]:
+def with_another_class(
+    sources: Sequence[ProtocolSource], seed: int, *, first_index: int = 0
+) -> Iterator[ProtocolMixture]:
     """Each clip with one drawn from those of other labels, which must exist."""
     for index, first in enumerate(sources, start=first_index):
         others = [source for source in sources if source.label != first.label]
-        yield ProtocolMixture(index=index, sources=(first, others[np.random.default_rng((seed, index)).integers(len(others))]))
+        yield ProtocolMixture(
+            index=index, sources=(first, others[np.random.default_rng((seed, index)).integers(len(others))])
+        )
 
 
 def random_pairs(sources: Sequence[ProtocolSource], seed: int) -> Iterator[ProtocolMixture]:
@@ -58,7 +67,9 @@ def random_pairs(sources: Sequence[ProtocolSource], seed: int) -> Iterator[Proto
 
 
 def classes_in_pairs(sources: Sequence[ProtocolSource], seed: int, *, num_draws: int) -> Iterator[ProtocolMixture]:
-    """The first clip of each label with that of each other label, `num_draws` times, each time with other segments of both."""
+    """The first clip of each label with that of each other label, `num_draws` times, each time with other segments of
+    both.
+    """
     first_of: dict[str, ProtocolSource] = {}
     for source in sources:
         first_of.setdefault(source.label, source)

@@ -1,7 +1,9 @@
-"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`, found by file name; `recipe(name)` gives one.
+"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`, found by file name;
+`recipe(name)` gives one.
 
-A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there is `clipsep-music`. A recipe is data alone: what
-is trained, on what, how, and what the paper claims. `override` changes one value by its dotted path.
+A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there is `clipsep-music`. A recipe
+is data alone: what is trained, on what, how, and what the paper claims. `override` changes one value by its dotted
+path.
 """
 
 import difflib
@@ -14,12 +16,12 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from torch import nn
 
-from trisep.augmentation import AugmentationConfig
 from trisep.encoders import NO_ENCODER, TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError
 from trisep.losses import Loss
 from trisep.losses.masks import MaskLoss
-from trisep.mixing import MixingConfig
+from trisep.mixing.augmentation import AugmentationConfig
+from trisep.mixing.mixture import MixingConfig
 from trisep.networks.audio_unet import UNetConfig
 from trisep.types import SignalSettings
 
@@ -94,17 +96,27 @@ class TrainingConfig:
     validation_steps: int = 10000
     num_validation_mixtures: int = 64
     frozen: tuple[str, ...] = ()
-    """Parts of the network that stay as `--init` left them, with all that is below them: `unet.down`, `query_projection`."""
+    """Parts of the network that stay as `--init` left them, with all that is below them: `unet.down`,
+    `query_projection`.
+    """
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("num_steps", "batch_size", "accumulation_steps", "checkpoint_steps", "validation_steps", "num_validation_mixtures"):
+        for name in (
+            "num_steps",
+            "batch_size",
+            "accumulation_steps",
+            "checkpoint_steps",
+            "validation_steps",
+            "num_validation_mixtures",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name}: expected at least 1, got {getattr(self, name)}")
         if self.batch_size % self.accumulation_steps:
             raise ConfigError(
-                f"training.accumulation_steps: expected a divisor of the batch size {self.batch_size}, got {self.accumulation_steps}"
+                f"training.accumulation_steps: expected a divisor of the batch size {self.batch_size}, got "
+                f"{self.accumulation_steps}"
             )
         _require_decay("training.ema_decay", self.ema_decay)
         if not 0 <= self.seed < 2**63:
@@ -126,7 +138,9 @@ class Recipe:
     model: ModelConfig
     loss: Loss = field(default_factory=MaskLoss)
     teacher: str | None = None
-    """Audio teacher (one of `trisep.encoders.TEACHER_NAMES`) that embeds each mixture while it is read, for a loss that needs it."""
+    """Audio teacher (one of `trisep.encoders.TEACHER_NAMES`) that embeds each mixture while it is read, for a loss that
+    needs it.
+    """
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig
     protocol: str
@@ -136,11 +150,16 @@ class Recipe:
     def __post_init__(self) -> None:
         """Labels reach a recipe only where it says so; embeddings are asked with only where there is an encoder."""
         if self.query in ("text", "hybrid", "label") and self.supervision == "none":
-            raise ConfigError(f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none")
+            raise ConfigError(
+                f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none"
+            )
         if self.query in ("image", "regions", "text", "hybrid") and self.encoder == NO_ENCODER:
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
         if self.query in ("image", "regions", "hybrid") and self.encoder in TEXT_ENCODER_NAMES:
-            raise ConfigError(f"query: '{self.query}' looks at pictures, and the encoder '{self.encoder}' knows words alone; expected text")
+            raise ConfigError(
+                f"query: '{self.query}' looks at pictures, and the encoder '{self.encoder}' knows words alone; "
+                "expected text"
+            )
 
     def tiny(self) -> "Recipe":
         """The same recipe cut down to two steps of seconds on a CPU."""
@@ -177,7 +196,9 @@ def recipe(name: str) -> Recipe:
 
 
 def override(config: Any, assignments: tuple[str, ...]) -> Any:
-    """Apply `dotted.path=value` assignments to a tree of frozen dataclasses; values are read as the field's own type."""
+    """Apply `dotted.path=value` assignments to a tree of frozen dataclasses; values are read as the
+    field's own type.
+    """
     for assignment in assignments:
         path, separator, value = assignment.partition("=")
         if not separator:
@@ -196,7 +217,11 @@ def _functions() -> dict[str, Callable[[], Recipe]]:
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")
         for attribute, value in vars(module).items():
-            if attribute.startswith(module_info.name) and getattr(value, "__module__", None) == module.__name__ and callable(value):
+            if (
+                attribute.startswith(module_info.name)
+                and getattr(value, "__module__", None) == module.__name__
+                and callable(value)
+            ):
                 found[attribute.replace("_", "-")] = value
     return found
 
@@ -213,7 +238,10 @@ def _set(config: Any, path: list[str], value: str, whole_path: str) -> Any:
             raise ConfigError(f"--set {whole_path}: '{path[0]}' is a value, not a group")
         return replace(config, **{path[0]: _set(current, path[1:], value, whole_path)})
     if is_dataclass(current):
-        raise ConfigError(f"--set {whole_path}: '{path[0]}' is a group; name one of {', '.join(entry.name for entry in fields(current))}")
+        raise ConfigError(
+            f"--set {whole_path}: '{path[0]}' is a group; name one of "
+            f"{', '.join(entry.name for entry in fields(current))}"
+        )
     return replace(config, **{path[0]: _parse(value, get_type_hints(type(config))[path[0]], whole_path)})
 
 
@@ -232,7 +260,11 @@ def _parse(text: str, kind: Any, path: str) -> Any:
                 raise ConfigError(f"--set {path}: expected {len(kinds)} values with commas between them, got {text!r}")
             return tuple(_parse(item, item_kind, path) for item, item_kind in zip(items, kinds, strict=True))
         if type(None) in arguments:
-            return None if text.lower() == "none" else _parse(text, next(item for item in arguments if item is not type(None)), path)
+            return (
+                None
+                if text.lower() == "none"
+                else _parse(text, next(item for item in arguments if item is not type(None)), path)
+            )
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         return kind(text)

@@ -1,16 +1,17 @@
 """CLIPSep (Dong et al., ICLR 2023): the paper's settings, its baselines and variants, and a size that a CPU can train.
 
-Numbers are SNR in dB, which the paper calls SDR; `text` and `image` are the queries at test time. Tables 2 (MUSIC), 3 (VGGSound) and 6.
+Numbers are SNR in dB, which the paper calls SDR; `text` and `image` are the queries at test time. Tables 2 (MUSIC), 3
+(VGGSound) and 6.
 """
 
 from dataclasses import replace
 
-from trisep.augmentation import AugmentationConfig
 from trisep.encoders import NO_ENCODER
 from trisep.losses.masks import MaskLoss
 from trisep.losses.noise_invariant import NoiseInvariantLoss
 from trisep.losses.permutation import PermutationInvariantLoss
-from trisep.mixing import MixingConfig
+from trisep.mixing.augmentation import AugmentationConfig
+from trisep.mixing.mixture import MixingConfig
 from trisep.models import clipsep_nit as nit
 from trisep.models import labelsep, pit, sound_of_pixels
 from trisep.models.clipsep import Config
@@ -22,7 +23,9 @@ _CITATION = "Dong et al., CLIPSep: Learning Text-queried Sound Separation with N
 
 
 def clipsep() -> Recipe:
-    """CLIPSep as trained on MUSIC (section 4.1, Appendix C): image queries, weighted BCE on binary masks, 200 k steps."""
+    """CLIPSep as trained on MUSIC (section 4.1, Appendix C): image queries, weighted BCE on binary
+    masks, 200 k steps.
+    """
     return Recipe(
         name="clipsep",
         citation=_CITATION,
@@ -32,17 +35,32 @@ def clipsep() -> Recipe:
         mixing=MixingConfig(num_sources=2, num_frames=3),
         model=Config(embedding_dim=512, unet=UNetConfig(out_channels=32)),
         optimizer=OptimizerConfig(
-            learning_rate=1e-3, warmup_steps=5000, decay="linear", decay_steps=100_000, final_factor=0.1, gradient_clip=1.0
+            learning_rate=1e-3,
+            warmup_steps=5000,
+            decay="linear",
+            decay_steps=100_000,
+            final_factor=0.1,
+            gradient_clip=1.0,
         ),
         training=TrainingConfig(num_steps=200_000, batch_size=32, checkpoint_steps=1000, validation_steps=10_000),
         protocol="clipsep-music",
-        claims=(("text snr mean", 5.49), ("text snr median", 4.97), ("image snr mean", 7.03), ("image snr median", 5.85)),
+        claims=(
+            ("text snr mean", 5.49),
+            ("text snr median", 4.97),
+            ("image snr mean", 7.03),
+            ("image snr median", 5.85),
+        ),
     )
 
 
 def clipsep_vggsound() -> Recipe:
     """CLIPSep as trained on VGGSound, whose videos also hold sounds that are not in the picture (section 4.2)."""
-    claims = (("music+ text snr mean", 9.71), ("music+ image snr mean", 12.20), ("text snr mean", 2.76), ("image snr mean", 5.46))
+    claims = (
+        ("music+ text snr mean", 9.71),
+        ("music+ image snr mean", 12.20),
+        ("text snr mean", 2.76),
+        ("image snr mean", 5.46),
+    )
     return replace(clipsep(), name="clipsep-vggsound", protocol="clipsep-clean+", claims=claims)
 
 
@@ -53,7 +71,12 @@ def clipsep_nit() -> Recipe:
         name="clipsep-nit",
         model=nit.Config(),
         loss=NoiseInvariantLoss(),
-        claims=(("music+ text snr mean", 10.27), ("music+ image snr mean", 11.28), ("text snr mean", 3.05), ("image snr mean", 4.84)),
+        claims=(
+            ("music+ text snr mean", 10.27),
+            ("music+ image snr mean", 11.28),
+            ("text snr mean", 3.05),
+            ("image snr mean", 4.84),
+        ),
     )
 
 
@@ -70,7 +93,9 @@ def clipsep_hybrid() -> Recipe:
 
 
 def clipsep_bertsep() -> Recipe:
-    """BERTSep on VGGSound: CLIPSep-Text with BERT's embedding of the label in the place of CLIP's (section 4.2, Table 3)."""
+    """BERTSep on VGGSound: CLIPSep-Text with BERT's embedding of the label in the place of CLIP's (section 4.2, Table
+    3).
+    """
     return replace(
         clipsep_vggsound(),
         name="clipsep-bertsep",
@@ -88,7 +113,9 @@ def clipsep_bertsep() -> Recipe:
 
 
 def clipsep_labelsep() -> Recipe:
-    """LabelSep on MUSIC: an embedding is learned for each of the 11 instruments. Other labels: `--set model.num_labels=…`."""
+    """LabelSep on MUSIC: an embedding is learned for each of the 11 instruments. Other labels: `--set
+    model.num_labels=…`.
+    """
     return replace(
         clipsep(),
         name="clipsep-labelsep",
@@ -116,8 +143,8 @@ def clipsep_pit() -> Recipe:
 def clipsep_sop() -> Recipe:
     """Sound of Pixels on MUSIC, in CLIPSep's setting. The original starts from ImageNet: `--init resnet18-….pth`.
 
-    Ours: all of it is trained at one rate; the original's image network learns ten times slower, that of the paper's row stays fixed
-    (`--set training.frozen=image_network`).
+    Ours: all of it is trained at one rate; the original's image network learns ten times slower, that of the paper's
+    row stays fixed (`--set training.frozen=image_network`).
     """
     return replace(
         clipsep(),
@@ -172,7 +199,11 @@ def clipsep_avmini() -> Recipe:
             interference_db=(-12.0, 0.0),
         ),
         augmentation=AugmentationConfig(
-            resample_probability=0.5, room_probability=0.3, equalizer_probability=0.5, equalizer_db=6.0, codec_probability=0.15
+            resample_probability=0.5,
+            room_probability=0.3,
+            equalizer_probability=0.5,
+            equalizer_db=6.0,
+            codec_probability=0.15,
         ),
         model=Config(
             embedding_dim=384,
@@ -181,7 +212,9 @@ def clipsep_avmini() -> Recipe:
             query_scale=20.0,
         ),
         loss=MaskLoss(absent_weight=0.5),
-        optimizer=OptimizerConfig(learning_rate=1.5e-3, warmup_steps=100, decay="cosine", final_factor=0.02, gradient_clip=1.0),
+        optimizer=OptimizerConfig(
+            learning_rate=1.5e-3, warmup_steps=100, decay="cosine", final_factor=0.02, gradient_clip=1.0
+        ),
         training=TrainingConfig(
             num_steps=3400, batch_size=16, precision="bf16", ema_decay=0.998, checkpoint_steps=100, validation_steps=500
         ),

@@ -1,14 +1,15 @@
-"""HFRA (Hu et al., BMVC 2025): hierarchical fusion with alignment to an audio teacher, the ablations of Table 6, and a size for a CPU.
+"""HFRA (Hu et al., BMVC 2025): hierarchical fusion with alignment to an audio teacher, the ablations of Table 6, and a
+size for a CPU.
 
 Numbers are BSS Eval's SDR, SIR and SAR in dB (Tables 1 to 3), and what Tables 4 and 5 measure of the bottleneck.
 """
 
 from dataclasses import replace
 
-from trisep.augmentation import AugmentationConfig
 from trisep.losses.alignment import TeacherAlignedLoss
 from trisep.losses.masks import MaskLoss
-from trisep.mixing import MixingConfig
+from trisep.mixing.augmentation import AugmentationConfig
+from trisep.mixing.mixture import MixingConfig
 from trisep.models.hfra import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.recipes import OptimizerConfig, Recipe, TrainingConfig, clipsep
@@ -16,12 +17,13 @@ from trisep.types import SignalSettings
 
 
 def hfra() -> Recipe:
-    """Hierarchical fusion, aligned with CLAP (section 4.1). Another teacher: `--set teacher=efficientat-mn04 --set model.teacher_dim=384`.
+    """Hierarchical fusion, aligned with CLAP (section 4.1). Another teacher: `--set teacher=efficientat-mn04 --set
+    model.teacher_dim=384`.
 
-    Ours, since the paper gives none: Adam, λ = 1, source gains of 0 dB, and 1500 steps an epoch, which is the 483 videos a hundred times
-    over, as Sound of Pixels' code goes through them; its 60th epoch of 100 is step 90 000.
-    Our deviations: the paper resamples the spectrogram of 5 s to 256 frames; here a clip is 65 535 samples (5.64 s), which has 256 frames
-    as it is. The frame is the one nearest to the middle of the random crop, the paper's any of it.
+    Ours, since the paper gives none: Adam, λ = 1, source gains of 0 dB, and 1500 steps an epoch, which is the 483
+    videos a hundred times over, as Sound of Pixels' code goes through them; its 60th epoch of 100 is step 90 000.
+    Our deviations: the paper resamples the spectrogram of 5 s to 256 frames; here a clip is 65 535 samples (5.64 s),
+    which has 256 frames as it is. The frame is the one nearest to the middle of the random crop, the paper's any of it.
     """
     return Recipe(
         name="hfra",
@@ -50,7 +52,14 @@ def hfra() -> Recipe:
 
 def hfra_hierarchical() -> Recipe:
     """Hierarchical fusion without alignment (Eq. 5)."""
-    claims = (("sdr", 6.65), ("sir", 12.39), ("sar", 10.11), ("music-21 sdr", 7.72), ("probe accuracy", 49.58), ("modality gap", 1.171))
+    claims = (
+        ("sdr", 6.65),
+        ("sir", 12.39),
+        ("sar", 10.11),
+        ("music-21 sdr", 7.72),
+        ("probe accuracy", 49.58),
+        ("modality gap", 1.171),
+    )
     loss = MaskLoss(kind="magnitude_l1")
     return replace(hfra(), name="hfra-hierarchical", model=Config(), loss=loss, teacher=None, claims=claims)
 
@@ -76,8 +85,8 @@ def hfra_late_aligned() -> Recipe:
 def hfra_avmini() -> Recipe:
     """Hierarchical fusion with the `lite` encoder in a size that one CPU core trains in an hour and a half.
 
-    As `clipsep-avmini`, but for network and loss, crops of 2 s, sources nearer to one level, rooms as the only augmentation, and nothing
-    asked for that is not there.
+    As `clipsep-avmini`, but for network and loss, crops of 2 s, sources nearer to one level, rooms as the only
+    augmentation, and nothing asked for that is not there.
     """
     base = clipsep.clipsep_avmini()
     unet = UNetConfig(base_width=32, max_width=256, upsampling="transposed", out_channels=32)
@@ -87,7 +96,11 @@ def hfra_avmini() -> Recipe:
         citation=hfra().citation,
         signal=replace(base.signal, clip_samples=32767),
         mixing=replace(
-            base.mixing, source_gain_db=(-2.0, 2.0), mixture_gain_db=(-2.0, 2.0), num_absent_queries=0, interference_probability=0.15
+            base.mixing,
+            source_gain_db=(-2.0, 2.0),
+            mixture_gain_db=(-2.0, 2.0),
+            num_absent_queries=0,
+            interference_probability=0.15,
         ),
         augmentation=AugmentationConfig(room_probability=0.15),
         model=Config(embedding_dim=384, unet=unet, normalize_query=True, query_scale=20.0),

@@ -1,17 +1,37 @@
-"""The lineage's logarithmic frequency axis, forth and back, by gather and linear interpolation.
+"""The logarithmic frequency axis of the networks: magnitudes onto it, masks back from it, also at another sampling
+rate.
 
-Row y ∈ [−1, 1] of the log grid reads linear position (21^((y+1)/2) − 11)/10; back: 2·log₂₁(10x + 11) − 1. Source: Sound of Pixels'
-public code, with aligned corners (spec section 1, which tells what omitting that flag did).
+Row y ∈ [−1, 1] of the log grid reads linear position (21^((y+1)/2) − 11)/10; back: 2·log₂₁(10x + 11) − 1, by gather and
+linear interpolation. Source: Sound of Pixels' public code, with aligned corners (spec section 1, which tells what
+omitting that flag did).
+
+`MaskGrid` reads masks of the model's mono grid at the bins and frames of another STFT of about the same window and hop
+in seconds, each bin at its own (Hz, seconds), linearly between the rows and frames of the model's grid: that is how
+stems keep the rate of their file.
 """
 
 import math
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trisep.types import SignalSettings
+
 _BASE = 21.0
+
+
+LOG_FLOOR = 1e-10
+"""What is added to a magnitude before its logarithm is taken."""
+
+
+def log_magnitude(magnitude: Float[Tensor, "*B 256 T"]) -> Float[Tensor, "*B 1 256 T"]:
+    """`log(A + 1e-10)` of magnitudes on the log-frequency grid: what every network of this project reads (spec section
+    1).
+    """
+    return (magnitude + LOG_FLOOR).log().unsqueeze(-3)
 
 
 def to_log_frequency(values: Float[Tensor, "*B F T"], num_log_bins: int = 256) -> Float[Tensor, "*B L T"]:
@@ -25,7 +45,9 @@ def to_linear_frequency(values: Float[Tensor, "*B L T"], num_bins: int) -> Float
 
 
 def log_row_of_frequency(frequency_ratio: Float[Tensor, "F"], num_log_bins: int = 256) -> Float[Tensor, "F"]:
-    """Fractional row of the log grid for frequencies given as a share of Nyquist (0 to 1; beyond 1 is held at the top row)."""
+    """Fractional row of the log grid for frequencies given as a share of Nyquist (0 to 1; beyond 1 is held at the top
+    row).
+    """
     linear = 2 * frequency_ratio.clamp(0, 1) - 1
     return torch.log(10 * linear + 11) / math.log(_BASE) * (num_log_bins - 1)
 
@@ -36,7 +58,9 @@ def _interpolate(values: Tensor, num_rows: int, axis: str) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _table(num_source: int, num_target: int, axis: str, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def _table(
+    num_source: int, num_target: int, axis: str, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of the two neighbours of every target row and the weight of the upper one."""
     rows = torch.linspace(-1, 1, num_target, dtype=torch.float64)
     if axis == "log":
@@ -48,3 +72,111 @@ def _table(num_source: int, num_target: int, axis: str, device: torch.device, dt
     high = (low + 1).clamp(max=num_source - 1)
     weight = (source - low).to(dtype).unsqueeze(-1)
     return low.to(device), high.to(device), weight.to(device)
+
+
+AboveNyquist = Literal["top", "mute", "keep"]
+"""What a mask is beyond the model's Nyquist frequency: the average of its top band, 0, or 1."""
+_TOP_BAND = 0.875
+"""The top band begins at this share of the model's Nyquist frequency: 7 to 8 kHz at 16 kHz."""
+
+
+def settings_at_rate(model: SignalSettings, sample_rate_hz: int) -> SignalSettings:
+    """The STFT for sound at another rate: the same at the model's own, else nearly the same hop and overlap in time.
+
+    The hop is the nearest length whose prime factors are at most 7, which keeps the FFT quick: 700 samples at 44.1 kHz
+    for 256 at 16 kHz.
+    """
+    if sample_rate_hz == model.sample_rate_hz:
+        return model
+    exact = model.hop_samples * sample_rate_hz / model.sample_rate_hz
+    hop = min((n for n in range(2, int(2 * exact) + 4) if _is_smooth(n)), key=lambda n: abs(n - exact))
+    window = hop * -(-model.window_samples // model.hop_samples)
+    return SignalSettings(
+        sample_rate_hz=sample_rate_hz,
+        window_samples=window + window % 2,
+        hop_samples=hop,
+        clip_samples=model.clip_samples,
+        num_log_bins=model.num_log_bins,
+        mixture_level_db=model.mixture_level_db,
+    )
+
+
+class MaskGrid:
+    """Reads masks at the bins and frames of `target`. Beyond the model's Nyquist `above_nyquist` applies."""
+
+    def __init__(
+        self,
+        model: SignalSettings,
+        target: SignalSettings,
+        *,
+        above_nyquist: AboveNyquist = "top",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Prepare the weights of rows for every bin."""
+        if above_nyquist not in ("top", "mute", "keep"):
+            raise ValueError(f"above_nyquist must be top, mute or keep, not {above_nyquist!r}")
+        self._frames_per_frame = (
+            target.hop_samples * model.sample_rate_hz,
+            target.sample_rate_hz * model.hop_samples,
+        )
+        bins = torch.arange(target.num_bins, dtype=torch.float64) * target.sample_rate_hz / target.window_samples
+        ratio = bins / (model.sample_rate_hz / 2)
+        self._weights = _row_weights(ratio, model.num_log_bins, above_nyquist).to(device)
+        self._kept = (ratio > 1).to(device) if above_nyquist == "keep" else None
+
+    def position(self, frame: int) -> tuple[int, float]:
+        """Where a frame of the target lies among the model's frames: whole part and remainder in [0, 1), exact."""
+        numerator, denominator = self._frames_per_frame
+        whole, rest = divmod(frame * numerator, denominator)
+        return whole, rest / denominator
+
+    def frames_before(self, model_frame: int) -> int:
+        """How many frames of the target, counted from 0, lie at or before a frame of the model; 0 for a
+        negative one.
+        """
+        numerator, denominator = self._frames_per_frame
+        return 0 if model_frame < 0 else model_frame * denominator // numerator + 1
+
+    def read(
+        self, masks: Float[Tensor, "Q 256 n"], *, first_mask_frame: int, first_frame: int, num_frames: int
+    ) -> Float[Tensor, "Q K F"]:
+        """Masks for K = `num_frames` frames of the target from `first_frame` on.
+
+        `masks` begins at `first_mask_frame` of the model's frames; times past its end read its last frame.
+        """
+        positions = [self.position(first_frame + index) for index in range(num_frames)]
+        last = masks.shape[-1] - 1
+        low = torch.tensor([whole - first_mask_frame for whole, _ in positions], device=masks.device).clamp(0, last)
+        rest = torch.tensor([rest for _, rest in positions], dtype=masks.dtype, device=masks.device)
+        frames = masks.transpose(1, 2)
+        at_times = torch.lerp(frames[:, low], frames[:, (low + 1).clamp(max=last)], rest.unsqueeze(-1))
+        values = at_times @ self._weights
+        return values if self._kept is None else values.masked_fill(self._kept, 1.0)
+
+
+def _row_weights(ratio: Float[Tensor, "F"], num_rows: int, above_nyquist: AboveNyquist) -> Float[Tensor, "256 F"]:
+    """How much each row of the log grid counts for each bin; `ratio` is the bin's frequency over the
+    model's Nyquist.
+    """
+    row = log_row_of_frequency(ratio, num_rows)
+    low = row.floor().long().clamp(max=num_rows - 1)
+    high = (low + 1).clamp(max=num_rows - 1)
+    columns = torch.arange(len(ratio))
+    weights = torch.zeros(num_rows, len(ratio), dtype=torch.float64)
+    weights[low, columns] += 1 - (row - low)
+    weights[high, columns] += row - low
+    above = ratio > 1
+    if above.any():
+        top_row = int(log_row_of_frequency(torch.tensor([_TOP_BAND], dtype=torch.float64), num_rows).ceil())
+        weights[:, above] = 0.0
+        if above_nyquist == "top":
+            weights[top_row:, above] = 1 / (num_rows - top_row)
+    return weights.float()
+
+
+def _is_smooth(number: int) -> bool:
+    """Whether no prime factor exceeds 7."""
+    for prime in (2, 3, 5, 7):
+        while number % prime == 0:
+            number //= prime
+    return number == 1

@@ -1,19 +1,19 @@
 """Mask targets from known sources, and masks applied to mixtures."""
 
-import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from trisep.spectrogram.log_frequency import to_linear_frequency, to_log_frequency
-from trisep.spectrogram.stft import istft, stft
+from trisep.spectrogram.log_frequency import to_linear_frequency
+from trisep.spectrogram.stft import istft
 from trisep.types import SignalSettings
 
-PADDING_LOG_MAGNITUDE = -23.0
-"""What frames beyond the end are filled with: about log(1e-10), as digital silence gives."""
 
-
-def ratio_mask(sources: Float[Tensor, "B N F T"], total: Float[Tensor, "B F T"] | None = None) -> Float[Tensor, "B N F T"]:
-    """`A_i / Σ_j A_j`, clamped to [0, 1] (VAST Eq. 10). `total` replaces the sum where more than the sources is in the mixture."""
+def ratio_mask(
+    sources: Float[Tensor, "B N F T"], total: Float[Tensor, "B F T"] | None = None
+) -> Float[Tensor, "B N F T"]:
+    """`A_i / Σ_j A_j`, clamped to [0, 1] (VAST Eq. 10). `total` replaces the sum where more than the sources is in the
+    mixture.
+    """
     denominator = sources.sum(dim=1) if total is None else total
     return (sources / denominator.clamp_min(1e-10).unsqueeze(1)).clamp(0, 1)
 
@@ -24,26 +24,17 @@ def binary_mask(sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T
 
 
 def exclusive_masks(masks: Float[Tensor, "B Q 256 T"]) -> Float[Tensor, "B Q 256 T"]:
-    """Share each bin out among queries asked together, so that the masks sum to at most 1 and two stems never hold the same sound.
+    """Share each bin out among queries asked together, so that the masks sum to at most 1 and two stems never hold the
+    same sound.
 
-    With odds `o = M / (1 − M)`, query i gets `o_i / (1/Q + Σ_j o_j)`: a softmax over the queries and the rest, which for one query is the
-    mask itself; the more is asked for, the less is expected of the rest. Ours; the papers ask one query at a time.
+    With odds `o = M / (1 − M)`, query i gets `o_i / (1/Q + Σ_j o_j)`: a softmax over the queries and the rest, which
+    for one query is the mask itself; the more is asked for, the less is expected of the rest. Ours; the papers ask one
+    query at a time.
     """
     if masks.shape[1] == 1:
         return masks
     odds = masks / (1 - masks).clamp_min(1e-6)
     return odds / (1 / masks.shape[1] + odds.sum(dim=1, keepdim=True))
-
-
-def network_input(magnitude: Float[Tensor, "B F T"], settings: SignalSettings) -> Float[Tensor, "B 1 256 T"]:
-    """`log(A + 1e-10)` of the magnitude on the log-frequency grid: what every network of this project reads."""
-    return torch.log(to_log_frequency(magnitude, settings.num_log_bins) + 1e-10).unsqueeze(1)
-
-
-def pad_frames(values: Float[Tensor, "*B T"], multiple: int, value: float = PADDING_LOG_MAGNITUDE) -> Float[Tensor, "*B T2"]:
-    """Fill the time axis at its end with `value` up to a multiple of `multiple` frames."""
-    missing = -values.shape[-1] % multiple
-    return torch.nn.functional.pad(values, (0, missing), value=value)
 
 
 def apply_masks(
@@ -52,8 +43,3 @@ def apply_masks(
     """`iSTFT(mask · mixture)`: the estimates carry the mixture's phase (spec section 1)."""
     linear = to_linear_frequency(masks, spectrum.shape[-2])
     return istft(linear * spectrum.unsqueeze(1), settings, num_samples)
-
-
-def magnitude(waveform: Float[Tensor, "*B S"], settings: SignalSettings) -> Float[Tensor, "*B F T"]:
-    """Magnitude of the STFT."""
-    return stft(waveform, settings).abs()

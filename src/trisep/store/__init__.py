@@ -1,7 +1,8 @@
-"""The clip store: unlabelled clips of sound with time-stamped frames, in a folder.
+"""The clip store: unlabelled clips of sound with time-stamped frames, in a folder, and what fills it.
 
-This package knows files, and nothing of models or encoders.
-
+    prepare.py     the flow: a folder of videos → a store
+    embed.py       the flow: the frames of a store → embeddings beside it
+    captions.py    latent captions of its clips, as part of `embed`
     layout.py      the names of the files in a store, and its manifest
     index.py       where each clip lies in its shard, one JSON line per clip
     inputs.py      which files of a folder become clips, which are duplicates, which are excluded
@@ -13,16 +14,15 @@ This package knows files, and nothing of models or encoders.
     embeddings.py  the frames' embeddings and the clips' latent captions beside a shard
     read.py        `ClipStore`: random access to sounds, frames and embeddings
     check.py       every byte verified
-    arguments.py   what the verbs `embed` and `store` can be told
 
 A store looks like this:
 
-    manifest.json                                   settings, counts, what was skipped and why, SHA-256 of the shards; written last
+    manifest.json                                   settings, counts, skipped inputs, SHA-256 of the shards; comes last
     index.jsonl                                     one line per clip: source, level, byte offsets
-    shards/shard-000000.tar                         uncompressed, readable by webdataset: KEY.000.jpg … KEY.json KEY.wav
+    shards/shard-000000.tar                         uncompressed webdataset: KEY.000.jpg … KEY.json KEY.wav
     shards/shard-000000.lite.safetensors            one embedding per frame, written by `trisep embed`
     shards/shard-000000.lite.captions.safetensors   one latent caption per clip, written by `trisep embed --captions`
 
-There are no labels in it. The same input and settings give the same bytes, however many processes worked and however often they were
-killed.
+There are no labels in it. The same input and settings give the same bytes, however many processes worked and however
+often they were killed.
 """

@@ -1,4 +1,6 @@
-"""`trisep store check`: every byte of a store verified against manifest, index and the clips' own descriptions. It mends nothing."""
+"""`trisep store check`: every byte of a store verified against manifest, index and the clips' own descriptions. It
+mends nothing.
+"""
 
 import json
 import tarfile
@@ -15,7 +17,16 @@ from rich.table import Table
 from trisep.errors import StoreError
 from trisep.store.embeddings import hash_tensors, map_embeddings, read_embedding_header
 from trisep.store.index import ClipEntry, read_index
-from trisep.store.layout import INDEX, SHARDS, Manifest, ShardInfo, caption_path, read_manifest, sha256_of_file, shard_path
+from trisep.store.layout import (
+    INDEX,
+    SHARDS,
+    Manifest,
+    ShardInfo,
+    caption_path,
+    read_manifest,
+    sha256_of_file,
+    shard_path,
+)
 from trisep.store.write import WAV_HEADER_BYTES, wav_header
 
 
@@ -57,7 +68,8 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
         store: the store's folder.
         console: where progress and the table go; None is quiet.
 
-    Raises StoreError when the folder is no finished store, or its manifest or index cannot be read; damage of single files is reported.
+    Raises StoreError when the folder is no finished store, or its manifest or index cannot be read; damage of single
+    files is reported.
     """
     store = Path(store)
     manifest = read_manifest(store)
@@ -65,13 +77,21 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
     by_shard: list[list[ClipEntry]] = [[] for _ in manifest.shards]
     for entry in read_index(store / INDEX):
         if not 0 <= entry.shard < len(by_shard):
-            raise StoreError(f"{store / INDEX}: names a shard {entry.shard} that the manifest lacks; delete the store and prepare it anew")
+            raise StoreError(
+                f"{store / INDEX}: names a shard {entry.shard} that the manifest lacks; delete the store and prepare "
+                "it anew"
+            )
         by_shard[entry.shard].append(entry)
     pairs = list(zip(manifest.shards, by_shard, strict=True))
     for shard, entries in track(pairs, "check", console=console, disable=console is None):
         problem = _shard_problem(store, shard, entries, sample_rate_hz=int(manifest.settings["sample_rate_hz"]))
         checks.append(
-            ShardCheck(file=f"{SHARDS}/{shard.name}.tar", num_clips=shard.num_clips, num_frames=shard.num_frames, problem=problem)
+            ShardCheck(
+                file=f"{SHARDS}/{shard.name}.tar",
+                num_clips=shard.num_clips,
+                num_frames=shard.num_frames,
+                problem=problem,
+            )
         )
         checks.extend(_check_embeddings(store, shard))
     report = CheckReport(store=store, checks=tuple(checks))
@@ -110,7 +130,9 @@ def _compare(path: Path, shard: ShardInfo, entries: Sequence[ClipEntry], sample_
     """ValueError when the members of a tar are not what the index says, in place, size and kind."""
     with tarfile.open(path, "r:") as tar:
         found = {member.name: (member.offset_data, member.size) for member in tar}
-    expected = {f"{entry.key}.{number:03d}.jpg": place for entry in entries for number, place in enumerate(entry.frames)}
+    expected = {
+        f"{entry.key}.{number:03d}.jpg": place for entry in entries for number, place in enumerate(entry.frames)
+    }
     expected |= {f"{entry.key}.json": entry.description for entry in entries}
     expected |= {f"{entry.key}.wav": entry.wav for entry in entries}
     if found != expected:
@@ -128,13 +150,19 @@ def _compare_clip(file: BinaryIO, entry: ClipEntry, sample_rate_hz: int) -> None
     if entry.wav[1] != WAV_HEADER_BYTES + 2 * entry.num_samples:
         raise ValueError(f"clip {entry.key}: {entry.wav[1]} bytes of wav for {entry.num_samples} samples")
     if _read_at(file, entry.wav[0], WAV_HEADER_BYTES) != wav_header(entry.num_samples, sample_rate_hz=sample_rate_hz):
-        raise ValueError(f"clip {entry.key}: its wav header does not fit {entry.num_samples} samples at {sample_rate_hz} Hz")
+        raise ValueError(
+            f"clip {entry.key}: its wav header does not fit {entry.num_samples} samples at {sample_rate_hz} Hz"
+        )
     description = json.loads(_read_at(file, *entry.description))
     for name in ("source", "start_seconds", "num_samples", "rms_db", "peak", "wav_scale"):
         if description[name] != getattr(entry, name):
             raise ValueError(f"clip {entry.key}: {name} differs between the index and the clip's description")
-    if tuple(description["frame_times_seconds"]) != entry.frame_times_seconds or len(entry.frame_times_seconds) != len(entry.frames):
-        raise ValueError(f"clip {entry.key}: the times of its frames differ between the index and the clip's description")
+    if tuple(description["frame_times_seconds"]) != entry.frame_times_seconds or len(entry.frame_times_seconds) != len(
+        entry.frames
+    ):
+        raise ValueError(
+            f"clip {entry.key}: the times of its frames differ between the index and the clip's description"
+        )
     for offset, size in entry.frames:
         if _read_at(file, offset, 2) != b"\xff\xd8" or _read_at(file, offset + size - 2, 2) != b"\xff\xd9":
             raise ValueError(f"clip {entry.key}: a frame is not a whole JPEG file")
@@ -155,7 +183,12 @@ def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
         command = f"trisep embed {store} --encoder {encoder}" + " --captions" * holds_captions
         remedy = "" if problem is None else f"{problem}; delete it and run `{command}` again"
         checks.append(
-            ShardCheck(file=f"{SHARDS}/{path.name}", num_clips=shard.num_clips, num_frames=shard.num_frames, problem=remedy or None)
+            ShardCheck(
+                file=f"{SHARDS}/{path.name}",
+                num_clips=shard.num_clips,
+                num_frames=shard.num_frames,
+                problem=remedy or None,
+            )
         )
     return checks
 
@@ -172,7 +205,11 @@ def _embedding_problem(path: Path, shard: ShardInfo, *, holds_captions: bool) ->
     num_rows, of = (shard.num_clips, "captions") if holds_captions else (shard.num_frames, "frames")
     main = "captions" if holds_captions else "vectors"
     wide = (shape for name, shape in shapes.items() if name not in ("tokens", "cosines"))
-    if main not in shapes or any(shape[0] != num_rows for shape in shapes.values()) or any(shape[-1] != info.dim for shape in wide):
+    if (
+        main not in shapes
+        or any(shape[0] != num_rows for shape in shapes.values())
+        or any(shape[-1] != info.dim for shape in wide)
+    ):
         return f"holds other shapes than {num_rows} {of} of dimension {info.dim}"
     if hash_tensors(tensors) != info.tensors_sha256:
         return "its content was changed (SHA-256 differs)"

@@ -1,6 +1,7 @@
 """Shards made on a Ray cluster, or by Ray on this machine (extra `cluster`). It knows nothing of what is in a shard.
 
-Every machine must have trisep installed, and see the inputs and the store under the same paths: work and results go through the files.
+Every machine must have trisep installed, and see the inputs and the store under the same paths: work and results go
+through the files.
 """
 
 import logging
@@ -23,8 +24,8 @@ def run_on_cluster(
 ) -> Iterator[Item]:
     """Do the work of each item somewhere on a cluster, and yield the items in order as they are done.
 
-    Each item is one task of one processor, handed out by Ray Data; one that is lost with its machine is done again, so `work` must end in
-    the same files however often it runs. Items and `work` travel pickled.
+    Each item is one task of one processor, handed out by Ray Data; one that is lost with its machine is done again, so
+    `work` must end in the same files however often it runs. Items and `work` travel pickled.
 
     Args:
         items: what there is to do.
@@ -44,7 +45,9 @@ def run_on_cluster(
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         # One block per item: a block is what Ray hands to a process.
-        done = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items)).map(partial(_attempt, work))
+        done = ray.data.from_items([{"item": item} for item in items], override_num_blocks=len(items)).map(
+            partial(_attempt, work)
+        )
         for item, row in zip(items, done.iter_rows(), strict=True):
             if row["error"]:
                 raise getattr(errors, row["kind"], TrisepError)(row["error"])
@@ -55,7 +58,9 @@ def run_on_cluster(
 
 
 def _attempt(work: Callable[[Any], object], row: dict[str, Any]) -> dict[str, Any]:
-    """Do one item's work in a process of the cluster; a user's error is a result, since Ray would wrap it in its own."""
+    """Do one item's work in a process of the cluster; a user's error is a result, since Ray would wrap
+    it in its own.
+    """
     kind = error = ""
     try:
         work(row["item"])
@@ -86,5 +91,7 @@ def _connect(ray: Any, address: str, num_workers: int | None) -> bool:
         ray.init(address=address, logging_level="error", log_to_driver=False, **own)
     # Ray has no class of its own for this: a node that is slow to start ends in a bare Exception.
     except Exception as error:
-        raise ConfigError(f"--cluster {address}: no Ray cluster is reached there ({error}); start one with `ray start --head`") from error
+        raise ConfigError(
+            f"--cluster {address}: no Ray cluster is reached there ({error}); start one with `ray start --head`"
+        ) from error
     return True

@@ -1,9 +1,9 @@
 """Embeddings beside a shard: safetensors files that can be mapped into memory. It knows no encoder, only what one gave.
 
-Of the frames: `vectors` float32 [frames, D], and where regions were asked for `regions` float16 [frames, 7, 7, D]; raw, in index order.
-Of the clips, in a file of their own: latent `captions` float32 [clips, D] of unit length, the `tokens` float32 [clips, m, E] that the text
-encoder read, and the `cosines` float32 [clips] to the middle frame; all zero for a clip without frames.
-The header carries one JSON text, `trisep`, since safetensors does not keep the order of several.
+Of the frames: `vectors` float32 [frames, D], and where regions were asked for `regions` float16 [frames, 7, 7, D]; raw,
+in index order. Of the clips, in a file of their own: latent `captions` float32 [clips, D] of unit length, the `tokens`
+float32 [clips, m, E] that the text encoder read, and the `cosines` float32 [clips] to the middle frame; all zero for a
+clip without frames. The header carries one JSON text, `trisep`, since safetensors does not keep the order of several.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from trisep.errors import StoreError
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 _TENSORS = ("vectors", "regions", "captions", "tokens", "cosines")
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
@@ -49,7 +49,9 @@ def write_embeddings(
     shard_sha256: str,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the tensors of frames or of captions; the file appears when it is complete. MediaError when the place cannot be written."""
+    """Write the tensors of frames or of captions; the file appears when it is complete. MediaError when the place
+    cannot be written.
+    """
     info = EmbeddingInfo(
         encoder=encoder,
         dim=int(tensors["captions" if "captions" in tensors else "vectors"].shape[1]),
@@ -85,7 +87,11 @@ def map_embeddings(path: Path) -> dict[str, np.ndarray]:
         shape: tuple[int, ...] = tuple(tensor["shape"])
         dtype = _DTYPES[tensor["dtype"]]
         # An empty file region cannot be mapped.
-        mapped[name] = np.memmap(path, dtype, "r", start + tensor["data_offsets"][0], shape) if 0 not in shape else np.zeros(shape, dtype)
+        mapped[name] = (
+            np.memmap(path, dtype, "r", start + tensor["data_offsets"][0], shape)
+            if 0 not in shape
+            else np.zeros(shape, dtype)
+        )
     return mapped
 
 
@@ -101,11 +107,15 @@ def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, Any], int]:
             raise ValueError(f"{path.stat().st_size} bytes where {end} were expected")
         return info, header, 8 + length
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise StoreError(f"{path}: damaged embeddings ({error}); delete the file and run `trisep embed` again") from error
+        raise StoreError(
+            f"{path}: damaged embeddings ({error}); delete the file and run `trisep embed` again"
+        ) from error
 
 
 class JoinedArray:
-    """Several mapped arrays that look like one along the first axis: `len`, `shape`, `dtype`; read by number, slice or list of numbers."""
+    """Several mapped arrays that look like one along the first axis: `len`, `shape`, `dtype`; read by number, slice or
+    list of numbers.
+    """
 
     def __init__(self, parts: Sequence[np.ndarray]) -> None:
         """`parts` agree in all axes but the first."""

@@ -1,4 +1,6 @@
-"""Where each clip lies in its shard: one JSON line per clip, so that any stretch of a sound is one seek away. It opens no shard."""
+"""Where each clip lies in its shard: one JSON line per clip, so that any stretch of a sound is one seek away. It opens
+no shard.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -62,4 +64,6 @@ def read_index(path: Path) -> tuple[ClipEntry, ...]:
         with path.open(encoding="utf-8") as file:
             return tuple(parse_entry(json.loads(line)) for line in file)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: cannot be read as the index of a clip store ({error}); prepare the store anew") from error
+        raise StoreError(
+            f"{path}: cannot be read as the index of a clip store ({error}); prepare the store anew"
+        ) from error

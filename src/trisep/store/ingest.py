@@ -1,4 +1,6 @@
-"""One media file, or a stretch of one → clips, or the reason why not. It keeps one segment in memory, and writes nothing."""
+"""One media file, or a stretch of one → clips, or the reason why not. It keeps one segment in memory, and writes
+nothing.
+"""
 
 import math
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from jaxtyping import Float32, UInt8
 from trisep.errors import ConfigError, MediaError
 from trisep.media.audio import stream_audio
 from trisep.media.image import encode_jpeg
+from trisep.media.level import level_db
 from trisep.media.probe import MediaInfo, probe
 from trisep.media.video import read_frames, stream_frames
 from trisep.store.layout import SkippedInput
@@ -51,7 +54,12 @@ class ClipSettings:
         _require(16 <= self.short_side <= 2160, "short_side", "16 to 2160", self.short_side)
         _require(1 <= self.jpeg_quality <= 100, "jpeg_quality", "1 to 100", self.jpeg_quality)
         _require(1.0 <= self.segment_seconds <= 3600.0, "segment_seconds", "1 to 3600", self.segment_seconds)
-        _require(0.0 < self.min_seconds <= self.segment_seconds, "min_seconds", "above 0, at most segment_seconds", self.min_seconds)
+        _require(
+            0.0 < self.min_seconds <= self.segment_seconds,
+            "min_seconds",
+            "above 0, at most segment_seconds",
+            self.min_seconds,
+        )
         enough = self.max_seconds is None or self.min_seconds <= self.max_seconds < math.inf
         _require(enough, "max_seconds", "at least min_seconds and finite", self.max_seconds)
         _require(-200.0 <= self.silence_db <= 0.0, "silence_db", "-200 to 0", self.silence_db)
@@ -69,16 +77,20 @@ def ingest_file(
 ) -> Iterator[ClipContent | SkippedInput]:
     """Yield the clips of one file in order of time, and a `SkippedInput` for the file or each segment that became none.
 
-    `number` is the input's place in the list of inputs; with the segment's number and the hash it makes the keys of the clips. With a
-    start, only what lies between it and the end (None: of the file) is used, and everything skipped carries its place in the file.
-    It never raises for anything that is wrong with the file.
+    `number` is the input's place in the list of inputs; with the segment's number and the hash it makes the keys of the
+    clips. With a start, only what lies between it and the end (None: of the file) is used, and everything skipped
+    carries its place in the file. It never raises for anything that is wrong with the file.
     """
     try:
         info = probe(path)
         if not info.audio:
-            yield SkippedInput(source=source, reason="no sound", detail="the file has no sound", start_seconds=start_seconds)
+            yield SkippedInput(
+                source=source, reason="no sound", detail="the file has no sound", start_seconds=start_seconds
+            )
         elif not info.video and not settings.audio_only_ok:
-            yield SkippedInput(source=source, reason="no picture", detail="the file has no picture", start_seconds=start_seconds)
+            yield SkippedInput(
+                source=source, reason="no picture", detail="the file has no picture", start_seconds=start_seconds
+            )
         else:
             clips = _Stretch(info, start_seconds, end_seconds, settings)
             yield from _clips(clips, source, sha256, number, settings)
@@ -87,13 +99,19 @@ def ingest_file(
         yield SkippedInput(source=source, reason="broken", detail=detail, start_seconds=start_seconds)
     # One file must never stop a run over many: whatever a decoder can throw is counted and named, not raised.
     except Exception as error:
-        yield SkippedInput(source=source, reason="broken", detail=f"{type(error).__name__}: {error}", start_seconds=start_seconds)
+        yield SkippedInput(
+            source=source, reason="broken", detail=f"{type(error).__name__}: {error}", start_seconds=start_seconds
+        )
 
 
 class _Stretch:
-    """What of a file is to be used, and how to read it: sound and frames side by side, each decoded once, segment by segment."""
+    """What of a file is to be used, and how to read it: sound and frames side by side, each decoded once, segment by
+    segment.
+    """
 
-    def __init__(self, info: MediaInfo, start_seconds: float | None, end_seconds: float | None, settings: ClipSettings) -> None:
+    def __init__(
+        self, info: MediaInfo, start_seconds: float | None, end_seconds: float | None, settings: ClipSettings
+    ) -> None:
         self.listed_start_seconds = start_seconds
         self.begin_seconds = start_seconds or 0.0
         limits = (settings.max_seconds, None if end_seconds is None else end_seconds - self.begin_seconds)
@@ -120,7 +138,9 @@ class _Stretch:
         return self._frames.read_until(start_seconds, end_seconds) if self._frames else ((), ())
 
 
-def _clips(stretch: _Stretch, source: str, sha256: str, number: int, settings: ClipSettings) -> Iterator[ClipContent | SkippedInput]:
+def _clips(
+    stretch: _Stretch, source: str, sha256: str, number: int, settings: ClipSettings
+) -> Iterator[ClipContent | SkippedInput]:
     """Each segment as a clip, or why it is none."""
     rate = settings.sample_rate_hz
     segment = -1
@@ -149,12 +169,6 @@ def _clips(stretch: _Stretch, source: str, sha256: str, number: int, settings: C
         yield SkippedInput(source=source, reason="too short", detail=detail, start_seconds=stretch.listed_start_seconds)
 
 
-def level_db(waveform: Float32[np.ndarray, "S"]) -> float:
-    """RMS in dBFS; −inf for digital silence."""
-    mean_square = float(np.mean(np.square(waveform, dtype=np.float64)))
-    return 10.0 * math.log10(mean_square) if mean_square > 0.0 else -math.inf
-
-
 def _unusable(waveform: Float32[np.ndarray, "S"], num_frames: int, settings: ClipSettings) -> tuple[str, str]:
     """Reason and detail why a stretch is no clip, or two empty strings."""
     seconds = len(waveform) / settings.sample_rate_hz
@@ -169,8 +183,12 @@ def _unusable(waveform: Float32[np.ndarray, "S"], num_frames: int, settings: Cli
     return "", ""
 
 
-def _frames_from(info: MediaInfo, start_seconds: float, settings: ClipSettings) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
-    """Frames from a moment on, with the time of the grid they are nearest to; without an end where the file declares none."""
+def _frames_from(
+    info: MediaInfo, start_seconds: float, settings: ClipSettings
+) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
+    """Frames from a moment on, with the time of the grid they are nearest to; without an end where the file declares
+    none.
+    """
     end_seconds = info.video[0].duration_seconds
     for number in count():
         time_seconds = start_seconds + number / settings.frames_per_second
@@ -183,7 +201,8 @@ class _FrameReader:
     """Hands out a file's frames segment by segment while decoding them once."""
 
     def __init__(self, info: MediaInfo, start_seconds: float, settings: ClipSettings) -> None:
-        # From the middle of a recording each frame is sought, since decoding up to there would take longer than the stretch itself.
+        # From the middle of a recording each frame is sought, since decoding up to there would take longer than the
+        # stretch itself.
         if start_seconds:
             self._frames = _frames_from(info, start_seconds, settings)
         else:
@@ -192,7 +211,9 @@ class _FrameReader:
         self._quality = settings.jpeg_quality
 
     def read_until(self, start_seconds: float, end_seconds: float) -> tuple[tuple[float, ...], tuple[bytes, ...]]:
-        """Times from `start_seconds` and JPEG files of the frames up to `end_seconds`; earlier ones that are left over are dropped."""
+        """Times from `start_seconds` and JPEG files of the frames up to `end_seconds`; earlier ones that are left over
+        are dropped.
+        """
         times, images = [], []
         while self._waiting is not None and self._waiting[0] < end_seconds:
             time_seconds, frame = self._waiting

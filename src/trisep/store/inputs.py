@@ -1,4 +1,5 @@
-"""Which files of a folder, or stretches of files, become clips: the list of inputs, what is excluded, and which files are the same.
+"""Which files of a folder, or stretches of files, become clips: the list of inputs, what is excluded, and which files
+are the same.
 
 It decodes nothing.
 """
@@ -16,7 +17,8 @@ from trisep.errors import MediaError, StoreError
 from trisep.store.layout import sha256_of_file
 
 SIDECAR_SUFFIXES = frozenset(
-    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .pdf .log .nfo .srt .vtt .ass .lrc .jpg .jpeg .png .gif .webp .bmp .svg"
+    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .pdf .log .nfo .srt .vtt .ass .lrc .jpg .jpeg .png "
+    ".gif .webp .bmp .svg"
     " .py .sh .zip .tar .gz .npy .npz .safetensors .part .ytdl .tmp .sha256 .md5".split()
 )
 """Files that commonly lie beside videos: they are not counted as inputs. Every other file that is not hidden is one."""
@@ -54,10 +56,11 @@ def list_inputs(folder: Path, *, leave_out: Path) -> tuple[InputFile, ...]:
 
 
 def read_clip_lists(folder: Path, lists: Sequence[Path]) -> tuple[InputFile, ...]:
-    """The inputs that CSV lists name, in their order, by the columns source (relative to `folder`), start_seconds and end_seconds.
+    """The inputs that CSV lists name, in their order, by the columns source (relative to `folder`), start_seconds and
+    end_seconds.
 
-    Empty times mean the whole file. Raises MediaError when the folder is none, StoreError when a list cannot be read, names a file that is
-    not below `folder`, or names a stretch twice.
+    Empty times mean the whole file. Raises MediaError when the folder is none, StoreError when a list cannot be read,
+    names a file that is not below `folder`, or names a stretch twice.
     """
     if not folder.is_dir():
         raise MediaError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder of videos")
@@ -65,7 +68,9 @@ def read_clip_lists(folder: Path, lists: Sequence[Path]) -> tuple[InputFile, ...
     seen: set[tuple[str, float | None]] = set()
     for file in inputs:
         if (file.source, file.start_seconds) in seen:
-            raise StoreError(f"{lists[0]}: lists {file.source} from {file.start_seconds or 0:g} s twice; name each stretch once")
+            raise StoreError(
+                f"{lists[0]}: lists {file.source} from {file.start_seconds or 0:g} s twice; name each stretch once"
+            )
         seen.add((file.source, file.start_seconds))
     if not inputs:
         raise StoreError(f"{lists[0]}: lists no clip; make the list with `trisep data status`")
@@ -80,33 +85,51 @@ def _list_rows(path: Path) -> list[dict[str, str]]:
             rows = list(reader)
             columns = list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{path}: cannot be read as a list of clips ({error}); make it with `trisep data status`") from error
+        raise StoreError(
+            f"{path}: cannot be read as a list of clips ({error}); make it with `trisep data status`"
+        ) from error
     wanted = ("source", "start_seconds", "end_seconds")
     if absent := [name for name in wanted if name not in columns]:
-        raise StoreError(f"{path}: expected the columns {', '.join(wanted)}, {absent[0]} is missing; make it with `trisep data status`")
+        raise StoreError(
+            f"{path}: expected the columns {', '.join(wanted)}, {absent[0]} is missing; make it with `trisep data "
+            "status`"
+        )
     return rows
 
 
 def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
     """One row of a list; StoreError when it is not the name of a file below `folder` with fitting times."""
     source, start, end = row["source"] or "", row["start_seconds"] or "", row["end_seconds"] or ""
-    if not source or PurePosixPath(source).is_absolute() or ".." in PurePosixPath(source).parts or not (folder / source).is_file():
-        raise StoreError(f"{path}: names {source!r}, which is no file below {folder}; give the folder that the list was made for")
+    if (
+        not source
+        or PurePosixPath(source).is_absolute()
+        or ".." in PurePosixPath(source).parts
+        or not (folder / source).is_file()
+    ):
+        raise StoreError(
+            f"{path}: names {source!r}, which is no file below {folder}; give the folder that the list was made for"
+        )
     try:
         start_seconds = float(start) if start else None
         end_seconds = float(end) if end else None
         if not (start_seconds or 0.0) >= 0.0 or not (end_seconds is None or end_seconds > (start_seconds or 0.0)):
             raise ValueError
     except ValueError as error:
-        raise StoreError(f"{path}: {source} from {start!r} to {end!r} is no stretch; give seconds, the start first") from error
+        raise StoreError(
+            f"{path}: {source} from {start!r} to {end!r} is no stretch; give seconds, the start first"
+        ) from error
     begins = 0.0 if start_seconds is None and end_seconds is not None else start_seconds
     return InputFile(source, (folder / source).stat().st_size, begins, end_seconds)
 
 
 def inputs_digest(files: tuple[InputFile, ...]) -> str:
     """SHA-256 over relative paths, sizes and stretches: it changes when files come, go, or change their size."""
-    stretches = ["" if file.start_seconds is None else f" {file.start_seconds!r} {file.end_seconds!r}" for file in files]
-    lines = "".join(f"{file.size_bytes}{stretch} {file.source}\n" for file, stretch in zip(files, stretches, strict=True))
+    stretches = [
+        "" if file.start_seconds is None else f" {file.start_seconds!r} {file.end_seconds!r}" for file in files
+    ]
+    lines = "".join(
+        f"{file.size_bytes}{stretch} {file.source}\n" for file, stretch in zip(files, stretches, strict=True)
+    )
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -126,7 +149,8 @@ def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str
             try:
                 first = first_of.setdefault(sha256_of_file(folder / source), source)
             except OSError:
-                # A file that cannot be read is no duplicate; it is skipped, with the system's reason, when its turn comes.
+                # A file that cannot be read is no duplicate; it is skipped, with the system's reason, when its turn
+                # comes.
                 continue
             if first != source:
                 duplicates[source] = first
@@ -134,9 +158,11 @@ def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str
 
 
 def read_exclusions(path: Path | None) -> frozenset[str]:
-    """What must stay out of a store: SHA-256 sums or relative paths, from a JSON list or from lines (`#` begins a comment line).
+    """What must stay out of a store: SHA-256 sums or relative paths, from a JSON list or from lines (`#` begins a
+    comment line).
 
-    Lines in the form of the sha256sum program are understood. Raises StoreError when the file cannot be read as such a list.
+    Lines in the form of the sha256sum program are understood. Raises StoreError when the file cannot be read as such a
+    list.
     """
     if path is None:
         return frozenset()
@@ -144,9 +170,13 @@ def read_exclusions(path: Path | None) -> frozenset[str]:
         text = path.read_text(encoding="utf-8")
         entries = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read as a list of files to exclude ({error}); give a JSON list or lines") from error
+        raise StoreError(
+            f"{path}: cannot be read as a list of files to exclude ({error}); give a JSON list or lines"
+        ) from error
     if not all(isinstance(entry, str) for entry in entries):
-        raise StoreError(f"{path}: the list of files to exclude holds more than strings; give SHA-256 sums or relative paths")
+        raise StoreError(
+            f"{path}: the list of files to exclude holds more than strings; give SHA-256 sums or relative paths"
+        )
     return frozenset(_without_sum_file_name(entry) for entry in entries if entry and not entry.startswith("#"))
 
 
@@ -161,7 +191,9 @@ def _walk(folder: Path, *, leave_out: Path) -> Iterator[Path]:
 
     def refuse(error: OSError) -> None:
         """A folder that cannot be read stops the walk."""
-        raise MediaError(f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away")
+        raise MediaError(
+            f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away"
+        )
 
     seen = {folder.resolve()}
     for parent, folder_names, file_names in os.walk(folder, onerror=refuse, followlinks=True):
@@ -172,4 +204,6 @@ def _walk(folder: Path, *, leave_out: Path) -> Iterator[Path]:
                 seen.add(real)
                 kept.append(name)
         folder_names[:] = kept
-        yield from (Path(parent, name) for name in file_names if not name.startswith(".") and Path(parent, name).is_file())
+        yield from (
+            Path(parent, name) for name in file_names if not name.startswith(".") and Path(parent, name).is_file()
+        )

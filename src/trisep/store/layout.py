@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trisep.errors import StoreError
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 
 VERSION = 1
 MANIFEST = "manifest.json"
@@ -16,7 +16,7 @@ INDEX = "index.jsonl"
 PLAN = "plan.json"
 SHARDS = "shards"
 TEMPORARY_PATTERN = ".trisep-*"
-"""What `trisep.media.output.replacing` calls files that are being written."""
+"""What `trisep.media.files.replacing` calls files that are being written."""
 
 _HASH_BLOCK_BYTES = 1 << 20
 
@@ -26,7 +26,9 @@ class ShardInfo:
     """What the manifest knows of one shard."""
 
     name: str
-    """Such as "shard-000000"; its files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors` beside it."""
+    """Such as "shard-000000"; its files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors`
+    beside it.
+    """
     num_clips: int
     num_frames: int
     size_bytes: int
@@ -107,7 +109,9 @@ def sha256_of_file(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write indented ASCII JSON with sorted keys; the file appears when it is complete. File names of any bytes survive as escapes."""
+    """Write indented ASCII JSON with sorted keys; the file appears when it is complete. File names of any bytes survive
+    as escapes.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -118,20 +122,31 @@ def write_manifest(store: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(store: Path) -> Manifest:
-    """Read and check the manifest; StoreError when the folder is no store, is unfinished, or the manifest cannot be understood."""
+    """Read and check the manifest; StoreError when the folder is no store, is unfinished, or the manifest cannot be
+    understood.
+    """
     path = store / MANIFEST
     if not path.is_file():
         if (store / PLAN).is_file():
             raise StoreError(
-                f"{store}: this clip store is not finished; run the same `trisep prepare` command again to go on where it stopped"
+                f"{store}: this clip store is not finished; run the same `trisep prepare` command again to go on where "
+                "it stopped"
             )
-        raise StoreError(f"{store}: is not a clip store (it has no {MANIFEST}); make one with `trisep prepare VIDEO_FOLDER --out {store}`")
+        raise StoreError(
+            f"{store}: is not a clip store (it has no {MANIFEST}); make one with `trisep prepare VIDEO_FOLDER --out "
+            f"{store}`"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["version"] != VERSION:
-            raise StoreError(f"{store}: store version {content['version']}, this trisep reads version {VERSION}; prepare the store again")
+            raise StoreError(
+                f"{store}: store version {content['version']}, this trisep reads version {VERSION}; prepare the store "
+                "again"
+            )
         content["shards"] = tuple(ShardInfo(**shard) for shard in content["shards"])
         content["skipped"] = tuple(SkippedInput(**skipped) for skipped in content["skipped"])
         return Manifest(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: cannot be read as a store's manifest ({error}); prepare the store again in a new folder") from error
+        raise StoreError(
+            f"{path}: cannot be read as a store's manifest ({error}); prepare the store again in a new folder"
+        ) from error

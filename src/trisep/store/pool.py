@@ -1,4 +1,6 @@
-"""Shards made by several processes, none of which outlives a killed run or brings it down. It knows nothing of what is in a shard."""
+"""Shards made by several processes, none of which outlives a killed run or brings it down. It knows nothing of what is
+in a shard.
+"""
 
 import multiprocessing
 import os
@@ -13,11 +15,14 @@ from trisep.errors import StoreError
 from trisep.store.shard_job import ShardJob, last_read, make_shard
 
 
-def run_jobs(jobs: Sequence[ShardJob], *, num_workers: int, make: Callable[[ShardJob], None] = make_shard) -> Iterator[ShardJob]:
+def run_jobs(
+    jobs: Sequence[ShardJob], *, num_workers: int, make: Callable[[ShardJob], None] = make_shard
+) -> Iterator[ShardJob]:
     """Make the shards and yield each job when it is done, in any order.
 
-    With one worker everything happens in this process. With more, a file that crashes its process (decoders do) is found and counted as
-    broken, and the run goes on; StoreError when a process dies for another reason. Errors of `make` are raised here.
+    With one worker everything happens in this process. With more, a file that crashes its process (decoders do) is
+    found and counted as broken, and the run goes on; StoreError when a process dies for another reason. Errors of
+    `make` are raised here.
     """
     if min(num_workers, len(jobs)) <= 1:
         for job in jobs:
@@ -49,7 +54,8 @@ def _run_pool(jobs: Sequence[ShardJob], num_workers: int, make: Callable[[ShardJ
 
 
 def make_alone(job: ShardJob, make: Callable[[ShardJob], None] = make_shard) -> ShardJob:
-    """Make one shard in a process of its own, leaving out each file that crashes it; returns the job that was done in the end.
+    """Make one shard in a process of its own, leaving out each file that crashes it; returns the job that was done in
+    the end.
 
     StoreError when the process dies for another reason.
     """
@@ -60,7 +66,8 @@ def make_alone(job: ShardJob, make: Callable[[ShardJob], None] = make_shard) -> 
             source = last_read(job)
             if source is None or source in job.crashing:
                 raise StoreError(
-                    f"{job.store}: the process that makes {job.name} died (killed, or out of memory); run the same command again to go on"
+                    f"{job.store}: the process that makes {job.name} died (killed, or out of memory); run the same "
+                    "command again to go on"
                 ) from error
             job = replace(job, crashing=job.crashing | {source})
 

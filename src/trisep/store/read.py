@@ -1,4 +1,6 @@
-"""`ClipStore`: random access to the sounds, frames and embeddings of a finished store. It writes nothing and knows no label."""
+"""`ClipStore`: random access to the sounds, frames and embeddings of a finished store. It writes nothing and knows no
+label.
+"""
 
 import mmap
 from functools import cached_property
@@ -20,8 +22,9 @@ from trisep.types import Clip
 class ClipStore:
     """A finished clip store, open for reading.
 
-    It may be used from many threads, survives a fork, and can be pickled (to the workers of a data loader): shards are mapped into memory
-    where and when they are first read. Clips are numbered from 0 in the sorted order of their sources.
+    It may be used from many threads, survives a fork, and can be pickled (to the workers of a data loader): shards are
+    mapped into memory where and when they are first read. Clips are numbered from 0 in the sorted order of their
+    sources.
 
         store = ClipStore(Path("my_store"))
         waveform = store.read_waveform(7, start=16000, num_samples=65535)
@@ -31,7 +34,8 @@ class ClipStore:
     def __init__(self, path: Path) -> None:
         """Read manifest and index, and compare the sizes of the shards.
 
-        Raises StoreError when the folder is no store, not finished, or a shard is missing or has another size than it should.
+        Raises StoreError when the folder is no store, not finished, or a shard is missing or has another size than it
+        should.
         """
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
@@ -44,7 +48,9 @@ class ClipStore:
             size = tar.stat().st_size if tar.is_file() else None
             if size != shard.size_bytes:
                 was = "is missing" if size is None else f"has {size} bytes instead of {shard.size_bytes}"
-                raise StoreError(f"{tar}: {was}; delete it and run the same `trisep prepare` command again, which makes it anew")
+                raise StoreError(
+                    f"{tar}: {was}; delete it and run the same `trisep prepare` command again, which makes it anew"
+                )
         self._maps: dict[int, mmap.mmap] = {}
 
     def __len__(self) -> int:
@@ -79,7 +85,9 @@ class ClipStore:
         return np.cumsum([0, *(len(entry.frames) for entry in self.entries)])
 
     def source(self, clip: int) -> str:
-        """Path of the file a clip was cut from, relative to the folder that was prepared; labels outside the store are joined by it."""
+        """Path of the file a clip was cut from, relative to the folder that was prepared; labels outside the store are
+        joined by it.
+        """
         return self.entries[clip].source
 
     def frame_times(self, clip: int) -> tuple[float, ...]:
@@ -91,7 +99,8 @@ class ClipStore:
         return slice(int(self._frame_ends[clip]), int(self._frame_ends[clip + 1]))
 
     def read_waveform(self, clip: int, start: int = 0, num_samples: int | None = None) -> Float32[np.ndarray, "S"]:
-        """Samples `start` to `start + num_samples` of a clip at its original level, full scale ±1; to the end when `num_samples` is None.
+        """Samples `start` to `start + num_samples` of a clip at its original level, full scale ±1; to the end when
+        `num_samples` is None.
 
         Raises IndexError when the stretch is not within the clip.
         """
@@ -113,15 +122,21 @@ class ClipStore:
     def read_clip(self, clip: int) -> Clip:
         """A whole clip."""
         entry = self.entries[clip]
-        return Clip(entry.key, self.read_waveform(clip), self.sample_rate_hz, self.read_frames(clip), entry.frame_times_seconds)
+        return Clip(
+            entry.key, self.read_waveform(clip), self.sample_rate_hz, self.read_frames(clip), entry.frame_times_seconds
+        )
 
     def load_vectors(self, encoder_name: str) -> np.ndarray:
-        """The raw embeddings of all frames, float32 [frames, D], in memory. StoreError when missing, damaged or of mixed origin."""
+        """The raw embeddings of all frames, float32 [frames, D], in memory. StoreError when missing, damaged or of
+        mixed origin.
+        """
         parts = [map_embeddings(path)["vectors"] for path in self._embedding_paths(encoder_name)]
         return np.concatenate(parts)
 
     def load_regions(self, encoder_name: str) -> JoinedArray:
-        """The raw embeddings of all frames' regions, float16 [frames, 7, 7, D], mapped into memory. StoreError as `load_vectors`."""
+        """The raw embeddings of all frames' regions, float16 [frames, 7, 7, D], mapped into memory. StoreError as
+        `load_vectors`.
+        """
         mapped = [map_embeddings(path) for path in self._embedding_paths(encoder_name)]
         if not all("regions" in tensors for tensors in mapped):
             command = f"trisep embed {self.path} --encoder {encoder_name}"
@@ -129,14 +144,17 @@ class ClipStore:
         return JoinedArray([tensors["regions"] for tensors in mapped])
 
     def load_captions(self, encoder_name: str) -> Float32[np.ndarray, "clips D"]:
-        """The latent caption of every clip, of unit length (zero for a clip without frames). StoreError as `load_caption_search`."""
+        """The latent caption of every clip, of unit length (zero for a clip without frames). StoreError as
+        `load_caption_search`.
+        """
         return self.load_caption_search(encoder_name)["captions"]
 
     def load_caption_search(self, encoder_name: str) -> dict[str, np.ndarray]:
-        """All that the search for latent captions left: `captions` [clips, D], `tokens` [clips, m, E], `cosines` [clips]; float32.
+        """All that the search for latent captions left: `captions` [clips, D], `tokens` [clips, m, E], `cosines`
+        [clips]; float32.
 
-        Raises StoreError when the store has none by this encoder, or they are damaged, of mixed settings, of other shards, or by another
-        version of the encoder than the frames' embeddings.
+        Raises StoreError when the store has none by this encoder, or they are damaged, of mixed settings, of other
+        shards, or by another version of the encoder than the frames' embeddings.
         """
         parts = [map_embeddings(path) for path in self._caption_paths(encoder_name)]
         return {name: np.concatenate([part[name] for part in parts]) for name in ("captions", "tokens", "cosines")}
@@ -151,12 +169,18 @@ class ClipStore:
         command = f"trisep embed {self.path} --encoder {encoder_name}"
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
-            raise StoreError(f"{self.path}: no embeddings by '{encoder_name}' for {len(missing)} of {len(paths)} shards; run `{command}`")
+            raise StoreError(
+                f"{self.path}: no embeddings by '{encoder_name}' for {len(missing)} of {len(paths)} shards; run "
+                f"`{command}`"
+            )
         headers = [read_embedding_header(path) for path in paths]
         for path, shard, (info, shapes) in zip(paths, self.manifest.shards, headers, strict=True):
             same = info.fingerprint == headers[0][0].fingerprint and info.shard_sha256 == shard.sha256
             if not same or shapes["vectors"][0] != shard.num_frames:
-                raise StoreError(f"{path}: made from another shard or by another version of '{encoder_name}'; run `{command} --overwrite`")
+                raise StoreError(
+                    f"{path}: made from another shard or by another version of '{encoder_name}'; run `{command} "
+                    "--overwrite`"
+                )
         return paths
 
     def _caption_paths(self, encoder_name: str) -> list[Path]:
@@ -170,7 +194,11 @@ class ClipStore:
             raise StoreError(f"{self.path}: {lacks}; run `{command}`")
         headers = [read_embedding_header(path) for path in paths]
         for path, shard, (info, shapes) in zip(paths, self.manifest.shards, headers, strict=True):
-            same = info.fingerprint == fingerprint and info.shard_sha256 == shard.sha256 and info.settings == headers[0][0].settings
+            same = (
+                info.fingerprint == fingerprint
+                and info.shard_sha256 == shard.sha256
+                and info.settings == headers[0][0].settings
+            )
             if not same or shapes.get("captions", (None,))[0] != shard.num_clips:
                 raise StoreError(
                     f"{path}: sought in another shard, by another version of '{encoder_name}' or with other settings; "

@@ -1,4 +1,6 @@
-"""One shard made from one slice of the inputs: the unit of work and of resuming. It knows nothing of processes and progress."""
+"""One shard made from one slice of the inputs: the unit of work and of resuming. It knows nothing of processes and
+progress.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -78,13 +80,19 @@ def make_shard(job: ShardJob) -> None:
         size_bytes=path.stat().st_size,
         sha256=sha256_of_file(path),
     )
-    part = {"shard": asdict(shard), "skipped": [asdict(item) for item in skipped], "entries": [asdict(entry) for entry in entries]}
+    part = {
+        "shard": asdict(shard),
+        "skipped": [asdict(item) for item in skipped],
+        "entries": [asdict(entry) for entry in entries],
+    }
     write_json(part_path(job.store, job.name), part)
     note.unlink(missing_ok=True)
 
 
 def is_done(job: ShardJob, finished: Manifest | None) -> bool:
-    """Whether the shard is in place with the size it must have, by the manifest of a finished store or else by its part file."""
+    """Whether the shard is in place with the size it must have, by the manifest of a finished store or else by its part
+    file.
+    """
     path, part = shard_path(job.store, job.name), part_path(job.store, job.name)
     if not path.is_file() or (finished is None and not part.is_file()):
         return False
@@ -95,7 +103,11 @@ def is_done(job: ShardJob, finished: Manifest | None) -> bool:
 def read_part(job: ShardJob) -> tuple[ShardInfo, list[SkippedInput], list[ClipEntry]]:
     """What `make_shard` left beside its shard."""
     part = json.loads(part_path(job.store, job.name).read_text(encoding="utf-8"))
-    return ShardInfo(**part["shard"]), [SkippedInput(**item) for item in part["skipped"]], [parse_entry(item) for item in part["entries"]]
+    return (
+        ShardInfo(**part["shard"]),
+        [SkippedInput(**item) for item in part["skipped"]],
+        [parse_entry(item) for item in part["entries"]],
+    )
 
 
 def last_read(job: ShardJob) -> str | None:
@@ -108,7 +120,9 @@ def last_read(job: ShardJob) -> str | None:
     return source if source in job.sources else None
 
 
-def _ingest(job: ShardJob, source: str, stretch: tuple[float | None, float | None], number: int) -> Iterator[ClipContent | SkippedInput]:
+def _ingest(
+    job: ShardJob, source: str, stretch: tuple[float | None, float | None], number: int
+) -> Iterator[ClipContent | SkippedInput]:
     """The clips of one file or stretch, unless it is a duplicate, excluded or unreadable."""
     path = job.folder / source
     start_seconds, end_seconds = stretch
@@ -118,10 +132,14 @@ def _ingest(job: ShardJob, source: str, stretch: tuple[float | None, float | Non
     try:
         sha256 = sha256_of_file(path)
     except OSError as error:
-        yield SkippedInput(source=source, reason="broken", detail=f"cannot be read ({error.strerror})", start_seconds=start_seconds)
+        yield SkippedInput(
+            source=source, reason="broken", detail=f"cannot be read ({error.strerror})", start_seconds=start_seconds
+        )
         return
     if source in job.excluded or sha256 in job.excluded:
-        yield SkippedInput(source=source, reason="excluded", detail="on the list of excluded files", start_seconds=start_seconds)
+        yield SkippedInput(
+            source=source, reason="excluded", detail="on the list of excluded files", start_seconds=start_seconds
+        )
     elif source in job.crashing:
         detail = "the decoder crashed or ran out of memory"
         yield SkippedInput(source=source, reason="broken", detail=detail, start_seconds=start_seconds)

@@ -1,4 +1,6 @@
-"""Clips into one shard: an uncompressed tar that webdataset reads, and the index entries of its clips. It decodes and decides nothing."""
+"""Clips into one shard: an uncompressed tar that webdataset reads, and the index entries of its clips. It decodes and
+decides nothing.
+"""
 
 import io
 import json
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from trisep.media.output import replacing
+from trisep.media.files import replacing
 from trisep.store.index import ClipEntry
 
 WAV_HEADER_BYTES = 44
@@ -38,9 +40,11 @@ class ClipContent:
 
 
 def write_shard(path: Path, clips: Iterable[ClipContent], *, shard: int) -> tuple[ClipEntry, ...]:
-    """Write clips in the order given; the tar appears under its name when it is complete. One clip at a time is in memory.
+    """Write clips in the order given; the tar appears under its name when it is complete. One clip at a time is in
+    memory.
 
-    The same clips give the same bytes: no times, owners or modes of this machine are stored. MediaError when the place cannot be written.
+    The same clips give the same bytes: no times, owners or modes of this machine are stored. MediaError when the place
+    cannot be written.
     """
     with replacing(path) as temporary:
         # USTAR: one 512-byte header per member, never an extended one, so that offsets are known beforehand.
@@ -49,15 +53,19 @@ def write_shard(path: Path, clips: Iterable[ClipContent], *, shard: int) -> tupl
 
 
 def encode_wav(waveform: Float32[np.ndarray, "S"], *, sample_rate_hz: int) -> tuple[bytes, float]:
-    """A mono 16-bit wav file with a header of 44 bytes, and what the sound was multiplied by to fit (1 unless it is beyond full scale).
+    """A mono 16-bit wav file with a header of 44 bytes, and what the sound was multiplied by to fit (1 unless it is
+    beyond full scale).
 
     16-bit value = round(32768 · scale · sample), so that a sample that came from 16 bits is stored exactly.
     """
     peak = float(np.abs(waveform).max(initial=0.0))
     limit = (FULL_SCALE - 1) / FULL_SCALE
-    # -1.0 fits 16 bits, +1.0 does not: both signs are held to the same limit only when something lies beyond full scale.
+    # -1.0 fits 16 bits, +1.0 does not: both signs are held to the same limit only when something lies beyond full
+    # scale.
     scale = 1.0 if peak <= 1.0 else limit / peak
-    values = np.clip(np.rint(waveform.astype(np.float64) * (scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+    values = np.clip(np.rint(waveform.astype(np.float64) * (scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(
+        "<i2"
+    )
     return wav_header(len(values), sample_rate_hz=sample_rate_hz) + values.tobytes(), scale
 
 

@@ -1,0 +1,231 @@
+"""Checkpoints: a folder of safetensors and JSON, never pickle. A model checkpoint is enough to separate, a training
+state to go on.
+
+Every folder is written under a temporary name and renamed into place, so a checkpoint that can be seen is whole.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trisep.errors import CheckpointError, ConfigError
+from trisep.models import model_module
+from trisep.types import SignalSettings
+
+FORMAT = 1
+_FILES = {"model.safetensors", "config.json"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A model and what must be known to use it."""
+
+    model: Any
+    """A `trisep.models.Model`, in evaluation mode."""
+    model_name: str
+    signal: SignalSettings
+    encoder: str
+    encoder_fingerprint: str
+    card: Mapping[str, Any]
+    """The whole `config.json`: also recipe, step, metrics, presence calibration, git revision."""
+    path: Path
+
+    @property
+    def reach_frames(self) -> int | None:
+        """How many frames away an input frame can still change a mask, as the card says; None where it does not."""
+        reach = self.card.get("reach_frames")
+        return reach if isinstance(reach, int) and reach >= 0 else None
+
+
+def save_model(folder: Path, model: nn.Module, *, model_name: str, card: Mapping[str, Any], half: bool = False) -> None:
+    """Write `model.safetensors` and `config.json`. `half` stores floating-point tensors as fp16.
+
+    An older checkpoint in `folder` is replaced, anything else there is a CheckpointError. `card` holds at least
+    `signal` (`SignalSettings` as a dict), `encoder` and `encoder_fingerprint`.
+    """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    config = {"format": FORMAT, "model": model_name, "config": asdict(model.config), **card}  # type: ignore[call-overload]
+    require_replaceable(folder)
+    with _folder_moved_into_place(folder) as temporary:
+        save_file(tensors, temporary / "model.safetensors")
+        (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(path: Path) -> Checkpoint:
+    """Read a model checkpoint folder; `CheckpointError` names what is missing or does not fit."""
+    card = read_card(path)
+    try:
+        config = from_dict(model_module(card["model"]).Config, card["config"])
+        signal = from_dict(SignalSettings, card["signal"])
+        encoder, fingerprint = str(card["encoder"]), str(card["encoder_fingerprint"])
+        model = config.build()
+        model.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in _tensors(path).items()}
+        )
+    except (KeyError, IndexError, TypeError, ConfigError) as error:
+        file = path / "config.json"
+        raise CheckpointError(
+            f"{file}: not a config this version reads ({error}); was it made by another version?"
+        ) from error
+    except RuntimeError as error:
+        file, reason = path / "model.safetensors", str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{file}: its tensors do not fit config.json: {reason}") from error
+    model.eval().requires_grad_(False)
+    return Checkpoint(
+        model=model,
+        model_name=card["model"],
+        signal=signal,
+        encoder=encoder,
+        encoder_fingerprint=fingerprint,
+        card=card,
+        path=path,
+    )
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The `config.json` of a checkpoint folder."""
+    file = path / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"{path}: not a checkpoint folder: it should hold config.json and model.safetensors")
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CheckpointError(f"{file}: expected a trisep checkpoint of format {FORMAT}")
+    return card
+
+
+def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Write a training state: tensors as safetensors, plain values as JSON."""
+    with _folder_moved_into_place(folder) as temporary:
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / "state.safetensors"
+        )
+        (temporary / "state.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_state` wrote."""
+    try:
+        return load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, ValueError) as error:
+        reason = f"the training state cannot be read ({error})"
+        raise CheckpointError(f"{folder}: {reason}; remove this folder to go on from the one before") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as flat names."""
+    state = optimizer.state_dict()["state"]
+    return {f"optimizer.{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+    """Build a (nested) frozen dataclass from what `asdict` and JSON made of it; unknown or missing names raise
+    `TypeError`.
+    """
+    hints = get_type_hints(kind)
+    names = {entry.name for entry in fields(kind)}
+    unknown = set(values) - names
+    if unknown:
+        raise TypeError(f"unknown setting {', '.join(sorted(unknown))}")
+    return kind(**{name: _restore(hints[name], value) for name, value in values.items()})
+
+
+def git_revision() -> str:
+    """Commit of the code that runs, with `+` behind it when files differ; empty outside a checkout."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty=+",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def require_replaceable(folder: Path) -> None:
+    """CheckpointError where `folder` holds anything that is no part of a checkpoint: a new checkpoint replaces the
+    whole folder.
+    """
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _FILES) if folder.is_dir() else []
+    if others:
+        raise CheckpointError(
+            f"{folder}: holds other things ({others[0]}), which a checkpoint would replace; choose a new folder"
+        )
+
+
+class _folder_moved_into_place:  # noqa: N801  (a context manager reads like a function)
+    """Gives a temporary folder beside `target`; on success it takes the target's place, on failure it is removed."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        try:
+            # In a container the process that was killed half-way may have had the same id.
+            if self.temporary.exists():
+                shutil.rmtree(self.temporary)
+            self.temporary.mkdir(parents=True)
+        except OSError as error:
+            raise CheckpointError(f"{self.target}: the folder cannot be written ({error.strerror})") from error
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None:
+            if self.target.exists():
+                previous = self.temporary.with_suffix(".old")
+                self.target.rename(previous)
+                self.temporary.rename(self.target)
+                shutil.rmtree(previous)
+            else:
+                self.temporary.rename(self.target)
+            return
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise CheckpointError(f"{self.target}: writing failed ({error.strerror})") from error
+
+
+def _restore(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind) and isinstance(kind, type):
+        return from_dict(kind, value)
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        return tuple(_restore(kinds[0] if kinds[-1] is ... else kinds[index], item) for index, item in enumerate(value))
+    return value
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path / "model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path / 'model.safetensors'}: missing or not a safetensors file ({error})") from error

@@ -1,0 +1,74 @@
+"""The verbs of the command line, one file each, found by file name.
+
+A file holds `Arguments`, a frozen dataclass whose docstrings are the help, and `run(arguments)`, which returns the exit
+code and imports what it needs when it is called. Nothing here computes: each `run` calls one function of the library,
+which raises TrisepError for a mistake of the user. The file `listening_test.py` is the verb `listening-test`; a closing
+underscore, as in `import_.py`, is left out.
+"""
+
+import ast
+import importlib
+import math
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from trisep.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+_FIRST = ("separate", "localize", "models", "info", "data", "prepare", "embed", "store", "train", "evaluate", "compare")
+"""The order in which people meet the verbs; any other follows."""
+
+
+def verbs() -> dict[str, str]:
+    """The module of each verb, in the order that help shows them."""
+    modules = {module.name.rstrip("_").replace("_", "-"): module.name for module in pkgutil.iter_modules(__path__)}
+    return {
+        name: modules[name]
+        for name in (*(name for name in _FIRST if name in modules), *sorted(modules.keys() - set(_FIRST)))
+    }
+
+
+def load_verb(name: str) -> ModuleType:
+    """The file of a verb, which is one of `verbs()`."""
+    return importlib.import_module(f"{__name__}.{verbs()[name]}")
+
+
+def summary(name: str) -> str:
+    """The first line of a verb's help. The file is read and not imported, so that the overview of all
+    verbs is instant.
+    """
+    tree = ast.parse((Path(__path__[0]) / f"{verbs()[name]}.py").read_text(encoding="utf-8"))
+    docstrings = (
+        ast.get_docstring(node) for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Arguments"
+    )
+    return (next(docstrings, None) or "").partition("\n")[0]
+
+
+def require_positive(**values: float | None) -> None:
+    """Raise ConfigError for the first value that is not above zero or not finite; None means not given."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{_option(name)} must be {'finite' if value == math.inf else 'above 0'}, got {value}")
+
+
+def require_not_negative(**values: int | None) -> None:
+    """Raise ConfigError for the first value below zero; None means not given."""
+    for name, value in values.items():
+        if value is not None and value < 0:
+            raise ConfigError(f"{_option(name)} must not be negative, got {value}")
+
+
+def require_between(low: float, high: float, **values: float | None) -> None:
+    """Raise ConfigError for the first value outside `low` to `high`, both of which are allowed; None
+    means not given.
+    """
+    for name, value in values.items():
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{_option(name)} must be between {low} and {high}, got {value}")
+
+
+def _option(name: str) -> str:
+    """The name of a value as the command line spells it."""
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,83 @@
+"""`trisep data`: what is there of a published data set, and what of it can serve."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from trisep.commands import require_positive
+from trisep.datasets import DataSetName, SplitRule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Look at every clip that a data set lists: which files are there, which can serve, and what is wrong with the
+    others.
+
+    For example:
+
+        trisep data status music --metadata MUSIC_solo_videos.json MUSIC_duet_videos.json --media videos --out lists
+        trisep data status folder --media my_videos
+        trisep prepare videos --clips lists/train.csv --out store
+
+    Run again after an interruption, it continues. Nothing is downloaded.
+    """
+
+    action: Annotated[Positional[Literal["status"]], arg(metavar="status")]
+    """What to do."""
+    name: Annotated[Positional[DataSetName], arg(metavar="NAME")]
+    """Data set: music, music21, solos, audioset, vggsound, vggsound-clean, esc50, or folder for videos of your own."""
+    media: Annotated[Path, arg(metavar="DIR")]
+    """Folder of the media files, searched through all its levels."""
+    metadata: Annotated[tuple[Path, ...], arg(metavar="FILE ...")] = ()
+    """The data set's files as published; see docs/datasets.md."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the lists of usable clips, one for each split, their labels, and the report."""
+    rule: SplitRule | None = None
+    """How music, music21 and solos are split; the default is the papers'."""
+    command: Annotated[str | None, arg(metavar="TEMPLATE")] = None
+    """Your own command for each missing clip, with {id}, {start}, {end} (seconds) and {out} (the file to write)."""
+    min_seconds: Annotated[float, arg(metavar="SECONDS")] = 1.0
+    """Clips with less sound are too short."""
+    silence_db: Annotated[float, arg(metavar="DBFS")] = -60.0
+    """Clips below this level are silent."""
+    still_level: Annotated[float, arg(metavar="0..255")] = 1.0
+    """Clips whose frames differ by no more than this many grey levels are still."""
+    workers: int | None = None
+    """Processes at work; the default is one per processor."""
+    json: FlagCreatePairsOff[bool] = False
+    """Print the report as JSON."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        require_positive(workers=self.workers)
+
+
+def run(arguments: Arguments) -> int:
+    """Check the clips and print the report; returns 0 when every listed clip can serve, 1 when some cannot."""
+    import json
+
+    from rich.console import Console
+
+    from trisep.datasets.availability import check_data_set, report_tables, require_usable
+
+    console = Console(stderr=arguments.json)
+    report = check_data_set(
+        arguments.name,
+        arguments.media,
+        metadata=arguments.metadata,
+        out=arguments.out,
+        rule=arguments.rule,
+        command=arguments.command,
+        min_seconds=arguments.min_seconds,
+        silence_db=arguments.silence_db,
+        still_level=arguments.still_level,
+        num_workers=arguments.workers,
+        console=console,
+    )
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    else:
+        console.print(*report_tables(report, arguments.out), sep="\n")
+    return int(require_usable(report, arguments.media) > 0)

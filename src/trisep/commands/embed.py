@@ -1,0 +1,71 @@
+"""`trisep embed`: the pictures of a clip store → embeddings beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from trisep.commands import require_between, require_not_negative
+from trisep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Look at every picture of a clip store once, with a frozen encoder, and keep the embeddings beside it.
+
+    For example:
+
+        trisep embed store --encoder lite
+        trisep embed store --encoder lite --no-regions
+        trisep embed store --encoder lite --captions --nearest-words 10
+        trisep embed store --encoder lite --cluster local
+
+    Run again after an interruption, it continues.
+    """
+
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
+    """A clip store that trisep prepare made."""
+    encoder: str = "lite"
+    """Name of the shared image and text encoder."""
+    regions: bool = True
+    """Whether to keep one embedding per region of each picture, too."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace embeddings that another version of the encoder made, and captions sought in another way."""
+    captions: FlagCreatePairsOff[bool] = False
+    """Also seek a latent caption for each clip: words that the encoder reads as its picture."""
+    tokens: Annotated[int, arg(metavar="1..4")] = 3
+    """Length of a latent caption."""
+    seed: int = 0
+    """Draws the words that the search for captions begins with."""
+    nearest_words: Annotated[int, arg(metavar="CLIPS")] = 0
+    """Print the captions of so many clips, as the words nearest to them."""
+    cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
+    """Work through Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range, and words of captions that nobody asked for."""
+        require_between(1, 4, tokens=self.tokens)
+        require_not_negative(nearest_words=self.nearest_words)
+        if self.nearest_words and not self.captions:
+            raise ConfigError("--nearest-words shows latent captions: add --captions")
+
+
+def run(arguments: Arguments) -> int:
+    """Embed the store; returns 0."""
+    from rich.console import Console
+
+    from trisep.queries.captions import CaptionSettings
+    from trisep.store.embed import embed
+
+    embed(
+        arguments.store,
+        arguments.encoder,
+        regions=arguments.regions,
+        captions=CaptionSettings(num_tokens=arguments.tokens, seed=arguments.seed) if arguments.captions else None,
+        num_shown=arguments.nearest_words,
+        overwrite=arguments.overwrite,
+        cluster=arguments.cluster,
+        console=Console(),
+    )
+    return 0

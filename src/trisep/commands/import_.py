@@ -1,0 +1,42 @@
+"""`trisep import`: a state dict that the authors of a paper published → a checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from trisep.checkpoints import PublishedKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Turn a state dict that a paper's authors published into a checkpoint; only tensors are read from it, and nothing
+    is run.
+
+    For example:
+
+        trisep import best.pt --as clipsep-nit --out clipsep-nit
+        trisep separate clip.mp4 "violin" --model clipsep-nit
+    """
+
+    file: Annotated[Positional[Path], arg(metavar="FILE")]
+    """The published file: a PyTorch state dict or safetensors; for sound-of-pixels also the folder of its three files.
+    """
+    kind: Annotated[PublishedKind, arg(name="as")]
+    """Which published network it is."""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """The checkpoint folder to write."""
+    encoder: str = "clip-vit-b32"
+    """Name of the encoder that the network was trained on."""
+
+
+def run(arguments: Arguments) -> int:
+    """Convert the file and print where the checkpoint lies; returns 0."""
+    from trisep.checkpoints.published import import_checkpoint
+
+    encoder = None if arguments.kind == "sound-of-pixels" else arguments.encoder
+    import_checkpoint(arguments.file, arguments.kind, arguments.out, encoder=encoder)
+    queries = "pictures" if encoder is None else f"whatever the encoder {encoder} embeds"
+    print(f"{arguments.out}: {arguments.kind} from {arguments.file}; it takes {queries} as queries")
+    return 0

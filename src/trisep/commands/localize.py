@@ -1,0 +1,71 @@
+"""`trisep localize`: a video and a query → a heat map over its frames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from trisep.commands import Device, require_between
+from trisep.errors import QueryError
+from trisep.media import FPS_RANGE
+from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Show where in a video's picture something is: a heat map over its frames.
+
+    For example:
+
+        trisep localize clip.mp4 "violin" --out heat.mp4
+        trisep localize clip.mp4 "violin" --out heat.png
+        trisep localize clip.mp4 "violin" --by audio --model run/model --out heat.mp4 --arrays
+    """
+
+    input: Annotated[Positional[Path], arg(metavar="VIDEO")]
+    """A video."""
+    query: Annotated[Positional[str | None], arg(metavar="[QUERY]")] = None
+    """What to look for, in words; not needed by caption."""
+    out: Annotated[Path, arg(metavar="FILE|DIR")] = Path("heat.mp4")
+    """A video, with a picture of the centre frame beside it; a picture (.png) alone; or a folder for both."""
+    by: LocalizeBy = "text"
+    """Look for the words, for the sound that they separate, or for the latent caption of the centre frame."""
+    model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
+    """A model's name (see: trisep models) or a checkpoint; its encoder looks at the picture."""
+    fps: float = 4.0
+    """Heat maps computed per second of video; the overlay moves from one to the next."""
+    temperature: float = 0.01
+    """The lower, the more the best region stands out."""
+    arrays: FlagCreatePairsOff[bool] = False
+    """Also write the maps and their times as a NumPy archive (.npz)."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    allow_truncated: FlagCreatePairsOff[bool] = False
+    """Go on when more than 1 % of the sound cannot be decoded."""
+
+    def __post_init__(self) -> None:
+        """Refuse a missing query and numbers out of range."""
+        if self.query is None and self.by != "caption":
+            raise QueryError('nothing to look for: name it in words, as in "violin"')
+        require_between(*FPS_RANGE, fps=self.fps)
+        require_between(*TEMPERATURE_RANGE, temperature=self.temperature)
+
+
+def run(arguments: Arguments) -> int:
+    """Localise, then write the overlays; returns the exit code."""
+    from trisep.separation.localize import localize, output_files, write_outputs
+
+    files = output_files(arguments.out, source=arguments.input, arrays=arguments.arrays)
+    found = localize(
+        arguments.input,
+        arguments.query,
+        by=arguments.by,
+        model=arguments.model,
+        fps=arguments.fps,
+        temperature=arguments.temperature,
+        device=arguments.device,
+        allow_truncated=arguments.allow_truncated,
+    )
+    write_outputs(found, arguments.input, files, allow_truncated=arguments.allow_truncated)
+    return 0

@@ -1,0 +1,84 @@
+"""`trisep train`: a clip store and a recipe → a checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from trisep.commands import require_not_negative
+from trisep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Train a separator on a clip store, without labels, by mixing clips and separating them again.
+
+    For example:
+
+        trisep train hfra-avmini --data store --out run
+        trisep train hfra-avmini --data store --out run --set model.unet.base_width=16
+        torchrun --nproc-per-node 4 -m trisep.cli train hfra-avmini --data store --out run
+
+    Run again after an interruption, it continues with the same numbers as if it had never stopped.
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
+    """Name of a recipe: a paper's settings, or the default model's."""
+    data: Annotated[Path, arg(metavar="STORE")]
+    """A clip store with embeddings (trisep prepare, trisep embed)."""
+    out: Annotated[Path, arg(metavar="RUN")]
+    """Folder for checkpoints, logs and plots."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
+    """Change one setting of the recipe, by its dotted path."""
+    seed: int | None = None
+    """Same seed, same numbers; the default is the recipe's own."""
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    """Arithmetic of the network; the default is the recipe's own."""
+    offscreen: Annotated[Path | None, arg(metavar="STORE")] = None
+    """Clip store of sounds to mix in that no query names."""
+    validation: Annotated[Path | None, arg(metavar="STORE")] = None
+    """Clip store to validate on; the default is the training clips."""
+    init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
+    """Checkpoint to start from."""
+    labels: Annotated[Path | None, arg(metavar="CSV")] = None
+    """The clips' labels (columns path, label), for the few recipes that learn from labels."""
+    device: Literal["auto", "cpu"] = "auto"
+    """Where to compute; auto takes the GPUs there are."""
+    workers: int = 1
+    """Processes that read and mix clips."""
+
+    def __post_init__(self) -> None:
+        """Refuse overrides that are not PATH=VALUE, and numbers out of range."""
+        require_not_negative(seed=self.seed, workers=self.workers)
+        for override in self.set:
+            path, equals, _ = override.partition("=")
+            if not equals or not path.strip():
+                raise ConfigError(
+                    f"--set expects PATH=VALUE, for example optimizer.learning_rate=5e-4, got {override!r}"
+                )
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Everything that changes the recipe, as PATH=VALUE: --set, then --seed and --precision."""
+        named = {"training.seed": self.seed, "training.precision": self.precision}
+        return (*self.set, *(f"{path}={value}" for path, value in named.items() if value is not None))
+
+
+def run(arguments: Arguments) -> int:
+    """Train, or go on training, and print where the model is; returns 0."""
+    from trisep.recipes import override, recipe
+    from trisep.training.loop import TrainSettings, train
+
+    settings = TrainSettings(
+        data=arguments.data,
+        out=arguments.out,
+        offscreen=arguments.offscreen,
+        validation=arguments.validation,
+        init=arguments.init,
+        labels=arguments.labels,
+        cpu=arguments.device == "cpu",
+        num_workers=arguments.workers,
+    )
+    print(train(override(recipe(arguments.recipe), arguments.overrides), settings))
+    return 0

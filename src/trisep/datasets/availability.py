@@ -1,0 +1,278 @@
+"""The availability of a data set: the clips that it lists → which of them can serve, as a table, a report and the lists
+that `prepare` reads.
+
+Every checked file is noted at once beside the lists, so a run that was interrupted goes on where it stopped, and a
+second run decodes only what is new or changed. What a usable clip is stands in `datasets/status.py`.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from trisep.datasets import ListedClip, SplitRule, has_pictures, list_clips
+from trisep.datasets.fetch import fetch_missing, parse_template
+from trisep.datasets.folder import MediaIndex, media_files
+from trisep.datasets.lists import status_report, write_lists
+from trisep.datasets.status import STATES, CheckSettings, ClipCheck, check_clip, mark_duplicates
+from trisep.errors import MediaError
+from trisep.media.files import make_folder
+from trisep.store.pool import end_with_parent
+
+CHECKS = "checks.jsonl"
+"""What was found of each file so far, one line each; delete it to look at every file anew."""
+MAX_TABLE_ROWS = 60
+"""Above this the table shows splits alone, and the first of what cannot serve; status.json always holds all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckJob:
+    """One clip whose file is there."""
+
+    place: int
+    """Of the clip in the list."""
+    clip: ListedClip
+    source: str
+    is_cut: bool
+
+
+def check_data_set(
+    name: str,
+    media: Path,
+    *,
+    metadata: Sequence[Path] = (),
+    out: Path | None = None,
+    rule: SplitRule | None = None,
+    command: str | None = None,
+    min_seconds: float = 1.0,
+    silence_db: float = -60.0,
+    still_level: float = 1.0,
+    num_workers: int | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Which clips of a published data set are there and can serve, and what is wrong with the others, as a report.
+
+    Args:
+        name: a `DataSetName`.
+        media: folder of its files, searched through all its levels.
+        metadata: its files as published.
+        out: folder for the lists of usable clips, one for each split, and the report; None writes nothing.
+        rule: how it is split; None is the rule of the papers.
+        command: the user's own command for each missing clip (see `fetch`).
+        min_seconds: clips with less sound are too short.
+        silence_db: clips below this level in dBFS are silent.
+        still_level: clips whose frames differ by no more than this many grey levels are still.
+        num_workers: processes; None is one per processor.
+        console: where progress goes; None is quiet.
+
+    Raises ConfigError and MediaError for metadata, folders and templates that cannot be used.
+    """
+    thresholds = {"min_seconds": min_seconds, "silence_db": silence_db, "still_level": still_level}
+    settings = CheckSettings(needs_picture=has_pictures(name), **thresholds)
+    clips = list_clips(name, metadata, media, rule=rule)
+    failures = {} if command is None else _fetch(command, clips, media, settings, console)
+    if out is not None:
+        make_folder(out)
+    num_workers = num_workers or os.cpu_count() or 1
+    found = check_clips(clips, media, settings, out=out, num_workers=num_workers, console=console)
+    checks = [
+        ClipCheck(state="missing", detail=failures.get(clip.key, "no file of its name")) if check is None else check
+        for clip, check in zip(clips, found, strict=True)
+    ]
+    checks = mark_duplicates(clips, checks)
+    report = status_report(name, clips, checks)
+    if out is not None:
+        write_lists(out, clips, checks, report)
+    return report
+
+
+def require_usable(report: dict[str, Any], media: Path) -> int:
+    """How many clips of a report cannot serve; MediaError when none can."""
+    states: dict[str, int] = report["states"]
+    if not states["usable"]:
+        reasons = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+        raise MediaError(
+            f"{media}: none of the {sum(states.values())} listed clips can serve ({reasons}); give the folder of their "
+            "files"
+        )
+    return sum(states.values()) - states["usable"]
+
+
+def check_clips(
+    clips: Sequence[ListedClip],
+    media: Path,
+    settings: CheckSettings,
+    *,
+    out: Path | None = None,
+    num_workers: int = 1,
+    console: Console | None = None,
+) -> list[ClipCheck | None]:
+    """Look at the file of every clip; None where there is none. Duplicates are not looked for.
+
+    Args:
+        clips: what a data set lists.
+        media: the folder of media files. MediaError when it cannot be read.
+        settings: thresholds.
+        out: an existing folder where findings are noted, for the next run to use unless file or thresholds differ.
+        num_workers: processes.
+        console: where progress goes; None is quiet.
+    """
+    index = MediaIndex(media_files(media))
+    found: list[ClipCheck | None] = [None] * len(clips)
+    known = _read_notes(out)
+    jobs, identities = [], {}
+    for place, clip in enumerate(clips):
+        if (located := index.find(clip)) is None:
+            continue
+        job = CheckJob(place, clip, *located)
+        identities[place] = _identity(job, media, settings)
+        if (check := known.get(identities[place])) is not None:
+            found[place] = check
+        else:
+            jobs.append(job)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips"),
+        TimeRemainingColumn(),
+    )
+    notes = nullcontext() if out is None else (out / CHECKS).open("a", encoding="utf-8")
+    with notes as file, Progress(*columns, console=console, disable=console is None) as progress:
+        task = progress.add_task("look at", total=len(identities), completed=len(identities) - len(jobs))
+        for job, check in _run(jobs, media, settings, num_workers):
+            found[job.place] = check
+            if file is not None:
+                # The line's end comes first: what a kill tore off does not spoil the next line.
+                file.write("\n" + json.dumps({"of": identities[job.place], "check": asdict(check)}))
+                file.flush()
+            progress.advance(task)
+    return found
+
+
+def _run(
+    jobs: Iterable[CheckJob], media: Path, settings: CheckSettings, num_workers: int
+) -> Iterator[tuple[CheckJob, ClipCheck]]:
+    """Every job with what was found, in any order. A file that crashes the decoder takes one process with it, and is
+    named.
+    """
+    waiting = deque(jobs)
+    if min(num_workers, len(waiting)) <= 1:
+        yield from ((job, _check(job, media, settings)) for job in waiting)
+        return
+    while waiting:
+        at_work: dict[Future[ClipCheck], CheckJob] = {}
+        try:
+            yield from _run_pool(waiting, at_work, media, settings, num_workers)
+        except BrokenProcessPool:
+            # Which of the files in work did it? Alone in a process, the guilty one does it again.
+            for job in at_work.values():
+                try:
+                    yield from _run_pool(deque([job]), {}, media, settings, 1)
+                except BrokenProcessPool:
+                    detail = "the decoder crashed or ran out of memory"
+                    yield job, ClipCheck(state="unreadable", source=job.source, detail=detail)
+
+
+def _run_pool(
+    waiting: deque[CheckJob],
+    at_work: dict[Future[ClipCheck], CheckJob],
+    media: Path,
+    settings: CheckSettings,
+    num_workers: int,
+) -> Iterator[tuple[CheckJob, ClipCheck]]:
+    """Jobs side by side, a few more in the queue than there are processes. `at_work` holds those begun and not yet
+    handed out.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            while waiting or at_work:
+                while waiting and len(at_work) < 4 * num_workers:
+                    at_work[pool.submit(_check, waiting[0], media, settings)] = waiting[0]
+                    waiting.popleft()
+                for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                    check = future.result()
+                    yield at_work.pop(future), check
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """An interrupt is the parent's to handle; a killed parent ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def _check(job: CheckJob, media: Path, settings: CheckSettings) -> ClipCheck:
+    return check_clip(media, job.source, job.clip, is_cut=job.is_cut, settings=settings)
+
+
+def _fetch(
+    command: str, clips: Sequence[ListedClip], media: Path, settings: CheckSettings, console: Console | None
+) -> dict[str, str]:
+    """Run the user's command for missing clips; returns why it failed, by key."""
+    words = parse_template(command)
+    index = MediaIndex(media_files(media))
+    missing = [clip for clip in clips if index.find(clip) is None]
+    return fetch_missing(missing, words, media, suffix=".mp4" if settings.needs_picture else ".wav", console=console)
+
+
+def _identity(job: CheckJob, media: Path, settings: CheckSettings) -> str:
+    """Everything that decides what is found of a file, its content by size and time of change."""
+    status = (media / job.source).stat()
+    stretch = (job.clip.start_seconds, job.clip.end_seconds, job.is_cut)
+    return json.dumps([job.source, status.st_size, status.st_mtime_ns, *stretch, *astuple(settings)])
+
+
+def _read_notes(out: Path | None) -> dict[str, ClipCheck]:
+    """What earlier runs found, by identity; a line torn by a kill is passed over."""
+    known: dict[str, ClipCheck] = {}
+    if out is not None and (out / CHECKS).is_file():
+        for line in (out / CHECKS).read_text(encoding="utf-8").splitlines():
+            try:
+                note = json.loads(line)
+                known[note["of"]] = ClipCheck(**note["check"])
+            except (ValueError, TypeError, KeyError):
+                continue
+    return known
+
+
+def report_tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | str]:
+    """The report for people, in 80 columns: counts by class and by split, then what cannot serve, by name."""
+    table = Table("split", "class", "listed", "usable", "not usable", title=report["data_set"])
+    if len(report["classes"]) <= MAX_TABLE_ROWS:
+        for row in report["classes"]:
+            table.add_row(row["split"], row["class"], *_counts(row["states"]))
+        table.add_section()
+    for split, states in report["splits"].items():
+        table.add_row(split, "all", *_counts(states))
+    yield table
+    defects = report["defects"]
+    if not defects:
+        return
+    named = Table("clip", "state", "why")
+    for defect in defects[:MAX_TABLE_ROWS]:
+        named.add_row(defect["source"] or defect["key"], defect["state"], defect["detail"])
+    yield named
+    if len(defects) > MAX_TABLE_ROWS:
+        where = f"{out}/status.json has them all" if out else "--out DIR or --json gives them all"
+        yield f"and {len(defects) - MAX_TABLE_ROWS} more that cannot serve: {where}"
+
+
+def _counts(states: dict[str, int]) -> tuple[str, str, str]:
+    """How many are listed, how many can serve, and how many of the others there are of each kind."""
+    others = ", ".join(f"{states[state]} {state}" for state in STATES if state != "usable" and states[state])
+    return str(sum(states.values())), str(states["usable"]), others

@@ -1,0 +1,294 @@
+"""One mixture of a protocol: made, separated by every system, scored. `evaluate` calls it in each of its processes.
+
+sources → sum → masks of the model (each query alone; all together) and estimates of the baselines → one SourceRow per
+scored source
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from trisep.baselines import baseline, baseline_names, best_order, ideal_mask, run_baseline
+from trisep.checkpoints.format import Checkpoint
+from trisep.errors import ConfigError, MediaError
+from trisep.evaluation.queries import embed_sources
+from trisep.evaluation.sounds import mix, read_clip
+from trisep.media.level import gain_to, level_db
+from trisep.metrics import Scores, score_separation
+from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
+from trisep.protocols.pair_files import relative_to
+from trisep.separation.infer import MaskSegment, infer
+from trisep.separation.separator import plan_for
+from trisep.spectrogram.masks import apply_masks, exclusive_masks
+from trisep.spectrogram.stft import stft
+from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
+
+_ORACLE = " (oracle order)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoringJob:
+    """What is done with every mixture alike; it travels to other processes."""
+
+    protocol: Protocol
+    folder: Path
+    """What paths are shown relative to."""
+    checkpoint: Path | None
+    query: str
+    systems: tuple[str, ...]
+    """Names of all systems in the order of the rows: the model's first, then `baselines`."""
+    baselines: tuple[str, ...]
+    signal: SignalSettings
+    """Rate of the mixtures, segment, and STFT of the baselines."""
+    binary_masks: bool
+    seed: int
+    device: str
+    skip_missing: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceRow:
+    """One line of the per-source table: one scored source of one mixture, by one system."""
+
+    mixture: int
+    source: int
+    system: str
+    label: str
+    other_label: str
+    group: str
+    path: str
+    other_path: str
+    start: float
+    """Where the source's segment lies in its clip (see `ProtocolSource.start`)."""
+    interference: str
+    level_db: float
+    """RMS of the source in the mixture, in dBFS; −inf for silence, nan where it could not be read."""
+    mixture_level_db: float
+    seed: int
+    skipped: str
+    """Why there are no scores; empty where there are."""
+    scores: Scores | None
+
+
+def baseline_systems() -> tuple[str, ...]:
+    """The names that `--baseline` takes: those of `trisep.baselines`, and both ideal masks."""
+    names = [name.replace("_", "-") for name in baseline_names() if name != "ideal_mask"]
+    return (*names, "ideal-binary-mask", "ideal-ratio-mask")
+
+
+def system_names(model: Any | None, query: str, baselines: Sequence[str]) -> tuple[str, ...]:
+    """Names of all systems as tables show them; those whose estimates an oracle has to order say so."""
+    names: list[str] = []
+    if model is not None:
+        contract = model.contract
+        names += (
+            [f"model{_ORACLE}"]
+            if not contract.answers_queries
+            else [f"model, {query} query", f"model, both {query} queries together"]
+        )
+        names += [f"model, {query} query, noise heads kept{_ORACLE}"] if contract.has_noise_heads else []
+    return (*names, *(name if _baseline_of(name)[0].ORDERED else f"{name}{_ORACLE}" for name in baselines))
+
+
+def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpoint | None) -> list[SourceRow]:
+    """The rows of one mixture, by system, then by source. A pure function of its arguments, the processor's rounding
+    apart.
+
+    With `job.skip_missing` a file that cannot be read makes rows that say so; without it, MediaError.
+    """
+    try:
+        sources, total = mixture_sounds(job, mixture)
+        estimates = _model_estimates(job, mixture, checkpoint, sources, total) if checkpoint else []
+    except MediaError as error:
+        if not job.skip_missing:
+            raise
+        reason = "missing clip" if "no such file" in str(error) else "unreadable clip"
+        return [
+            row for name in job.systems for row in _rows(job, mixture, name, {}, [reason] * job.protocol.num_scored)
+        ]
+    estimates += [_baseline_estimate(job, name, sources, total, mixture.index) for name in job.baselines]
+    scored = range(job.protocol.num_scored)
+    levels = {"mixture_level_db": level_db(total), **{f"{source}": level_db(sources[source]) for source in scored}}
+    rows = []
+    for name, estimate in zip(job.systems, estimates, strict=True):
+        results = score_separation(
+            references=sources, estimates=estimate[: len(scored)], mixture=total, scored=list(scored)
+        )
+        rows += _rows(job, mixture, name, levels, [result.scores or result.skipped or "" for result in results])
+    return rows
+
+
+def mixture_sounds(
+    job: ScoringJob, mixture: ProtocolMixture
+) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
+    """The sources as they stand in the mixture, and the mixture, which may hold more than they. MediaError for an
+    unreadable file.
+    """
+    rules, rate = job.protocol, job.signal.sample_rate_hz
+    length = None if rules.whole_clips else job.signal.clip_samples
+    sources = mix(mixture.sources, rules.level_db, rate, clip_samples=length)
+    if mixture.interference is None:
+        return sources, sources.sum(axis=0)
+    noise = np.resize(read_clip(ProtocolSource(path=mixture.interference, label=""), rate), sources.shape[1])
+    reference_db = (
+        rules.level_db if rules.level_db is not None else float(np.mean([level_db(source) for source in sources]))
+    )
+    return sources, sources.sum(axis=0) + noise * gain_to(noise, reference_db + rules.interference_db)
+
+
+def separate_mixture(
+    checkpoint: Checkpoint,
+    mixture: Float[np.ndarray, "S"],
+    query: QueryEmbedding,
+    *,
+    device: str = "cpu",
+    binary_masks: bool = False,
+) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
+    """The estimates of a model for one sound at its rate: each query alone, and all queries together."""
+    masks = infer_masks(checkpoint, mixture, query, device=device).masks
+    return _alone_and_together(checkpoint.signal, mixture, masks, binary_masks=binary_masks)
+
+
+def infer_masks(
+    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, *, device: str = "cpu"
+) -> MaskSegment:
+    """The masks of a mixture by the inference chain that `separate` uses; noise masks too, where the model has noise
+    heads.
+    """
+
+    def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
+        """The model, asked this query."""
+        with torch.inference_mode():
+            output: MaskOutput = checkpoint.model(log_magnitude.to(device), query)
+            return output
+
+    plan = plan_for(checkpoint, network, len(mixture), device=device)
+    with _noise_heads_kept(checkpoint.model):
+        return infer(mixture, network, checkpoint.signal, plan, device=device).map(Tensor.cpu)
+
+
+def with_noise_heads(
+    signal: SignalSettings, mixture: Float[np.ndarray, "S"], masks: MaskSegment, references: Float[np.ndarray, "Q S"]
+) -> Float[np.ndarray, "Q S"]:
+    """What CLIPSep-NIT gives where its noise heads are kept: each query's mask and the noise mask added to it, at most
+    1.
+
+    Which noise mask goes to which query is chosen with the sources in hand, by the least squared error: an oracle
+    (section 3.2; in training the loss chooses alike). Where there are fewer noise masks than queries, some queries get
+    none.
+    """
+    assert masks.noise_masks is not None
+    spectrum, num_samples = stft(torch.from_numpy(mixture)[None], signal), len(mixture)
+    summed = (masks.masks[None, :, None] + masks.noise_masks[None, None]).clamp(max=1)
+    kept = apply_masks(spectrum, summed.flatten(1, 2), signal, num_samples)[0].reshape(*summed.shape[1:3], -1).numpy()
+    queries, heads = linear_sum_assignment(np.square(references[:, None] - kept, dtype=np.float64).sum(axis=-1))
+    estimates = apply_masks(spectrum, masks.masks[None], signal, num_samples)[0].numpy()
+    estimates[queries] = kept[queries, heads]
+    return np.asarray(estimates)
+
+
+@contextmanager
+def _noise_heads_kept(model: Any) -> Iterator[None]:
+    """Nothing for a model without noise heads."""
+    if not model.contract.has_noise_heads:
+        yield
+        return
+    kept, model.keep_noise_heads = model.keep_noise_heads, True
+    try:
+        yield
+    finally:
+        model.keep_noise_heads = kept
+
+
+def _alone_and_together(
+    signal: SignalSettings, mixture: Float[np.ndarray, "S"], masks: Float[Tensor, "Q 256 n"], *, binary_masks: bool
+) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
+    """The estimates that masks give as they are (or binarised), and where the queries share the sound out."""
+    spectrum = stft(torch.from_numpy(mixture)[None], signal)
+    alone = (masks > 0.5).to(masks.dtype) if binary_masks else masks
+    first, second = (
+        apply_masks(spectrum, chosen, signal, len(mixture))[0].numpy()
+        for chosen in (alone[None], exclusive_masks(masks[None]))
+    )
+    return first, second
+
+
+def _model_estimates(
+    job: ScoringJob,
+    mixture: ProtocolMixture,
+    checkpoint: Checkpoint,
+    sources: Float[np.ndarray, "N S"],
+    total: Float[np.ndarray, "S"],
+) -> list[Float[np.ndarray, "N S"]]:
+    """The systems of the model, in the order of `system_names`."""
+    answers = checkpoint.model.contract.answers_queries
+    query = (
+        embed_sources(checkpoint, mixture.sources, job.query, job.protocol, device=job.device)
+        if answers
+        else QueryEmbedding()
+    )
+    found = infer_masks(checkpoint, total, query, device=job.device)
+    alone, together = _alone_and_together(checkpoint.signal, total, found.masks, binary_masks=job.binary_masks)
+    if not answers:
+        return [alone[best_order(references=sources, estimates=alone)]]
+    kept = [] if found.noise_masks is None else [with_noise_heads(checkpoint.signal, total, found, sources)]
+    return [alone, together, *kept]
+
+
+def _baseline_estimate(
+    job: ScoringJob, name: str, sources: Float[np.ndarray, "N S"], total: Float[np.ndarray, "S"], index: int
+) -> Float[np.ndarray, "N S"]:
+    module, config = _baseline_of(name)
+    generator = np.random.default_rng((job.seed, index))
+    module_name = module.__name__.rpartition(".")[2]
+    return run_baseline(module_name, total, references=sources, signal=job.signal, generator=generator, config=config)
+
+
+def _baseline_of(name: str) -> tuple[ModuleType, Any]:
+    """The module and the setting behind a name of `baseline_systems`."""
+    if name not in baseline_systems():
+        raise ConfigError(f"unknown baseline '{name}': expected one of {', '.join(baseline_systems())}")
+    if name.startswith("ideal-"):
+        return ideal_mask, ideal_mask.Config(mask="binary" if name == "ideal-binary-mask" else "ratio")
+    return baseline(name.replace("-", "_")), None
+
+
+def _rows(
+    job: ScoringJob, mixture: ProtocolMixture, system: str, levels: Mapping[str, float], results: Sequence[Scores | str]
+) -> list[SourceRow]:
+    """One row per scored source; a result is its scores, or why there are none."""
+    rows = []
+    for index, result in enumerate(results):
+        source, others = (
+            mixture.sources[index],
+            [other for number, other in enumerate(mixture.sources) if number != index],
+        )
+        rows.append(
+            SourceRow(
+                mixture=mixture.index,
+                source=index,
+                system=system,
+                label=source.label,
+                other_label=" + ".join(other.label for other in others),
+                group=source.group,
+                path=relative_to(source.path, job.folder),
+                other_path=" + ".join(relative_to(other.path, job.folder) for other in others),
+                start=source.start,
+                interference=relative_to(mixture.interference, job.folder) if mixture.interference else "",
+                level_db=levels.get(str(index), float("nan")),
+                mixture_level_db=levels.get("mixture_level_db", float("nan")),
+                seed=job.seed,
+                skipped=result if isinstance(result, str) else "",
+                scores=None if isinstance(result, str) else result,
+            )
+        )
+    return rows

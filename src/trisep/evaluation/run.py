@@ -1,0 +1,386 @@
+"""`trisep evaluate`: protocol (pair list) → separations → metrics → table.
+
+The list is walked twice: once to count it and to see that all clips are there, once to score it, a few mixtures ahead
+in other processes. Rows come in the order of the list and are written as they come, so that neither the list nor the
+table is ever in memory, any number of processes gives the same bytes, and a run that was killed goes on where it
+stopped. Under torchrun each of its processes scores its share of the list, with processes of its own, and the main one
+writes everything.
+"""
+
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from trisep.checkpoints.format import Checkpoint, git_revision, load_model
+from trisep.checkpoints.registry import load_named
+from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
+from trisep.evaluation.distributed import Ranks
+from trisep.evaluation.journal import Journal
+from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
+from trisep.evaluation.table import markdown, summarise
+from trisep.media.files import replacing, sha256_of, write_json
+from trisep.protocols import Protocol, ProtocolMixture
+from trisep.protocols import protocol as protocol_named
+from trisep.protocols.clip_lists import list_folder
+from trisep.protocols.pair_files import read_pairs, write_pairs
+from trisep.separation.separator import choose_device, load
+from trisep.store.pool import end_with_parent
+
+Pairs = Callable[[], Iterator[ProtocolMixture]]
+_MIXTURES_AHEAD = 4
+"""Mixtures handed out per process before the first of them must be done."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What came of scoring a list of mixtures."""
+
+    text: str
+    """The table, as Markdown."""
+    table: list[dict[str, Any]]
+    """Its entries: the statistics of every system and group."""
+    settings: dict[str, Any]
+    """Everything that the scores depend on, as JSON values."""
+    num_mixtures: int
+
+
+def evaluate(
+    checkpoint: str | Path | None = None,
+    *,
+    data: Path,
+    media: Path | None = None,
+    protocol: str = "avmini",
+    pairs: Path | None = None,
+    query: str = "text",
+    baselines: Sequence[str] = (),
+    masks: Literal["protocol", "soft", "binary"] = "protocol",
+    out: Path | None = None,
+    seed: int = 0,
+    num_workers: int | None = None,
+    limit: int | None = None,
+    skip_missing: bool = False,
+    device: str = "auto",
+) -> Evaluation | None:
+    """Score a model, baselines, or both on mixtures whose sources are known; a run that was interrupted continues.
+
+    Returns None in the processes of torchrun other than the main one. Raises TrisepError for an unknown name, a model
+    that does not fit the protocol, or a clip that is not there.
+
+    Args:
+        checkpoint: name or folder of a model; None scores baselines alone.
+        data: its clips: a CSV (path, split, label), a folder with manifest.csv, or what `trisep data` wrote.
+        media: where the paths of the list start from; None is its own folder.
+        protocol: name of the protocol.
+        pairs: a list of mixtures in place of the protocol's own.
+        query: what the model is asked with: text, image, video or region.
+        baselines: further systems (see `mixtures.baseline_systems`); none scores the ideal ratio mask beside the model.
+        masks: whether the masks of the model are binarised; `protocol` keeps to the protocol.
+        out: folder for the table, the score of every source and the pair list; None writes nothing.
+        seed: of the pair list, the baselines and the bootstrap.
+        num_workers: processes; None is one per processor.
+        limit: how many mixtures of the list, from its start.
+        skip_missing: count mixtures with missing or unreadable clips as skipped.
+        device: where the model computes.
+    """
+    chosen = protocol_named(protocol)
+    folder = media or list_folder(data)
+    how: dict[str, Any] = {"query": query, "baselines": baselines, "masks": masks, "seed": seed, "device": device}
+    job = plan(checkpoint, chosen, folder, skip_missing=skip_missing, **how)
+    walk = pair_list(chosen, data, media=media, pairs=pairs, seed=seed, limit=limit)
+    settings = journal_settings(job, checkpoint, data=data, media=media, pairs=pairs, limit=limit)
+    return _evaluate(job, settings, walk, out, num_workers)
+
+
+def _evaluate(
+    job: ScoringJob, settings: dict[str, Any], pairs: Pairs, out: Path | None, num_workers: int | None
+) -> Evaluation | None:
+    """Score the mixtures in this process's share of the processes that torchrun started."""
+    with Ranks() as ranks:
+        ranks.share_gpus()
+
+        def results(num_done: int) -> Iterator[list[SourceRow]]:
+            """The rows of the mixtures after so many, which the main process says: to be walked by every process."""
+            own = islice(pairs(), ranks.from_main(num_done) + ranks.rank, None, ranks.count)
+            return ranks.in_order(score_all(job, own, num_workers=num_workers or ranks.num_processors))
+
+        if not ranks.is_main:
+            deque(results(0), maxlen=0)
+            return None
+        return write_tables(job, settings, pairs, results, out=out, num_workers=num_workers)
+
+
+def write_tables(
+    job: ScoringJob,
+    settings: dict[str, Any],
+    pairs: Pairs,
+    results: Callable[[int], Iterator[list[SourceRow]]],
+    *,
+    out: Path | None,
+    num_workers: int | None,
+) -> Evaluation:
+    """Take in the rows, after those of a run that was killed, and write what they say; `results` is told how many are
+    there.
+    """
+    started = time.monotonic()
+    protocol = job.protocol
+    name = job.query if job.checkpoint else "baselines"
+    with tempfile.TemporaryDirectory() as nowhere:
+        folder = out or Path(nowhere)
+        with Journal(
+            folder, name, settings=settings, rows_per_mixture=len(job.systems) * protocol.num_scored
+        ) as journal:
+            num_mixtures = survey(pairs, folder / "pairs.csv", folder=job.folder, skip_missing=job.skip_missing)
+            console = Console(stderr=True)
+            # Only for eyes, and gone at the end: an error is one line on stderr.
+            shown: dict[str, Any] = {"console": console, "transient": True, "disable": not console.is_interactive}
+            for rows in track(results(journal.num_done), "evaluate", num_mixtures, completed=journal.num_done, **shown):
+                journal.write(rows)
+            table = journal.finish()
+        entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
+        what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
+        text = markdown(entries, protocol.headline, title=f"{what}{protocol.name} · {num_mixtures} mixtures{query}")
+        summary = {**settings, "num_mixtures": num_mixtures, "table": entries, "environment": environment(num_workers)}
+        summary["wall_seconds"] = round(time.monotonic() - started, 1)
+        write_json(folder / f"{name}.json", summary)
+        with replacing(folder / f"{name}.md") as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures)
+
+
+def plan(
+    name: str | Path | None,
+    protocol: Protocol,
+    folder: Path,
+    *,
+    query: str = "text",
+    baselines: Sequence[str] = (),
+    masks: Literal["protocol", "soft", "binary"] = "protocol",
+    seed: int = 0,
+    device: str = "auto",
+    skip_missing: bool = False,
+) -> ScoringJob:
+    """What is to be done with every mixture, media lying in `folder`; refuses a model that does not fit
+    the protocol.
+    """
+    checkpoint = None if name is None else load_named(name)
+    if checkpoint is None and not baselines:
+        raise ConfigError(
+            "nothing to score: give a model's name, a checkpoint, or a system with --baseline, for example mixture"
+        )
+    signal = protocol.signal
+    if checkpoint is not None and checkpoint.signal.sample_rate_hz != signal.sample_rate_hz:
+        rate = checkpoint.signal.sample_rate_hz
+        if protocol.fixes_rate:
+            raise CheckpointError(
+                f"{name}: works at {rate} Hz, and protocol '{protocol.name}' is defined at {signal.sample_rate_hz} Hz; "
+                "choose a model of that rate, or another protocol"
+            )
+        signal = replace(signal, sample_rate_hz=rate)
+    chosen = tuple(baselines) or ("ideal-ratio-mask",)
+    binary = protocol.binary_masks and checkpoint is not None and _trained_on_binary_masks(checkpoint)
+    return ScoringJob(
+        protocol=protocol,
+        folder=folder,
+        checkpoint=checkpoint.path if checkpoint else None,
+        query=query,
+        systems=system_names(checkpoint.model if checkpoint else None, query, chosen),
+        baselines=chosen,
+        signal=signal,
+        binary_masks=binary if masks == "protocol" else masks == "binary",
+        seed=seed,
+        device=str(choose_device(device)) if checkpoint else "cpu",
+        skip_missing=skip_missing,
+    )
+
+
+def pair_list(
+    protocol: Protocol,
+    data: Path,
+    *,
+    media: Path | None = None,
+    pairs: Path | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Pairs:
+    """The list of mixtures, which can be walked any number of times: of the file `pairs`, or as the
+    protocol draws it.
+    """
+    home = list_folder(data)
+    folder = media or home
+
+    def moved(path: Path) -> Path:
+        """The path under the folder that the media are in."""
+        return folder / path.relative_to(home) if path.is_relative_to(home) else path
+
+    def walk() -> Iterator[ProtocolMixture]:
+        """The mixtures, one at a time."""
+        drawn = read_pairs(pairs, folder=home) if pairs else protocol.pairs(data, seed)
+        for mixture in islice(drawn, limit):
+            if folder == home:
+                yield mixture
+                continue
+            sources = [
+                replace(one, path=moved(one.path), picture=one.picture and moved(one.picture))
+                for one in mixture.sources
+            ]
+            yield replace(
+                mixture, sources=tuple(sources), interference=mixture.interference and moved(mixture.interference)
+            )
+
+    return walk
+
+
+def survey(pairs: Pairs, file: Path, *, folder: Path, skip_missing: bool) -> int:
+    """Write the list down and count it. MediaError when it names clips that are not there, unless they are to be
+    skipped, or is empty.
+    """
+    known: dict[Path, bool] = {}
+    num_mixtures, num_lacking = 0, 0
+    for mixture in write_pairs(pairs(), file, folder=folder):
+        num_mixtures += 1
+        paths = [path for one in mixture.sources for path in (one.path, one.picture) if path]
+        paths += [mixture.interference] if mixture.interference else []
+        for path in paths:
+            known.setdefault(path, path.is_file())
+        num_lacking += not all(known[path] for path in paths)
+    absent = [path for path, is_there in known.items() if not is_there]
+    if absent and not skip_missing:
+        raise MediaError(
+            f"{absent[0]}: no such file; {len(absent)} of {len(known)} clips are absent, in {num_lacking} of "
+            f"{num_mixtures} mixtures: "
+            "get them, or count and skip those mixtures with --skip-missing"
+        )
+    if num_mixtures == 0:
+        raise MediaError(f"{file}: the pair list is empty; give one with at least one mixture")
+    return num_mixtures
+
+
+def score_all(
+    job: ScoringJob, mixtures: Iterable[ProtocolMixture], *, num_workers: int = 1
+) -> Iterator[list[SourceRow]]:
+    """The rows of each mixture, in order; they do not depend on the number of processes. Few mixtures are in work at a
+    time.
+    """
+    # One thread a process: the environment is read when a worker imports the linear algebra libraries.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    context = multiprocessing.get_context("spawn")
+    waiting: deque[Future[list[SourceRow]]] = deque()
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
+        try:
+            for mixture in mixtures:
+                waiting.append(pool.submit(_score, job, mixture))
+                if len(waiting) >= _MIXTURES_AHEAD * num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise TrisepError(
+                "a process that scores mixtures died (killed, or out of memory): run the same command again to go on, "
+                "with fewer --workers"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def journal_settings(
+    job: ScoringJob,
+    checkpoint: str | Path | None,
+    *,
+    data: Path,
+    media: Path | None,
+    pairs: Path | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    """Everything that the rows depend on, as JSON values."""
+    weights = job.checkpoint / "model.safetensors" if job.checkpoint else None
+    return {
+        "protocol": job.protocol.name,
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "model_sha256": _sha256(weights),
+        "query": job.query if job.checkpoint else None,
+        "systems": list(job.systems),
+        "sample_rate_hz": job.signal.sample_rate_hz,
+        "binary_masks": job.binary_masks,
+        "data": str(data),
+        "data_sha256": _sha256(_list_file(data)),
+        "media": None if media is None else str(media),
+        "pairs_sha256": _sha256(pairs),
+        "limit": limit,
+        "seed": job.seed,
+        "device": job.device,
+        "skip_missing": job.skip_missing,
+    }
+
+
+def environment(num_workers: int | None) -> dict[str, Any]:
+    """What the numbers were made with, beyond the settings."""
+    packages = ("trisep", "torch", "numpy", "scipy", "av", "soxr")
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    return {
+        "git_revision": git_revision(),
+        "platform": platform.platform(),
+        "workers": num_workers,
+        "versions": versions,
+    }
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    end_with_parent()
+
+
+def _score(job: ScoringJob, mixture: ProtocolMixture) -> list[SourceRow]:
+    return score_mixture(job, mixture, _checkpoint(job.checkpoint, job.device) if job.checkpoint else None)
+
+
+@lru_cache(maxsize=1)
+def _checkpoint(path: Path, device: str) -> Checkpoint:
+    """The model on its device, its encoder checked if it is asked anything; loaded once per process."""
+    checkpoint = load_model(path)
+    if checkpoint.model.contract.answers_queries:
+        return load(path, device=device).checkpoint
+    checkpoint.model.to(choose_device(device))
+    return checkpoint
+
+
+def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:
+    """By the recipe in its card: `loss.mask.kind` or `loss.kind`. Losses that name none, and published checkpoints, all
+    were.
+    """
+    loss = checkpoint.card.get("recipe", {}).get("loss", {})
+    mask = loss.get("mask", loss)
+    return bool((mask.get("kind", "weighted_bce") if isinstance(mask, dict) else mask) == "weighted_bce")
+
+
+def _list_file(data: Path) -> Path | None:
+    """The file that lists the clips; None where a folder has none by its usual names."""
+    files = (data,) if data.is_file() else (data / "manifest.csv", data / "labels.csv")
+    return next((file for file in files if file.is_file()), None)
+
+
+def _sha256(path: Path | None) -> str | None:
+    return None if path is None else sha256_of(path)
+
+
+def _version(package: str) -> str | None:
+    """None for a package that runs from a checkout."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None

@@ -1,0 +1,64 @@
+"""The sounds of a protocol's sources: read, cut, brought to their level."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from trisep.media.audio import read_audio
+from trisep.media.level import gain_to
+from trisep.media.probe import probe
+from trisep.protocols import ProtocolSource
+
+
+def mix(
+    sources: Sequence[ProtocolSource], level_db: float | None, sample_rate_hz: int, *, clip_samples: int | None = None
+) -> Float[np.ndarray, "N S"]:
+    """The sources as they stand in the sum: at their level, or as recorded and divided by N; of one length.
+
+    Args:
+        sources: what to read.
+        level_db: RMS in dBFS of each over its whole length; None divides by N instead.
+        sample_rate_hz: what they are brought to.
+        clip_samples: length of a segment of each, zeros after its end; None takes them whole, cut to the shortest.
+    """
+    if clip_samples is None:
+        sounds = [read_clip(source, sample_rate_hz) for source in sources]
+        length = min(map(len, sounds))
+    else:
+        sounds, length = [_segment(source, sample_rate_hz, clip_samples) for source in sources], clip_samples
+    gains = [np.float32(1 / len(sounds)) if level_db is None else gain_to(sound, level_db) for sound in sounds]
+    return np.stack([sound[:length] * gain for sound, gain in zip(sounds, gains, strict=True)])
+
+
+def bounds_seconds(source: ProtocolSource, segment_seconds: float | None) -> tuple[float, float]:
+    """Where in its file the segment of a source begins and ends; None means all of the clip. A clip that is shorter is
+    taken whole.
+    """
+    end = probe(source.path).duration_seconds if source.end_seconds is None else source.end_seconds
+    if segment_seconds is None:
+        return source.start_seconds, end
+    begin = source.start_seconds + source.start * max(0.0, end - source.start_seconds - segment_seconds)
+    return begin, min(end, begin + segment_seconds)
+
+
+def read_clip(source: ProtocolSource, rate_hz: int) -> Float[np.ndarray, "S"]:
+    """The whole clip, mono."""
+    start, end = source.start_seconds, source.end_seconds
+    seconds = None if end is None else end - start
+    audio = read_audio(source.path, sample_rate_hz=rate_hz, mono=True, start_seconds=start, duration_seconds=seconds)
+    sound: Float[np.ndarray, S] = audio.samples[0]
+    return sound
+
+
+def _segment(source: ProtocolSource, rate_hz: int, num_samples: int) -> Float[np.ndarray, "S"]:
+    """A segment of a clip, filled up with zeros where the clip is shorter."""
+    begin, end = bounds_seconds(source, num_samples / rate_hz)
+    # One sample more is read than rounding could lose.
+    seconds = end - begin + 1 / rate_hz
+    sound = read_audio(
+        source.path, sample_rate_hz=rate_hz, mono=True, start_seconds=begin, duration_seconds=seconds
+    ).samples[0, :num_samples]
+    filled = np.zeros(num_samples, np.float32)
+    filled[: len(sound)] = sound
+    return filled

@@ -1,0 +1,175 @@
+"""What a finished table says: averages with intervals per system and group of sources, as JSON values and as Markdown.
+
+Means and medians are over sources. Sources of one mixture are not independent, so standard errors and bootstrap
+intervals are those of the mean over mixtures, each standing for the mean of its sources. Infinite scores are left out
+and counted.
+"""
+
+import csv
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping, MutableSequence, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trisep.errors import ConfigError
+from trisep.media.files import replacing, write_failure
+from trisep.metrics import Scores, bootstrap_mean, summary
+
+METRICS = tuple(entry.name for entry in fields(Scores))
+_NAMES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "snri": "SNRi", "sdri": "SDRi", "siri": "SIRi", "sari": "SARi"}
+_PLAIN = ("sdr", "sir", "sar", "snr")
+_MANY_MIXTURES = 20_000
+"""Beyond so many, intervals take a tenth of the resamples: they are narrow, and would take minutes."""
+
+
+@dataclass(slots=True)
+class _Column:
+    """The sources of one system and group, read so far: eleven numbers each."""
+
+    mixtures: MutableSequence[int] = field(default_factory=lambda: array("q"))
+    values: dict[str, MutableSequence[float]] = field(
+        default_factory=lambda: {metric: array("d") for metric in METRICS}
+    )
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def summarise(table: Path, intervals: Sequence[str], *, seed: int) -> list[dict[str, Any]]:
+    """One entry per system and group of sources ("all" first): counts, and mean, median, s.e.m. of every metric.
+
+    Metrics in `intervals` also get their 95 % interval (`_low`, `_high`), improvements the share above 0 (`_improved`).
+    """
+    entries = []
+    for (system, group), column in _read(table).items():
+        entry: dict[str, Any] = {
+            "system": system,
+            "split": group,
+            "sources": len(column.mixtures),
+            "skipped": column.skipped.total(),
+        }
+        entry["reasons"] = dict(sorted(column.skipped.items()))
+        # NumPy's own int64: the array's is another name for it.
+        mixtures = np.asarray(column.mixtures).astype(np.int64)
+        for metric in METRICS if column.mixtures else ():
+            entry |= _statistics(np.asarray(column.values[metric]), mixtures, metric, metric in intervals, seed)
+        entries.append(entry)
+    return entries
+
+
+def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, title: str) -> str:
+    """The summary as a Markdown table; ratios in dB, suffix i: improvement over the mixture."""
+    names = ["system", "sources", "n (skipped)"]
+    for metric in headline:
+        names += [f"{metric_name(metric)} mean [95 %]", "± s.e.m.", "median"] + ["improved"] * metric.endswith("i")
+    plain = [metric for metric in _PLAIN if metric not in headline]
+    names += [metric_name(metric) for metric in plain]
+    lines = [f"**{title}**", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for entry in entries:
+        cells = [str(entry["system"]), str(entry["split"]), f"{entry['sources']} ({entry['skipped']})"]
+        for metric in headline:
+            low, high = _number(entry.get(f"{metric}_low")), _number(entry.get(f"{metric}_high"))
+            cells += [f"{_number(entry.get(metric))} [{low}, {high}]", _number(entry.get(f"{metric}_sem"))]
+            cells.append(_number(entry.get(f"{metric}_median")))
+            if metric.endswith("i"):
+                cells.append(_percent(entry.get(f"{metric}_improved")))
+        lines.append("| " + " | ".join([*cells, *(_number(entry.get(metric)) for metric in plain)]) + " |")
+    lines += [
+        "",
+        "Means and medians over sources; s.e.m. and intervals (bootstrap) over mixtures, each the mean of its sources. "
+        "dB.",
+    ]
+    reasons: Counter[str] = Counter()
+    for entry in entries:
+        if entry["split"] == "all":
+            reasons.update({f"{entry['system']}: {reason}": count for reason, count in entry["reasons"].items()})
+    lines += (
+        ["Skipped: " + "; ".join(f"{reason} {count}" for reason, count in reasons.items()) + "."] if reasons else []
+    )
+    return "\n".join(lines)
+
+
+def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`name`.md and `name`.csv in a folder, which is made if absent; numbers with six digits after the point.
+    MediaError where it fails.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(out, error) from error
+    with replacing(out / f"{name}.md") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    write_rows(out / f"{name}.csv", rows)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table, its columns the first row's; numbers with six digits after the point. MediaError where the place cannot
+    be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows
+        )
+
+
+def require_metric(metric: str) -> None:
+    """ConfigError for anything but a metric's name."""
+    if metric not in METRICS:
+        raise ConfigError(f"--metric: unknown metric '{metric}': expected one of {', '.join(METRICS)}")
+
+
+def metric_name(metric: str) -> str:
+    """A metric as headings show it."""
+    return _NAMES.get(metric, metric.upper())
+
+
+def _read(table: Path) -> dict[tuple[str, str], _Column]:
+    """The numbers of a table, by system and group, systems in their order and "all" first; a few bytes
+    for each source.
+    """
+    columns: defaultdict[tuple[str, str], _Column] = defaultdict(_Column)
+    with table.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for group in dict.fromkeys(("all", row["group"] or "all")):
+                column = columns[row["system"], group]
+                if row["skipped"]:
+                    column.skipped[row["skipped"]] += 1
+                    continue
+                column.mixtures.append(int(row["mixture"]))
+                for metric, values in column.values.items():
+                    values.append(float(row[metric]))
+    systems = list(dict.fromkeys(system for system, _ in columns))
+    return dict(sorted(columns.items(), key=lambda item: (systems.index(item[0][0]), item[0][1] != "all", item[0][1])))
+
+
+def _statistics(
+    values: Float[np.ndarray, "n"], mixtures: Int[np.ndarray, "n"], metric: str, interval: bool, seed: int
+) -> dict[str, float | int | None]:
+    """The statistics of one metric under the names that entries use; None where nothing is finite."""
+    finite = np.isfinite(values)
+    entry: dict[str, float | int | None] = {f"{metric}_infinite": int((~finite).sum())} if not finite.all() else {}
+    if not finite.any():
+        return entry | {metric: None, f"{metric}_median": None, f"{metric}_sem": None}
+    _, owner = np.unique(mixtures[finite], return_inverse=True)
+    per_mixture = np.bincount(owner, values[finite]) / np.bincount(owner)
+    sem = summary(per_mixture).sem
+    entry |= {metric: float(values[finite].mean()), f"{metric}_median": float(np.median(values[finite]))}
+    entry |= {f"{metric}_sem": sem if np.isfinite(sem) else None}
+    if interval:
+        num_resamples = 1000 if len(per_mixture) > _MANY_MIXTURES else 10000
+        bounds = bootstrap_mean(per_mixture, generator=np.random.default_rng(seed), num_resamples=num_resamples)
+        entry |= {f"{metric}_low": bounds.low, f"{metric}_high": bounds.high}
+    return entry | ({f"{metric}_improved": float((values[finite] > 0).mean())} if metric.endswith("i") else {})
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"

@@ -1,0 +1,110 @@
+"""Files of every kind: hashes, JSON, and files that appear under their names only when they are complete.
+
+A file is written beside its target under a temporary name (`TEMPORARY_PATTERN`), then moved into place: the one way
+that this project writes.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from trisep.errors import MediaError
+
+TEMPORARY_PATTERN = ".trisep-*"
+"""What files and folders are called while they are being written."""
+_REMEDIES = {
+    errno.ENOENT: "create the folder first",
+    errno.EACCES: "choose a folder you may write to",
+    errno.EPERM: "choose a folder you may write to",
+    errno.EROFS: "choose a folder you may write to",
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "free some space or choose another disk",
+    errno.EFBIG: "choose a disk that allows larger files",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "choose a name that is not a folder",
+    errno.ENOTDIR: "choose a place inside a folder",
+}
+
+
+def write_failure(path: Path, error: Exception) -> MediaError:
+    """The error to raise when `path` cannot be written, with the system's reason and a remedy on one line."""
+    number = error.errno if isinstance(error, OSError) else None
+    reason = (
+        os.strerror(number)
+        if number is not None and 0 < number < 4096
+        else str(error).splitlines()[0]
+        if str(error)
+        else type(error).__name__
+    )
+    remedy = _REMEDIES.get(number or 0, "choose another place or name")
+    return MediaError(f"{path}: cannot be written ({reason}); {remedy}")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with all above it, if it is not there; MediaError when it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
+
+
+def temporary_beside(path: Path) -> Path:
+    """A fresh name in the folder of `path`, with the same suffix (muxers choose the format by it); nothing is created.
+
+    Raises MediaError when `path` is a folder or its parent is not one.
+    """
+    try:
+        if path.is_dir():
+            raise write_failure(path, IsADirectoryError(errno.EISDIR, ""))
+        if not path.parent.is_dir():
+            raise write_failure(path, FileNotFoundError(errno.ENOTDIR if path.parent.exists() else errno.ENOENT, ""))
+    except OSError as error:
+        raise write_failure(path, error) from error
+    return path.with_name(f".trisep-{secrets.token_hex(8)}{path.suffix}")
+
+
+def discard(temporary: Path) -> None:
+    """Remove a temporary file if it is there; a failure to do so is not worth hiding the error that led here."""
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; move it into place when the body ends well, remove it otherwise.
+
+    OSErrors of the body and of the move become MediaError.
+    """
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        discard(temporary)
+
+
+def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
+    """Write JSON, moved into place when it is complete. MediaError where the place cannot be written; ValueError for a
+    NaN.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits; MediaError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check the name") from error

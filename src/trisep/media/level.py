@@ -1,0 +1,36 @@
+"""How loud a sound is: RMS in dBFS, and the gain to another level. The one level meter of everything that a network
+reads.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+_SILENCE = 1e-20
+"""A variance below this, −200 dBFS, is silence."""
+
+
+def level_db(sound: Float[np.ndarray, "*C S"]) -> float:
+    """RMS in dBFS, the mean removed, so that a DC offset does not count as sound; −inf for silence."""
+    return level_from_sums(
+        sound.size, float(sound.sum(dtype=np.float64)), float(np.square(sound, dtype=np.float64).sum())
+    )
+
+
+def level_from_sums(num_samples: int, total: float, squares: float) -> float:
+    """`level_db` of a sound of which only the sum of the samples and of their squares are known, as when it is read in
+    blocks.
+    """
+    variance = squares / num_samples - (total / num_samples) ** 2 if num_samples else 0.0
+    return 10 * math.log10(variance) if variance > _SILENCE else -math.inf
+
+
+def gain_between(from_db: float, to_db: float) -> np.float32:
+    """The factor from one level to another; 1 from silence, which no factor makes louder."""
+    return np.float32(10 ** ((to_db - from_db) / 20)) if math.isfinite(from_db) else np.float32(1)
+
+
+def gain_to(sound: Float[np.ndarray, "*C S"], to_db: float) -> np.float32:
+    """The factor that brings a sound to a level."""
+    return gain_between(level_db(sound), to_db)

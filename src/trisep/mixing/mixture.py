@@ -1,0 +1,108 @@
+"""Mix-and-separate: which clips meet, from where, how loud. Pairing is uniform over clips and never sees a label.
+
+`draw_mixture` makes the choices, which are data; `mix` carries out those about level on sounds that were read. It knows
+no store and no network.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from trisep.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixingConfig:
+    """How clips become mixtures."""
+
+    num_sources: int = 2
+    """N: clips in a mixture, each with its query."""
+    num_frames: int = 3
+    """K: frames around the middle of the crop that make the query."""
+    frame_spacing_seconds: float | None = None
+    """How far apart they are, the frame nearest to each moment being taken; None takes the K frames nearest to the
+    middle.
+    """
+    source_gain_db: tuple[float, float] = (-6.0, 3.5)
+    """Range of each source's random gain; the default is CLIPSep's factor 0.5 to 1.5."""
+    equalize_levels: bool = False
+    """Bring each clip to one level before the gain. CLIPSep does not."""
+    mixture_gain_db: tuple[float, float] = (0.0, 0.0)
+    """Range of a gain on the whole mixture."""
+    num_absent_queries: int = 0
+    """Queries of clips that are not in the mixture, to be answered with silence. Ours; 0 in the papers."""
+    interference_probability: float = 0.0
+    """How often an off-screen sound, which no query names, is added."""
+    interference_db: tuple[float, float] = (-12.0, 0.0)
+    """Range of its level relative to a source."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.num_sources < 1 or self.num_frames < 1 or self.num_absent_queries < 0:
+            raise ConfigError("num_sources and num_frames must be at least 1, num_absent_queries at least 0")
+        if self.frame_spacing_seconds is not None and not 0 < self.frame_spacing_seconds < math.inf:
+            raise ConfigError(
+                f"mixing.frame_spacing_seconds: expected above 0 and finite, or none, got {self.frame_spacing_seconds}"
+            )
+        if not 0 <= self.interference_probability <= 1:
+            raise ConfigError(f"mixing.interference_probability: expected 0 to 1, got {self.interference_probability}")
+        for name in ("source_gain_db", "mixture_gain_db", "interference_db"):
+            low, high = getattr(self, name)
+            if not -math.inf < low <= high < math.inf:
+                raise ConfigError(f"mixing.{name}: expected two finite numbers, the lower one first, got {low},{high}")
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureChoice:
+    """Everything drawn for one training sample."""
+
+    clips: tuple[int, ...]
+    """Indices of the N sources, then of the absent queries."""
+    positions: tuple[float, ...]
+    """Where in each clip the crop lies, 0 to 1."""
+    gains_db: tuple[float, ...]
+    mixture_gain_db: float
+    interference: tuple[float, float, float] | None
+    """Which interfering clip (0 to 1 of their number), position and level in dB."""
+
+
+def draw_mixture(num_clips: int, config: MixingConfig, generator: np.random.Generator) -> MixtureChoice:
+    """Choose distinct clips, uniformly, whatever they contain; `ConfigError` when there are too few."""
+    needed = config.num_sources + config.num_absent_queries
+    if num_clips < needed:
+        raise ConfigError(f"the store holds {num_clips} clips; a mixture of this recipe needs {needed} different ones")
+    clips = generator.choice(num_clips, size=needed, replace=False)
+    interference = (generator.random(), generator.random(), generator.uniform(*config.interference_db))
+    interfered = generator.random() < config.interference_probability
+    return MixtureChoice(
+        clips=tuple(int(clip) for clip in clips),
+        positions=tuple(generator.random(needed).tolist()),
+        gains_db=tuple(generator.uniform(*config.source_gain_db, config.num_sources).tolist()),
+        mixture_gain_db=float(generator.uniform(*config.mixture_gain_db)),
+        interference=interference if interfered else None,
+    )
+
+
+def mix(
+    sources: Sequence[Float[np.ndarray, "S"]],
+    interference: Float[np.ndarray, "S"] | None,
+    choice: MixtureChoice,
+    *,
+    level_gains_db: Sequence[float],
+) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
+    """The sources as they stand in the sum, each divided by N as in the public code, and the interference at its level
+    under them.
+
+    `level_gains_db` is applied to each source beside its drawn gain; `interference` has unit RMS over its whole clip.
+    """
+    gains_db = np.asarray(choice.gains_db) + np.asarray(level_gains_db)
+    scaled = np.stack(sources) * (10 ** (gains_db / 20) / len(sources)).astype(np.float32)[:, None]
+    noise = np.zeros_like(scaled[0])
+    if interference is not None and choice.interference is not None:
+        reference = float(np.sqrt(np.mean(scaled**2, axis=1)).mean())
+        noise = interference * np.float32(reference * 10 ** (choice.interference[2] / 20))
+    overall = np.float32(10 ** (choice.mixture_gain_db / 20))
+    return scaled * overall, noise * overall

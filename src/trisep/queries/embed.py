@@ -1,0 +1,257 @@
+"""Queries in the form that a model reads: words, pictures, videos and places of the video that is separated, through
+the encoder.
+
+Words go through the averaged templates, a picture as it is. A place or a video is looked at in a few frames, whose raw
+embeddings are averaged: of the grid cell that holds a point, of what a box cuts out (VAST, Table 9), of the whole
+frame. A model that reads regions gets every cell of a video's frames instead (VAST, Eq. 4), one with an image network
+of its own the frames (Sound of Pixels), one that learned labels the number of the label that is named. Sound is not
+known here.
+"""
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from trisep.checkpoints.format import Checkpoint
+from trisep.encoders import SharedEncoder, encode_query_text
+from trisep.encoders.resnet import square_frames
+from trisep.errors import CheckpointError, QueryError
+from trisep.media.image import read_image
+from trisep.queries.regions import box_query, place_entry, region_query
+from trisep.queries.video import Watched, probe_picture
+from trisep.types import MaskOutput, Query, QueryEmbedding
+
+
+def as_queries(queries: Sequence[str | Query]) -> list[Query]:
+    """Words become queries of that name; a name that comes twice gets `_2`. QueryError for none at all, or an empty
+    one.
+    """
+    if isinstance(queries, str | Query):
+        raise QueryError(f"queries must be a list, for example [{queries!r}]")
+    wanted: list[Query] = []
+    for query in queries:
+        query = query if isinstance(query, Query) else Query(query, text=query)
+        wanted.append(replace(query, name=unused_name(query.name, {other.name for other in wanted})))
+    if not wanted:
+        raise QueryError('nothing to listen for: give at least one query, for example "violin"')
+    return wanted
+
+
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """`name`, or with the first of `_2`, `_3` … that is not taken."""
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def queries_from_options(
+    texts: Sequence[str], images: Sequence[Path], regions: Sequence[str], boxes: Sequence[str], videos: Sequence[Path]
+) -> list[Query]:
+    """Queries as they are written on a command line: words, pictures' files, points, boxes, videos' files."""
+    queries = [Query(text, text=text) for text in texts]
+    queries += [Query(path.stem, image=read_image(path)) for path in images]
+    queries += [region_query(text) for text in regions] + [box_query(text) for text in boxes]
+    return queries + [video_query(path) for path in videos]
+
+
+def video_query(path: Path) -> Query:
+    """The query for what the whole picture of a video shows, called after the file. MediaError or QueryError when it
+    has no picture.
+    """
+    query = Query(path.stem, video=path)
+    probe_picture(path, query)
+    return query
+
+
+def query_entry(query: Query) -> dict[str, Any]:
+    """What report.json says of what was asked: the kind, and the place where it is one."""
+    if query.place is not None:
+        return {"kind": "box" if query.place.is_box else "region", "place": place_entry(query.place)}
+    return {"kind": "text" if query.text is not None else "image" if query.image is not None else "video"}
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedQueries:
+    """Queries as a model reads them, and what was looked at for them."""
+
+    vectors: Float[Tensor, "V D"]
+    """Of the queries that are one vector, in order."""
+    order: tuple[int, ...]
+    """Of each query, its place in vectors followed by regions."""
+    regions: Float[Tensor, "R K 7 7 D"] | None = None
+    """Of the others, in order; None where there are none."""
+    pictures: UInt8[Tensor, "P K 3 224 224"] | None = None
+    """Of all queries, for a model that looks at them itself; then there are no vectors."""
+    label_ids: Int[Tensor, "L"] | None = None
+    """Of all queries, for a model that learned labels; then there are no vectors."""
+    frames: UInt8[np.ndarray, "_ _ _ 3"] | None = None
+    """Of the video that is separated, where a query needed them; in order of time."""
+    frame_times_seconds: tuple[float, ...] = ()
+
+    def ask(self, model: Any, log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
+        """The model's masks, one a query, in the queries' order; it runs once for each form of query that there is.
+
+        Logits are dropped where one of two runs has none. Of two runs the bottleneck is the same, and left out.
+        """
+        forms = {"vectors": self.vectors if len(self.vectors) else None, "regions": self.regions}
+        forms |= {"frames": self.pictures, "label_ids": self.label_ids}
+        outputs: list[MaskOutput] = [
+            model(log_magnitude, QueryEmbedding(**{name: values.expand(len(log_magnitude), *values.shape)}))
+            for name, values in forms.items()
+            if values is not None
+        ]
+        if len(outputs) == 1:
+            return outputs[0]
+        order = list(self.order)
+        logits = [output.logits for output in outputs if output.logits is not None]
+        return MaskOutput(
+            masks=torch.cat([output.masks for output in outputs], dim=1)[:, order],
+            logits=torch.cat(logits, dim=1)[:, order] if len(logits) == len(outputs) else None,
+        )
+
+
+def embed_queries_for(
+    checkpoint: Checkpoint,
+    encoder: SharedEncoder,
+    queries: Sequence[Query],
+    *,
+    source: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> EmbeddedQueries:
+    """Queries in the form that a checkpoint's model reads; arguments and errors as in `embed_queries`.
+
+    QueryError also for what the model cannot be asked with: words or a point where it looks at pictures itself,
+    anything but one of its labels where it learned labels.
+    """
+    reads = checkpoint.model.contract.reads
+    if reads == "labels":
+        ids = torch.tensor([label_id(checkpoint, query) for query in queries], device=device)
+        return EmbeddedQueries(torch.zeros(0, encoder.dim, device=device), tuple(range(len(queries))), label_ids=ids)
+    if reads == "frames":
+        return _as_pictures(checkpoint, encoder, queries, source, device)
+    return embed_queries(encoder, queries, source=source, reads_regions=reads == "regions", device=device)
+
+
+def labels_of(checkpoint: Checkpoint) -> list[str]:
+    """What a model that learned labels calls them."""
+    if not (labels := checkpoint.card.get("labels")):
+        raise CheckpointError(
+            f"{checkpoint.path / 'config.json'}: lists no labels, which this model is asked with; train again"
+        )
+    return list(labels)
+
+
+def label_id(checkpoint: Checkpoint, query: Query) -> int:
+    """The number of the label that a query names, capitals aside."""
+    labels = labels_of(checkpoint)
+    if query.text is None:
+        raise QueryError(
+            f"query '{query.name}': this model knows labels only, so ask in words, for example '{labels[0]}'"
+        )
+    numbers = {label.casefold(): number for number, label in enumerate(labels)}
+    wanted = query.text.strip().casefold()
+    if wanted not in numbers:
+        nearest = difflib.get_close_matches(wanted, numbers, n=3) or sorted(numbers)[:3]
+        names = ", ".join(f"'{labels[numbers[name]]}'" for name in nearest)
+        raise QueryError(
+            f"query '{query.name}': this model knows its {len(labels)} labels only; the nearest are {names}"
+        )
+    return numbers[wanted]
+
+
+def _as_pictures(
+    checkpoint: Checkpoint,
+    encoder: SharedEncoder,
+    queries: Sequence[Query],
+    source: Path | None,
+    device: torch.device | str,
+) -> EmbeddedQueries:
+    """Frames for a model that looks at them itself; a query with fewer than another has its own again, which changes no
+    maximum.
+    """
+    watched = Watched(encoder, source, queries)
+    shown: list[Tensor] = []
+    for query in queries:
+        if query.text is not None or (query.place is not None and not query.place.is_box):
+            asked = "words mean" if query.text is not None else "a point means"
+            raise QueryError(
+                f"query '{query.name}': {checkpoint.model_name} learned from whole pictures alone, {asked} nothing to "
+                "it; "
+                "ask with --image, --video or --box, or choose another --model"
+            )
+        if query.image is not None:
+            frames = [query.image]
+        else:
+            frames = list(watched.video_frames(query)) if query.place is None else watched.cuts(query.place, query)
+        shown.append(square_frames(frames))
+    most = max(len(frames) for frames in shown)
+    pictures = torch.stack([frames[torch.arange(most) % len(frames)] for frames in shown])
+    times = watched.times_seconds
+    return EmbeddedQueries(
+        torch.zeros(0, encoder.dim, device=device),
+        tuple(range(len(queries))),
+        pictures=pictures.to(device),
+        frames=watched.frames if times else None,
+        frame_times_seconds=times,
+    )
+
+
+def embed_queries(
+    encoder: SharedEncoder,
+    queries: Sequence[Query],
+    *,
+    source: Path | None = None,
+    reads_regions: bool = False,
+    device: torch.device | str = "cpu",
+) -> EmbeddedQueries:
+    """Embed queries; nothing is decoded unless one of them needs it.
+
+    Args:
+        encoder: the model's.
+        queries: of any kind, mixed.
+        source: the file that is separated, which places lie in; None for sound in memory.
+        reads_regions: whether the model takes a video as the regions of its frames rather than as their mean.
+        device: where the embeddings are put.
+
+    Raises:
+        QueryError: a place that is not in the picture, a time after the end, a place or video where there is no
+            picture.
+        MediaError: a file that cannot be read.
+    """
+    watched = Watched(encoder, source, queries)
+    vectors: list[Tensor] = []
+    regions: list[Tensor] = []
+    for query in queries:
+        if query.video is not None and reads_regions:
+            regions.append(watched.video_grids(query))
+        else:
+            vectors.append(_vector(encoder, watched, query))
+    is_regions = [query.video is not None and reads_regions for query in queries]
+    stacked = sorted(range(len(queries)), key=is_regions.__getitem__)
+    return EmbeddedQueries(
+        vectors=torch.stack(vectors).float().to(device) if vectors else torch.zeros(0, encoder.dim, device=device),
+        regions=torch.stack(regions).float().to(device) if regions else None,
+        order=tuple(stacked.index(number) for number in range(len(queries))),
+        frames=watched.frames if watched.times_seconds else None,
+        frame_times_seconds=watched.times_seconds,
+    )
+
+
+def _vector(encoder: SharedEncoder, watched: Watched, query: Query) -> Float[Tensor, "D"]:
+    """One query as one vector."""
+    if query.text is not None:
+        return encode_query_text(encoder, query.text)
+    if query.image is not None:
+        return encoder.encode_image([query.image])[0]
+    if query.place is None:
+        return encoder.encode_image(list(watched.video_frames(query))).mean(dim=0)
+    return watched.box(query.place, query) if query.place.is_box else watched.region(query.place, query)

@@ -1,0 +1,126 @@
+"""What queries look at: the frames of the video that is separated, or of another, read once for all of them. Sound is
+not known here.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from trisep.encoders import SharedEncoder
+from trisep.errors import QueryError
+from trisep.media.probe import MediaInfo, probe
+from trisep.media.video import read_frames
+from trisep.queries.regions import cell_of, check_place, crop
+from trisep.types import Place, Query
+
+_NUM_FRAMES = 4
+"""Frames looked at in a video, spread evenly. For a model that reads regions each adds a mask per cell."""
+
+
+class Watched:
+    """The file that is separated, as far as queries look at it: the frames for all of them are read together, once."""
+
+    def __init__(self, encoder: SharedEncoder, source: Path | None, queries: Sequence[Query]) -> None:
+        """Check places and times against the file; frames are read later."""
+        self._encoder, self._source = encoder, source
+        self._spread: tuple[float, ...] = ()
+        for query in queries:
+            if query.place is not None:
+                check_place(query.place, f"query '{query.name}'")
+        looking = [query for query in queries if query.place is not None or self._is_source(query)]
+        times: set[float] = set()
+        if looking:
+            info = probe_picture(source, looking[0])
+            self._spread = _spread_seconds(info)
+            for query in looking:
+                times.update(self._times_of(query.place))
+                self._check_time(query, info)
+        self.times_seconds = tuple(sorted(times))
+
+    @cached_property
+    def frames(self) -> UInt8[np.ndarray, "_ _ _ 3"]:
+        """The frames at `times_seconds`, in their full size."""
+        assert self._source is not None, "only a file is looked at"
+        return read_frames(self._source, self.times_seconds)
+
+    def region(self, place: Place, query: Query) -> Float[Tensor, "D"]:
+        """Mean embedding, over the frames, of the cell that holds a point."""
+        rows, columns = self._grids.shape[1:3]
+        height, width = self.frames.shape[1:3]
+        row, column = cell_of(place, (height, width), (rows, columns), self._label(query))
+        return self._grids[self._indices(place), row, column].mean(dim=0)
+
+    def box(self, place: Place, query: Query) -> Float[Tensor, "D"]:
+        """Mean embedding, over the frames, of what a box cuts out, as a picture of its own."""
+        return self._encoder.encode_image(self.cuts(place, query)).mean(dim=0)
+
+    def cuts(self, place: Place, query: Query) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+        """What a box cuts out of each frame."""
+        return [crop(self.frames[index], place, self._label(query)) for index in self._indices(place)]
+
+    def video_frames(self, query: Query) -> UInt8[np.ndarray, "K _ _ 3"]:
+        """The frames of a video query, which may be the file that is separated."""
+        if self._is_source(query):
+            return self.frames[self._indices(None)]
+        info = probe_picture(query.video, query)
+        return read_frames(info.path, _spread_seconds(info))
+
+    def video_grids(self, query: Query) -> Float[Tensor, "K 7 7 D"]:
+        """The region embeddings of a video query's frames."""
+        if self._is_source(query):
+            return self._grids[self._indices(None)]
+        return self._encoder.encode_regions(list(self.video_frames(query)))
+
+    @cached_property
+    def _grids(self) -> Float[Tensor, "_ 7 7 D"]:
+        return self._encoder.encode_regions(list(self.frames))
+
+    def _times_of(self, place: Place | None) -> tuple[float, ...]:
+        """Where to look for a place, or for the whole picture."""
+        return self._spread if place is None or place.time_seconds is None else (place.time_seconds,)
+
+    def _indices(self, place: Place | None) -> list[int]:
+        return [self.times_seconds.index(time_seconds) for time_seconds in self._times_of(place)]
+
+    def _is_source(self, query: Query) -> bool:
+        """Whether a video query is the file that is separated."""
+        return (
+            query.video is not None
+            and self._source is not None
+            and Path(query.video).resolve() == self._source.resolve()
+        )
+
+    def _label(self, query: Query) -> str:
+        """How an error begins."""
+        return f"{self._source}: query '{query.name}'" if self._source is not None else f"query '{query.name}'"
+
+    def _check_time(self, query: Query, info: MediaInfo) -> None:
+        """Refuse a time after the end."""
+        time_seconds = None if query.place is None else query.place.time_seconds
+        if time_seconds is not None and time_seconds > info.duration_seconds:
+            raise QueryError(
+                f"{self._label(query)} looks at {time_seconds:g} s, but the file ends at {info.duration_seconds:g} s"
+            )
+
+
+def probe_picture(path: Path | None, query: Query) -> MediaInfo:
+    """What is in a file with a picture; QueryError for a sound without one."""
+    if path is None:
+        raise QueryError(
+            f"query '{query.name}' points into a picture, and a sound in memory has none: give a video file, or ask in "
+            "words"
+        )
+    info = probe(path)
+    if not info.video:
+        raise QueryError(f"{path}: holds no picture for query '{query.name}' to look at; give a video, or ask in words")
+    return info
+
+
+def _spread_seconds(info: MediaInfo) -> tuple[float, ...]:
+    """The middles of equal parts of the picture's duration."""
+    end_seconds = info.video[0].duration_seconds or info.duration_seconds
+    return tuple((number + 0.5) / _NUM_FRAMES * end_seconds for number in range(_NUM_FRAMES))

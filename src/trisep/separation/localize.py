@@ -1,0 +1,251 @@
+"""Localize: frames → regions; query → a vector in the same space; both → a heat map per frame → video, picture. Read it
+from the top.
+
+The vector is that of the query's words, of the sound that they separate (for models that embed sound in the encoder's
+space), or of the latent caption of the centre frame (VAST, Figs. 5 and 9; spec section 4). Maps are computed a few
+times a second; the overlay moves from one to the next.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from trisep.encoders import SharedEncoder, encode_query_text
+from trisep.errors import CheckpointError, ConfigError, MediaError
+from trisep.figures.localization import HeatOverlay
+from trisep.media import FPS_RANGE
+from trisep.media.audio import read_audio
+from trisep.media.files import replacing, write_failure
+from trisep.media.probe import VideoStream, probe
+from trisep.media.video import read_frames, stream_frames, write_video
+from trisep.queries.captions import CaptionSettings, find_captions
+from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
+from trisep.separation.infer import network_input, round_up
+from trisep.separation.separator import SeparationOptions, Separator, load
+from trisep.spectrogram.stft import num_frames
+from trisep.types import Localization, Query
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+_BATCH_FRAMES = 8
+_MAX_OUTPUT_FPS = 60.0
+"""Some recordings declare their clock as the rate of their frames."""
+_FALLBACK_FPS = 25.0
+
+
+def localize(
+    path: Path | str,
+    query: str | None = None,
+    *,
+    by: LocalizeBy = "text",
+    model: str | Path | Separator = "default",
+    fps: float = 4.0,
+    temperature: float = 0.01,
+    device: str = "auto",
+    allow_truncated: bool = False,
+) -> Localization:
+    """Where in a video's picture something is: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
+
+    Args:
+        path: a video; by text or caption it needs no sound.
+        query: words; by caption they are not needed, and not looked at.
+        by: what v is: `text`, the words' embedding (several templates averaged); `audio`, the embedding of the sound
+            that the words separate; `caption`, the latent caption of the centre frame.
+        model: name or folder of a checkpoint, whose encoder looks at the picture; or one that is loaded.
+        fps: maps per second; no frame gets two.
+        temperature: the lower, the more the best cell takes. The default is that of the alignment losses.
+        device: where a model that is not loaded yet is put; encoders stay on the CPU.
+        allow_truncated: accept sound that cannot be decoded to its end.
+
+    Returns:
+        One map a frame on the encoder's grid, each summing to one, with the frames' own times.
+
+    Raises:
+        QueryError: the query is missing or empty. MediaError: unreadable, no picture, or by audio no sound or silence.
+        CheckpointError: by audio, for a model that does not embed sound where its encoder embeds pictures.
+        ConfigError: a number out of range, or another word for `by`.
+    """
+    path = Path(path)
+    if by not in get_args(LocalizeBy):
+        raise ConfigError(f"by must be one of {', '.join(get_args(LocalizeBy))}, not {by!r}")
+    for name, value, (low, high) in (("fps", fps, FPS_RANGE), ("temperature", temperature, TEMPERATURE_RANGE)):
+        if not low <= value <= high:
+            raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
+    name = "latent caption" if by == "caption" else Query(query or "", text=query or "").name
+    _picture_stream(path)
+    separator = model if isinstance(model, Separator) else load(model, device=device)
+    vector = _target(separator, path, name, by, allow_truncated=allow_truncated)
+    times, maps = [], []
+    for time_seconds, regions in stream_regions(path, separator.encoder, fps=fps):
+        times.append(time_seconds)
+        maps.append(heat_maps(regions[None], vector, temperature=temperature)[0])
+    return Localization(maps=np.stack(maps), frame_times_seconds=tuple(times), query=name)
+
+
+def heat_maps(
+    regions: Float[Tensor, "K H W D"], vector: Float[Tensor, "D"], *, temperature: float = 0.01
+) -> Float32[np.ndarray, "K H W"]:
+    """Per frame, softmax over its H·W regions of their cosine with a vector, divided by the temperature (VAST, Fig. 5;
+    spec section 4).
+    """
+    cosines = F.normalize(regions.float(), dim=-1) @ F.normalize(vector.float(), dim=-1)
+    maps: np.ndarray = torch.softmax(cosines.flatten(1) / temperature, dim=-1).view(cosines.shape).numpy()
+    return maps
+
+
+def stream_regions(path: Path, encoder: SharedEncoder, *, fps: float) -> Iterator[tuple[float, Float[Tensor, "H W D"]]]:
+    """(time in seconds, region embeddings) of a video's frames at `fps` per second or, if it has fewer,
+    of every frame.
+    """
+    frames = _different(stream_frames(path, fps=fps))
+    while batch := list(islice(frames, _BATCH_FRAMES)):
+        regions = encoder.encode_regions([frame for _, frame in batch])
+        yield from zip((time_seconds for time_seconds, _ in batch), regions, strict=True)
+
+
+def audio_vector(separator: Separator, path: Path, query: str, *, allow_truncated: bool = False) -> Float[Tensor, "D"]:
+    """Embedding of what a query separates from a file: `pool(E(log(mask ⊙ mixture)))` (VAST, section 3).
+
+    The paper embeds clips of one length. *Our deviation:* a file is taken in pieces of the length of a training clip,
+    and their embeddings are averaged, weighted by the energy that was separated in each.
+
+    Raises CheckpointError for a model without an audio embedding in the encoder's space, MediaError for a file without
+    sound, or silence.
+    """
+    model = separator.model
+    if model.contract.audio_space != "query":
+        raise CheckpointError(
+            f"{separator.checkpoint.path}: a model of kind '{separator.checkpoint.model_name}' cannot compare sound "
+            "with the picture; "
+            "give --model a checkpoint of kind vast, or localise by text"
+        )
+    signal, multiple = separator.signal, model.contract.time_multiple
+    length = round_up(num_frames(signal.clip_samples, signal), multiple)
+    options = SeparationOptions(allow_truncated=allow_truncated)
+    running = separator.start(path, [Query(query, text=query)], options, references=())
+    total, energy = torch.zeros(separator.encoder.dim), 0.0
+    separated = (segment.masks[0] * segment.magnitude for segment in running.mask_segments())
+    for piece in _pieces(separated, length):
+        with torch.inference_mode():
+            embedding = model.embed_audio(network_input(piece[None], round_up(piece.shape[-1], multiple)))[0]
+        weight = float(piece.square().sum())
+        total, energy = total + weight * embedding.cpu().float(), energy + weight
+    if energy == 0.0:
+        raise MediaError(f"{path}: is silent, so there is no sound of '{query}' to look for; localise by text")
+    return total / energy
+
+
+def centre_seconds(path: Path) -> float:
+    """The middle of a video's picture; MediaError when it has none."""
+    stream = _picture_stream(path)
+    return (stream.duration_seconds or probe(path).duration_seconds) / 2
+
+
+def output_files(out: Path, *, source: Path, arrays: bool) -> tuple[Path, ...]:
+    """What `--out` asks for: a video and the picture of its centre frame beside it, the picture alone, or both in a
+    folder; and arrays.
+
+    A folder that exists, or a name without a suffix, gets `heat.mp4` and `heat.png`. Nothing is written yet.
+
+    Raises ConfigError for another suffix, MediaError for a place that cannot be written or would replace the video
+    itself.
+    """
+    out = out / "heat.mp4" if out.is_dir() or not out.suffix else out
+    if out.suffix.lower() not in (*VIDEO_SUFFIXES, ".png"):
+        raise ConfigError(f"--out {out}: expected a video ({', '.join(VIDEO_SUFFIXES)}), a picture (.png) or a folder")
+    suffixes = ([] if out.suffix.lower() == ".png" else [".png"]) + ([".npz"] if arrays else [])
+    files = (out, *(out.with_suffix(suffix) for suffix in suffixes))
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise write_failure(out, NotADirectoryError(errno.ENOTDIR, ""))
+    if not os.access(there, os.W_OK):
+        raise write_failure(out, PermissionError(errno.EACCES, ""))
+    for file in files:
+        if file.is_dir():
+            raise write_failure(file, IsADirectoryError(errno.EISDIR, ""))
+        if file.exists() and source.exists() and file.samefile(source):
+            raise MediaError(f"{file}: is the video itself; give --out another name")
+    return files
+
+
+def write_outputs(found: Localization, path: Path, files: Sequence[Path], *, allow_truncated: bool = False) -> None:
+    """Write overlays of a video and the arrays, each by its suffix, each moved into place when it is complete; folders
+    are made.
+
+    A video is upright, in its own size, at a constant frame rate, with its own sound if it has any; a picture is the
+    centre frame. A NumPy archive (.npz) holds `maps` [K, H, W], `frame_times_seconds` [K] and `query`.
+
+    Raises MediaError when the place cannot be written, or the sound cannot be decoded.
+    """
+    overlay = HeatOverlay(found)
+    for file in files:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_failure(file, error) from error
+        if file.suffix.lower() == ".png":
+            time_seconds = centre_seconds(path)
+            picture = overlay.draw(read_frames(path, [time_seconds])[0], time_seconds)
+            with replacing(file) as temporary:
+                Image.fromarray(picture).save(temporary)
+        elif file.suffix.lower() == ".npz":
+            times = np.array(found.frame_times_seconds)
+            with replacing(file) as temporary:
+                np.savez(temporary, maps=found.maps, frame_times_seconds=times, query=np.array(found.query))
+        else:
+            info = probe(path)
+            fps = min(info.video[0].fps or _FALLBACK_FPS, _MAX_OUTPUT_FPS)
+            frames = (overlay.draw(frame, time_seconds) for time_seconds, frame in stream_frames(path, fps=fps))
+            write_video(
+                file, frames, fps=fps, audio=read_audio(path, allow_truncated=allow_truncated) if info.audio else None
+            )
+
+
+def _target(
+    separator: Separator, path: Path, query: str, by: LocalizeBy, *, allow_truncated: bool
+) -> Float[Tensor, "D"]:
+    """The vector that regions are compared with."""
+    if by == "audio":
+        return audio_vector(separator, path, query, allow_truncated=allow_truncated)
+    if by == "caption":
+        centre = separator.encoder.encode_image(list(read_frames(path, [centre_seconds(path)])))
+        return find_captions(separator.encoder, centre, CaptionSettings()).captions[0]
+    return encode_query_text(separator.encoder, query, ground=False)
+
+
+def _picture_stream(path: Path) -> VideoStream:
+    """The stream of pictures that is looked at; MediaError when there is none."""
+    streams = probe(path).video
+    if not streams:
+        raise MediaError(f"{path}: holds no picture to look for the query in; give a video")
+    return streams[0]
+
+
+def _different(frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
+    """Frames without those that repeat the one before."""
+    last_seconds: float | None = None
+    for time_seconds, frame in frames:
+        if time_seconds != last_seconds:
+            yield time_seconds, frame
+        last_seconds = time_seconds
+
+
+def _pieces(parts: Iterator[Float[Tensor, "256 n"]], num_frames: int) -> Iterator[Float[Tensor, "256 m"]]:
+    """The same frames in pieces of equal length; the last may be shorter."""
+    waiting: Tensor | None = None
+    for part in parts:
+        waiting = part if waiting is None else torch.cat([waiting, part], dim=-1)
+        while waiting.shape[-1] >= num_frames:
+            yield waiting[..., :num_frames]
+            waiting = waiting[..., num_frames:]
+    if waiting is not None and waiting.shape[-1]:
+        yield waiting

@@ -1,0 +1,313 @@
+"""Separate: media → spectrogram; query → embedding; both → network → mask → waveform. Read it from the top.
+
+`Separator.separate` keeps everything in memory, `Separator.separate_to_files` and the command write while they read;
+both take their samples from one `SeparationRun`, which holds a segment at a time. A first pass measures the level; the
+network reads the mixture brought to the level it was trained at, and the masks are applied to the mixture as it is.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trisep.checkpoints.format import Checkpoint
+from trisep.checkpoints.registry import load_named
+from trisep.encoders import SharedEncoder, load_encoder
+from trisep.errors import CheckpointError, ConfigError
+from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
+from trisep.separation import OutputFormat
+from trisep.separation.infer import Network, SegmentPlan, core_frames, measure_reach, plan_segments, plan_windows
+from trisep.separation.presence import read_calibration
+from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
+from trisep.separation.streaming import Progress, SeparationRun, Source, open_source
+from trisep.spectrogram.log_frequency import AboveNyquist
+from trisep.spectrogram.stft import num_frames
+from trisep.types import Audio, MaskOutput, Query, Separation, SignalSettings
+
+SEGMENT_SECONDS = 20.0
+"""How much the network reads at once where nothing else is said."""
+_SEGMENT_VALUES = 24_000_000
+"""The default segment is shorter where mixture and stems of one would have more samples than this."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeparationOptions:
+    """How a sound is separated."""
+
+    threshold: float | None = None
+    """Presence below which a stem is flagged as absent, 0 to 1; None takes the threshold of the model."""
+    segment_seconds: float | None = None
+    """How much the network reads at once; None chooses. Beyond rounding, the result does not depend on it."""
+    stream: int = 0
+    """Which of the file's streams of sound."""
+    allow_truncated: bool = False
+    """Accept a file that cannot be decoded to its end."""
+    above_nyquist: AboveNyquist = "top"
+    """What masks are above half the model's sampling rate: `top` (average of the top band), `mute` or `keep`."""
+    exclusive: bool = True
+    """Several queries share the sound out among themselves; False gives each what it would get if it were the only one.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold must be between 0 and 1, not {self.threshold}")
+        if self.segment_seconds is not None and not 0 < self.segment_seconds < math.inf:
+            raise ConfigError(f"segment_seconds must be above 0 and finite, not {self.segment_seconds}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputOptions:
+    """What files a separation writes."""
+
+    residual: bool = True
+    """residual.wav, mixture − Σ stems."""
+    remove: bool = False
+    """without.wav, the mixture without any of the queries: the same samples as the residual, under the name that people
+    look for.
+    """
+    format: OutputFormat = "wav"
+    """wav is 32-bit float; flac is 24-bit, all files with one gain if any would clip, which the report gives as
+    `gain_db`.
+    """
+
+
+_OPTIONS, _OUTPUTS = SeparationOptions(), OutputOptions()
+
+
+def load(
+    name_or_path: str | Path = "default", *, device: str = "auto", encoder: SharedEncoder | None = None
+) -> "Separator":
+    """A ready separator.
+
+    Args:
+        name_or_path: a model that comes with the package (see `trisep models`), or the folder of a checkpoint.
+        device: auto (a GPU if there is one), cpu, cuda or mps.
+        encoder: used in place of loading the one that the checkpoint names; it must have the same fingerprint.
+
+    Raises:
+        CheckpointError: unknown name, damaged checkpoint, a model that answers no query (PIT), or an encoder other than
+            the one the model was trained with.
+        ConfigError: the device is not there.
+    """
+    chosen = choose_device(device)
+    checkpoint = load_named(name_or_path)
+    if not checkpoint.model.contract.answers_queries:
+        raise CheckpointError(
+            f"{checkpoint.path}: {checkpoint.model_name} answers no query: which mask belongs to which source only "
+            "somebody who knows the "
+            "sources can tell; score it with `trisep evaluate`, or choose another model"
+        )
+    encoder = load_encoder(checkpoint.encoder) if encoder is None else encoder
+    if encoder.fingerprint != checkpoint.encoder_fingerprint:
+        raise CheckpointError(
+            f"{checkpoint.path}: was trained with encoder '{checkpoint.encoder}' of fingerprint "
+            f"{checkpoint.encoder_fingerprint[:12]}, "
+            f"here is '{encoder.name}' of {encoder.fingerprint[:12]}; use the version of trisep that made it, or train "
+            "again"
+        )
+    return Separator(checkpoint, encoder, device=chosen)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is cuda, else mps, else cpu. ConfigError when a named device is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [device for device, is_there in there.items() if is_there]
+    if name != "auto" and name not in found:
+        raise ConfigError(f"device '{name}' is not available here: expected auto or one of {', '.join(found)}")
+    return torch.device(found[0] if name == "auto" else name)
+
+
+def plan_for(
+    checkpoint: Checkpoint,
+    network: Network,
+    num_samples: int,
+    *,
+    segment_seconds: float = SEGMENT_SECONDS,
+    device: torch.device | str,
+) -> SegmentPlan:
+    """The segments in which a model reads a sound of so many samples at its own rate.
+
+    How far the network looks stands in the card of a checkpoint; otherwise it is measured, if the sound is longer than
+    one segment.
+    """
+    signal, contract = checkpoint.signal, checkpoint.model.contract
+    if not contract.is_shift_equivariant:
+        return plan_windows(signal, time_multiple=contract.time_multiple)
+    core, reach = core_frames(signal, segment_seconds, contract.time_multiple), checkpoint.reach_frames
+    if num_frames(num_samples, signal) <= core:
+        reach = 0
+    elif reach is None:
+        reach = measure_reach(network, time_multiple=contract.time_multiple, device=device)
+    return plan_segments(
+        signal, segment_seconds=segment_seconds, reach_frames=reach, time_multiple=contract.time_multiple
+    )
+
+
+def network_of(checkpoint: Checkpoint, queries: EmbeddedQueries) -> Network:
+    """A model that is asked certain queries, as a function of the spectrogram alone."""
+
+    def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
+        """All queries [Q] in one run."""
+        with torch.inference_mode():
+            return queries.ask(checkpoint.model, log_magnitude)
+
+    return network
+
+
+class Separator:
+    """A model and its encoder. `trisep.load` makes one."""
+
+    def __init__(self, checkpoint: Checkpoint, encoder: SharedEncoder, *, device: torch.device | str = "cpu") -> None:
+        """Moves the model to `device`."""
+        self.checkpoint = checkpoint
+        self.encoder = encoder
+        self.device = torch.device(device)
+        self.model: Any = checkpoint.model.to(self.device)
+        self.calibration = read_calibration(checkpoint.card)
+
+    @property
+    def signal(self) -> SignalSettings:
+        """The model's signal chain."""
+        return self.checkpoint.signal
+
+    def embed(self, queries: Sequence[Query]) -> Float[Tensor, "Q D"]:
+        """Words, pictures and videos in the encoder's space, one vector each; a place lies in a file, which `separate`
+        knows.
+        """
+        return embed_queries(self.encoder, queries, device=self.device).vectors
+
+    def separate(
+        self, source: Path | str | Audio, queries: Sequence[str | Query], options: SeparationOptions = _OPTIONS
+    ) -> Separation:
+        """Separate a file or a sound, everything in memory.
+
+        Args:
+            source: a file with sound, or samples.
+            queries: what to separate, in words or as `Query`; `stems` of the result are named after them (a name twice:
+                `_2`). A place lies in the picture of `source`; the frames that were looked at for it are the result's
+                `frames`.
+            options: how.
+
+        Raises:
+            MediaError: the file cannot be read or holds no sound. QueryError: no query, an empty one, or a place
+                outside the picture.
+        """
+        wanted = as_queries(queries)
+        running = self.start(source, wanted, options)
+        parts = list(running.segments())
+        samples = np.concatenate([part.stems for part in parts], axis=-1)
+        stems = running.stems([query.name for query in wanted], self.calibration, options.threshold, samples)
+        rate = running.source.sample_rate_hz
+        return Separation(
+            stems={stem.query: stem for stem in stems},
+            residual=Audio(np.concatenate([part.residual for part in parts], axis=-1), rate),
+            mixture=Audio(np.concatenate([part.mixture for part in parts], axis=-1), rate),
+            masks=torch.cat([part.masks for part in parts], dim=-1).cpu().numpy(),
+            frames=running.queries.frames,
+            frame_times_seconds=running.queries.frame_times_seconds,
+            source=running.source.path,
+            notes=running.notes(),
+        )
+
+    def separate_to_files(
+        self,
+        source: Path | str | Audio,
+        queries: Sequence[str | Query],
+        out_dir: Path | str,
+        options: SeparationOptions = _OPTIONS,
+        outputs: OutputOptions = _OUTPUTS,
+        *,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Separate sound of any length into one file per query and report.json, whose content is returned. One segment
+        is in memory.
+
+        `progress` is told how far it is. Raises what `separate` raises, and MediaError when `out_dir` cannot be
+        written; then nothing is left behind.
+        """
+        wanted = as_queries(queries)
+        running = self.start(source, wanted, options)
+        names = output_names([query.name for query in wanted])
+        extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
+        rate, num_channels = running.source.sample_rate_hz, running.source.num_channels
+        with StemFiles(
+            Path(out_dir), [*names, *extra], sample_rate_hz=rate, num_channels=num_channels, format=outputs.format
+        ) as files:
+            for segment in running.segments(progress):
+                files.write({**dict(zip(names, segment.stems, strict=True)), **dict.fromkeys(extra, segment.residual)})
+            gain_db = files.finish()
+            stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
+            report = {"schema": SCHEMA, **running.facts(), **self._entries()}
+            rows = zip(stems, names, wanted, strict=True)
+            report["stems"] = [
+                {**stem_entry(stem, files.names[name]), **query_entry(query)} for stem, name, query in rows
+            ]
+            report |= {name: files.names.get(name) for name in ("residual", "without")}
+            report |= {"gain_db": gain_db, "notes": list(running.notes())}
+            files.write_json("report.json", report)
+        return report
+
+    def presence_features(
+        self, source: Path | str | Audio, queries: Sequence[str | Query], references: Sequence[str] = ()
+    ) -> list[dict[str, float]]:
+        """The features that presence is computed from, per query: what a calibration is fitted on. No
+        waveform is made.
+        """
+        running = self.start(source, as_queries(queries), references=references)
+        for _ in running.mask_segments():
+            continue
+        return list(running.features())
+
+    def start(
+        self,
+        source: Path | str | Audio,
+        queries: Sequence[Query],
+        options: SeparationOptions = _OPTIONS,
+        *,
+        references: Sequence[str] | None = None,
+    ) -> SeparationRun:
+        """Open and survey the source, embed the queries, plan the segments; `references` are words that presence
+        compares with.
+        """
+        opened = open_source(source, stream=options.stream, allow_truncated=options.allow_truncated)
+        names = self.calibration.reference_queries if references is None else references
+        asked = [*queries, *(Query(name, text=name) for name in names)]
+        embedded = embed_queries_for(self.checkpoint, self.encoder, asked, source=opened.path, device=self.device)
+        network = network_of(self.checkpoint, embedded)
+        seconds = options.segment_seconds or _segment_seconds(opened, len(queries))
+
+        def plan(num_samples: int) -> SegmentPlan:
+            """The segments of a sound of so many samples at the rate of the model."""
+            return plan_for(self.checkpoint, network, num_samples, segment_seconds=seconds, device=self.device)
+
+        return SeparationRun(
+            opened,
+            network,
+            self.signal,
+            plan,
+            queries=embedded,
+            num_queries=len(queries),
+            above_nyquist=options.above_nyquist,
+            exclusive=options.exclusive,
+            device=self.device,
+        )
+
+    def _entries(self) -> dict[str, Any]:
+        """What the report says of the model and the encoder."""
+        checkpoint, encoder = self.checkpoint, self.encoder
+        return {
+            "model": {"name": checkpoint.model_name, "path": checkpoint.path.name, "step": checkpoint.card.get("step")},
+            "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        }
+
+
+def _segment_seconds(source: Source, num_queries: int) -> float:
+    """20 s, less for many queries, channels or samples per second."""
+    return min(SEGMENT_SECONDS, _SEGMENT_VALUES / (source.sample_rate_hz * source.num_channels * (num_queries + 1)))

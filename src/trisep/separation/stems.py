@@ -1,0 +1,272 @@
+"""Stems as people get them: names of files, levels over time, the sound files themselves, and report.json.
+
+The files of one separation are written in a hidden folder beside their places and are moved there together once all are
+complete.
+"""
+
+import json
+import math
+import os
+import secrets
+import shutil
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from trisep.errors import MediaError
+from trisep.media.audio import stream_audio
+from trisep.media.audio_writer import AudioWriter
+from trisep.media.files import write_failure
+from trisep.queries.embed import unused_name
+from trisep.separation import OutputFormat
+from trisep.types import Stem
+
+SCHEMA = 1
+RESERVED_NAMES = frozenset({"residual", "without", "report"})
+_ACTIVITY_HOP_SECONDS = 0.1
+_LONGEST_NAME_BYTES = 200
+
+
+def output_name(query: str, taken: Collection[str] = ()) -> str:
+    """File name, without suffix, for a query.
+
+    NFC, lower case; letters and digits stay, every other run becomes `_`, ends trimmed; `query` if nothing is left. A
+    name that is reserved (residual, without, report) or in `taken` gets `_2`, `_3` … At most 200 bytes.
+
+    Example:
+        >>> output_name("Rooster, barking!"), output_name("residual"), output_name("violin", {"violin"})
+        ('rooster_barking', 'residual_2', 'violin_2')
+    """
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", query).lower())
+    # A combining mark belongs to its letter: without it, words of several scripts fall apart.
+    kept = "".join(
+        letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else " " for letter in text
+    )
+    name = "_".join(kept.split()).encode("utf-8")[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore") or "query"
+    return unused_name(name, {*RESERVED_NAMES, *taken})
+
+
+def output_names(queries: Sequence[str]) -> list[str]:
+    """One name per query, all different."""
+    names: list[str] = []
+    for query in queries:
+        names.append(output_name(query, names))
+    return names
+
+
+class LevelMeter:
+    """Level of a sound as a whole and over time, gathered block by block. Memory grows by one number per 0.1 s."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        """Start at the first sample."""
+        self._hop_samples = max(1, round(_ACTIVITY_HOP_SECONDS * sample_rate_hz))
+        self.hop_seconds = self._hop_samples / sample_rate_hz
+        """Time from one value of `activity` to the next."""
+        self._num_samples = 0
+        self._energy: list[float] = []
+
+    def update(self, block: Float32[np.ndarray, "C n"]) -> None:
+        """Add samples."""
+        if block.shape[1] == 0:
+            return
+        power = np.square(block, dtype=np.float64).mean(axis=0)
+        offset = self._num_samples % self._hop_samples
+        starts = np.arange(-offset, block.shape[1], self._hop_samples).clip(0)
+        sums = np.add.reduceat(power, starts)
+        if offset:
+            self._energy[-1] += float(sums[0])
+            sums = sums[1:]
+        self._energy.extend(sums.tolist())
+        self._num_samples += block.shape[1]
+
+    @property
+    def level_db(self) -> float:
+        """RMS over all channels in dBFS; −inf for digital silence."""
+        energy = math.fsum(self._energy)
+        return 10 * math.log10(energy / self._num_samples) if energy > 0 else -math.inf
+
+    @property
+    def activity(self) -> tuple[float, ...]:
+        """RMS per hop, linear full scale; the last hop may be shorter."""
+        lengths = np.full(len(self._energy), self._hop_samples)
+        if len(lengths):
+            lengths[-1] = self._num_samples - self._hop_samples * (len(lengths) - 1)
+        return tuple(math.sqrt(energy / length) for energy, length in zip(self._energy, lengths, strict=True))
+
+
+def stem_entry(stem: Stem, file: str) -> dict[str, Any]:
+    """What report.json says of a stem. A level of −inf becomes null, which JSON can say."""
+    return {
+        "query": stem.query,
+        "file": file,
+        "level_db": round(stem.level_db, 3) if math.isfinite(stem.level_db) else None,
+        "presence": round(stem.presence, 4),
+        "present": stem.present,
+        "activity": {
+            "hop_seconds": stem.activity_hop_seconds,
+            "values": [float(f"{value:.4g}") for value in stem.activity],
+        },
+    }
+
+
+_FLAC_CHANNELS = 8
+_FULL_SCALE = 1.0 - 2.0**-23
+
+
+class OutputError(MediaError):
+    """The place of the outputs cannot be written: no input can change that, so a batch ends."""
+
+
+class StemFiles:
+    """Sounds of one length that grow side by side, as `DIR/<name>.wav` (32-bit float) or `.flac` (24-bit, one shared
+    gain).
+
+    flac: the peak is known only at the end, so float files are written first and converted in `finish`, all with the
+    gain that brings the highest peak among them to full scale if it lies above it, else with none. Needs about 4 bytes
+    per sample more on the disk meanwhile.
+
+        with StemFiles(folder, ["violin", "residual"], sample_rate_hz=48000, num_channels=2, format="flac") as files:
+            files.write({"violin": block, "residual": rest})
+            gain_db = files.finish()
+            files.write_json("report.json", {"gain_db": gain_db})
+
+    Raises OutputError, one line, when the place cannot be written; then nothing is left behind.
+    """
+
+    def __init__(
+        self, folder: Path, names: list[str], *, sample_rate_hz: int, num_channels: int, format: OutputFormat
+    ) -> None:
+        """Take down what is to be written; nothing is touched before the `with` block."""
+        if format == "flac" and num_channels > _FLAC_CHANNELS:
+            raise MediaError(f"flac holds at most {_FLAC_CHANNELS} channels, this sound has {num_channels}; choose wav")
+        self.folder = Path(folder)
+        self.names = {name: f"{name}.{format}" for name in names}
+        """File name of each sound."""
+        self._rate_hz, self._num_channels, self._format = sample_rate_hz, num_channels, format
+        self._writers: dict[str, AudioWriter] = {}
+        self._stack = ExitStack()
+        self._made: list[Path] = []
+        self._staging = self.folder / f".trisep-{secrets.token_hex(8)}"
+        self._finished = list(self.names.values())
+
+    def __enter__(self) -> "StemFiles":
+        """Make the folders and open the files."""
+        try:
+            missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+            for path in reversed(missing):
+                path.mkdir(exist_ok=True)
+                self._made.append(path)
+            self._staging.mkdir()
+            for name in self.names:
+                writer = AudioWriter(
+                    self._staging / f"{name}.wav",
+                    sample_rate_hz=self._rate_hz,
+                    num_channels=self._num_channels,
+                    subtype="wav_float32",
+                )
+                self._writers[name] = self._stack.enter_context(writer)
+        except (OSError, MediaError) as error:
+            self._remove()
+            raise self._failure(error) from error
+        return self
+
+    def write(self, blocks: Mapping[str, Float32[np.ndarray, "C n"]]) -> None:
+        """Append samples to every sound."""
+        try:
+            for name, block in blocks.items():
+                self._writers[name].write(block)
+        except MediaError as error:
+            raise self._failure(error) from error
+
+    def finish(self) -> float:
+        """Complete the sounds; returns the shared gain in dB (0 for wav)."""
+        peak = max((writer.peak for writer in self._writers.values()), default=0.0)
+        gain = min(1.0, _FULL_SCALE / peak) if self._format == "flac" and peak > 0 else 1.0
+        try:
+            self._stack.close()
+            if self._format == "flac":
+                for name in self.names:
+                    self._convert(name, gain)
+        except (OSError, MediaError) as error:
+            raise self._failure(error) from error
+        return float(20 * np.log10(gain))
+
+    def write_json(self, file: str, content: Any) -> None:
+        """Write a report beside the sounds."""
+        try:
+            (self._staging / file).write_text(
+                json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+            )
+        except OSError as error:
+            raise self._failure(error) from error
+        self._finished.append(file)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Move everything into place, or remove it when the body failed."""
+        try:
+            if kind is not None:
+                self._stack.__exit__(kind, value, trace)
+                return
+            blocked = [file for file in self._finished if (self.folder / file).is_dir()]
+            if blocked:
+                raise IsADirectoryError(21, "Is a directory", str(self.folder / blocked[0]))
+            for file in self._finished:
+                os.replace(self._staging / file, self.folder / file)
+            self._made.clear()
+        except OSError as error:
+            raise self._failure(error) from error
+        finally:
+            self._remove()
+
+    def _convert(self, name: str, gain: float) -> None:
+        """From the float file to flac."""
+        source = self._staging / f"{name}.wav"
+        with AudioWriter(
+            self._staging / self.names[name],
+            sample_rate_hz=self._rate_hz,
+            num_channels=self._num_channels,
+            subtype="flac_int24",
+        ) as writer:
+            for block in stream_audio(source):
+                writer.write(block * np.float32(gain))
+        source.unlink()
+
+    def _failure(self, error: Exception) -> MediaError:
+        """The error with the name of the place that was asked for, not of the hidden one."""
+        if isinstance(error, OutputError):
+            return error
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError):
+            file = Path(str(cause.filename)).name if isinstance(cause, IsADirectoryError) and cause.filename else ""
+            return OutputError(str(write_failure(self.folder / file if file else self.folder, cause)))
+        return OutputError(str(error).replace(str(self._staging), str(self.folder)))
+
+    def _remove(self) -> None:
+        """Remove the hidden folder, and folders made for outputs that never came."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+        for path in reversed(self._made):
+            try:
+                path.rmdir()
+            except OSError:
+                return
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file under a temporary name and move it into place; OutputError when the place cannot be written."""
+    temporary = path.with_name(f".trisep-{secrets.token_hex(8)}.json")
+    try:
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(str(write_failure(path, error))) from error

@@ -1,0 +1,379 @@
+"""A separation as it runs, one segment in memory: a source read twice, masks applied to its own samples, stems measured.
+
+The first pass over a `Source` surveys it, the second separates it (`SeparationRun`). `MaskApplier` brings masks of the
+grid of the model to the samples of the source, whose rate, channels and phase stay. Nothing here writes files.
+"""
+
+import ctypes
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from jaxtyping import Complex, Float, Float32
+from torch import Tensor
+
+from trisep.errors import MediaError
+from trisep.media.audio import read_audio, stream_audio
+from trisep.media.level import gain_between, level_from_sums
+from trisep.queries.embed import EmbeddedQueries
+from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
+from trisep.separation.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
+from trisep.separation.stems import LevelMeter
+from trisep.spectrogram.log_frequency import AboveNyquist, MaskGrid, settings_at_rate
+from trisep.spectrogram.masks import exclusive_masks
+from trisep.spectrogram.stft import OverlapAdd, StreamedSTFT
+from trisep.types import Audio, SignalSettings, Stem
+
+_C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
+_BLOCK_SAMPLES = 1 << 16
+_PORTION_VALUES = 1 << 21
+"""How many values of frames are transformed at a time, over all channels of a stem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Sound that can be read several times, block by block."""
+
+    sample_rate_hz: int
+    num_channels: int
+    blocks: Callable[[], Iterator[Float32[np.ndarray, "C n"]]]
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the first pass over a source finds."""
+
+    num_samples: int
+    """Per channel, as decoded."""
+    num_mono_samples: int
+    """Of the mono downmix at the rate of the model."""
+    level_db: float
+    """RMS in dBFS of the mono downmix at the model's rate, its mean removed; −inf for silence."""
+
+
+def open_source(source: Path | str | Audio, *, stream: int = 0, allow_truncated: bool = False) -> Source:
+    """A file or a sound in memory as a `Source`; MediaError where it holds no sound, or values that are not finite
+    numbers.
+    """
+    if isinstance(source, Audio):
+        samples = np.asarray(source.samples, dtype=np.float32)
+        if samples.ndim != 2 or samples.size == 0:
+            raise MediaError(
+                f"the sound in memory is empty or not [channels, samples], but {list(samples.shape)}; give at least "
+                "one sample"
+            )
+        if not np.isfinite(samples).all():
+            raise MediaError(
+                "the sound in memory holds values that are not finite numbers (NaN or infinity); remove them first"
+            )
+        starts = range(0, samples.shape[1], _BLOCK_SAMPLES)
+        return Source(
+            source.sample_rate_hz, samples.shape[0], lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts)
+        )
+    path = Path(source)
+    head = read_audio(path, stream=stream, duration_seconds=0.0)
+    return Source(
+        head.sample_rate_hz,
+        head.num_channels,
+        lambda: stream_audio(path, stream=stream, block_samples=_BLOCK_SAMPLES, allow_truncated=allow_truncated),
+        path,
+    )
+
+
+def survey(source: Source, sample_rate_hz: int) -> Survey:
+    """Read everything once: how long, how loud at the model's rate, and whether it can be read to its end (else
+    MediaError).
+
+    The mean is taken out of the level, so that a DC offset does not count as sound.
+    """
+    num_samples, num_mono, total, squares = 0, 0, 0.0, 0.0
+
+    def counted() -> Iterator[Float32[np.ndarray, "C n"]]:
+        """The blocks, their samples counted on the way."""
+        nonlocal num_samples
+        for block in source.blocks():
+            num_samples += block.shape[1]
+            yield block
+
+    for mono in mono_blocks(counted(), source.sample_rate_hz, sample_rate_hz):
+        num_mono += len(mono)
+        total += float(mono.sum(dtype=np.float64))
+        squares += float(np.square(mono, dtype=np.float64).sum())
+    return Survey(num_samples, num_mono, level_from_sums(num_mono, total, squares))
+
+
+def mono_blocks(
+    blocks: Iterator[Float32[np.ndarray, "C n"]], from_hz: int, to_hz: int
+) -> Iterator[Float32[np.ndarray, "n"]]:
+    """The mean of all channels at another rate (soxr HQ), as `stream_audio(mono=True)` gives it."""
+    if from_hz == to_hz:
+        yield from (block.mean(axis=0) for block in blocks)
+        return
+    try:
+        resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    except (ValueError, RuntimeError) as error:
+        raise MediaError(
+            f"cannot resample from {from_hz} Hz to {to_hz} Hz; convert the sound to a usual rate first"
+        ) from error
+    for block in blocks:
+        yield resampler.resample_chunk(block.mean(axis=0))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+class MaskApplier:
+    """Applies masks of the model's grid to a source's own samples: every channel keeps its phase, every sample its
+    place.
+
+    `push` takes the source's blocks as they are read; `apply` takes masks and gives mixture and stems as far as both
+    reach.
+    """
+
+    def __init__(
+        self,
+        settings: SignalSettings,
+        grid: MaskGrid,
+        *,
+        num_channels: int,
+        num_queries: int,
+        device: torch.device | str,
+    ) -> None:
+        """`settings` is the STFT at the source's rate; `grid` reads masks at its bins and frames."""
+        self._settings, self._grid, self._device = settings, grid, device
+        self._num_queries, self._num_channels = num_queries, num_channels
+        self._spectra = StreamedSTFT(settings, num_channels=num_channels, device=device)
+        self._overlaps = [OverlapAdd(settings, num_signals=num_channels, device=device) for _ in range(num_queries)]
+        self._pushed: list[np.ndarray] = []
+        self._num_pushed = 0
+        self._num_given = 0
+        self._masks = torch.zeros(num_queries, settings.num_log_bins, 0, device=device)
+        self._first_mask_frame = 0
+
+    def push(self, block: Float32[np.ndarray, "C n"]) -> None:
+        """Append samples of the source."""
+        self._pushed.append(block)
+        self._num_pushed += block.shape[1]
+
+    def apply(
+        self, masks: Float[Tensor, "Q 256 n"], *, is_last: bool
+    ) -> tuple[Float32[np.ndarray, "C m"], Float32[np.ndarray, "Q C m"]]:
+        """Take the next masks; returns mixture and stems over the next m ≥ 0 samples, in the end all
+        that were pushed.
+        """
+        self._masks = torch.cat([self._masks, masks], dim=-1)
+        samples = np.concatenate([np.zeros((self._num_channels, 0), np.float32), *self._pushed], axis=1)
+        stems = np.zeros((self._num_queries, self._num_channels, samples.shape[1]), np.float32)
+        filled = 0
+        for spectra in self._spectra_under_masks(samples, is_last):
+            first = self._spectra.num_frames - spectra.shape[1]
+            at_bins = self._grid.read(
+                self._masks, first_mask_frame=self._first_mask_frame, first_frame=first, num_frames=spectra.shape[1]
+            )
+            filled = self._add(
+                stems,
+                filled,
+                [overlap.push(mask * spectra) for overlap, mask in zip(self._overlaps, at_bins, strict=True)],
+            )
+        if is_last:
+            filled = self._add(stems, filled, [overlap.finish() for overlap in self._overlaps])
+        needed = self._grid.position(self._spectra.num_frames)[0] - self._first_mask_frame
+        used = max(0, min(needed, self._masks.shape[-1] - 1))
+        self._masks, self._first_mask_frame = self._masks[..., used:].clone(), self._first_mask_frame + used
+        self._num_given += filled
+        self._pushed = [samples[:, filled:].copy()]
+        return samples[:, :filled], stems[..., :filled]
+
+    def _spectra_under_masks(
+        self, samples: Float32[np.ndarray, "C n"], is_last: bool
+    ) -> Iterator[Complex[Tensor, "C K F"]]:
+        """The source's next frames as far as the masks reach, in portions that bound the memory."""
+        window, hop = self._settings.window_samples, self._settings.hop_samples
+        half = window - window // 2
+        if is_last:
+            stop = 1 + self._num_pushed // hop
+        else:
+            complete = 1 + (self._num_pushed - half) // hop
+            stop = min(complete, self._grid.frames_before(self._first_mask_frame + self._masks.shape[-1] - 1))
+        portion = max(4, _PORTION_VALUES // (self._num_channels * window))
+        while self._spectra.num_frames < stop:
+            frame = min(stop, self._spectra.num_frames + portion)
+            begin = self._spectra.num_samples - self._num_given
+            end = min(samples.shape[1], (frame - 1) * hop + half - self._num_given)
+            spectra = self._spectra.push(torch.from_numpy(np.ascontiguousarray(samples[:, begin:end])).to(self._device))
+            if end == samples.shape[1] and is_last:
+                spectra = torch.cat([spectra, self._spectra.finish()], dim=1)
+            yield spectra
+
+    def _add(self, stems: Float32[np.ndarray, "Q C n"], filled: int, parts: list[Float[Tensor, "C m"]]) -> int:
+        """Write completed samples behind those already there, nothing beyond the source's end; returns the new number
+        of samples.
+        """
+        end: int = min(filled + parts[0].shape[-1], stems.shape[-1])
+        for stem, part in zip(stems, parts, strict=True):
+            stem[:, filled:end] = part[:, : end - filled].cpu().numpy()
+        return end
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatedSegment:
+    """Consecutive samples of a mixture and of its stems, and consecutive frames of the masks (which run slightly
+    ahead).
+    """
+
+    mixture: Float32[np.ndarray, "C m"]
+    stems: Float32[np.ndarray, "Q C m"]
+    masks: Float[Tensor, "Q 256 n"]
+
+    @property
+    def residual(self) -> Float32[np.ndarray, "C m"]:
+        """mixture − Σ stems, sample by sample in float32."""
+        rest: np.ndarray = self.mixture - self.stems.sum(axis=0, dtype=np.float32)
+        return rest
+
+
+class SeparationRun:
+    """Two passes over a source: the first, made at once, surveys it (MediaError when it cannot be read); `segments` is
+    the second.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        network: Network,
+        signal: SignalSettings,
+        plan: Callable[[int], SegmentPlan],
+        *,
+        queries: EmbeddedQueries,
+        num_queries: int,
+        above_nyquist: AboveNyquist = "top",
+        exclusive: bool = True,
+        device: torch.device,
+    ) -> None:
+        """`network` answers `queries`, of which those after the first `num_queries` are there only for presence to
+        compare with.
+
+        `plan` gives the segments of a sound of so many samples at the rate of the model.
+        """
+        self.source, self.signal, self.queries = source, signal, queries
+        self._network, self._device = network, device
+        self._num_queries = num_queries
+        self._above_nyquist: AboveNyquist = above_nyquist
+        self._exclusive = exclusive
+        self.survey = survey(source, signal.sample_rate_hz)
+        self.plan = plan(self.survey.num_mono_samples)
+        self._features = PresenceFeatures(len(queries.order), hop_seconds=signal.hop_samples / signal.sample_rate_hz)
+        self._meters = [LevelMeter(source.sample_rate_hz) for _ in range(num_queries)]
+
+    @property
+    def gain(self) -> float:
+        """Factor that brings the mixture to the training level; 1 for silence."""
+        return float(gain_between(self.survey.level_db, self.signal.mixture_level_db))
+
+    def segments(self, progress: Progress | None = None) -> Iterator[SeparatedSegment]:
+        """Every sample of the source once, in order: mixture and stems."""
+        target = settings_at_rate(self.signal, self.source.sample_rate_hz)
+        grid = MaskGrid(self.signal, target, above_nyquist=self._above_nyquist, device=self._device)
+        layout = {"num_channels": self.source.num_channels, "num_queries": self._num_queries}
+        applier = MaskApplier(target, grid, **layout, device=self._device)
+        num_given = 0
+        for segment in self.mask_segments(applier.push):
+            masks = segment.masks[: self._num_queries]
+            masks = exclusive_masks(masks[None])[0] if self._exclusive else masks
+            mixture, stems = applier.apply(masks, is_last=segment.is_last)
+            for meter, stem in zip(self._meters, stems, strict=True):
+                meter.update(stem)
+            num_given += mixture.shape[1]
+            if progress is not None:
+                progress(num_given / max(1, self.survey.num_samples))
+            yield SeparatedSegment(mixture, stems, masks)
+            _return_free_memory()
+
+    def mask_segments(self, on_block: Callable[[np.ndarray], None] = lambda block: None) -> Iterator[MaskSegment]:
+        """Masks alone, references included; `on_block` is handed each block of the source as it is read."""
+
+        def blocks() -> Iterator[Float32[np.ndarray, "C n"]]:
+            """The blocks of the source, each one handed on."""
+            for block in self.source.blocks():
+                on_block(block)
+                yield block
+
+        mono = mono_blocks(blocks(), self.source.sample_rate_hz, self.signal.sample_rate_hz)
+        for segment in mask_segments(mono, self._network, self.signal, self.plan, gain=self.gain, device=self._device):
+            self._features.update(segment.masks, segment.logits, segment.magnitude)
+            yield segment
+
+    def features(self) -> tuple[dict[str, float], ...]:
+        """Presence features of each query, relative ones included where there are references; after the
+        last segment.
+        """
+        values = self._features.values()
+        return tuple(with_relative(value, values[self._num_queries :]) for value in values[: self._num_queries])
+
+    def stems(
+        self,
+        names: Sequence[str],
+        calibration: PresenceCalibration,
+        threshold: float | None,
+        samples: Float32[np.ndarray, "Q C S"] | None = None,
+    ) -> list[Stem]:
+        """What is known of each stem after the last segment; without `samples` its sound is empty."""
+        least = calibration.threshold if threshold is None else threshold
+        rate, stems = self.source.sample_rate_hz, []
+        for index, (name, meter, features) in enumerate(zip(names, self._meters, self.features(), strict=True)):
+            score = presence(features, calibration) if math.isfinite(self.survey.level_db) else 0.0
+            empty = np.zeros((self.source.num_channels, 0), np.float32)
+            stems.append(
+                Stem(
+                    query=name,
+                    audio=Audio(empty if samples is None else samples[index], rate),
+                    level_db=meter.level_db,
+                    presence=score,
+                    present=score >= least,
+                    activity_hop_seconds=meter.hop_seconds,
+                    activity=meter.activity,
+                )
+            )
+        return stems
+
+    def facts(self) -> dict[str, Any]:
+        """What report.json says of the source."""
+        return {
+            "input": None if self.source.path is None else str(self.source.path),
+            "sample_rate_hz": self.source.sample_rate_hz,
+            "channels": self.source.num_channels,
+            "duration_seconds": self.survey.num_samples / self.source.sample_rate_hz,
+        }
+
+    def notes(self) -> tuple[str, ...]:
+        """Remarks a listener should know."""
+        notes = []
+        if not math.isfinite(self.survey.level_db):
+            notes.append("the input is silent: every stem is silent too")
+        if self.source.sample_rate_hz > self.signal.sample_rate_hz:
+            above = {
+                "top": "repeat the average mask of the model's top band",
+                "mute": "are silent",
+                "keep": "hold the whole mixture",
+            }
+            notes.append(
+                f"above {self.signal.sample_rate_hz / 2000:g} kHz, which the model does not hear, stems "
+                f"{above[self._above_nyquist]}"
+            )
+        return tuple(notes)
+
+
+def _return_free_memory() -> None:
+    """Give freed pages back to the system, where the C library can be asked to: glibc keeps them, and a long file's
+    memory creeps up.
+    """
+    trim = getattr(_C_LIBRARY, "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,224 @@
+"""`trisep embed`: the frames of a clip store → one embedding per frame, beside each shard, so that no frozen encoder
+runs while training.
+
+On demand also one latent caption per clip, sought from the embedding of its middle frame. A shard's embeddings are a
+pure function of the shard and the encoder, its captions of these and the search's settings; they are written one shard
+at a time and moved into place, so a run that was killed goes on with the shard it was at.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trisep.encoders import SharedEncoder, load_encoder
+from trisep.errors import StoreError
+from trisep.queries.captions import CaptionSettings
+from trisep.store.captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
+from trisep.store.cluster import run_on_cluster
+from trisep.store.embeddings import read_embedding_header, write_embeddings
+from trisep.store.layout import SHARDS, TEMPORARY_PATTERN, ShardInfo, embedding_path
+from trisep.store.read import ClipStore
+
+_BATCH_FRAMES = 32
+
+
+@runtime_checkable
+class _EncodesBoth(Protocol):
+    """An encoder that gives whole pictures and regions in one pass."""
+
+    def encode_both(
+        self, frames: list[UInt8[np.ndarray, "H W 3"]]
+    ) -> tuple[Float[torch.Tensor, "n D"], Float[torch.Tensor, "n 7 7 D"]]:
+        """`encode_image` and `encode_regions` for the price of one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedReport:
+    """What a run of `embed` did."""
+
+    store: Path
+    encoder: str
+    fingerprint: str
+    num_frames: int
+    """Frames of the whole store."""
+    num_shards: int
+    num_resumed_shards: int
+    """Shards that had their embeddings already."""
+    num_resumed_caption_shards: int = 0
+    """Shards that had their latent captions already, where captions were asked for."""
+    median_cosine: float | None = None
+    """Of latent captions to their frames; None where none were asked for or no clip has a frame."""
+
+
+def embed(
+    store: Path,
+    encoder_name: str = "lite",
+    *,
+    regions: bool = True,
+    captions: CaptionSettings | None = None,
+    num_shown: int = 0,
+    overwrite: bool = False,
+    cluster: str | None = None,
+    console: Console | None = None,
+) -> EmbedReport:
+    """Embed every frame of a finished store with a frozen encoder, and store the raw embeddings.
+
+    Args:
+        store: a finished clip store.
+        encoder_name: one of `trisep.encoders.ENCODER_NAMES`.
+        regions: also keep the 7 × 7 grid of regions of each frame.
+        captions: also seek a latent caption for each clip, in this way.
+        num_shown: clips, spread over the store, whose captions are printed as the words nearest to their tokens.
+        overwrite: replace embeddings that another version of the encoder made, and captions sought in another way.
+        cluster: do it on this Ray cluster, with the errors of `run_on_cluster`; None does it in this process.
+        console: where progress, the histogram of cosines and the words go; None is quiet.
+
+    Raises StoreError for no store, or one with embeddings of another version or captions sought in another way;
+    CheckpointError when the encoder is unknown or its files are missing; MediaError when the store cannot be written.
+    """
+    clips, encoder, wanted = ClipStore(store), load_encoder(encoder_name), {"regions": regions, "overwrite": overwrite}
+    done = [_is_done(clips.path, shard, encoder, **wanted) for shard in clips.manifest.shards]
+    waiting = [number for number, is_done in enumerate(done) if not is_done]
+    uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []
+    for leftover in (clips.path / SHARDS).glob(TEMPORARY_PATTERN):
+        leftover.unlink(missing_ok=True)
+    with _progress("frames", console) as progress:
+        _embed_shards(clips, encoder, waiting, progress, regions=regions, cluster=cluster)
+    if captions is not None:
+        with _progress("clips", console) as progress:
+            write_captions(clips, encoder, captions, uncaptioned, progress, cluster=cluster)
+        if console is not None:
+            show_captions(clips, encoder, num_shown, console)
+    cosines = found_cosines(clips, encoder.name) if captions else np.zeros(0, np.float32)
+    return EmbedReport(
+        store=clips.path,
+        encoder=encoder.name,
+        fingerprint=encoder.fingerprint,
+        num_frames=clips.manifest.num_frames,
+        num_shards=len(done),
+        num_resumed_shards=sum(done),
+        num_resumed_caption_shards=len(done) - len(uncaptioned) if captions is not None else 0,
+        median_cosine=float(np.median(cosines)) if len(cosines) else None,
+    )
+
+
+def _progress(unit: str, console: Console | None) -> Progress:
+    """A bar that counts frames or clips."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=console is None)
+
+
+def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: bool, overwrite: bool) -> bool:
+    """Whether a shard has the embeddings asked for; StoreError when it has others that must not be replaced without
+    being asked.
+    """
+    path = embedding_path(store, shard.name, encoder.name)
+    if not path.is_file():
+        return False
+    try:
+        info, shapes = read_embedding_header(path)
+    except StoreError:
+        if overwrite:
+            return False
+        raise
+    if info.fingerprint == encoder.fingerprint and info.shard_sha256 == shard.sha256:
+        return "regions" in shapes or not regions
+    if overwrite:
+        return False
+    raise StoreError(
+        f"{path}: was made from another shard or by another version of '{encoder.name}'; add --overwrite to replace it"
+    )
+
+
+def _embed_shards(
+    clips: ClipStore,
+    encoder: SharedEncoder,
+    waiting: list[int],
+    progress: Progress,
+    *,
+    regions: bool,
+    cluster: str | None,
+) -> None:
+    """Embed and write some shards, by number, in this process or on a cluster."""
+    shards, num_frames = clips.manifest.shards, clips.manifest.num_frames
+    num_waiting = sum(shards[number].num_frames for number in waiting)
+    task = progress.add_task("embed", total=num_frames, completed=num_frames - num_waiting)
+    if cluster is not None:
+        work = partial(_embed_shard_of, clips.path.absolute(), clips.manifest.index_sha256, encoder.name, regions)
+        for number in run_on_cluster(waiting, work, address=cluster):
+            progress.advance(task, shards[number].num_frames)
+        return
+    for number in waiting:
+        _embed_shard(clips, encoder, number, regions=regions, on_done=lambda num_done: progress.advance(task, num_done))
+
+
+def _embed_shard_of(store: Path, index_sha256: str, encoder_name: str, regions: bool, number: int) -> None:
+    """`_embed_shard` from what can travel to another machine."""
+    _embed_shard(
+        open_once(store, index_sha256), load_encoder(encoder_name), number, regions=regions, on_done=lambda _: None
+    )
+
+
+def _embed_shard(
+    clips: ClipStore, encoder: SharedEncoder, number: int, *, regions: bool, on_done: Callable[[int], None]
+) -> None:
+    """Embed and write one shard; `on_done` is told of frames as they are done."""
+    parts = []
+    for part in _embed_frames(clips, number, encoder, regions=regions):
+        parts.append(part)
+        on_done(len(part["vectors"]))
+    _write(clips.path, clips.manifest.shards[number], encoder, parts, regions=regions)
+
+
+def _embed_frames(
+    clips: ClipStore, shard: int, encoder: SharedEncoder, *, regions: bool
+) -> Iterator[dict[str, np.ndarray]]:
+    """Embeddings of a shard's frames, in order, some frames at a time."""
+    batch: list[np.ndarray] = []
+    first = sum(info.num_clips for info in clips.manifest.shards[:shard])
+    for number in range(first, first + clips.manifest.shards[shard].num_clips):
+        batch.extend(clips.read_frames(number))
+        while len(batch) >= _BATCH_FRAMES:
+            yield _embed_batch(encoder, batch[:_BATCH_FRAMES], regions=regions)
+            batch = batch[_BATCH_FRAMES:]
+    if batch:
+        yield _embed_batch(encoder, batch, regions=regions)
+
+
+@torch.no_grad()
+def _embed_batch(encoder: SharedEncoder, frames: list[np.ndarray], *, regions: bool) -> dict[str, np.ndarray]:
+    """`vectors` float32 [n, D], and `regions` float16 [n, 7, 7, D] if asked for."""
+    if not regions:
+        return {"vectors": encoder.encode_image(frames).float().cpu().numpy()}
+    if isinstance(encoder, _EncodesBoth):
+        vectors, grids = encoder.encode_both(frames)
+    else:
+        vectors, grids = encoder.encode_image(frames), encoder.encode_regions(frames)
+    return {"vectors": vectors.float().cpu().numpy(), "regions": grids.half().cpu().numpy()}
+
+
+def _write(
+    store: Path, shard: ShardInfo, encoder: SharedEncoder, parts: list[dict[str, np.ndarray]], *, regions: bool
+) -> None:
+    """Join the batches and write the shard's file; a shard without frames gets empty tensors."""
+    empty: dict[str, np.ndarray] = {"vectors": np.zeros((0, encoder.dim), np.float32)}
+    if regions:
+        empty["regions"] = np.zeros((0, 7, 7, encoder.dim), np.float16)
+    tensors = {name: np.concatenate([nothing, *(part[name] for part in parts)]) for name, nothing in empty.items()}
+    path = embedding_path(store, shard.name, encoder.name)
+    write_embeddings(path, tensors, encoder=encoder.name, fingerprint=encoder.fingerprint, shard_sha256=shard.sha256)

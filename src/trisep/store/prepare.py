@@ -1,0 +1,311 @@
+"""`trisep prepare`: a folder of videos → a clip store. Reads top to bottom; what a clip is stands in `store/ingest.py`.
+
+The sorted list of input files is cut into slices; each slice becomes one shard, by a process of its own, and a shard is
+a pure function of its slice. A finished shard is moved into place, then its part of the index, so a run that was killed
+loses the shards it was working on and nothing else. The manifest comes last and makes the store finished.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from trisep.errors import ConfigError, StoreError
+from trisep.media.files import replacing, write_failure
+from trisep.store.cluster import run_on_cluster
+from trisep.store.index import index_line
+from trisep.store.ingest import ClipSettings
+from trisep.store.inputs import InputFile, find_duplicates, inputs_digest, list_inputs, read_clip_lists, read_exclusions
+from trisep.store.layout import (
+    INDEX,
+    MANIFEST,
+    PLAN,
+    SHARDS,
+    TEMPORARY_PATTERN,
+    VERSION,
+    Manifest,
+    part_path,
+    read_manifest,
+    reading_path,
+    sha256_of_file,
+    shard_path,
+    write_json,
+    write_manifest,
+)
+from trisep.store.pool import make_alone, run_jobs
+from trisep.store.shard_job import ShardJob, is_done, read_part
+
+__all__ = ["PrepareReport", "PrepareSettings", "prepare"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareSettings(ClipSettings):
+    """What a clip is, how clips are grouped, and how the work is done."""
+
+    files_per_shard: int = 128
+    """Input files, not clips, so that a shard depends on nothing but its files. Lower it for files of many minutes."""
+    exclude: Path | None = None
+    """A list (JSON or lines) of SHA-256 sums or relative paths of files that must stay out."""
+    clips: tuple[Path, ...] = ()
+    """Lists of the files, or stretches of files, to use (CSV: source, start_seconds, end_seconds); none uses every file
+    of the folder.
+    """
+    num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes; the store does not depend on it."""
+    cluster: str | None = None
+    """Ray cluster in the place of the processes here (see `store/cluster.py`); the store does not depend on it either.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse numbers outside their range."""
+        ClipSettings.__post_init__(self)
+        if self.files_per_shard < 1 or self.num_workers < 1:
+            raise ConfigError(
+                f"files_per_shard and num_workers: expected at least 1, got {self.files_per_shard} and "
+                f"{self.num_workers}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareReport:
+    """What a run of `prepare` did."""
+
+    store: Path
+    num_inputs: int
+    num_used_inputs: int
+    """Files that became at least one clip."""
+    num_clips: int
+    num_frames: int
+    total_seconds: float
+    skipped_counts: Mapping[str, int]
+    """Skipped files, or stretches of files, by reason."""
+    num_shards: int
+    num_resumed_shards: int
+    """Shards that were there already."""
+
+
+def prepare(
+    folder: Path, out: Path, settings: PrepareSettings | None = None, *, console: Console | None = None
+) -> PrepareReport:
+    """Turn the videos below `folder` into the clip store `out`, or finish a store that was interrupted.
+
+    Args:
+        folder: every file below it that is not hidden and not a known sidecar (text, pictures, archives) is an input.
+        out: a new or empty folder, or a store begun with the same input and settings.
+        settings: defaults are those the shipped models were trained with.
+        console: where progress goes; None is quiet.
+
+    Raises MediaError when the folder cannot be read or the store cannot be written, StoreError when `out` is something
+    else, was begun with other settings or input, or when no clip is usable.
+    """
+    settings = settings or PrepareSettings()
+    folder, out = Path(folder), Path(out)
+    excluded = read_exclusions(settings.exclude)
+    files = read_clip_lists(folder, settings.clips) if settings.clips else list_inputs(folder, leave_out=out)
+    plan = _plan(files, settings, excluded)
+    finished = _open_store(out, plan)
+    # Absolute, since another process, on another machine even, need not stand in this folder.
+    jobs = _jobs(folder.absolute(), out.absolute(), files, settings, excluded)
+    waiting = [job for job in jobs if not is_done(job, finished)]
+    _run(waiting, settings, num_files=len(files), console=console)
+    if finished is not None:
+        _verify_rebuilt(waiting, finished)
+    manifest = finished or _merge(out, jobs, plan)
+    _tidy(out, jobs)
+    report = _report(out, manifest, files, num_resumed=len(jobs) - len(waiting))
+    if console is not None:
+        console.print(_table(report))
+        if excluded and not report.skipped_counts.get("excluded"):
+            expected = "SHA-256 sums, or paths relative to the folder"
+            console.print(
+                f"none of the {len(excluded)} entries of {settings.exclude} is a file here; expected {expected}",
+                soft_wrap=True,
+            )
+    return report
+
+
+def _plan(files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]) -> dict[str, Any]:
+    """What decides the content of the store, as JSON values: settings and a hash of the list of inputs."""
+    kept: dict[str, Any] = {field.name: getattr(settings, field.name) for field in fields(ClipSettings)}
+    kept["files_per_shard"] = settings.files_per_shard
+    kept["excluded"] = sorted(excluded)
+    return {"version": VERSION, "settings": kept, "inputs_sha256": inputs_digest(files), "num_inputs": len(files)}
+
+
+def _open_store(out: Path, plan: dict[str, Any]) -> Manifest | None:
+    """Begin a store, or make sure that the one begun is this one. Returns the manifest of a finished store."""
+    try:
+        found = {entry.name for entry in out.iterdir()} if out.exists() else set()
+        if (out / MANIFEST).is_file():
+            manifest = read_manifest(out)
+            _require_same(out, plan, {name: getattr(manifest, name) for name in plan})
+            return manifest
+        if (out / PLAN).is_file():
+            _require_same(out, plan, json.loads((out / PLAN).read_text(encoding="utf-8")))
+            _remove_temporary(out)
+        elif any(not name.startswith(TEMPORARY_PATTERN.rstrip("*")) for name in found):
+            raise StoreError(f"{out}: the folder is not empty and not a clip store; choose a new folder for the store")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / PLAN, plan)
+        (out / SHARDS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise write_failure(out, error) from error
+    return None
+
+
+def _require_same(out: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """StoreError naming the first difference between what is wanted and what the store was begun with."""
+    if wanted["version"] != found["version"]:
+        raise StoreError(f"{out}: the store was begun by another version of trisep; choose a new folder for the store")
+    for name, value in wanted["settings"].items():
+        if (was := found["settings"].get(name)) != value:
+            what = "another list of excluded files" if name == "excluded" else f"{name}={was}, now it is {value}"
+            raise StoreError(
+                f"{out}: the store was begun with {what}; use the same settings, or choose a new folder for the store"
+            )
+    if wanted["inputs_sha256"] != found["inputs_sha256"]:
+        counts = f"{found['num_inputs']} files then, {wanted['num_inputs']} now"
+        raise StoreError(
+            f"{out}: the input folder has changed since the store was begun ({counts}); choose a new folder for the "
+            "store"
+        )
+
+
+def _jobs(
+    folder: Path, out: Path, files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]
+) -> list[ShardJob]:
+    """The slices of the input list."""
+    duplicates = find_duplicates(folder, files)
+    clip_settings = ClipSettings(**{field.name: getattr(settings, field.name) for field in fields(ClipSettings)})
+    jobs = []
+    for number, first in enumerate(range(0, len(files), settings.files_per_shard)):
+        chosen = files[first : first + settings.files_per_shard]
+        sources = tuple(file.source for file in chosen)
+        own = {source: duplicates[source] for source in sources if source in duplicates}
+        job = ShardJob(
+            folder=folder,
+            store=out,
+            number=number,
+            first_file=first,
+            sources=sources,
+            stretches=tuple((file.start_seconds, file.end_seconds) for file in chosen),
+            duplicates=own,
+            excluded=excluded,
+            settings=clip_settings,
+        )
+        jobs.append(job)
+    return jobs
+
+
+def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, console: Console | None) -> None:
+    """Make the shards that are missing, in this process, in a pool or on a cluster."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("files"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=console is None) as progress:
+        task = progress.add_task(
+            "prepare", total=num_files, completed=num_files - sum(len(job.sources) for job in jobs)
+        )
+        num_workers = settings.num_workers
+        if settings.cluster is None:
+            done = run_jobs(jobs, num_workers=num_workers)
+        else:
+            done = run_on_cluster(jobs, make_alone, address=settings.cluster, num_workers=num_workers)
+        for job in done:
+            progress.advance(task, len(job.sources))
+
+
+def _merge(out: Path, jobs: list[ShardJob], plan: dict[str, Any]) -> Manifest:
+    """Join the parts into index and manifest; StoreError when there is no clip at all."""
+    parts = [read_part(job) for job in jobs]
+    skipped = tuple(item for part in parts for item in part[1])
+    counts = dict(sorted(Counter(item.reason for item in skipped).items()))
+    entries = [entry for part in parts for entry in part[2]]
+    if not entries:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        raise StoreError(
+            f"{out}: no file gave a usable clip ({reasons}); for sound without pictures use --audio-only-ok"
+        )
+    with replacing(out / INDEX) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(index_line(entry) + "\n" for entry in entries)
+    manifest = Manifest(
+        **plan,
+        num_clips=len(entries),
+        num_frames=sum(len(entry.frames) for entry in entries),
+        total_seconds=sum(entry.num_samples for entry in entries) / plan["settings"]["sample_rate_hz"],
+        skipped_counts=counts,
+        skipped=skipped,
+        shards=tuple(part[0] for part in parts),
+        index_sha256=sha256_of_file(out / INDEX),
+    )
+    write_manifest(out, manifest)
+    return manifest
+
+
+def _verify_rebuilt(rebuilt: Sequence[ShardJob], finished: Manifest) -> None:
+    """Shards made anew for a finished store must be what they were; StoreError names the first that is not, which is
+    removed again.
+    """
+    for job in rebuilt:
+        if read_part(job)[0].sha256 != finished.shards[job.number].sha256:
+            for path in (shard_path(job.store, job.name), part_path(job.store, job.name)):
+                path.unlink()
+            raise StoreError(
+                f"{job.store}: {job.name} came out different from before: its source files have changed; prepare a new "
+                "store"
+            )
+
+
+def _tidy(out: Path, jobs: list[ShardJob]) -> None:
+    """Remove what only an unfinished store needs."""
+    for leftover in (*(path(out, job.name) for job in jobs for path in (part_path, reading_path)), out / PLAN):
+        leftover.unlink(missing_ok=True)
+    _remove_temporary(out)
+
+
+def _remove_temporary(out: Path) -> None:
+    """Remove what killed runs left half written."""
+    for leftover in out.rglob(TEMPORARY_PATTERN):
+        leftover.unlink(missing_ok=True)
+
+
+def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_resumed: int) -> PrepareReport:
+    """The manifest in short."""
+    unused = {(item.source, item.start_seconds) for item in manifest.skipped} & {
+        (file.source, file.start_seconds) for file in files
+    }
+    return PrepareReport(
+        store=out,
+        num_inputs=manifest.num_inputs,
+        num_used_inputs=manifest.num_inputs - len(unused),
+        num_clips=manifest.num_clips,
+        num_frames=manifest.num_frames,
+        total_seconds=manifest.total_seconds,
+        skipped_counts=manifest.skipped_counts,
+        num_shards=len(manifest.shards),
+        num_resumed_shards=num_resumed,
+    )
+
+
+def _table(report: PrepareReport) -> Table:
+    """The report for people."""
+    table = Table(title=str(report.store), show_header=False)
+    table.add_row("files used", f"{report.num_used_inputs} of {report.num_inputs}")
+    table.add_row("clips", f"{report.num_clips} ({report.total_seconds / 3600.0:.2f} h, {report.num_frames} frames)")
+    table.add_row("shards", f"{report.num_shards} ({report.num_resumed_shards} were there already)")
+    for reason, count in report.skipped_counts.items():
+        table.add_row(f"skipped: {reason}", str(count))
+    return table

@@ -1,0 +1,213 @@
+"""From a clip store to training batches: each sample is a pure function of (seed, index), so a run resumes exactly with
+any workers.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from trisep.encoders import TEACHER_NAMES, AudioTeacher, load_teacher
+from trisep.errors import ConfigError, StoreError
+from trisep.mixing.augmentation import Augmentation, apply, draw, samples_needed
+from trisep.mixing.mixture import MixtureChoice, draw_mixture, mix
+from trisep.recipes import Recipe
+from trisep.store.read import ClipStore
+from trisep.training.queries import ClipQueries
+from trisep.types import Mixture, QueryEmbedding
+
+VALIDATION_SEED = 977
+"""Validation mixtures are the same in every run."""
+
+
+class MixtureDataset(Dataset[dict[str, Tensor]]):
+    """Training samples by index. Item `i` does not depend on any item before it."""
+
+    def __init__(
+        self,
+        store: ClipStore,
+        recipe: Recipe,
+        *,
+        seed: int,
+        offscreen: ClipStore | None = None,
+        labels: Path | None = None,
+    ) -> None:
+        """Open what the recipe reads.
+
+        `store` must be embedded with the recipe's encoder, if it asks with embeddings; `offscreen` holds sounds that no
+        query names; `labels` is for supervision. ConfigError when the recipe's model does not fit its data, StoreError
+        when the store lacks something.
+        """
+        self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
+        self.queries = ClipQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
+        self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
+        self.teacher = _teacher(recipe)
+        _check_sizes(recipe, self.queries)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Of one mixture sources [N, S] and interference [S], queries (as `ClipQueries.read` names them), captions [N,
+        D], teacher [E].
+        """
+        recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
+        choice = draw_mixture(len(self.store), recipe.mixing, generator)
+        augmentations = [draw(recipe.augmentation, generator) for _ in range(recipe.mixing.num_sources)]
+        placed = zip(choice.clips, choice.positions, augmentations, strict=False)
+        crops = [self._source(clip, position, augmentation) for clip, position, augmentation in placed]
+        level_db = recipe.signal.mixture_level_db + 10 * np.log10(recipe.mixing.num_sources)
+        gains_db = [
+            level_db - self.store.rms_db[clip] if recipe.mixing.equalize_levels else 0.0
+            for clip in choice.clips[: len(crops)]
+        ]
+        sources, interference = mix(crops, self._interference(choice), choice, level_gains_db=gains_db)
+        sample = {"sources": sources, "interference": interference}
+        sample |= self.queries.read(
+            choice.clips, self._centres(choice), batch_number=index // recipe.training.batch_size
+        )
+        if self.captions is not None:
+            sample["captions"] = self.captions[list(choice.clips[: len(crops)])]
+        if self.teacher is not None:
+            heard = torch.from_numpy(sources.sum(axis=0) + interference)
+            sample["teacher"] = self.teacher.encode_audio(heard[None], recipe.signal.sample_rate_hz)[0].numpy()
+        return {name: torch.from_numpy(values) for name, values in sample.items()}
+
+    def vocabulary(self, step: int) -> Float[Tensor, "V D"] | None:
+        """The latent captions that a step compares with: all of the store's, or a sample drawn for that step."""
+        if "vocabulary" not in self.recipe.loss.needs or self.captions is None:
+            return None
+        size = min(len(self.captions), getattr(self.recipe.loss, "vocabulary_size", len(self.captions)))
+        chosen = np.random.default_rng([self.seed, step, len(self.captions)]).choice(
+            len(self.captions), size, replace=False
+        )
+        return torch.from_numpy(self.captions[np.sort(chosen)])
+
+    def _source(self, clip: int, position: float, augmentation: Augmentation) -> Float[np.ndarray, "S"]:
+        """One augmented crop."""
+        signal = self.recipe.signal
+        crop = read_crop(self.store, clip, position, samples_needed(signal.clip_samples, augmentation))
+        return apply(crop, augmentation, num_samples=signal.clip_samples, sample_rate_hz=signal.sample_rate_hz)
+
+    def _interference(self, choice: MixtureChoice) -> Float[np.ndarray, "S"] | None:
+        """A crop of an off-screen sound, scaled so that its whole clip has unit RMS."""
+        if choice.interference is None or self.offscreen is None:
+            return None
+        clip = int(choice.interference[0] * len(self.offscreen))
+        crop = read_crop(self.offscreen, clip, choice.interference[1], self.recipe.signal.clip_samples)
+        return crop * np.float32(10 ** (-self.offscreen.rms_db[clip] / 20))
+
+    def _centres(self, choice: MixtureChoice) -> list[float]:
+        """The middle of each crop, in seconds of its clip."""
+        half_seconds = self.recipe.signal.clip_samples / self.recipe.signal.sample_rate_hz / 2
+        durations = [self.store.num_samples[clip] / self.store.sample_rate_hz for clip in choice.clips]
+        return [
+            half_seconds + position * max(0.0, duration - 2 * half_seconds)
+            for position, duration in zip(choice.positions, durations, strict=True)
+        ]
+
+
+def batches(
+    dataset: MixtureDataset, *, first_step: int, last_step: int, rank: int = 0, num_ranks: int = 1, num_workers: int = 0
+) -> Iterator[dict[str, Tensor]]:
+    """The batches of steps `first_step` to `last_step` (excluded); of each step's samples, every `num_ranks`-th from
+    `rank` on.
+    """
+    size = dataset.recipe.training.batch_size
+    indices = [list(range(step * size + rank, (step + 1) * size, num_ranks)) for step in range(first_step, last_step)]
+    loader = DataLoader(
+        dataset,
+        batch_sampler=indices,
+        num_workers=num_workers,
+        prefetch_factor=2 if num_workers else None,
+        worker_init_fn=_one_thread if num_workers else None,
+        # The loader would otherwise draw its workers' seed from the generator whose state a run saves and resumes.
+        generator=torch.Generator(),
+    )
+    yield from loader
+
+
+def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None = None) -> Mixture:
+    """A collated batch as a `Mixture`."""
+    regions = batch["regions"].float() if "regions" in batch else None
+    query = QueryEmbedding(
+        vectors=batch.get("vectors"), regions=regions, label_ids=batch.get("label_ids"), frames=batch.get("frames")
+    )
+    return Mixture(
+        sources=batch["sources"],
+        interference=batch["interference"],
+        query=query,
+        captions=batch.get("captions"),
+        vocabulary=vocabulary,
+        teacher=batch.get("teacher"),
+    )
+
+
+def open_store(path: Path, recipe: Recipe) -> ClipStore:
+    """A store whose rate is the recipe's."""
+    store = ClipStore(path)
+    if store.sample_rate_hz != recipe.signal.sample_rate_hz:
+        raise StoreError(
+            f"{path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads "
+            f"{recipe.signal.sample_rate_hz}: "
+            f"prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
+        )
+    return store
+
+
+def _teacher(recipe: Recipe) -> AudioTeacher | None:
+    """The audio teacher, where the loss needs one; ConfigError when none is named or the model has no projection to its
+    dimension.
+    """
+    if "teacher" not in recipe.loss.needs:
+        return None
+    if recipe.teacher is None:
+        expected = " or ".join(TEACHER_NAMES)
+        raise ConfigError(
+            f"teacher: the loss of the recipe {recipe.name} needs an audio teacher; add --set teacher=NAME with "
+            f"{expected}"
+        )
+    teacher = load_teacher(recipe.teacher)
+    if (dim := getattr(recipe.model, "teacher_dim", None)) != teacher.dim:
+        raise ConfigError(
+            f"model.teacher_dim: '{recipe.teacher}' gives vectors of {teacher.dim}, and the model of the recipe "
+            f"{recipe.name} projects to "
+            f"{dim}; add --set model.teacher_dim={teacher.dim}"
+        )
+    return teacher
+
+
+def _check_sizes(recipe: Recipe, queries: ClipQueries) -> None:
+    """ConfigError where a network reads queries of another length, or has fewer labels, noise heads or masks than its
+    mixtures need.
+    """
+    for name, asked in queries.read((0,), (0.0,), batch_number=0).items():
+        dim = asked.shape[-1]
+        if name in ("vectors", "regions") and (number := getattr(recipe.model, "embedding_dim", dim)) != dim:
+            raise ConfigError(
+                f"model.embedding_dim: '{recipe.encoder}' gives vectors of {dim}, and the model of the recipe "
+                f"{recipe.name} reads "
+                f"{number}; add --set model.embedding_dim={dim}"
+            )
+    num_sources = recipe.mixing.num_sources
+    needed = {"num_labels": len(queries.label_names), "num_noise_heads": num_sources, "num_sources": num_sources}
+    for name, least in needed.items():
+        if (number := getattr(recipe.model, name, least)) < least:
+            raise ConfigError(
+                f"model.{name}: these data need at least {least}, got {number}; add --set model.{name}={least}"
+            )
+
+
+def read_crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:
+    """A stretch of a clip, from its beginning (`position` 0) to short of its end (1); a clip that is too short is
+    repeated.
+    """
+    available = int(store.num_samples[clip])
+    start = int(position * max(0, available - num_samples + 1))
+    crop = store.read_waveform(clip, start, min(num_samples, available))
+    return crop if len(crop) == num_samples else np.resize(crop, num_samples)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,331 @@
+"""`trisep train`: clip store → mixtures → network → losses → checkpoint. The whole of training is on this page.
+
+A run folder holds `recipe.json`, `log.jsonl`, `tensorboard/`, the last training states under `states/`, the model so
+far under `model/` (averaged weights where the recipe averages), the best by validation under `best/`, and
+`training.png` at the end. Running the same command again resumes.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from trisep.checkpoints.format import (
+    git_revision,
+    load_optimizer_tensors,
+    load_state,
+    optimizer_tensors,
+    save_model,
+    save_state,
+)
+from trisep.encoders import TEXT_ENCODER_NAMES
+from trisep.errors import ConfigError, StoreError, TrainingError
+from trisep.losses.masks import MaskLoss
+from trisep.mixing.augmentation import AugmentationConfig
+from trisep.recipes import OptimizerConfig, QueryKind, Recipe
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.stft import stft
+from trisep.training.data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
+from trisep.training.distributed import mean_over_processes, require_even_shares, require_same_start
+from trisep.training.initialisation import freeze, load_fitting, start_entry
+from trisep.training.run_folder import RunFolder, TrainingLog
+from trisep.training.validation import validate
+from trisep.types import Mixture, SpectralMixture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings:
+    """Where a run reads and writes; what it computes is the recipe's."""
+
+    data: Path
+    out: Path
+    offscreen: Path | None = None
+    """Store of sounds that no query names, mixed in as the recipe says."""
+    validation: Path | None = None
+    """Store to validate on; without one, validation mixes the training clips without augmentation."""
+    init: Path | None = None
+    """Checkpoint whose tensors are copied where they fit (see `training_start`)."""
+    labels: Path | None = None
+    """The clips' labels, for recipes that declare `supervision = "labels"`."""
+    cpu: bool = False
+    """Stay on the CPU even where there is a GPU."""
+    num_workers: int = 1
+
+
+def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], None] | None = None) -> Path:
+    """Train to the end of the recipe, resuming what stands in `settings.out`; returns the folder of the final model."""
+    precision = {"fp32": "no"}.get(recipe.training.precision, recipe.training.precision)
+    accelerator = Accelerator(mixed_precision=precision, cpu=settings.cpu)
+    folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
+    require_even_shares(recipe, accelerator.num_processes)
+    datasets = _open_data(recipe, settings, is_main=accelerator.is_main_process)
+
+    torch.manual_seed(recipe.training.seed)
+    network = _initial_network(recipe, settings, is_main=accelerator.is_main_process)
+    averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
+    averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
+    resumed = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
+    first_step = int(resumed.get("step", 0))
+    require_same_start(accelerator, folder, first_step)
+    card = _card(datasets[0], resumed.get("init") or (start_entry(settings.init) if settings.init else None))
+
+    fetched = batches(
+        datasets[0],
+        first_step=first_step,
+        last_step=recipe.training.num_steps,
+        rank=accelerator.process_index,
+        num_ranks=accelerator.num_processes,
+        num_workers=settings.num_workers,
+    )
+    with TrainingLog(folder, recipe, first_step, is_main=accelerator.is_main_process) as log:
+        started = monotonic()
+        for step, batch in enumerate(fetched, start=first_step):
+            waited, started = monotonic() - started, monotonic()
+            values = _train_step(accelerator, model, optimizer, batch, datasets[0], step)
+            _average(averaged, accelerator.unwrap_model(model), _ema_decay(recipe, step))
+            done = step + 1
+            rate = _learning_rate(recipe, step)
+            log.step(done, values, learning_rate=rate, waited=waited, started=started)
+            last = done == recipe.training.num_steps
+            if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
+                current = _with_weights(recipe, averaged, accelerator.device)
+                scores = validate(current, datasets[1], recipe, accelerator.device)
+                if log.validation(done, scores):
+                    _save_model(folder.best, recipe, card, averaged, done, scores)
+            if accelerator.is_main_process and (done % recipe.training.checkpoint_steps == 0 or last):
+                _save(folder, accelerator.unwrap_model(model), optimizer, averaged, recipe, card, done, log.scores)
+            if on_step is not None:
+                on_step(done)
+            started = monotonic()
+    if accelerator.is_main_process:
+        log.draw()
+    return folder.model
+
+
+def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
+    """Transform and warp: from sounds to what the network and the losses see (spec section 1)."""
+    spectra = stft(mixture.sources, recipe.signal)
+    total = spectra.sum(dim=1)
+    if mixture.interference is not None:
+        total = total + stft(mixture.interference, recipe.signal)
+    return SpectralMixture(mixture, to_log_frequency(spectra.abs()), to_log_frequency(total.abs()))
+
+
+def _train_step(
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizer: Any,
+    batch: dict[str, Tensor],
+    data: MixtureDataset,
+    step: int,
+) -> dict[str, float]:
+    """One optimiser step over the step's micro-batches: the values to log. A loss that is not a number
+    stops the run.
+    """
+    recipe = data.recipe
+    for group in optimizer.param_groups:
+        group["lr"] = _learning_rate(recipe, step)
+    parts = recipe.training.accumulation_steps
+    optimizer.zero_grad(set_to_none=True)
+    values = {"loss": 0.0}
+    vocabulary = data.vocabulary(step)
+    for part in range(parts):
+        micro = {key: value[part::parts].to(accelerator.device) for key, value in batch.items()}
+        mixture = to_mixture(micro, None if vocabulary is None else vocabulary.to(accelerator.device))
+        with accelerator.no_sync(model) if part < parts - 1 else nullcontext(), accelerator.autocast():
+            terms = recipe.loss(model, to_spectra(mixture, recipe))
+            loss = terms.total / parts
+        accelerator.backward(loss)
+        values["loss"] += float(loss.detach())
+        named = {
+            f"loss_{name}": value for name, value in terms.weighted.items() if len(terms.weighted) > 1
+        } | terms.observed
+        for name, value in named.items():
+            values[name] = values.get(name, 0.0) + float(value.detach()) / parts
+    values = mean_over_processes(accelerator, values)
+    if not math.isfinite(values["loss"]):
+        raise TrainingError(
+            f"step {step + 1}: the loss is {values['loss']}; batch = samples {step * recipe.training.batch_size} to "
+            f"{(step + 1) * recipe.training.batch_size - 1} of seed {recipe.training.seed}; "
+            "lower optimizer.learning_rate or check the clips"
+        )
+    norm = accelerator.clip_grad_norm_(model.parameters(), recipe.optimizer.gradient_clip)
+    optimizer.step()
+    return values | {"gradient_norm": float(norm)}
+
+
+def _learning_rate(recipe: Recipe, step: int) -> float:
+    config = recipe.optimizer
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    end = config.decay_steps or recipe.training.num_steps
+    progress = min(1.0, (step - config.warmup_steps) / max(1, end - config.warmup_steps))
+    shapes = {
+        "constant": 1.0,
+        "linear": 1 - progress,
+        "cosine": (1 + math.cos(math.pi * progress)) / 2,
+        "step": float(progress < 1),
+    }
+    shape = shapes[config.decay]
+    return config.learning_rate * (config.final_factor + (1 - config.final_factor) * shape)
+
+
+def _ema_decay(recipe: Recipe, step: int) -> float:
+    """Shorter at the start, so that the average forgets the random beginning."""
+    return min(recipe.training.ema_decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            averaged[key].lerp_(value, 1 - decay)
+        else:
+            averaged[key].copy_(value)
+
+
+def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    if config.kind == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.epsilon,
+        weight_decay=config.weight_decay,
+    )
+
+
+def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> nn.Module:
+    network: nn.Module = recipe.model.build()
+    if settings.init is not None:
+        loaded = load_fitting(network, settings.init)
+        if is_main:
+            print(f"--init {settings.init}: {loaded}", file=sys.stderr)
+    freeze(network, recipe.training.frozen)
+    return _channels_last(network)
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """The faster memory format, for the audio network alone: image networks of few channels crash torch 2.13 on a CPU
+    in it.
+    """
+    unet: Any = network.unet
+    unet.to(memory_format=torch.channels_last)
+    return network
+
+
+def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tuple[MixtureDataset, MixtureDataset]:
+    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where
+    it can.
+    """
+    if settings.labels is not None and recipe.supervision == "none":
+        raise ConfigError(
+            f"--labels: the recipe {recipe.name} learns without labels and must not see any; leave the option out"
+        )
+    store = open_store(settings.data, recipe)
+    offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
+    plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
+    held_out = open_store(settings.validation, recipe) if settings.validation else store
+    sees = held_out.manifest.num_frames and recipe.encoder not in TEXT_ENCODER_NAMES
+    query: QueryKind = "image" if recipe.query in ("text", "hybrid") and sees else recipe.query
+    plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
+    training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)
+    validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED, labels=settings.labels)
+    if validation.queries.encoder_fingerprint != training.queries.encoder_fingerprint:
+        raise StoreError(
+            f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "
+            f"run `trisep embed {held_out.path} --encoder {recipe.encoder} --overwrite`"
+        )
+    if recipe.mixing.interference_probability > 0 and offscreen is None and is_main:
+        print(
+            "no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them", file=sys.stderr
+        )
+    return training, validation
+
+
+def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.device) -> nn.Module:
+    """A second network. Building one draws numbers, which must not move the generator whose state is
+    saved and resumed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = recipe.model.build()
+    network.load_state_dict(weights)
+    return _channels_last(network.to(device=device)).eval()
+
+
+def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> dict[str, Any]:
+    """Put back the newest training state; returns its values, nothing where there is none: `step`, the number of steps
+    done, and `init`.
+    """
+    newest = folder.newest_state()
+    if newest is None:
+        return {}
+    tensors, values = load_state(newest)
+    network.load_state_dict(
+        {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    )
+    for key, value in averaged.items():
+        value.copy_(tensors[f"averaged.{key}"])
+    load_optimizer_tensors(optimizer, tensors)
+    torch.set_rng_state(tensors["rng"])
+    return values
+
+
+def _save(
+    folder: RunFolder,
+    network: nn.Module,
+    optimizer: Any,
+    averaged: dict[str, Tensor],
+    recipe: Recipe,
+    card: dict[str, Any],
+    step: int,
+    scores: dict[str, float],
+) -> None:
+    tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
+    tensors |= {f"averaged.{key}": value for key, value in averaged.items()}
+    tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
+    # The model comes first: a run that is killed in between has an older state, goes on from it and writes the model
+    # again.
+    _save_model(folder.model, recipe, card, averaged, step, scores)
+    save_state(folder.state(step), tensors, {"step": step, **({"init": card["init"]} if "init" in card else {})})
+    folder.drop_old_states()
+
+
+def _save_model(
+    path: Path, recipe: Recipe, card: dict[str, Any], weights: dict[str, Tensor], step: int, scores: dict[str, float]
+) -> None:
+    network = _with_weights(recipe, weights, torch.device("cpu"))
+    model_name = type(recipe.model).__module__.rsplit(".", 1)[-1]
+    save_model(path, network, model_name=model_name, card={**card, "step": step, "metrics": scores})
+
+
+def _card(data: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
+    """What a checkpoint says of itself besides its step and scores; `init` is what the run was started from."""
+    recipe = data.recipe
+    card = {
+        "signal": asdict(recipe.signal),
+        "encoder": recipe.encoder,
+        "encoder_fingerprint": data.queries.encoder_fingerprint,
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "git_revision": git_revision(),
+    }
+    if init is not None:
+        card["init"] = init
+    if recipe.query == "label":
+        card["labels"] = list(data.queries.label_names)
+    if data.teacher is not None:
+        card["teacher_fingerprint"] = data.teacher.fingerprint
+    return card

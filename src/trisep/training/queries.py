@@ -1,0 +1,153 @@
+"""What a model is asked with in training, for each clip of a store: embeddings of pictures or regions, the pictures,
+words or a label.
+
+Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may be given; a clip
+store never holds any.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from trisep.encoders import encode_query_text, load_encoder
+from trisep.encoders.resnet import square_frames
+from trisep.errors import ConfigError, StoreError
+from trisep.media.tables import read_rows
+from trisep.mixing.mixture import MixingConfig
+from trisep.recipes import QueryKind
+from trisep.store.read import ClipStore
+
+
+class ClipQueries:
+    """Reads queries by clip and moment. Embeddings come from files that `embed` made: no encoder runs on a picture
+    here.
+    """
+
+    def __init__(
+        self, store: ClipStore, encoder_name: str, *, kind: QueryKind, mixing: MixingConfig, labels: Path | None
+    ) -> None:
+        """ConfigError when `kind` needs labels and there are none; StoreError when the store lacks what it needs."""
+        self._store, self._kind = store, kind
+        self._num_frames, self._spacing_seconds = mixing.num_frames, mixing.frame_spacing_seconds
+        self.encoder_fingerprint = ""
+        """Of the encoder that made the embeddings; empty where the model is asked without any."""
+        self.label_names: tuple[str, ...] = ()
+        """What label ids stand for; empty where no labels are read."""
+        if kind in ("image", "regions", "frames", "hybrid"):
+            _require_pictures(store, kind)
+        if kind in ("image", "regions", "hybrid"):
+            self.encoder_fingerprint = store.embedding_info(encoder_name).fingerprint
+        if kind in ("image", "hybrid"):
+            self._vectors = store.load_vectors(encoder_name)
+        self._regions = store.load_regions(encoder_name) if kind == "regions" else None
+        if kind in ("text", "hybrid", "label"):
+            self._read_labels(labels, None if kind == "label" else encoder_name)
+
+    def read(
+        self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int
+    ) -> dict[str, np.ndarray]:
+        """The queries of one mixture: `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8
+        [Q, K, 3, 224, 224].
+
+        `hybrid` asks with pictures in batches of even number, with words in the others (CLIPSep-Hybrid).
+        """
+        if self._kind == "none":
+            return {}
+        if self._kind == "label":
+            return {"label_ids": self._label_ids[list(clips)]}
+        if self._kind == "text" or (self._kind == "hybrid" and batch_number % 2):
+            return {"vectors": self._texts[self._label_ids[list(clips)]].astype(np.float32)}
+        moments = list(
+            zip(clips, (self._nearest(*both) for both in zip(clips, centres_seconds, strict=True)), strict=True)
+        )
+        if self._kind == "frames":
+            pictures = [self._store.read_frames(clip)[self._filled(nearest)] for clip, nearest in moments]
+            return {"frames": np.stack([square_frames(list(frames)).numpy() for frames in pictures])}
+        if self._regions is not None:
+            rows = [self._store.frame_slice(clip).start + self._filled(nearest) for clip, nearest in moments]
+            return {"regions": np.stack([self._regions[one] for one in rows])}
+        vectors = [self._vectors[self._store.frame_slice(clip)][nearest].mean(axis=0) for clip, nearest in moments]
+        return {"vectors": np.stack(vectors).astype(np.float32)}
+
+    def _read_labels(self, labels: Path | None, encoder_name: str | None) -> None:
+        """Each clip's label and, by an encoder, the embeddings of all labels; it must be the version that embedded the
+        pictures.
+        """
+        if labels is None:
+            raise ConfigError(
+                f"the recipe asks with {self._kind}: give labels with --labels FILE (a CSV with the columns path, "
+                "label)"
+            )
+        self._label_ids, self.label_names = read_labels(labels, self._store)
+        if encoder_name is None:
+            return
+        encoder = load_encoder(encoder_name)
+        if self.encoder_fingerprint not in ("", encoder.fingerprint):
+            raise StoreError(
+                f"{self._store.path}: was embedded by another version of '{encoder_name}' than is here; "
+                f"run `trisep embed {self._store.path} --encoder {encoder_name} --overwrite`"
+            )
+        self.encoder_fingerprint = encoder.fingerprint
+        self._texts = np.stack([encode_query_text(encoder, name).numpy() for name in self.label_names])
+
+    def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
+        """Which of a clip's frames make its query, in order of time: at most K where they are the
+        nearest ones, else K.
+        """
+        times = np.asarray(self._store.frame_times(clip))
+        if self._spacing_seconds is None:
+            return np.sort(np.argsort(np.abs(times - centre_seconds), kind="stable")[: self._num_frames])
+        moments = centre_seconds + (np.arange(self._num_frames) - (self._num_frames - 1) / 2) * self._spacing_seconds
+        return np.asarray(np.abs(times[None] - moments[:, None]).argmin(axis=1))
+
+    def _filled(self, nearest: Int[np.ndarray, "_"]) -> Int[np.ndarray, "K"]:
+        """K frames also of a clip that has fewer: the last one again."""
+        return np.concatenate([nearest, np.repeat(nearest[-1:], self._num_frames - len(nearest))])
+
+
+def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
+    """StoreError where a clip has nothing to look at."""
+    blind = [entry.source for entry in store.entries if not entry.frames]
+    if blind:
+        raise StoreError(
+            f"{store.path}: {len(blind)} of {len(store)} clips have no picture, and queries of kind '{kind}' look at "
+            "one, the first is "
+            f"{blind[0]}; prepare the store without --audio-only-ok, or take a recipe that asks with words"
+        )
+
+
+def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"], tuple[str, ...]]:
+    """The label of each clip of a store, as a number, and the labels' names, sorted.
+
+    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source; where
+    there is none, the one that ends with it after a slash. Numbers count all labels of the file, so that two stores
+    read with one file agree. MediaError for a file that is no such table, ConfigError for clips without a label, or
+    with several.
+    """
+    rows = [(row["path"], row["label"]) for row in read_rows(path, ("path", "label"))]
+    names = tuple(sorted({label for _, label in rows}))
+    exact: defaultdict[str, set[str]] = defaultdict(set)
+    ending: defaultdict[str, set[str]] = defaultdict(set)
+    for source, label in rows:
+        exact[source].add(label)
+        parts = source.split("/")
+        for first in range(1, len(parts)):
+            ending["/".join(parts[first:])].add(label)
+    sources = [store.source(clip) for clip in range(len(store))]
+    found = [exact.get(source) or ending.get(source) or set() for source in sources]
+    unknown = [source for source, labels in zip(sources, found, strict=True) if not labels]
+    if unknown:
+        raise ConfigError(
+            f"{path}: has no label for {len(unknown)} of {len(store)} clips of {store.path}, the first is {unknown[0]}"
+        )
+    for source, labels in zip(sources, found, strict=True):
+        if len(labels) > 1:
+            raise ConfigError(
+                f"{path}: has several labels for the clip {source}: {', '.join(sorted(labels))}; give one row, by its "
+                "whole path"
+            )
+    numbers = {label: number for number, label in enumerate(names)}
+    return np.array([numbers[label] for (label,) in found]), names

@@ -1,0 +1,168 @@
+"""The folder of a training run, and what is written there while it goes: states, log lines, TensorBoard, progress, the
+closing figure.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from trisep.checkpoints.format import require_replaceable
+from trisep.errors import TrainingError
+from trisep.figures.training import draw_training
+from trisep.recipes import Recipe
+
+_LOG_STEPS = 10
+
+
+class RunFolder:
+    """Names of everything in a run folder. Opening one that holds another recipe's run is an error."""
+
+    def __init__(self, path: Path, recipe: Recipe, *, is_main: bool) -> None:
+        """Create the folder, or check that it holds the same recipe; a run that never came to a state gives way to the
+        new one.
+        """
+        self.path = path
+        self.model, self.best, self.states = path / "model", path / "best", path / "states"
+        self.log = path / "log.jsonl"
+        wanted = json.loads(json.dumps(asdict(recipe)))
+        file = path / "recipe.json"
+        if file.is_file() and self.newest_state() is not None:
+            found = _read_recipe(file)
+            if found != wanted:
+                changed = sorted(key for key in wanted if wanted.get(key) != found.get(key))
+                raise TrainingError(
+                    f"{path}: holds a run whose recipe differs in {', '.join(changed)}; choose another --out, or "
+                    "remove it"
+                )
+        elif is_main:
+            require_replaceable(self.model)
+            require_replaceable(self.best)
+            try:
+                self.states.mkdir(parents=True, exist_ok=True)
+                temporary = file.with_suffix(".tmp")
+                temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+                os.replace(temporary, file)
+            except OSError as error:
+                raise TrainingError(f"{path}: the run folder cannot be written ({error.strerror})") from error
+
+    def state(self, step: int) -> Path:
+        """Folder of the training state after `step` steps."""
+        return self.states / f"step-{step:07d}"
+
+    def newest_state(self) -> Path | None:
+        """The last whole training state."""
+        return max(self.states.glob("step-*"), default=None)
+
+    def drop_old_states(self) -> None:
+        """Keep the last two, and remove what a killed run left half-written."""
+        for old in sorted(self.states.glob("step-*"))[:-2]:
+            shutil.rmtree(old)
+        for folder in (self.path, self.states):
+            for left in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):
+                shutil.rmtree(left)
+
+
+def _read_recipe(file: Path) -> dict[str, Any]:
+    """What a run was begun with; TrainingError when the file is damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{file}: is damaged ({error}); choose another --out, or remove the run") from error
+    if not isinstance(found, dict):
+        raise TrainingError(f"{file}: is damaged (expected an object); choose another --out, or remove the run")
+    return found
+
+
+class TrainingLog:
+    """JSON lines, TensorBoard and a progress bar. Lines of steps that a resumed run does again are dropped first."""
+
+    def __init__(self, folder: RunFolder, recipe: Recipe, first_step: int, *, is_main: bool) -> None:
+        """`first_step` steps are done already."""
+        self.folder, self.recipe, self.is_main = folder, recipe, is_main
+        self.scores: dict[str, float] = {}
+        self.first_step, self.best = first_step, float("-inf")
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        if not is_main:
+            return
+        lines = folder.log.read_text(encoding="utf-8").splitlines() if folder.log.is_file() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= first_step]
+        for entry in map(json.loads, kept):
+            if "si_sdri" in entry:
+                self.scores = {key: value for key, value in entry.items() if key != "step"}
+                self.best = max(self.best, entry["si_sdri"])
+        temporary = folder.log.with_suffix(".tmp")
+        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        os.replace(temporary, folder.log)
+
+    def __enter__(self) -> "TrainingLog":
+        """Open the files and start the bar."""
+        if self.is_main:
+            self._file = self.folder.log.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.first_step + 1)
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[state]}"),
+            )
+            self._progress = Progress(TextColumn(self.recipe.name), *columns)
+            self._task = self._progress.add_task(
+                "train", total=self.recipe.training.num_steps, completed=self.first_step, state=""
+            )
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything, also after a failure."""
+        if self.is_main:
+            self._progress.stop()
+            self._board.close()
+            self._file.close()
+
+    def step(self, step: int, values: dict[str, float], *, learning_rate: float, waited: float, started: float) -> None:
+        """Note one step; means over ten steps are written. `waited` is the time spent on the batch, `started` when the
+        step began.
+        """
+        if not self.is_main:
+            return
+        values = values | {"data_seconds": waited, "step_seconds": monotonic() - started}
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        state = f"loss {values['loss']:.4f}" + (f"  val {self.scores['si_sdri']:+.2f} dB" if self.scores else "")
+        self._progress.update(self._task, completed=step, state=state)
+        if step % _LOG_STEPS == 0 or step == self.recipe.training.num_steps:
+            means = {name: total / self._count for name, total in self._sums.items()}
+            self._write(step, means | {"learning_rate": learning_rate})
+            self._sums, self._count = {}, 0
+
+    def validation(self, step: int, scores: dict[str, float]) -> bool:
+        """Note validation scores; True when they are the best so far."""
+        self.scores = scores
+        self._write(step, scores)
+        improved = scores["si_sdri"] > self.best
+        self.best = max(self.best, scores["si_sdri"])
+        return improved
+
+    def draw(self) -> None:
+        """The closing figure: loss and dB over steps."""
+        entries = [json.loads(line) for line in self.folder.log.read_text(encoding="utf-8").splitlines()]
+        draw_training(entries, self.folder.path / "training.png")
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)

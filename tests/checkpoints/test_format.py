@@ -1,0 +1,190 @@
+import dataclasses
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import trisep.checkpoints.format
+from trisep.checkpoints.format import (
+    from_dict,
+    git_revision,
+    load_model,
+    load_optimizer_tensors,
+    load_state,
+    optimizer_tensors,
+    read_card,
+    save_model,
+    save_state,
+)
+from trisep.errors import CheckpointError
+from trisep.models.clipsep import Config
+from trisep.networks.audio_unet import UNetConfig
+from trisep.recipes import recipe, recipe_names
+from trisep.types import SignalSettings
+
+CARD = {"signal": dataclasses.asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0123"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(tmp_path / "model", Config.tiny().build(), model_name="clipsep", card=CARD)
+    return tmp_path / "model"
+
+
+def edit_card(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_half_precision_halves_the_file_and_comes_back_as_single(tmp_path: Path, folder: Path) -> None:
+    network = load_model(folder).model
+    save_model(tmp_path / "half", network, model_name="clipsep", card=CARD, half=True)
+    stored, loaded = (
+        load_file(tmp_path / "half" / "model.safetensors"),
+        load_model(tmp_path / "half").model.state_dict(),
+    )
+    for key, value in network.state_dict().items():
+        assert stored[key].dtype == (torch.float16 if value.is_floating_point() else torch.int64)
+        assert loaded[key].dtype == value.dtype
+        assert torch.equal(loaded[key], stored[key].to(value.dtype))
+        torch.testing.assert_close(loaded[key], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_parts_of_a_recipe_survive_json(name: str) -> None:
+    whole = recipe(name)
+    saved = json.loads(json.dumps(dataclasses.asdict(whole)))
+    parts = {
+        field.name: value
+        for field in dataclasses.fields(whole)
+        if dataclasses.is_dataclass(value := getattr(whole, field.name))
+    }
+    assert {"model", "loss", "signal", "mixing", "optimizer", "training"} <= parts.keys()
+    for part, value in parts.items():
+        assert from_dict(type(value), saved[part]) == value
+
+
+def test_an_unknown_setting_is_named() -> None:
+    with pytest.raises(TypeError, match="unknown setting wings"):
+        from_dict(UNetConfig, {"num_levels": 3, "wings": 2})
+
+
+def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match="not a checkpoint folder: it should hold config.json and model.safetensors"
+    ):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{ nothing")
+    with pytest.raises(CheckpointError, match="not readable as JSON"):
+        read_card(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="expected a trisep checkpoint of format 1"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "expected a trisep checkpoint of format 1"),
+        ({"model": "klipsep"}, "unknown model 'klipsep'"),
+        ({"config": {"wings": 2}}, "unknown setting wings"),
+        ({"config": {"unet": {"num_levels": 1}}}, "num_levels: expected 2 to 8"),
+        ({"signal": {"sample_rate": 16000}}, "unknown setting sample_rate"),
+        ({"config": {"embedding_dim": 9}}, "model.safetensors: its tensors do not fit config.json"),
+    ],
+)
+def test_a_card_that_does_not_fit(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit_card(folder, **changes)
+    with pytest.raises(CheckpointError, match=message) as raised:
+        load_model(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_card_that_lacks_something(folder: Path) -> None:
+    card = json.loads((folder / "config.json").read_text())
+    del card["encoder"]
+    (folder / "config.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="not a config this version reads .'encoder'"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"these are no tensors", None])
+def test_weights_that_cannot_be_read(folder: Path, damage: bytes | None) -> None:
+    if damage is None:
+        (folder / "model.safetensors").unlink()
+    else:
+        (folder / "model.safetensors").write_bytes(damage)
+    with pytest.raises(CheckpointError, match="model.safetensors: missing or not a safetensors file"):
+        load_model(folder)
+
+
+def test_a_training_state_comes_back(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3), "rng": torch.get_rng_state()}
+    save_state(tmp_path / "state", tensors, {"step": 3})
+    loaded, values = load_state(tmp_path / "state")
+    assert values == {"step": 3}
+    assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[key], tensors[key]) for key in tensors)
+    (tmp_path / "state" / "state.json").unlink()
+    with pytest.raises(CheckpointError, match="the training state cannot be read .*; remove this folder"):
+        load_state(tmp_path / "state")
+
+
+def test_an_optimiser_goes_on_from_its_tensors() -> None:
+    torch.manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizers = [torch.optim.AdamW([parameter], lr=0.1) for parameter in parameters]
+    for step in range(4):
+        if step == 2:
+            fresh = torch.optim.AdamW([parameters[1]], lr=0.1)
+            load_optimizer_tensors(fresh, optimizer_tensors(optimizers[1]))
+            optimizers[1] = fresh
+        for parameter, optimizer in zip(parameters, optimizers, strict=True):
+            parameter.grad = torch.tensor([1.0, -2.0]) * (step + 1)
+            optimizer.step()
+    assert torch.equal(parameters[0], parameters[1])
+
+
+def test_a_checkpoint_is_replaced_whole_or_not_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+
+    def no_space(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trisep.checkpoints.format, "save_file", no_space)
+        with pytest.raises(CheckpointError, match="model: writing failed .No space left on device"):
+            save_model(folder, Config.tiny().build(), model_name="clipsep", card=CARD)
+    assert (folder / "model.safetensors").read_bytes() == before
+    save_model(folder, Config.tiny().build(), model_name="clipsep", card=CARD)
+    assert (folder / "model.safetensors").read_bytes() != before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_what_a_killed_process_of_the_same_id_left_behind_does_not_stop_the_next(tmp_path: Path) -> None:
+    left = tmp_path / f".state.{os.getpid()}.tmp"
+    left.mkdir()
+    (left / "state.safetensors").write_bytes(b"half")
+    save_state(tmp_path / "state", {"a": torch.ones(1)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert load_state(tmp_path / "state")[0]["a"].tolist() == [1.0]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="the folder cannot be written"):
+        save_state(tmp_path / "file" / "state", {}, {})
+
+
+def test_the_revision_is_empty_outside_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(git_revision(), str)
+
+    def no_git(*arguments: object, **options: object) -> None:
+        raise subprocess.CalledProcessError(128, "git")
+
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert git_revision() == ""

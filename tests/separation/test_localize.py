@@ -1,0 +1,251 @@
+"""Localisation end to end with a tiny VAST and an encoder that sees colours: maps, files, and everything a user can get
+wrong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import trisep
+from trisep import cli
+from trisep.checkpoints.format import save_model
+from trisep.errors import ConfigError
+from trisep.media.audio import read_audio
+from trisep.media.audio_writer import write_audio
+from trisep.media.image import read_image
+from trisep.media.probe import probe
+from trisep.media.video import write_video
+from trisep.metrics.localization import peaks
+from trisep.models import clipsep, vast
+from trisep.networks.audio_unet import UNetConfig
+from trisep.queries.captions import CaptionSettings, find_captions
+from trisep.separation import separator as separate
+from trisep.separation.infer import network_input, round_up
+from trisep.separation.localize import audio_vector, centre_seconds, heat_maps, localize, stream_regions
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.stft import stft
+from trisep.types import Audio, QueryEmbedding, SignalSettings
+
+COLOURS = ("red", "green", "blue")
+RATE_HZ = 16000
+
+
+class ColourEncoder:
+    """Pictures are their mean colour, words the colours they name; three of eight dimensions are used."""
+
+    name = "colours"
+    dim = 8
+    fingerprint = "c" * 64
+    token_table = torch.eye(8)
+
+    def token_word(self, number: int) -> str:
+        return str(number)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        return torch.tensor([[float(colour in text) for colour in COLOURS] + [0.1] * 5 for text in texts])
+
+    def encode_image(self, frames: Sequence[np.ndarray]) -> Tensor:
+        return self.encode_regions(frames).mean(dim=(1, 2))
+
+    def encode_regions(self, frames: Sequence[np.ndarray]) -> Tensor:
+        pictures = torch.stack([torch.from_numpy(frame.copy()).permute(2, 0, 1).float() / 255 for frame in frames])
+        cells = torch.nn.functional.adaptive_avg_pool2d(pictures, 7).permute(0, 2, 3, 1)
+        return torch.cat([cells, torch.full((*cells.shape[:3], 5), 0.1)], dim=-1)
+
+    def encode_tokens(self, token_embeddings: Tensor) -> Tensor:
+        return token_embeddings.mean(dim=1)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny model that embeds sound beside pictures, and one that does not."""
+    unet = UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4)
+    configs = {"vast": vast.Config.tiny(), "clipsep": clipsep.Config(embedding_dim=8, unet=unet)}
+    card = {"signal": asdict(SignalSettings()), "encoder": "colours", "encoder_fingerprint": "c" * 64}
+    folder = tmp_path_factory.mktemp("models")
+    for name, config in configs.items():
+        torch.manual_seed(1)
+        save_model(folder / name, config.build(), model_name=name, card=card)
+    return {name: folder / name for name in configs}
+
+
+@pytest.fixture(scope="session")
+def separator(checkpoints: dict[str, Path]) -> trisep.Separator:
+    return trisep.load(checkpoints["vast"], device="cpu", encoder=ColourEncoder())
+
+
+def tone(seconds: float) -> Audio:
+    times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    return Audio(
+        (0.3 * np.sin(2 * np.pi * 440 * times) * (1 + times)).astype(np.float32)[None] / (1 + seconds), RATE_HZ
+    )
+
+
+def moving_square(path: Path, audio: Audio | None = None) -> Path:
+    """Two seconds at 8 frames a second, 56 × 98: a red square above on the left, then below on the right; the rest is
+    green.
+    """
+    frames = np.zeros((16, 56, 98, 3), np.uint8)
+    frames[..., 1] = 200
+    frames[:8, 8:24, 14:42] = frames[8:, 32:48, 56:84] = (250, 0, 0)
+    write_video(path, frames, fps=8, audio=audio)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_square(tmp_path_factory.mktemp("media") / "clip.mp4", tone(2.0))
+
+
+@pytest.fixture
+def command(checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Runs `trisep localize` with the stand-in encoder and returns the exit code."""
+    monkeypatch.setattr(separate, "load_encoder", lambda name: ColourEncoder())
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> int:
+        model = () if "--model" in words else ("--model", checkpoints["vast"])
+        return cli.main(["localize", *map(str, (*words, *model))])
+
+    return run
+
+
+def test_maps_are_a_softmax_of_cosines() -> None:
+    regions = torch.tensor([[[[3.0, 0.0], [0.0, 2.0]]], [[[1.0, 1.0], [-1.0, 0.0]]]])  # two frames of 1 × 2 regions
+    maps = heat_maps(regions, torch.tensor([5.0, 0.0]), temperature=0.5)
+    cosines = np.array([[[1.0, 0.0]], [[np.sqrt(0.5), -1.0]]])
+    expected = np.exp(cosines / 0.5)
+    np.testing.assert_allclose(maps, expected / expected.sum(axis=(1, 2), keepdims=True), rtol=1e-6)
+
+
+def test_words_are_followed_through_the_frames(separator: trisep.Separator, clip: Path) -> None:
+    found = localize(clip, "red ball", model=separator)
+    assert found.query == "red ball" and found.frame_times_seconds == tuple(np.arange(8) / 4)
+    np.testing.assert_allclose(found.maps.sum(axis=(1, 2)), 1, atol=1e-5)
+    x, y = peaks(found.maps).T
+    np.testing.assert_allclose(x, [2.0 / 7] * 4 + [5.0 / 7] * 4, atol=0.11)
+    np.testing.assert_allclose(y, [2.0 / 7] * 4 + [5.0 / 7] * 4, atol=0.11)
+    assert len(localize(clip, "red ball", model=separator, fps=60).maps) == 16  # the video has no more frames
+    soft = localize(clip, "red ball", model=separator, temperature=1.0)
+    assert soft.maps.max() < 0.05 < found.maps.max()
+
+
+@pytest.mark.parametrize("seconds", [2.0, 6.0])
+def test_a_sound_is_embedded_as_the_mask_makes_it(separator: trisep.Separator, tmp_path: Path, seconds: float) -> None:
+    path, audio = tmp_path / "sound.wav", tone(seconds)
+    write_audio(path, audio, subtype="wav_float32")
+    waveform = torch.from_numpy(audio.samples)
+    gain = 10 ** (-20 / 20) / float(waveform.std(correction=0))
+    magnitude = to_log_frequency(stft(waveform, separator.signal).abs() * gain)
+    vectors = torch.nn.functional.normalize(ColourEncoder().encode_text(["blue"]), dim=-1)
+    padded = network_input(magnitude, round_up(magnitude.shape[-1], 8))
+    output = separator.model(padded, QueryEmbedding(vectors=vectors[None]))
+    separated = output.masks[0, 0, :, : magnitude.shape[-1]] * magnitude[0]
+    pieces = separated.split(256, dim=-1)  # the length of a training clip
+    embeddings = [
+        separator.model.embed_audio(network_input(piece[None], round_up(piece.shape[-1], 8)))[0] for piece in pieces
+    ]
+    energies = [float(piece.square().sum()) for piece in pieces]
+    expected = sum(energy * one for energy, one in zip(energies, embeddings, strict=True)) / sum(energies)
+    torch.testing.assert_close(audio_vector(separator, path, "blue"), expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("by", ["audio", "caption"])
+def test_a_sound_and_a_caption_can_be_looked_for(separator: trisep.Separator, clip: Path, by) -> None:
+    found = localize(clip, "red ball" if by == "audio" else None, by=by, model=separator, fps=2)
+    assert found.query == ("red ball" if by == "audio" else "latent caption")
+    if by == "audio":
+        vector = audio_vector(separator, clip, "red ball")
+    else:
+        centre = list(stream_regions(clip, separator.encoder, fps=8))[8][1].mean(dim=(0, 1))[None]
+        assert centre_seconds(clip) == pytest.approx(1.0, abs=0.05)
+        vector = find_captions(separator.encoder, centre, CaptionSettings()).captions[0]
+    regions = torch.stack([one for _, one in stream_regions(clip, separator.encoder, fps=2)])
+    np.testing.assert_allclose(found.maps, heat_maps(regions, vector), atol=1e-4)
+
+
+def test_the_command_writes_video_picture_and_arrays(command, clip: Path, tmp_path: Path) -> None:
+    assert command(clip, "red ball", "--out", "new/heat.mp4", "--arrays", "--fps", "2") == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["heat.mp4", "heat.npz", "heat.png"]
+    info = probe(tmp_path / "new/heat.mp4")
+    assert (info.video[0].width, info.video[0].height, info.video[0].fps) == (98, 56, 8.0)
+    heard, original = (read_audio(path).samples[0, :30000] for path in (tmp_path / "new/heat.mp4", clip))
+    assert np.corrcoef(heard, original)[0, 1] > 0.99
+    with np.load(tmp_path / "new/heat.npz") as arrays:
+        assert arrays["maps"].shape == (4, 7, 7) and str(arrays["query"]) == "red ball"
+        np.testing.assert_allclose(arrays["frame_times_seconds"], [0, 0.5, 1, 1.5])
+    picture = read_image(tmp_path / "new/heat.png").astype(int)
+    assert picture.shape == (56, 98, 3)
+    square, ground = picture[36:44, 62:78], picture[4:20, 4:20]
+    assert (
+        square[..., 1].mean() > 60 and abs(ground - [0, 200, 0]).max() < 12
+    )  # hot where it is red, untouched elsewhere
+
+
+def test_an_overlay_is_upright_and_needs_no_sound(command, tmp_path: Path) -> None:
+    with av.open("turned.mov", "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.set_display_rotation(90)
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (200, 50, 0), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 5)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert command("turned.mov", "green", "--out", "folder") == 0
+    info = probe(tmp_path / "folder/heat.mp4")
+    assert (info.video[0].width, info.video[0].height, info.video[0].rotation_degrees, info.audio) == (48, 64, 0, ())
+    assert command("turned.mov", "--by", "caption", "--out", "alone.PNG") == 0
+    assert read_image(tmp_path / "alone.PNG").shape == (64, 48, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.PNG", "folder", "turned.mov"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("clip.mp4",), "nothing to look for"),
+        (("clip.mp4", " "), "is empty"),
+        (("clip.mp4", "red", "--fps", "0"), "--fps must be between 0.01 and 60"),
+        (("clip.mp4", "red", "--fps", "inf"), "--fps must be between 0.01 and 60"),
+        (("clip.mp4", "red", "--temperature", "1e-40"), "--temperature must be between 0.0001 and 100"),
+        (("clip.mp4", "red", "--by", "smell"), "smell"),
+        (("clip.mp4", "red", "--out", "heat.jpg"), "expected a video (.mp4, .mov, .mkv), a picture (.png) or a folder"),
+        (("clip.mp4", "red", "--out", "./clip.mp4"), "is the video itself"),
+        (("clip.mp4", "red", "--out", "sound.wav/heat.png"), "cannot be written"),
+        (("missing.mp4", "red"), "no such file"),
+        (("sound.wav", "red"), "holds no picture"),
+        (("sound.wav", "red", "--by", "audio"), "holds no picture"),
+        (("silent.mp4", "red", "--by", "audio"), "is silent"),
+        (("mute.mp4", "red", "--by", "audio"), "sound"),
+        (("clip.mp4", "red", "--by", "audio", "--model", "CLIPSEP"), "a checkpoint of kind vast"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_leaves_nothing(
+    command, words, expected, checkpoints, clip, tmp_path, capsys
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    write_audio(tmp_path / "sound.wav", tone(0.5), subtype="wav_float32")
+    if words[0] in ("silent.mp4", "mute.mp4"):
+        silence = Audio(np.zeros((1, 2 * RATE_HZ), np.float32), RATE_HZ)
+        moving_square(tmp_path / words[0], silence if words[0] == "silent.mp4" else None)
+    before = sorted(tmp_path.rglob("*"))
+    try:
+        code = command(*(checkpoints["clipsep"] if word == "CLIPSEP" else word for word in words))
+    except SystemExit as stop:
+        code = stop.code
+    error = capsys.readouterr().err
+    assert code == 2 and expected in error and error.count("\n") == 1, error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_function_checks_its_own_arguments(separator: trisep.Separator, clip: Path, unchecked_shapes: None) -> None:
+    for wrong in ({"by": "smell"}, {"fps": float("inf")}, {"temperature": 1e-40}, {"temperature": float("nan")}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            localize(clip, "red", model=separator, **wrong)

@@ -1,0 +1,484 @@
+"""Separation end to end with a tiny model and a stand-in encoder: files, reports, exactness, and everything a user can
+get wrong.
+"""
+
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import trisep
+from trisep import cli
+from trisep.checkpoints.format import save_model
+from trisep.checkpoints.registry import available_models
+from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
+from trisep.media.audio import read_audio
+from trisep.media.audio_writer import write_audio
+from trisep.media.video import write_video
+from trisep.models.clipsep import Config
+from trisep.networks.audio_unet import UNetConfig
+from trisep.separation import separator as separate
+from trisep.separation.infer import network_input, round_up
+from trisep.separation.separator import OutputOptions, SeparationOptions, Separator
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.masks import apply_masks
+from trisep.spectrogram.stft import stft
+from trisep.types import Audio, Query, QueryEmbedding, SignalSettings
+
+
+class FakeEncoder:
+    """Embeds by a hash of the letters, or of the pixels."""
+
+    name = "fake"
+    dim = 8
+    fingerprint = "f" * 64
+    token_table = None
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        return torch.stack(
+            [torch.randn(8, generator=torch.Generator().manual_seed(sum(text.encode()))) for text in texts]
+        )
+
+    def encode_image(self, frames: Sequence[np.ndarray]) -> Tensor:
+        return torch.stack(
+            [torch.randn(8, generator=torch.Generator().manual_seed(int(frame.sum()))) for frame in frames]
+        )
+
+    def encode_regions(self, frames: Sequence[np.ndarray]) -> Tensor:
+        raise AssertionError("nothing here asks for it")
+
+    def encode_tokens(self, token_embeddings: Tensor) -> Tensor:
+        raise AssertionError("nothing here asks for it")
+
+    def token_word(self, token_id: int) -> str:
+        raise AssertionError("nothing here asks for it")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with drawn weights whose masks vary visibly."""
+    torch.manual_seed(1)
+    unet = UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4, upsampling="transposed")
+    model = Config(embedding_dim=8, unet=unet, query_scale=3.0).build()
+    with torch.no_grad():
+        model.fusion.scale.mul_(12.0)
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    card = {
+        "signal": asdict(SignalSettings(mixture_level_db=-23.0)),
+        "encoder": "fake",
+        "encoder_fingerprint": "f" * 64,
+    }
+    save_model(folder, model, model_name="clipsep", card=card)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def separator(checkpoint: Path) -> Separator:
+    return trisep.load(checkpoint, device="cpu", encoder=FakeEncoder())
+
+
+@pytest.fixture
+def command(checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Runs `trisep separate` with the stand-in encoder and returns the exit code."""
+    monkeypatch.setattr(separate, "load_encoder", lambda name: FakeEncoder())
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: cli.main(
+        ["separate", *map(str, words), *(() if "--model" in words else ("--model", str(checkpoint)))]
+    )
+
+
+def noise(num_samples: int, num_channels: int = 1, rate_hz: int = 16000, seed: int = 0) -> Audio:
+    return Audio(np.random.default_rng(seed).normal(0, 0.1, (num_channels, num_samples)).astype(np.float32), rate_hz)
+
+
+def wav(path: Path, audio: Audio) -> Path:
+    write_audio(path, audio, subtype="wav_float32")
+    return path
+
+
+def signal_to_error_db(reference: np.ndarray, estimate: np.ndarray) -> float:
+    error = np.square(reference.astype(np.float64) - estimate).sum()
+    return 10 * math.log10(np.square(reference, dtype=np.float64).sum() / max(error, 1e-30))
+
+
+def test_at_the_models_rate_it_is_the_plain_chain(separator: Separator) -> None:
+    audio = noise(16000 * 3 + 77)
+    result = separator.separate(
+        audio, ["violin", "dog"], options=SeparationOptions(segment_seconds=0.5, exclusive=False)
+    )
+    waveform = torch.from_numpy(audio.samples)
+    gain = 10 ** (-23 / 20) / float(waveform.std(correction=0))
+    spectrum = stft(waveform, separator.signal)
+    magnitude = to_log_frequency(spectrum.abs() * gain)
+    spectrogram = network_input(magnitude, round_up(magnitude.shape[-1], 8))
+    vectors = separator.embed([Query("violin", text="violin"), Query("dog", text="dog")])
+    masks = separator.model(spectrogram, QueryEmbedding(vectors=vectors[None])).masks[..., : spectrum.shape[-1]]
+    expected = apply_masks(spectrum, masks, separator.signal, waveform.shape[1])[0].numpy()
+    np.testing.assert_allclose(result.masks, masks[0].numpy(), atol=1e-5)
+    assert masks.std() > 0.02
+    for stem, reference in zip(result.stems.values(), expected, strict=True):
+        assert signal_to_error_db(reference, stem.audio.samples[0]) > 80
+
+
+def test_queries_asked_together_share_the_sound_out(separator: Separator) -> None:
+    audio = noise(16000)
+    together = separator.separate(audio, ["violin", "dog"]).masks
+    alone = separator.separate(audio, ["violin", "dog"], options=SeparationOptions(exclusive=False)).masks
+    assert together.sum(axis=0).max() <= 1 + 1e-5 and not np.allclose(together, alone)
+    odds = alone / (1 - alone)
+    np.testing.assert_allclose(together, odds / (0.5 + odds.sum(axis=0)), atol=1e-4)
+    single = separator.separate(audio, ["dog"]).masks
+    np.testing.assert_array_equal(
+        single, separator.separate(audio, ["dog"], options=SeparationOptions(exclusive=False)).masks
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "num_channels", "num_samples"),
+    [
+        (16000, 1, 800),
+        (8000, 1, 401),
+        (44100, 2, 70001),
+        (48000, 6, 30000),
+        (22050, 8, 9999),
+        (192000, 2, 100003),
+        (11025, 1, 1),
+        (44100, 1, 2205),
+    ],
+)
+def test_stems_keep_rate_channels_and_length_and_add_up(
+    separator: Separator, rate_hz: int, num_channels: int, num_samples: int
+) -> None:
+    audio = noise(num_samples, num_channels, rate_hz)
+    result = separator.separate(audio, ["violin", "dog"], options=SeparationOptions(segment_seconds=0.3))
+    total = result.residual.samples.copy()
+    for stem in result.stems.values():
+        assert stem.audio.samples.shape == audio.samples.shape and stem.audio.sample_rate_hz == rate_hz
+        assert stem.audio.samples.dtype == np.float32
+        total += stem.audio.samples
+    assert np.array_equal(result.mixture.samples, audio.samples)
+    np.testing.assert_allclose(total, audio.samples, atol=5e-7)
+
+
+@pytest.mark.parametrize(("rate_hz", "num_channels"), [(44100, 2), (8000, 1), (48000, 1)])
+def test_segments_do_not_show(separator: Separator, rate_hz: int, num_channels: int) -> None:
+    audio = noise(4 * rate_hz + 13, num_channels, rate_hz)
+    whole = (
+        separator.separate(audio, ["violin"], options=SeparationOptions(segment_seconds=100))
+        .stems["violin"]
+        .audio.samples
+    )
+    for seconds in (0.3, 1.1):
+        parts = (
+            separator.separate(audio, ["violin"], options=SeparationOptions(segment_seconds=seconds))
+            .stems["violin"]
+            .audio.samples
+        )
+        assert signal_to_error_db(whole, parts) > 80
+
+
+def test_channels_are_masked_alike_and_never_mixed(separator: Separator) -> None:
+    left = noise(30000, 1, 44100)
+    audio = Audio(np.concatenate([left.samples, 0 * left.samples, 0.5 * left.samples]), 44100)
+    stem = separator.separate(audio, ["violin"]).stems["violin"].audio.samples
+    assert not stem[1].any()
+    np.testing.assert_allclose(stem[2], 0.5 * stem[0], atol=1e-6)
+
+
+def test_the_masks_do_not_depend_on_the_input_level(separator: Separator) -> None:
+    audio = noise(20000)
+    quiet = separator.separate(Audio(audio.samples * np.float32(1e-3), 16000), ["violin"])
+    loud = separator.separate(audio, ["violin"])
+    np.testing.assert_allclose(quiet.masks, loud.masks, atol=1e-4)
+    assert loud.stems["violin"].level_db - quiet.stems["violin"].level_db == pytest.approx(60, abs=0.01)
+
+
+def test_silence_gives_silence_that_is_absent(separator: Separator, tmp_path: Path) -> None:
+    audio = Audio(np.zeros((2, 30000), np.float32), 44100)
+    report = separator.separate_to_files(audio, ["violin"], tmp_path / "out")
+    stem = report["stems"][0]
+    assert (
+        stem["level_db"] is None
+        and stem["presence"] == 0
+        and stem["present"] is False
+        and "silent" in report["notes"][0]
+    )
+    assert not read_audio(tmp_path / "out/violin.wav").samples.any()
+    assert json.loads((tmp_path / "out/report.json").read_text()) == report
+
+
+def test_a_dc_offset_is_no_level(separator: Separator) -> None:
+    audio = noise(20000)
+    running = separator.start(Audio(audio.samples + 0.5, 16000), [Query("a", text="a")])
+    assert running.survey.level_db == pytest.approx(-20, abs=0.2)
+
+
+def test_threshold_decides_what_is_present(separator: Separator) -> None:
+    audio = noise(8000)
+    score = separator.separate(audio, ["violin"]).stems["violin"].presence
+    assert 0 < score < 1
+    assert separator.separate(audio, ["violin"], options=SeparationOptions(threshold=score)).stems["violin"].present
+    assert (
+        not separator.separate(audio, ["violin"], options=SeparationOptions(threshold=min(1.0, score + 1e-6)))
+        .stems["violin"]
+        .present
+    )
+
+
+def test_files_hold_what_memory_holds(separator: Separator, tmp_path: Path) -> None:
+    audio = noise(60000, 2, 44100)
+    path = wav(tmp_path / "in.wav", audio)
+    picture = Query("photo", image=np.full((9, 9, 3), 77, np.uint8))
+    in_memory = separator.separate(
+        path, ["Rooster barking", picture, "residual"], options=SeparationOptions(segment_seconds=0.4)
+    )
+    report = separator.separate_to_files(
+        path,
+        ["Rooster barking", picture, "residual"],
+        tmp_path / "out",
+        options=SeparationOptions(segment_seconds=0.4),
+        outputs=OutputOptions(remove=True),
+    )
+    assert [stem["file"] for stem in report["stems"]] == ["rooster_barking.wav", "photo.wav", "residual_2.wav"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "photo.wav",
+        "report.json",
+        "residual.wav",
+        "residual_2.wav",
+        "rooster_barking.wav",
+        "without.wav",
+    ]
+    for entry, stem in zip(report["stems"], in_memory.stems.values(), strict=True):
+        assert np.array_equal(read_audio(tmp_path / "out" / entry["file"]).samples, stem.audio.samples)
+        assert entry["query"] == stem.query and entry["level_db"] == pytest.approx(stem.level_db, abs=1e-3)
+        assert entry["presence"] == pytest.approx(stem.presence, abs=1e-4)
+        assert entry["activity"]["hop_seconds"] == 0.1 and entry["activity"]["values"] == pytest.approx(
+            stem.activity, rel=1e-3
+        )
+    for name in ("residual.wav", "without.wav"):
+        assert np.array_equal(read_audio(tmp_path / "out" / name).samples, in_memory.residual.samples)
+    expected = {
+        "schema": 1,
+        "input": str(path),
+        "sample_rate_hz": 44100,
+        "channels": 2,
+        "duration_seconds": 60000 / 44100,
+        "gain_db": 0.0,
+    }
+    assert {key: report[key] for key in expected} == expected
+    assert (
+        report["residual"] == "residual.wav"
+        and report["model"]["name"] == "clipsep"
+        and report["encoder"]["name"] == "fake"
+    )
+
+
+@pytest.mark.parametrize(("factor", "clips"), [(1.0, False), (30.0, True)])
+def test_flac_shares_one_gain_that_avoids_clipping(
+    separator: Separator, tmp_path: Path, factor: float, clips: bool
+) -> None:
+    audio = noise(30000, 2, 44100)
+    audio = Audio(audio.samples * np.float32(factor), 44100)
+    report = separator.separate_to_files(
+        audio, ["violin", "dog"], tmp_path / "out", outputs=OutputOptions(format="flac")
+    )
+    assert sorted(os.listdir(tmp_path / "out")) == ["dog.flac", "report.json", "residual.flac", "violin.flac"]
+    sounds = [read_audio(tmp_path / "out" / f"{name}.flac").samples for name in ("violin", "dog", "residual")]
+    gain = 10 ** (report["gain_db"] / 20)
+    assert (gain < 1) == clips
+    assert max(np.abs(sound).max() for sound in sounds) == pytest.approx(1.0, abs=1e-6) if clips else True
+    np.testing.assert_allclose(sum(sounds), audio.samples * gain, atol=1e-6)
+
+
+def test_the_command_separates_and_says_nothing(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = wav(tmp_path / "in.wav", noise(20000, 2, 44100))
+    assert (
+        command(path, "violin", "Dog barking", "--out", "stems", "--no-residual", "--remove", "--format", "flac") == 0
+    )
+    assert sorted(os.listdir("stems")) == ["dog_barking.flac", "report.json", "violin.flac", "without.flac"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_video_with_sound_and_a_picture_as_query(command, tmp_path: Path) -> None:
+    frames = [np.full((32, 32, 3), 40 * i, np.uint8) for i in range(4)]
+    write_video(tmp_path / "clip.mp4", frames, fps=4, audio=noise(44100, 2, 44100))
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "Photo of it.png")
+    assert command("clip.mp4", "--image", "Photo of it.png", "--out", "stems") == 0
+    stem, mixture = read_audio(tmp_path / "stems/photo_of_it.wav"), read_audio(tmp_path / "clip.mp4")
+    assert stem.samples.shape == mixture.samples.shape and stem.sample_rate_hz == 44100
+
+
+def test_a_batch_skips_what_is_bad_and_says_so(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name in ("a.wav", "b.wav"):
+        wav(folder / name, noise(4000))
+    (folder / "bad.mp4").write_text("no video at all")
+    (folder / "notes.txt").write_text("not an input")
+    other = wav(tmp_path / "a.wav", noise(4000))
+    assert command(folder, "violin", "--also", other, "--out", "out") == 1
+    assert sorted(os.listdir("out")) == ["a", "a_2", "b", "batch.json"]
+    assert (tmp_path / "out/a_2/violin.wav").is_file()
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 2 and "bad.mp4" in error[0] and "3 of 4 inputs done, 1 skipped" in error[1]
+    batch = json.loads((tmp_path / "out/batch.json").read_text())
+    assert (batch["done"], batch["skipped"]) == (3, 1)
+    assert [entry["folder"] for entry in batch["inputs"]] == ["a", "b", None, "a_2"]
+
+
+def test_a_batch_in_which_nothing_works(command, tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/bad.mp4").write_text("no video at all")
+    assert command("all", "violin", "--out", "out") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def make_inputs(folder: Path) -> None:
+    """One of each kind of input that cannot work."""
+    (folder / "text.mp4").write_text("this is not a video " * 50)
+    (folder / "empty.wav").write_bytes(b"")
+    write_video(folder / "mute.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3, fps=5)
+    write_video(folder / "whole.mp4", [np.zeros((32, 32, 3), np.uint8)] * 10, fps=5, audio=noise(88200, 1, 44100))
+    (folder / "cut.mp4").write_bytes((folder / "whole.mp4").read_bytes()[: (folder / "whole.mp4").stat().st_size // 2])
+    samples = noise(3000).samples.copy()
+    wav(folder / "good.wav", Audio(samples, 16000))
+    data = bytearray((folder / "good.wav").read_bytes())
+    data[-8:-4] = np.float32(np.nan).tobytes()
+    (folder / "nan.wav").write_bytes(bytes(data))
+    (folder / "nomedia").mkdir()
+    (folder / "picture.jpg").write_text("not a picture")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("absent.mp4", "violin"), "absent.mp4: no such file"),
+        (("text.mp4", "violin"), "text.mp4"),
+        (("mute.mp4", "violin"), "mute.mp4: holds no sound"),
+        (("empty.wav", "violin"), "empty.wav: the file is empty"),
+        (("cut.mp4", "violin"), "cut.mp4"),
+        (("nan.wav", "violin"), "not finite"),
+        (("nomedia", "violin"), "nomedia: the folder holds no sound or video"),
+        (("good.wav", "  "), "empty"),
+        (("good.wav", "violin", "--model", "nonsense"), "unknown model 'nonsense'"),
+        (("good.wav", "--image", "picture.jpg"), "picture.jpg: is not a picture"),
+        (("good.wav", "--image", "absent.jpg"), "absent.jpg: no such file"),
+        (("good.wav", "violin", "--out", "good.wav"), "good.wav"),
+        (("good.wav", "violin", "--out", "good.wav/sub"), "good.wav"),
+        (("good.wav", "violin", "--out", "/proc/nowhere"), "/proc/nowhere"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_leaves_nothing(command, words, expected, tmp_path, capsys) -> None:
+    make_inputs(tmp_path)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    assert command(*words) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith("trisep: error: ") and output.err.count("\n") == 1
+    assert expected in output.err and "Traceback" not in output.err and ".trisep-" not in output.err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("when", ["write", "replace", "report"])
+@pytest.mark.parametrize("file_format", ["wav", "flac"])
+def test_a_disk_that_refuses_leaves_nothing(command, number, when, file_format, tmp_path, monkeypatch, capsys) -> None:
+    wav(tmp_path / "good.wav", noise(30000))
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    if when == "write":
+        monkeypatch.setattr("trisep.media.audio_writer._ReportingFile.write_now", refuse)
+    elif when == "replace":
+        monkeypatch.setattr("trisep.separation.stems.os.replace", refuse)
+    else:
+        monkeypatch.setattr("trisep.separation.stems.Path.write_text", refuse)
+    assert command("good.wav", "violin", "--out", "new/stems", "--format", file_format) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and os.strerror(number) in error and ".trisep-" not in error
+    assert os.listdir(tmp_path) == ["good.wav"]
+
+
+def test_a_failing_run_keeps_earlier_results(
+    separator: Separator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separator.separate_to_files(noise(9000), ["violin"], tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr("trisep.separation.stems.Path.write_text", refuse)
+    with pytest.raises(MediaError, match="No space left"):
+        separator.separate_to_files(noise(9000, seed=5), ["violin"], tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_wrong_calls_from_python(separator: Separator, checkpoint: Path) -> None:
+    with pytest.raises(QueryError, match="nothing to listen for"):
+        separator.separate(noise(100), [])
+    with pytest.raises(QueryError, match="empty"):
+        separator.separate(noise(100), [""])
+    with pytest.raises(MediaError, match="not finite"):
+        separator.separate(Audio(np.full((1, 10), np.nan, np.float32), 16000), ["violin"])
+    with pytest.raises(MediaError, match="empty"):
+        separator.separate(Audio(np.zeros((1, 0), np.float32), 16000), ["violin"])
+    for seconds in (0.0, float("inf")):
+        with pytest.raises(ConfigError, match="segment_seconds"):
+            separator.separate(noise(100), ["violin"], options=SeparationOptions(segment_seconds=seconds))
+    with pytest.raises(ConfigError, match="device 'abacus'"):
+        trisep.load(checkpoint, device="abacus", encoder=FakeEncoder())
+    with pytest.raises(CheckpointError, match="expected a checkpoint folder or one of these names"):
+        trisep.load("nonsense", encoder=FakeEncoder())
+
+
+def test_another_encoder_is_refused(checkpoint: Path) -> None:
+    other = FakeEncoder()
+    other.fingerprint = "0" * 64
+    with pytest.raises(CheckpointError, match="trained with encoder 'fake'"):
+        trisep.load(checkpoint, encoder=other)
+
+
+def test_the_same_query_twice_keeps_both(separator: Separator) -> None:
+    assert list(separator.separate(noise(3000), ["dog", "dog"]).stems) == ["dog", "dog_2"]
+
+
+def test_presence_features_are_those_of_a_separation(separator: Separator) -> None:
+    features = separator.presence_features(noise(20000), ["violin", "dog"], references=["noise", "rain"])
+    assert len(features) == 2 and {"level_ratio_db", "relative_mean_logit"} <= set(features[0])
+    alone = separator.presence_features(noise(20000), ["dog"])
+    assert alone[0]["mean_logit"] == pytest.approx(features[1]["mean_logit"], rel=1e-4)
+
+
+def test_models_and_info(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(available_models())
+    assert cli.main(["models"]) == 0
+    capsys.readouterr()
+    assert cli.main(["info", str(checkpoint)]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["model"] == "clipsep" and card["encoder"] == "fake" and card["weights_bytes"] > 0
+    assert cli.main(["info", "nonsense"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_importing_the_package_is_light_and_its_names_are_there() -> None:
+    assert trisep.__all__ == sorted(trisep.__all__)
+    assert all(getattr(trisep, name).__name__ == name for name in trisep.__all__)
+    modules = {path.stem for path in Path(trisep.__file__).parent.iterdir()}
+    assert not modules & set(trisep.__all__)
+    with pytest.raises(AttributeError, match="loud"):
+        trisep.loud  # noqa: B018
+    program = "import sys, trisep; assert not {'torch', 'numpy', 'av'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

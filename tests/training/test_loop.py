@@ -1,0 +1,349 @@
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from training_stores import make_store, short_recipe, tensor_hashes
+
+import trisep.training.loop
+from trisep.checkpoints.format import load_model
+from trisep.errors import CheckpointError, TrainingError
+from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
+from trisep.mixing.mixture import MixingConfig
+from trisep.models import Contract
+from trisep.pretrained import sha256_of
+from trisep.recipes import OptimizerConfig, Recipe
+from trisep.spectrogram.log_frequency import to_log_frequency
+from trisep.spectrogram.masks import binary_mask
+from trisep.spectrogram.stft import stft
+from trisep.store.read import ClipStore
+from trisep.training.data import VALIDATION_SEED, MixtureDataset, to_mixture
+from trisep.training.loop import TrainSettings, to_spectra, train
+from trisep.training.run_folder import RunFolder
+from trisep.training.validation import validate
+from trisep.types import MaskOutput, Mixture, QueryEmbedding
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(autouse=True)
+def a_process_of_its_own() -> Iterator[None]:
+    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def in_single_precision(whole: Recipe) -> Recipe:
+    return replace(whole, training=replace(whole.training, precision="fp32"))
+
+
+def settings(store: Path, out: Path, **values: object) -> TrainSettings:
+    return TrainSettings(data=store, out=out, cpu=True, num_workers=0, **values)  # type: ignore[arg-type]
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_after(step: int):  # type: ignore[no-untyped-def]
+    def on_step(done: int) -> None:
+        if done == step:
+            raise KilledError
+
+    return on_step
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(store: Path, tmp_path: Path) -> None:
+    whole = short_recipe()
+    train(whole, settings(store, tmp_path / "whole", offscreen=store))
+    for killed_at in (2, 3):  # right after a state was saved, and between two
+        with pytest.raises(KilledError):
+            train(whole, settings(store, tmp_path / "killed", offscreen=store), on_step=killed_after(killed_at))
+    torch.manual_seed(99)
+    redone: list[int] = []
+    train(whole, settings(store, tmp_path / "killed", offscreen=store), on_step=redone.append)
+    assert redone == [3, 4]
+    expected = tensor_hashes(tmp_path / "whole")
+    files = {name.split(":")[0] for name in expected}
+    assert files >= {"model/model.safetensors", "best/model.safetensors", "states/step-0000004/state.json"}
+    assert any(":optimizer." in name for name in expected) and any(":averaged." in name for name in expected)
+    assert tensor_hashes(tmp_path / "killed") == expected
+    entries = [
+        [json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+        for run in ("whole", "killed")
+    ]
+    assert [entry["step"] for entry in entries[1]] == [entry["step"] for entry in entries[0]]
+
+
+def test_a_finished_run_is_not_done_again(store: Path, tmp_path: Path) -> None:
+    whole = short_recipe(num_steps=2)
+    train(whole, settings(store, tmp_path))
+    before = tensor_hashes(tmp_path)
+
+    def never(done: int) -> None:
+        raise AssertionError(f"step {done} was done again")
+
+    train(whole, settings(store, tmp_path), on_step=never)
+    assert tensor_hashes(tmp_path) == before
+
+
+def test_only_the_last_two_states_stay(store: Path, tmp_path: Path) -> None:
+    train(short_recipe(checkpoint_steps=1), settings(store, tmp_path))
+    assert sorted(path.name for path in (tmp_path / "states").iterdir()) == ["step-0000003", "step-0000004"]
+
+
+def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Path) -> None:
+    train(short_recipe(num_steps=2), settings(store, tmp_path))
+    with pytest.raises(
+        TrainingError, match="holds a run whose recipe differs in loss, training; choose another --out, or remove it"
+    ):
+        train(replace(short_recipe(num_steps=3), loss=MaskLoss(kind="ratio_l1")), settings(store, tmp_path))
+
+
+def test_a_run_that_never_began_gives_way_and_a_damaged_recipe_is_named(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        train(short_recipe(), replace(settings(store, tmp_path / "run"), init=tmp_path / "nothing"))
+    train(short_recipe(num_steps=2), settings(store, tmp_path / "run"))
+    for damaged in ("{", "[]"):
+        (tmp_path / "run" / "recipe.json").write_text(damaged)
+        with pytest.raises(
+            TrainingError, match=r"recipe\.json: is damaged .*; choose another --out, or remove the run"
+        ):
+            train(short_recipe(num_steps=2), settings(store, tmp_path / "run"))
+
+
+def test_what_is_no_checkpoint_is_not_replaced_by_one(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "letter.txt").write_text("mine")
+    with pytest.raises(
+        CheckpointError,
+        match=r"best: holds other things \(letter.txt\), which a checkpoint would replace; choose a new folder",
+    ):
+        train(short_recipe(), settings(store, tmp_path))
+    assert (tmp_path / "best" / "letter.txt").read_text() == "mine"
+
+
+def test_a_run_that_is_killed_between_model_and_state_writes_both_again(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trisep.training.loop.save_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(short_recipe(num_steps=2), settings(store, tmp_path))
+    assert train(short_recipe(num_steps=2), settings(store, tmp_path)).is_dir()
+    assert RunFolder(tmp_path, short_recipe(num_steps=2), is_main=False).newest_state() is not None
+
+
+def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match="the run folder cannot be written"):
+        train(short_recipe(), settings(store, tmp_path / "file" / "run"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_batch(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = iter([1.0, 1.0, math.nan])
+    terms = MaskLoss.terms
+    monkeypatch.setattr(MaskLoss, "terms", lambda *given: {"mask": terms(*given)["mask"] * next(factors)})
+    with pytest.raises(
+        TrainingError, match="step 3: the loss is nan; batch = samples 4 to 5 of seed 1; lower optimizer.learning_rate"
+    ):
+        train(short_recipe(), settings(store, tmp_path))
+    state = load_model(tmp_path / "model").model.state_dict()
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_a_step_cut_into_micro_batches_is_about_the_same_step(store: Path, tmp_path: Path) -> None:
+    # Not exactly: batch normalisation sees smaller batches.
+    losses = {}
+    for parts in (1, 2, 4):
+        whole = short_recipe(num_steps=1, batch_size=4, accumulation_steps=parts, ema_decay=0.0)
+        train(in_single_precision(whole), settings(store, tmp_path / str(parts)))
+        entries = [json.loads(line) for line in (tmp_path / str(parts) / "log.jsonl").read_text().splitlines()]
+        losses[parts] = next(entry["loss"] for entry in entries if "loss" in entry)
+    assert losses[2] == pytest.approx(losses[1], rel=0.05)
+    assert losses[4] == pytest.approx(losses[1], rel=0.1)
+    assert len(set(losses.values())) == 3
+
+
+def test_every_micro_batch_is_computed_in_the_precision_of_the_recipe(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    terms = MaskLoss.terms
+
+    def spy(*given: Any) -> dict[str, torch.Tensor]:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return terms(*given)
+
+    monkeypatch.setattr(MaskLoss, "terms", spy)
+    whole = short_recipe(num_steps=1, batch_size=4, accumulation_steps=2)
+    train(replace(whole, training=replace(whole.training, precision="bf16")), settings(store, tmp_path))
+    assert seen == [True, True]
+
+
+def test_a_run_may_start_from_a_checkpoint(store: Path, tmp_path: Path) -> None:
+    still = replace(short_recipe(num_steps=1, ema_decay=0.0), optimizer=OptimizerConfig(learning_rate=0.0))
+    first = train(short_recipe(num_steps=2), settings(store, tmp_path / "first"))
+    second = train(replace(still, name="second"), settings(store, tmp_path / "second", init=first))
+    before, after = load_model(first).model, load_model(second).model
+    assert all(torch.equal(value, dict(after.named_parameters())[key]) for key, value in before.named_parameters())
+
+
+class FixedMasks(torch.nn.Module):
+    """A network whose logits are given."""
+
+    contract = Contract(time_multiple=4)
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, log_magnitude: torch.Tensor, query: QueryEmbedding) -> MaskOutput:
+        assert query.vectors is not None
+        logits = self.logits[:, : query.vectors.shape[1]].expand(-1, -1, 256, log_magnitude.shape[-1])
+        return MaskOutput(masks=torch.sigmoid(logits), logits=logits)
+
+
+def mixture_loss(network: torch.nn.Module, mixture: Mixture, whole: Recipe) -> torch.Tensor:
+    return whole.loss(network, to_spectra(mixture, whole)).total
+
+
+def one_batch(store: Path, whole: Recipe) -> Mixture:
+    dataset = MixtureDataset(ClipStore(store), whole, seed=0, offscreen=ClipStore(store))
+    return to_mixture({key: value[None] for key, value in dataset[0].items()})
+
+
+def test_the_loss_compares_the_sources_with_what_is_heard_and_asks_absent_queries_for_silence(store: Path) -> None:
+    whole = short_recipe()
+    whole = replace(whole, mixing=replace(whole.mixing, interference_probability=1.0))
+    mixture = one_batch(store, whole)
+    logits = torch.tensor([1.0, -2.0, 3.0])[None, :, None, None]
+    loss = mixture_loss(FixedMasks(logits), mixture, whole)
+    heard = to_log_frequency(stft(mixture.waveform, whole.signal).abs())
+    sources = to_log_frequency(stft(mixture.sources, whole.signal).abs())
+    weight = magnitude_weight(heard)
+    expected = weighted_bce(logits[:, :2].expand_as(sources), binary_mask(sources, heard), weight)
+    # The noise vectors are far apart, so the absent query counts in full: log(1 + e³) on every bin.
+    expected = expected + 0.5 * weight.mean() * math.log1p(math.exp(3.0))
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_absent_query_that_means_a_source_is_not_asked_for_silence(store: Path) -> None:
+    whole = short_recipe()
+    mixture = one_batch(store, whole)
+    vectors = mixture.query.vectors
+    assert vectors is not None
+    same = replace(mixture, query=QueryEmbedding(vectors=torch.cat([vectors[:, :2], vectors[:, :1]], dim=1)))
+    network = FixedMasks(torch.tensor([1.0, -2.0, 3.0])[None, :, None, None])
+    without = replace(mixture, query=QueryEmbedding(vectors=vectors[:, :2]))
+    torch.testing.assert_close(mixture_loss(network, same, whole), mixture_loss(network, without, whole))
+    assert mixture_loss(network, mixture, whole) > mixture_loss(network, without, whole) + 0.01
+
+
+@pytest.mark.parametrize("mask", ["ratio_l1", "magnitude_l1"])
+def test_the_other_losses_are_finite_and_reach_the_network(store: Path, mask: str) -> None:
+    whole = replace(short_recipe(), loss=MaskLoss(kind=mask))  # type: ignore[arg-type]
+    network = whole.model.build()
+    mixture_loss(network, one_batch(store, whole), whole).backward()
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (OptimizerConfig(learning_rate=1.0), [1.0, 1.0, 1.0, 1.0, 1.0]),
+        (OptimizerConfig(learning_rate=1.0, warmup_steps=4), [0.25, 0.5, 0.75, 1.0, 1.0]),
+        (OptimizerConfig(learning_rate=1.0, decay="linear", final_factor=0.0), [1.0, 0.8, 0.6, 0.4, 0.2]),
+        (
+            OptimizerConfig(learning_rate=1.0, decay="linear", decay_steps=2, final_factor=0.5),
+            [1.0, 0.75, 0.5, 0.5, 0.5],
+        ),
+        (OptimizerConfig(learning_rate=1.0, decay="step", decay_steps=3, final_factor=0.1), [1.0, 1.0, 1.0, 0.1, 0.1]),
+        (
+            OptimizerConfig(learning_rate=2.0, warmup_steps=1, decay="cosine", final_factor=0.5),
+            [2.0, 2.0, 1.853553, 1.5, 1.146447],
+        ),
+    ],
+)
+def test_the_schedule_by_hand(config: OptimizerConfig, expected: list[float]) -> None:
+    whole = replace(short_recipe(num_steps=5), optimizer=config)
+    np.testing.assert_allclose(
+        [trisep.training.loop._learning_rate(whole, step) for step in range(5)], expected, rtol=1e-6
+    )
+
+
+def test_the_average_moves_by_its_share_and_copies_counters() -> None:
+    network = torch.nn.BatchNorm2d(1)
+    averaged = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+        network.num_batches_tracked.fill_(7)
+    trisep.training.loop._average(averaged, network, 0.75)
+    assert (averaged["weight"].item(), averaged["num_batches_tracked"].item()) == (1.5, 7)
+
+
+def test_validation_scores_known_masks(store: Path) -> None:
+    whole = short_recipe(num_steps=1)
+    whole = replace(whole, mixing=replace(whole.mixing, num_absent_queries=0, interference_probability=0.0))
+    dataset = MixtureDataset(ClipStore(store), whole, seed=VALIDATION_SEED)
+    everything = validate(FixedMasks(torch.full((1, 2, 1, 1), 30.0)), dataset, whole, torch.device("cpu"))
+    assert everything["si_sdri"] == pytest.approx(0.0, abs=0.01)  # a mask of one is the mixture
+    assert (
+        validate(FixedMasks(torch.full((1, 2, 1, 1), -40.0)), dataset, whole, torch.device("cpu"))["improved_share"]
+        == 0.0
+    )
+
+
+def test_a_model_without_queries_is_validated_in_its_best_order(store: Path) -> None:
+    whole = replace(short_recipe(num_steps=1), mixing=MixingConfig(num_frames=1))
+    dataset = MixtureDataset(ClipStore(store), whole, seed=VALIDATION_SEED)
+    # Tones of 200 to 450 Hz: a mask that is open below a row and one that is open above it separate some pair in one
+    # order at least.
+    rows = torch.linspace(12, -12, 256)[:, None]
+    apart = FixedMasks(torch.stack([rows, -rows])[None])
+    swapped = FixedMasks(torch.stack([-rows, rows])[None])
+    scores = [validate(network, dataset, whole, torch.device("cpu"))["si_sdri"] for network in (apart, swapped)]
+    assert scores[0] != pytest.approx(scores[1], abs=0.1)
+    for network in (apart, swapped):
+        network.contract = replace(network.contract, reads="nothing")
+    assert validate(apart, dataset, whole, torch.device("cpu")) == validate(
+        swapped, dataset, whole, torch.device("cpu")
+    )
+    assert validate(apart, dataset, whole, torch.device("cpu"))["si_sdri"] >= max(scores) - 1e-6
+
+
+def test_frozen_parts_stay_as_the_start_left_them(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = in_single_precision(short_recipe(num_steps=2, ema_decay=0.0))
+    first = train(whole, settings(store, tmp_path / "first"))
+    tuned = replace(
+        whole,
+        name="tuned",
+        training=replace(whole.training, num_steps=3, frozen=("unet.down", "unet.input_norm"), seed=5),
+    )
+    with pytest.raises(KilledError):
+        train(tuned, settings(store, tmp_path / "second", init=first), on_step=killed_after(2))
+    second = train(tuned, settings(store, tmp_path / "second"))  # what it was started from is known from the state
+    init = load_model(second).card["init"]
+    assert (init["name"], init["model"], init["recipe"], init["step"]) == ("model", "clipsep", "clipsep-avmini", 2)
+    assert init["weights_sha256"] == sha256_of(first / "model.safetensors") and "init" not in load_model(first).card
+    before, after = load_model(first).model.state_dict(), load_model(second).model.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed and not any(name.startswith(("unet.down", "unet.input_norm")) for name in changed)
+    assert {"query_projection.weight", "fusion.scale"} <= changed
+    assert f"--init {first}: {len(list(load_model(first).model.parameters()))} of" in capsys.readouterr().err

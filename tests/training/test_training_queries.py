@@ -1,0 +1,166 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_stores import Words, make_store, short_recipe, write_labels
+
+from trisep.encoders import encode_query_text
+from trisep.errors import ConfigError, MediaError, StoreError
+from trisep.mixing.mixture import MixingConfig
+from trisep.recipes import QueryKind
+from trisep.store.read import ClipStore
+from trisep.training.data import MixtureDataset
+from trisep.training.loop import TrainSettings, train
+from trisep.training.queries import ClipQueries, read_labels
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    return ClipStore(make_store(tmp_path_factory.mktemp("queries")))
+
+
+@pytest.fixture
+def labels(store: ClipStore, tmp_path: Path) -> Path:
+    return write_labels(store.path, tmp_path / "labels.csv")
+
+
+def queries(store: ClipStore, kind: QueryKind, labels: Path | None = None, **mixing: object) -> ClipQueries:
+    return ClipQueries(store, "lite", kind=kind, mixing=MixingConfig(**mixing), labels=labels)  # type: ignore[arg-type]
+
+
+def test_labels_are_found_by_the_clips_source_and_numbered_over_the_whole_file(store: ClipStore, labels: Path) -> None:
+    numbers, names = read_labels(labels, store)
+    assert names == ("harp", "tuba", "violin")
+    assert numbers.tolist() == [2, 1, 2, 1, 2, 1]
+    given = queries(store, "label", labels).read((0, 3), (1.0, 1.0), batch_number=0)
+    assert given["label_ids"].tolist() == [2, 1]
+
+
+def test_a_whole_path_comes_before_one_that_ends_alike_and_two_labels_are_refused(
+    store: ClipStore, tmp_path: Path
+) -> None:
+    rows = [f"{store.source(clip)},violin\n" for clip in range(len(store))]
+    (tmp_path / "more.csv").write_text(f"path,label\n{''.join(rows)}elsewhere/{store.source(0)},gong\n")
+    numbers, names = read_labels(tmp_path / "more.csv", store)
+    assert [names[number] for number in numbers] == ["violin"] * len(store) and names == ("gong", "violin")
+    (tmp_path / "two.csv").write_text(f"path,label\n{''.join(rows)}{store.source(0)},gong\n")
+    with pytest.raises(
+        ConfigError, match=f"two.csv: has several labels for the clip {store.source(0)}: gong, violin; give one row"
+    ):
+        read_labels(tmp_path / "two.csv", store)
+
+
+def test_words_are_the_labels_through_the_templates_and_hybrid_alternates(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    expected = encode_query_text(Words(), "tuba").numpy()
+    text = queries(store, "text", labels)
+    np.testing.assert_allclose(text.read((1, 0), (1.0, 1.0), batch_number=0)["vectors"][0], expected, rtol=1e-5)
+    hybrid = queries(store, "hybrid", labels)
+    np.testing.assert_allclose(hybrid.read((1,), (1.0,), batch_number=1)["vectors"][0], expected, rtol=1e-5)
+    image = queries(store, "image").read((1,), (1.0,), batch_number=0)["vectors"]
+    np.testing.assert_array_equal(hybrid.read((1,), (1.0,), batch_number=2)["vectors"], image)
+
+
+def test_regions_are_the_frames_own_and_short_clips_repeat_their_last_frame(store: ClipStore) -> None:
+    given = queries(store, "regions", num_frames=3).read((2, 4), (0.5, 0.5), batch_number=0)["regions"]
+    assert given.shape == (2, 3, 7, 7, 384) and given.dtype == np.float16
+    rows = store.frame_slice(2)
+    assert rows.stop - rows.start == 2
+    stored = store.load_regions("lite")[rows]
+    np.testing.assert_array_equal(given[0], stored[[0, 1, 1]])
+
+
+def test_frames_a_given_time_apart(store: ClipStore) -> None:
+    # Frames at 0.5 and 1.5 s or so; three moments 1 s apart around 0.6 s: −0.4, 0.6 and 1.6 s.
+    times = np.array(store.frame_times(0))
+    given = queries(store, "regions", num_frames=3, frame_spacing_seconds=1.0).read((0,), (0.6,), batch_number=0)[
+        "regions"
+    ][0]
+    stored = store.load_regions("lite")[store.frame_slice(0)]
+    expected = [int(np.abs(times - moment).argmin()) for moment in (-0.4, 0.6, 1.6)]
+    np.testing.assert_array_equal(given, stored[expected])
+    with pytest.raises(ConfigError, match="frame_spacing_seconds"):
+        MixingConfig(frame_spacing_seconds=0.0)
+
+
+def test_words_by_another_version_than_the_pictures_are_refused(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Words()
+    other.fingerprint = "other"
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: other)
+    with pytest.raises(StoreError, match="was embedded by another version of 'lite' than is here"):
+        queries(store, "hybrid", labels)
+    assert queries(store, "text", labels).encoder_fingerprint == "other"
+    assert queries(store, "label", labels).encoder_fingerprint == ""
+
+
+def test_frames_are_the_pictures_square_and_in_one_size(store: ClipStore) -> None:
+    given = queries(store, "frames", num_frames=3).read((3,), (0.0,), batch_number=0)["frames"]
+    shown = store.read_frames(3)
+    assert given.shape == (1, 3, 3, 224, 224) and given.dtype == np.uint8 and len(shown) == 2
+    for frame, picture in zip(given[0], shown[[0, 1, 1]], strict=True):
+        assert np.abs(frame.mean(axis=(1, 2)) - picture.mean(axis=(0, 1))).max() < 3  # each picture has one colour
+
+
+def test_clips_without_pictures_are_asked_for_in_words_only(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = ClipStore(store.path)
+    blind.entries = tuple(replace(entry, frames=()) for entry in blind.entries)
+    with pytest.raises(StoreError, match="6 of 6 clips have no picture, and queries of kind 'image' look at one"):
+        queries(blind, "image")
+    assert queries(blind, "label", labels).read((0,), (0.0,), batch_number=0)["label_ids"].tolist() == [2]
+
+
+def test_nothing_is_asked_of_a_model_that_answers_no_query(store: ClipStore) -> None:
+    assert queries(store, "none").read((0, 1), (1.0, 1.0), batch_number=0) == {}
+
+
+def test_labels_that_are_missing_are_named(store: ClipStore, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the recipe asks with text: give labels with --labels FILE"):
+        queries(store, "text")
+    (tmp_path / "empty.csv").write_text("path,kind\n")
+    with pytest.raises(MediaError, match=r"empty\.csv: lacks the column label"):
+        read_labels(tmp_path / "empty.csv", store)
+    (tmp_path / "few.csv").write_text(f"path,label\n{store.source(0)},violin\n")
+    with pytest.raises(ConfigError, match=r"few\.csv: has no label for 5 of 6 clips of .*, the first is "):
+        read_labels(tmp_path / "few.csv", store)
+    (tmp_path / "short.csv").write_text(f"path,label\n{store.source(0)}\n")
+    with pytest.raises(MediaError, match=r"short\.csv, line 2: expected 2 columns"):
+        read_labels(tmp_path / "short.csv", store)
+    with pytest.raises(MediaError, match=r"none\.csv: cannot be read"):
+        read_labels(tmp_path / "none.csv", store)
+
+
+def test_a_recipe_that_learns_without_labels_takes_none(store: ClipStore, labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="learns without labels and must not see any"):
+        train(
+            short_recipe(), TrainSettings(data=store.path, out=tmp_path / "run", labels=labels, cpu=True, num_workers=0)
+        )
+    with pytest.raises(
+        ConfigError, match="query: 'text' needs labels, and the recipe clipsep-avmini declares supervision = none"
+    ):
+        replace(short_recipe(), query="text")
+
+
+def test_vocabulary_is_all_captions_or_a_sample_by_the_step(store: ClipStore) -> None:
+    from trisep.recipes import recipe
+
+    whole = recipe("vast-avmini").tiny()
+    data = MixtureDataset(store, whole, seed=1)
+    captions = store.load_captions("lite")
+    vocabulary = data.vocabulary(0)
+    assert vocabulary is not None
+    np.testing.assert_array_equal(vocabulary.numpy(), captions)
+    few = MixtureDataset(store, replace(whole, loss=replace(whole.loss, vocabulary_size=3)), seed=1)  # type: ignore[type-var]
+    samples = [few.vocabulary(step) for step in (0, 0, 1, 2)]
+    assert all(sample is not None and len(sample) == 3 for sample in samples)
+    assert torch.equal(samples[0], samples[1]) and not all(torch.equal(samples[0], sample) for sample in samples[2:])  # type: ignore[arg-type]
+    assert all((captions == row).all(axis=1).any() for row in samples[0].numpy())  # type: ignore[union-attr]
+    assert MixtureDataset(store, short_recipe(), seed=1).vocabulary(0) is None
+    assert data[0].keys() == {"sources", "interference", "regions", "captions"}
