@@ -1,4 +1,6 @@
-"""The rules of the house that a machine can check: which way imports point, what must not exist, how long things are."""
+"""The rules of the house that a machine can check: which way imports point, what must not exist, how
+long things are.
+"""
 
 import ast
 from pathlib import Path
@@ -66,7 +68,9 @@ def module_name(path: Path, source: Path = SOURCE) -> tuple[str, ...]:
 
 
 def imported_modules(tree: ast.Module, package: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Absolute names of everything imported anywhere in a file, with the line; `from trisep import x` counts as trisep.x."""
+    """Absolute names of everything imported anywhere in a file, with the line; `from trisep import x` counts as
+    trisep.x.
+    """
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -109,7 +113,9 @@ def broken_rules(path: Path, source: Path = SOURCE) -> list[str]:
 
 
 def levels(graph: dict[str, set[str]]) -> list[set[str]]:
-    """The parts of a graph of imports in layers, each importing only from those before; AssertionError where there is a circle."""
+    """The parts of a graph of imports in layers, each importing only from those before; AssertionError where there is a
+    circle.
+    """
     layers: list[set[str]] = []
     while remaining := graph.keys() - set().union(*layers):
         free = {part for part in remaining if graph[part] - {part} <= set().union(*layers)}

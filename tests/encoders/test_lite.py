@@ -1,9 +1,17 @@
 import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from published_bert import published_bert
+from tokenizers import Tokenizer
 
+from trisep import pretrained
+from trisep.encoders import encode_query_text, lite
 from trisep.encoders.lite import LiteEncoder, _resize, imagenet_names
 
 MISSING = [
@@ -48,10 +56,54 @@ def test_a_sentence_does_not_depend_on_its_neighbours_or_its_case(encoder: LiteE
     torch.testing.assert_close(among[:1], alone, atol=1e-5, rtol=0)
 
 
+def test_words_are_embedded_as_published(encoder: LiteEncoder) -> None:
+    network = published_bert(torch.float32, "sdpa")
+    tokenizer = Tokenizer.from_file(str(pretrained.find("minilm-l6-tokenizer")))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    texts = ["violin", "a photo of a dog", "person playing a trumpet in the rain", "word " * 300]
+    for text, vector in zip(texts, encoder.encode_text(texts), strict=True):
+        ids = tokenizer.encode(text).ids
+        ids = [*ids[:-1][:255], ids[-1]]  # what exceeds 256 is cut off before the end token
+        mean = network(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(dim=0)
+        torch.testing.assert_close(vector, mean / mean.norm(), atol=1e-6, rtol=0)
+    assert torch.equal(encoder.token_table, network.embeddings.word_embeddings.weight)
+
+
+def test_words_alone_need_no_image_tower(monkeypatch: pytest.MonkeyPatch, encoder: LiteEncoder) -> None:
+    expected = encode_query_text(encoder, "violin")
+
+    def fail() -> None:
+        raise AssertionError("the image tower was built")
+
+    monkeypatch.setattr(lite, "EfficientNetLite0", fail)
+    fresh = LiteEncoder()
+    torch.testing.assert_close(encode_query_text(fresh, "violin"), expected, atol=1e-6, rtol=0)
+    with pytest.raises(AssertionError, match="image tower"):
+        fresh.encode_image([picture(224, 224)])
+
+
+def test_words_alone_import_neither_transformers_nor_the_compiler_of_pytorch() -> None:
+    program = """
+import sys
+import torch
+before = set(sys.modules)
+from trisep.encoders import encode_query_text, load_encoder
+encoder = load_encoder("lite")
+encode_query_text(encoder, "violin")
+encoder.encode_tokens(encoder.token_table[None, :2])
+slow = {"transformers", "torch._dynamo", "sympy"} & (set(sys.modules) - before)
+assert not slow, slow
+assert encoder.encode_text(["dog"]).shape == (1, 384) and "transformers" not in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_free_tokens_equal_the_text_they_were_taken_from_and_carry_gradients(encoder: LiteEncoder) -> None:
     text = "a photo of a dog"
     ids = encoder._tokenizer.encode(text).ids[1:-1]  # without the start and end tokens
-    tokens = encoder._text_tower.get_input_embeddings()(torch.tensor([ids])).detach().requires_grad_()
+    tokens = encoder.token_table[torch.tensor([ids])].requires_grad_()
     embedded = encoder.encode_tokens(tokens)
     torch.testing.assert_close(embedded, encoder.encode_text([text]), atol=1e-5, rtol=0)
     embedded[0, 0].backward()
@@ -69,7 +121,7 @@ def test_the_mean_of_a_pictures_regions_is_the_picture_in_logits(encoder: LiteEn
     frame = picture(224, 224)
     (logits,) = encoder._logits([frame])
     assert logits.shape == (len(encoder.class_names), 7, 7)
-    weight, bias, _ = encoder._classes
+    weight, bias = encoder._heads
     pooled = encoder.image_features([frame])[0] @ weight.T + bias
     torch.testing.assert_close(logits.mean(dim=(1, 2)), pooled, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(encoder.encode_image([frame])[0], encoder.embed_logits(pooled), atol=1e-4, rtol=1e-3)
@@ -131,7 +183,7 @@ def test_grounding_brings_wordings_together_and_keeps_what_they_name(encoder: Li
 def test_grounding_by_hand_and_without_fitted_classes(encoder: LiteEncoder) -> None:
     one = LiteEncoder(num_top_classes=1)
     words = encoder.encode_text(["an old violin"])
-    classes = encoder._classes[2]
+    classes = encoder._class_embeddings
     nearest = classes[(words[0] @ classes.T).argmax()]
     expected = words[0] + nearest / nearest.norm()
     torch.testing.assert_close(one.ground(words)[0], expected / expected.norm())
@@ -152,12 +204,19 @@ def test_classes_are_those_of_imagenet_and_the_fitted_ones(encoder: LiteEncoder)
     assert len(imagenet_names()) == 1000
     assert imagenet_names()[0][0] == "tench"
     assert {"clarinet", "tuba"} <= {name for names in encoder.class_names[1000:] for name in names}
-    weight, bias, embeddings = encoder._classes
+    weight, bias = encoder._heads
     assert weight.shape == (len(encoder.class_names), 1280) and bias.shape == (len(encoder.class_names),)
-    assert embeddings.shape == (len(encoder.class_names), 384)
-    assert LiteEncoder(fitted=False)._classes[0].shape == (1000, 1280)
+    assert torch.equal(weight[:1000], encoder.imagenet_head[0]) and torch.equal(bias[:1000], encoder.imagenet_head[1])
+    assert encoder._class_embeddings.shape == (len(encoder.class_names), 384)
+    unfitted = LiteEncoder(fitted=False)
+    assert unfitted._heads[0].shape == (1000, 1280) and unfitted._class_embeddings.shape == (0, 384)
 
 
 def test_the_fingerprint_is_stable(encoder: LiteEncoder) -> None:
     assert encoder.fingerprint == LiteEncoder().fingerprint
     assert len(encoder.fingerprint) == 16
+
+
+def test_the_shipped_models_were_trained_with_this_encoder(encoder: LiteEncoder) -> None:
+    cards = [json.loads(file.read_text()) for file in Path(pretrained.__file__).parent.glob("*/config.json")]
+    assert {(card["encoder"], card["encoder_fingerprint"]) for card in cards} == {(encoder.name, encoder.fingerprint)}

@@ -21,13 +21,14 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from trisep import pretrained
 from trisep.encoders.efficientnet_lite import EfficientNetLite0, preprocess
+from trisep.encoders.minilm import MiniLM, load_minilm
 
 _FOLDER = Path(pretrained.__file__).parent
+_CLASSES_FILE = _FOLDER / "lite_classes.safetensors"
 _SHORT_SIDE = 224
 _STRIDE = 32
 _GRID = 7
@@ -52,8 +53,7 @@ class LiteEncoder:
     @property
     def token_table(self) -> Float[Tensor, "30522 384"]:
         """The vectors of all word pieces, as `encode_tokens` takes them."""
-        table: Tensor = self._text_tower.get_input_embeddings().weight
-        return table
+        return self._text_tower.word_table
 
     def token_word(self, token_id: int) -> str:
         """How a row of `token_table` is written; pieces inside a word begin with ##."""
@@ -65,7 +65,7 @@ class LiteEncoder:
         ids = torch.tensor([encoding.ids for encoding in encodings])
         mask = torch.tensor([encoding.attention_mask for encoding in encodings])
         with torch.no_grad():
-            states = self._text_tower(input_ids=ids, attention_mask=mask).last_hidden_state
+            states = self._text_tower.from_ids(ids, mask)
         return _mean_pool(states, mask)
 
     def ground(self, text_embeddings: Float[Tensor, "*n 384"]) -> Float[Tensor, "*n 384"]:
@@ -76,7 +76,7 @@ class LiteEncoder:
         """
         if not self._fitted:
             return text_embeddings
-        classes = self._classes[2]
+        classes = self._class_embeddings
         cosines, nearest = (text_embeddings @ classes.T).topk(self.num_top_classes, dim=-1)
         weights = torch.softmax(cosines / _GROUNDING_TEMPERATURE, dim=-1)
         among = (weights.unsqueeze(-1) * classes[nearest]).sum(dim=-2)
@@ -86,7 +86,7 @@ class LiteEncoder:
         """Free token vectors between the start and end tokens, not padded; differentiable."""
         ends = self.token_table[[self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")]]
         start, end = ends.unsqueeze(1).unsqueeze(1).expand(2, len(token_embeddings), 1, -1)
-        states = self._text_tower(inputs_embeds=torch.cat([start, token_embeddings, end], dim=1)).last_hidden_state
+        states = self._text_tower.from_embeddings(torch.cat([start, token_embeddings, end], dim=1))
         return _mean_pool(states, torch.ones(states.shape[:2]))
 
     def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 384"]:
@@ -117,7 +117,7 @@ class LiteEncoder:
         """ConSE: the mean of the top classes' text embeddings, weighted by their probabilities (which are brought to
         sum to one).
         """
-        embeddings = self._classes[2] if class_embeddings is None else class_embeddings
+        embeddings = self._class_embeddings if class_embeddings is None else class_embeddings
         probabilities, classes = torch.softmax(logits, dim=-1).topk(self.num_top_classes, dim=-1)
         weights = probabilities / probabilities.sum(dim=-1, keepdim=True)
         return (weights.unsqueeze(-1) * embeddings[classes]).sum(dim=-2)
@@ -142,7 +142,7 @@ class LiteEncoder:
             indices = [index for index, image in enumerate(images) if image.shape == shape]
             batch = torch.from_numpy(np.stack([images[index] for index in indices])).permute(0, 3, 1, 2)
             features = self._image_tower(preprocess(batch.float()).to(memory_format=torch.channels_last))
-            weight, bias, _ = self._classes
+            weight, bias = self._heads
             maps = torch.nn.functional.conv2d(features, weight[:, :, None, None], bias)
             for index, one in zip(indices, maps, strict=True):
                 logits[index] = one
@@ -156,28 +156,28 @@ class LiteEncoder:
         it.
         """
         files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
-        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [
-            pretrained.sha256_of(_FOLDER / "lite_classes.safetensors")
-        ]
+        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [pretrained.sha256_of(_CLASSES_FILE)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     @cached_property
     def class_names(self) -> tuple[tuple[str, ...], ...]:
         """All names of every class: 1000 of ImageNet, then the fitted concepts."""
-        with safe_open(_FOLDER / "lite_classes.safetensors", framework="pt") as file:
+        with safe_open(_CLASSES_FILE, framework="pt") as file:
             concepts = json.loads(file.metadata()["concepts"])
         return (*imagenet_names(), *((name,) for name in concepts))
 
     @cached_property
-    def _classes(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"], Float[Tensor, "_ 384"]]:
-        """Heads and biases of all classes, and their text embeddings (mean over templates and names, unit length; none
-        while fitting).
-        """
+    def _heads(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"]]:
+        """Weights and biases of all classes: ImageNet's, which the image tower brings with it, then the fitted ones."""
         weight, bias = self.imagenet_head
         if not self._fitted:
-            return weight, bias, torch.empty(0, self.dim)
-        stored = {key: value.float() for key, value in load_file(_FOLDER / "lite_classes.safetensors").items()}
-        return torch.cat([weight, stored["weight"]]), torch.cat([bias, stored["bias"]]), stored["class_embeddings"]
+            return weight, bias
+        return torch.cat([weight, _stored("weight")]), torch.cat([bias, _stored("bias")])
+
+    @cached_property
+    def _class_embeddings(self) -> Float[Tensor, "_ 384"]:
+        """Text embeddings of all classes (mean over templates and names, unit length; none while fitting)."""
+        return _stored("class_embeddings") if self._fitted else torch.empty(0, self.dim)
 
     @cached_property
     def _image_tower(self) -> EfficientNetLite0:
@@ -196,22 +196,15 @@ class LiteEncoder:
         return tokenizer
 
     @cached_property
-    def _text_tower(self):  # type: ignore[no-untyped-def]
-        from transformers import BertConfig, BertModel
+    def _text_tower(self) -> MiniLM:
+        return load_minilm(pretrained.find("minilm-l6"))
 
-        config = BertConfig(
-            vocab_size=30522,
-            hidden_size=384,
-            num_hidden_layers=6,
-            num_attention_heads=12,
-            intermediate_size=1536,
-            layer_norm_eps=1e-12,
-        )
-        tower = BertModel(config, add_pooling_layer=False)
-        state = load_file(pretrained.find("minilm-l6"))
-        unused = ("pooler", "embeddings.position_ids")
-        tower.load_state_dict({key: value for key, value in state.items() if not key.startswith(unused)})
-        return nn.Module.eval(tower).requires_grad_(False)
+
+def _stored(name: str) -> Tensor:
+    """One tensor of the file of fitted classes, as float32."""
+    with safe_open(_CLASSES_FILE, framework="pt") as file:
+        tensor: Tensor = file.get_tensor(name).float()
+    return tensor
 
 
 def imagenet_names() -> tuple[tuple[str, ...], ...]:

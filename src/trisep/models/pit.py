@@ -53,7 +53,9 @@ class PIT(nn.Module):
         self.head = nn.Conv2d(config.unet.out_channels, config.num_sources, 1)
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding | None = None) -> MaskOutput:
-        """Masks [B, N, 256, T] in [0, 1], whatever the query, and their logits; T is a multiple of `contract.time_multiple`."""
+        """Masks [B, N, 256, T] in [0, 1], whatever the query, and their logits; T is a multiple of
+        `contract.time_multiple`.
+        """
         maps = self.unet.encode(log_magnitude)
         logits = self.head(self.unet.decode(maps)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

@@ -133,8 +133,8 @@ class VAST(nn.Module):
             return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T]; T is a multiple of `contract.time_multiple`. Where the query has regions, they are read and its
-        vectors are not.
+        """Masks [B, Q, 256, T]; T is a multiple of `contract.time_multiple`. Where the query has regions, they are read
+        and its vectors are not.
 
         Regions: per frame the sum of the regions' masks, then the mean over frames (Eq. 4), without logits. Vectors, or
             regions at level

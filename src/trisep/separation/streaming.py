@@ -1,4 +1,5 @@
-"""A separation as it runs, one segment in memory: a source read twice, masks applied to its own samples, stems measured.
+"""A separation as it runs, one segment in memory: a source read twice, masks applied to its own samples, stems
+measured.
 
 The first pass over a `Source` surveys it, the second separates it (`SeparationRun`). `MaskApplier` brings masks of the
 grid of the model to the samples of the source, whose rate, channels and phase stay. Nothing here writes files.
