@@ -14,6 +14,8 @@ from trisep.recipes import override, recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The pages about experiments tell what was run at the time, by commands that may have changed since.
+LIVING = [page for page in PAGES if page.parent.name != "experiments"]
 SHELL = {"sh", "bash", "shell", "console"}
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -51,7 +53,7 @@ HELP = {
     ]
     for verb in verbs()
 }
-COMMANDS = [(page.name, words) for page in PAGES for words in shell_commands(page.read_text(encoding="utf-8"))]
+COMMANDS = [(page.name, words) for page in LIVING for words in shell_commands(page.read_text(encoding="utf-8"))]
 COMMANDS += [(name, words) for name, lines in HELP.items() for words in lines]
 TRISEP_COMMANDS = [(page, words) for page, command in COMMANDS if (words := trisep_words(command)) is not None]
 
