@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from tiny_clip import save_vocabulary, tiny_state
 
 from trisep.encoders import SharedEncoder, load_encoder
-from trisep.encoders.clip import ClipEncoder, crop_centre, fit_stride, normalise
+from trisep.encoders.clip import CLIPEncoder, crop_centre, fit_stride, normalise
 from trisep.encoders.clip_towers import fit_positions
-from trisep.errors import CheckpointError, QueryError
+from trisep.errors import CheckpointError
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
@@ -22,7 +22,7 @@ def encoder(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     save_file(tiny_state(request.param), folder / "model.safetensors")
     save_vocabulary(folder, "merges")
-    return ClipEncoder(folder)
+    return CLIPEncoder(folder)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def stored_case(name, tmp_path):
     (tmp_path / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": {"quick_gelu": True, "text_cfg": {"heads": 2}}})
     )
-    return case, ClipEncoder(tmp_path)
+    return case, CLIPEncoder(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["resnet", "vit"])
@@ -80,7 +80,7 @@ def test_equals_transformers(tmp_path, activation):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     model.save_pretrained(tmp_path)
-    encoder = ClipEncoder(tmp_path)
+    encoder = CLIPEncoder(tmp_path)
     ids = torch.tensor([[98, 5, 6, 7, 99, 0, 0], [98, 8, 99, 0, 0, 0, 0]])
     pixels = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_regions_read_their_own_place(encoder):
 def test_vit_regions_by_hand(tmp_path):
     """With a last attention layer whose weights are forced to the identity, the whole block gives the regions."""
     save_file(tiny_state("vit"), tmp_path / "model.safetensors")
-    visual = ClipEncoder(tmp_path)._network.visual
+    visual = CLIPEncoder(tmp_path)._network.visual
     trunk = visual.trunk(torch.randn(1, 3, 64, 64))
     block = visual.transformer.resblocks[-1]
     expected = []
@@ -179,20 +179,6 @@ def test_positions_are_interpolated_only_where_the_grid_differs():
     assert (wide[:, 1:, 1] > wide[:, :-1, 1]).all()
 
 
-def test_boxes(encoder, pictures):
-    picture = pictures[0]
-    found = encoder.encode_boxes(picture, np.array([[0, 0, 64, 64], [8, 16.5, 40, 48]]))
-    crop = picture[16:48, 8:40]
-    assert torch.allclose(found, encoder.encode_image([picture, crop]), atol=1e-6)
-    assert encoder.encode_boxes(picture, np.zeros((0, 4))).shape == (0, 24)
-    with pytest.raises(QueryError, match="box 3,4,3,9: has no area"):
-        encoder.encode_boxes(picture, np.array([[3.0, 4, 3, 9]]))
-    with pytest.raises(QueryError, match=r"outside the picture, which is 64 × 64"):
-        encoder.encode_boxes(picture, np.array([[3.0, 4, 65, 9]]))
-    with pytest.raises(QueryError, match="no area"):
-        encoder.encode_boxes(picture, np.array([[np.nan, 4, 65, 9]]))
-
-
 def test_preprocessing():
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[:, 16:80] = (255, 127, 0)
@@ -211,7 +197,7 @@ def test_preprocessing():
 
 
 def test_bfloat16(encoder, pictures):
-    half = ClipEncoder(encoder.weights, dtype=torch.bfloat16)
+    half = CLIPEncoder(encoder.weights, dtype=torch.bfloat16)
     free = torch.randn(2, 3, 64, requires_grad=True)
     pairs = [
         (half.encode_image(pictures), encoder.encode_image(pictures)),
@@ -224,7 +210,7 @@ def test_bfloat16(encoder, pictures):
         assert torch.nn.functional.cosine_similarity(found, exact, dim=-1).min() > 0.99
     assert half.fingerprint != encoder.fingerprint
     with pytest.raises(ValueError, match="float16"):
-        ClipEncoder(encoder.weights, dtype=torch.float16)
+        CLIPEncoder(encoder.weights, dtype=torch.float16)
 
 
 def test_vocabulary_of_other_weights(tmp_path):
@@ -233,7 +219,7 @@ def test_vocabulary_of_other_weights(tmp_path):
     save_file(state, tmp_path / "model.safetensors")
     save_vocabulary(tmp_path, "merges")
     with pytest.raises(CheckpointError, match=r"vocab\.json: has 522 tokens, but the weights in .* have 521"):
-        ClipEncoder(tmp_path).encode_text(["cat"])
+        CLIPEncoder(tmp_path).encode_text(["cat"])
 
 
 def test_load_encoder_by_name(tmp_path, monkeypatch):

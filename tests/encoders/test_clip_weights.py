@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_clip import save_script_archive, tiny_state
 
-from trisep.encoders.clip import ClipEncoder
+from trisep.encoders.clip import CLIPEncoder
 from trisep.encoders.clip_weights import load_clip
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError
@@ -108,15 +108,15 @@ def test_layouts_give_the_same_network(tmp_path, kind, layout):
 
 def test_fingerprint_changes_with_a_weight_and_with_the_activation(tmp_path, state):
     save_file(state, tmp_path / "model.safetensors")
-    first = ClipEncoder(tmp_path).fingerprint
+    first = CLIPEncoder(tmp_path).fingerprint
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"text_cfg": {"heads": 1}}}))
-    assert ClipEncoder(tmp_path).fingerprint != first
+    assert CLIPEncoder(tmp_path).fingerprint != first
     (tmp_path / "open_clip_config.json").unlink()
     changed = {**state, "text_projection": state["text_projection"] + 1e-3}
     save_file({**changed, "logit_scale": torch.tensor(0.0)}, tmp_path / "model.safetensors")
-    assert ClipEncoder(tmp_path).fingerprint != first
+    assert CLIPEncoder(tmp_path).fingerprint != first
     save_file({**state, "logit_scale": torch.tensor(0.0)}, tmp_path / "model.safetensors")
-    assert ClipEncoder(tmp_path).fingerprint == first
+    assert CLIPEncoder(tmp_path).fingerprint == first
 
 
 class Command:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from trisep.encoders.efficientat import EfficientAT, EfficientATNetwork, log_mel, mel_filterbank, round_to_eight
 from trisep.errors import CheckpointError
-from trisep.pretrained import sha256_of
+from trisep.media.files import sha256_of
 
 SHARED = Path(__file__).parents[3] / "shared"
 REFERENCE = SHARED / "reference" / "efficientat_mn04_case.safetensors"

@@ -6,10 +6,10 @@ from torch.nn.functional import binary_cross_entropy
 
 from trisep.losses.masks import weighted_bce
 from trisep.losses.noise_invariant import (
+    NoiseInvariantLoss,
     noise_activation,
     noise_invariant_bce,
     noise_invariant_costs,
-    noise_invariant_loss,
     noise_regularizer,
 )
 
@@ -95,9 +95,11 @@ def test_the_regularizer_by_hand_and_its_hinge_on_batch_means() -> None:
     masks, _, target, weight = case(2, batch=2)
     plain = noise_invariant_bce(masks[..., :3, :4], noise, target[..., :3, :4], weight[..., :3, :4])
     arguments = masks[..., :3, :4], noise, target[..., :3, :4], weight[..., :3, :4]
-    torch.testing.assert_close(noise_invariant_loss(*arguments), plain + 0.1 * 0.25)
-    torch.testing.assert_close(noise_invariant_loss(*arguments, level=0.4, regularization=2.0), plain + 2 * 0.1)
-    torch.testing.assert_close(noise_invariant_loss(*arguments, level=None), plain)
+    torch.testing.assert_close(NoiseInvariantLoss().terms(*arguments).total, plain + 0.1 * 0.25)
+    torch.testing.assert_close(
+        NoiseInvariantLoss(level=0.4, regularization=2.0).terms(*arguments).total, plain + 2 * 0.1
+    )
+    torch.testing.assert_close(NoiseInvariantLoss(level=None).terms(*arguments).total, plain)
 
 
 @pytest.mark.parametrize("num_sources", [2, 3])
@@ -106,7 +108,7 @@ def test_the_gradient_is_that_of_finite_differences(num_sources: int) -> None:
     assert noise_activation(noise) > 0.1  # above the hinge
 
     def loss(query: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        return noise_invariant_loss(query, other, target, weight, level=0.1)
+        return NoiseInvariantLoss(level=0.1).terms(query, other, target, weight).total
 
     assert torch.autograd.gradcheck(lambda query: loss(query, noise), masks.requires_grad_())
     assert torch.autograd.gradcheck(lambda other: loss(masks.detach(), other), noise.requires_grad_())
@@ -127,8 +129,8 @@ def test_gradients_stay_finite_where_the_sum_is_exactly_one() -> None:
 def test_half_precision_masks_are_compared_in_single_precision() -> None:
     masks, noise, target, weight = case(2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = noise_invariant_loss(masks.bfloat16(), noise.bfloat16(), target, weight)
+        loss = NoiseInvariantLoss().terms(masks.bfloat16(), noise.bfloat16(), target, weight).total
     assert loss.dtype == torch.float32
     torch.testing.assert_close(
-        loss, noise_invariant_loss(masks.bfloat16().float(), noise.bfloat16().float(), target, weight)
+        loss, NoiseInvariantLoss().terms(masks.bfloat16().float(), noise.bfloat16().float(), target, weight).total
     )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trisep.metrics.localization import peak_in_box, peaks, pointing_game, share_in_half
+from trisep.metrics.localization import peak_in_box, peaks, share_in_half
 from trisep.types import Place
 
 
@@ -37,13 +37,3 @@ def test_the_middle_is_in_neither_half() -> None:
     found = maps((0, 0), (0, 1), (1, 2), (2, 4))
     assert [share_in_half(found, half) for half in ("left", "right", "top", "bottom")] == [0.5, 0.25, 0.5, 0.25]
     assert np.isnan(share_in_half(found[:0], "left"))
-
-
-def test_the_pointing_game_takes_any_box_and_leaves_out_maps_without() -> None:
-    left, right = Place(0.0, 0.0, 0.3, 1.0), Place(0.7, 0.0, 0.3, 1.0)
-    found = maps((0, 0), (0, 4), (1, 2), (1, 2))
-    assert pointing_game(found, [[left], [left, right], [left, right], []]) == pytest.approx(2 / 3)
-    assert pointing_game(found, [[left], [left, right], [left, right], []], tolerance=0.21) == 1.0
-    assert np.isnan(pointing_game(found[:1], [[]]))
-    with pytest.raises(ValueError, match="boxes of 4 maps, got 1"):
-        pointing_game(found, [[left]])

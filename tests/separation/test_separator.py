@@ -401,9 +401,9 @@ def test_a_disk_that_refuses_leaves_nothing(command, number, when, file_format, 
     if when == "write":
         monkeypatch.setattr("trisep.media.audio_writer._ReportingFile.write_now", refuse)
     elif when == "replace":
-        monkeypatch.setattr("trisep.separation.stems.os.replace", refuse)
+        monkeypatch.setattr("trisep.media.files.os.replace", refuse)
     else:
-        monkeypatch.setattr("trisep.separation.stems.Path.write_text", refuse)
+        monkeypatch.setattr("trisep.media.files.Path.write_bytes", refuse)
     assert command("good.wav", "violin", "--out", "new/stems", "--format", file_format) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and os.strerror(number) in error and ".trisep-" not in error
@@ -419,7 +419,7 @@ def test_a_failing_run_keeps_earlier_results(
     def refuse(*arguments: object, **named: object) -> None:
         raise OSError(errno.ENOSPC, "")
 
-    monkeypatch.setattr("trisep.separation.stems.Path.write_text", refuse)
+    monkeypatch.setattr("trisep.media.files.Path.write_bytes", refuse)
     with pytest.raises(MediaError, match="No space left"):
         separator.separate_to_files(noise(9000, seed=5), ["violin"], tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

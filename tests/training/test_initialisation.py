@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from trisep.checkpoints.format import save_model
 from trisep.errors import CheckpointError, ConfigError
+from trisep.media.files import sha256_of
 from trisep.models import clipsep, labelsep, sound_of_pixels
-from trisep.pretrained import sha256_of
 from trisep.training.initialisation import freeze, load_fitting, start_entry
 from trisep.types import SignalSettings
 

@@ -13,11 +13,11 @@ from training_stores import make_store, short_recipe, tensor_hashes
 
 import trisep.training.loop
 from trisep.checkpoints.format import load_model
-from trisep.errors import CheckpointError, TrainingError
+from trisep.errors import CheckpointError, MediaError, TrainingError
 from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
+from trisep.media.files import sha256_of
 from trisep.mixing.mixture import MixingConfig
 from trisep.models import Contract
-from trisep.pretrained import sha256_of
 from trisep.recipes import OptimizerConfig, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
@@ -148,7 +148,7 @@ def test_a_run_that_is_killed_between_model_and_state_writes_both_again(
 
 def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainingError, match="the run folder cannot be written"):
+    with pytest.raises(MediaError, match="cannot be written"):
         train(short_recipe(), settings(store, tmp_path / "file" / "run"))
 
 

@@ -13,7 +13,7 @@ from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
 from trisep.training.data import MixtureDataset
 from trisep.training.loop import TrainSettings, train
-from trisep.training.queries import ClipQueries, read_labels
+from trisep.training.queries import TrainingQueries, read_labels
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def labels(store: ClipStore, tmp_path: Path) -> Path:
     return write_labels(store.path, tmp_path / "labels.csv")
 
 
-def queries(store: ClipStore, kind: QueryKind, labels: Path | None = None, **mixing: object) -> ClipQueries:
-    return ClipQueries(store, "lite", kind=kind, mixing=MixingConfig(**mixing), labels=labels)  # type: ignore[arg-type]
+def queries(store: ClipStore, kind: QueryKind, labels: Path | None = None, **mixing: object) -> TrainingQueries:
+    return TrainingQueries(store, "lite", kind=kind, mixing=MixingConfig(**mixing), labels=labels)  # type: ignore[arg-type]
 
 
 def test_labels_are_found_by_the_clips_source_and_numbered_over_the_whole_file(store: ClipStore, labels: Path) -> None:

@@ -25,7 +25,7 @@ from trisep.metrics import Interval, bootstrap_mean
 from trisep.mixing.mixture import MixingConfig
 from trisep.separation.separator import choose_device
 from trisep.store.read import ClipStore
-from trisep.training.queries import ClipQueries
+from trisep.training.queries import TrainingQueries
 
 _NUM_RESAMPLES = 2000
 
@@ -102,7 +102,7 @@ def visual_vectors(
         raise CheckpointError(
             f"{checkpoint.path}: {checkpoint.model_name} shares no space with pictures, so there is no gap to measure"
         )
-    queries = ClipQueries(
+    queries = TrainingQueries(
         store, checkpoint.encoder, kind="image", mixing=MixingConfig(num_frames=num_frames), labels=None
     )
     if queries.encoder_fingerprint != checkpoint.encoder_fingerprint:

@@ -1,12 +1,10 @@
 """Checkpoints: a folder of safetensors and JSON, never pickle. A model checkpoint is enough to separate, a training
 state to go on.
 
-Every folder is written under a temporary name and renamed into place, so a checkpoint that can be seen is whole.
+A folder is written under a temporary name and moved into place, so a checkpoint that can be seen is whole.
 """
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -19,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trisep.errors import CheckpointError, ConfigError
+from trisep.media.files import replacing_folder, write_json
 from trisep.models import model_module
 from trisep.types import SignalSettings
 
@@ -58,9 +57,9 @@ def save_model(folder: Path, model: nn.Module, *, model_name: str, card: Mapping
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
     config = {"format": FORMAT, "model": model_name, "config": asdict(model.config), **card}  # type: ignore[call-overload]
     require_replaceable(folder)
-    with _folder_moved_into_place(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         save_file(tensors, temporary / "model.safetensors")
-        (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        write_json(temporary / "config.json", config)
 
 
 def load_model(path: Path) -> Checkpoint:
@@ -110,11 +109,11 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Write a training state: tensors as safetensors, plain values as JSON."""
-    with _folder_moved_into_place(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         save_file(
             {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / "state.safetensors"
         )
-        (temporary / "state.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+        write_json(temporary / "state.json", values)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -181,38 +180,6 @@ def require_replaceable(folder: Path) -> None:
         raise CheckpointError(
             f"{folder}: holds other things ({others[0]}), which a checkpoint would replace; choose a new folder"
         )
-
-
-class _folder_moved_into_place:  # noqa: N801  (a context manager reads like a function)
-    """Gives a temporary folder beside `target`; on success it takes the target's place, on failure it is removed."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        try:
-            # In a container the process that was killed half-way may have had the same id.
-            if self.temporary.exists():
-                shutil.rmtree(self.temporary)
-            self.temporary.mkdir(parents=True)
-        except OSError as error:
-            raise CheckpointError(f"{self.target}: the folder cannot be written ({error.strerror})") from error
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None:
-            if self.target.exists():
-                previous = self.temporary.with_suffix(".old")
-                self.target.rename(previous)
-                self.temporary.rename(self.target)
-                shutil.rmtree(previous)
-            else:
-                self.temporary.rename(self.target)
-            return
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"{self.target}: writing failed ({error.strerror})") from error
 
 
 def _restore(kind: Any, value: Any) -> Any:

@@ -21,9 +21,9 @@ from trisep.checkpoints.format import git_revision, save_model
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError, ConfigError
+from trisep.media.files import sha256_of
 from trisep.models import model_module
 from trisep.networks.audio_unet import UNetConfig
-from trisep.pretrained import sha256_of
 from trisep.types import SignalSettings
 
 MODEL_NAMES: dict[PublishedKind, str] = {

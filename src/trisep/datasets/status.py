@@ -17,7 +17,6 @@ What is asked, in this order, and the first "no" names the state:
 The thresholds are ours; the papers name none.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,6 +28,7 @@ import numpy as np
 from trisep.datasets.clip_list import ListedClip
 from trisep.errors import ConfigError, MediaError
 from trisep.media.audio import stream_audio
+from trisep.media.files import sha256_of
 from trisep.media.probe import MediaInfo, probe
 from trisep.media.video import read_frames
 
@@ -96,8 +96,7 @@ def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, sett
     path = media / source
     check = ClipCheck(state="usable", source=source)
     try:
-        with path.open("rb") as file:
-            check = replace(check, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+        check = replace(check, sha256=sha256_of(path))
         info = probe(path)
         if not info.audio:
             return replace(check, state="no sound", detail="the file has no sound")

@@ -17,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from trisep.encoders.clip_files import CLIP_SOURCES, find_clip, find_tokenizer
-from trisep.encoders.clip_tokenizer import ClipTokenizer
+from trisep.encoders.clip_files import CLIP_SOURCES, find_clip_weights, find_tokenizer
+from trisep.encoders.clip_tokenizer import CLIPTokenizer
 from trisep.encoders.clip_towers import ModifiedResNet
 from trisep.encoders.clip_weights import load_clip
-from trisep.errors import CheckpointError, QueryError
+from trisep.errors import CheckpointError
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STANDARD_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -29,7 +29,7 @@ _GRID = 7
 _MAX_ASPECT = 3
 
 
-class ClipEncoder:
+class CLIPEncoder:
     """A `SharedEncoder` from a CLIP checkpoint of any common layout (see `clip_weights`). Embeddings are raw, not of
     unit length.
 
@@ -85,7 +85,7 @@ class ClipEncoder:
         return self.tokenizer.decode(token_id)
 
     @cached_property
-    def tokenizer(self) -> ClipTokenizer:
+    def tokenizer(self) -> CLIPTokenizer:
         """Words to ids; CheckpointError when the vocabulary is not on this machine or belongs to other weights."""
         tokenizer = find_tokenizer(self.weights)
         rows = len(self._network.token_embedding.weight)
@@ -105,7 +105,7 @@ class ClipEncoder:
         follow it.
 
         Only as many positions are computed as the longest row needs, which changes nothing (see
-        `ClipNetwork.read_tokens`).
+        `CLIPNetwork.read_tokens`).
         """
         ends = ids.argmax(dim=1).to(self._device)
         longest = int(ends.max()) + 1 if len(ids) else 1
@@ -170,27 +170,6 @@ class ClipEncoder:
         trunk = self._trunk(images)
         return self._pool(trunk), self._regions(trunk, images[0].shape)
 
-    def encode_boxes(self, frame: UInt8[np.ndarray, "H W 3"], boxes: Float[np.ndarray, "n 4"]) -> Float[Tensor, "n D"]:
-        """Embed parts of a picture, each cut out and treated as a picture of its own (VAST Table 9).
-
-        Args:
-            frame: the picture.
-            boxes: left, top, right and bottom in pixels, right and bottom exclusive; fractions are widened to whole
-                pixels.
-
-        Raises QueryError for a box of no area, or one that reaches outside the picture.
-        """
-        height, width = frame.shape[:2]
-        crops = []
-        for left, top, right, bottom in boxes.tolist():
-            text = f"box {left:g},{top:g},{right:g},{bottom:g}"
-            if not (left < right and top < bottom):
-                raise QueryError(f"{text}: has no area; give LEFT,TOP,RIGHT,BOTTOM with LEFT < RIGHT and TOP < BOTTOM")
-            if not (left >= 0 and top >= 0 and right <= width and bottom <= height):
-                raise QueryError(f"{text}: reaches outside the picture, which is {width} × {height} pixels")
-            crops.append(frame[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))])
-        return self.encode_image(crops)
-
     def _trunk(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Tensor:
         """Pictures of one size through the tower up to its last attention layer."""
         return self._network.visual.trunk(normalise(images).to(self._device, self._dtype))
@@ -207,12 +186,12 @@ class ClipEncoder:
         return pooled.permute(0, 2, 3, 1)
 
 
-def load_published(name: str) -> ClipEncoder:
+def load_published(name: str) -> CLIPEncoder:
     """A CLIP of `CLIP_SOURCES` by name; CheckpointError when its weights are not on this machine or are another
     model's.
     """
     source = CLIP_SOURCES[name]
-    encoder = ClipEncoder(find_clip(name), name=name)
+    encoder = CLIPEncoder(find_clip_weights(name), name=name)
     expected = f"D = {source.dim}, {'ResNet' if source.is_resnet else 'ViT'} tower, stride {source.stride}"
     if (found := encoder.description) != expected:
         raise CheckpointError(f"{encoder.weights}: is not '{name}': expected {expected}, got {found}")

@@ -7,17 +7,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from trisep.encoders.clip_tokenizer import OPENAI_VOCABULARY, ClipTokenizer
+from trisep.encoders.clip_tokenizer import OPENAI_VOCABULARY, CLIPTokenizer
 from trisep.encoders.clip_weights import WEIGHT_FILES
 from trisep.errors import CheckpointError
-from trisep.pretrained import sha256_of
+from trisep.media.files import sha256_of
 
 PLACE_VARIABLE = "TRISEP_CLIP"
 """Environment variable: a weight file, a folder of one CLIP, or a folder of several (`clip-rn50/`, `RN50.pt`, …)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClipSource:
+class CLIPSource:
     """A published CLIP."""
 
     dim: int
@@ -32,7 +32,7 @@ class ClipSource:
 
 
 CLIP_SOURCES = {
-    "clip-rn50": ClipSource(
+    "clip-rn50": CLIPSource(
         dim=1024,
         is_resnet=True,
         stride=32,
@@ -40,7 +40,7 @@ CLIP_SOURCES = {
         openai_sha256="afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
         hub="timm/resnet50_clip.openai",
     ),
-    "clip-vit-b32": ClipSource(
+    "clip-vit-b32": CLIPSource(
         dim=512,
         is_resnet=False,
         stride=32,
@@ -53,7 +53,7 @@ CLIP_SOURCES = {
 """
 
 
-def find_clip(name: str) -> Path:
+def find_clip_weights(name: str) -> Path:
     """File or folder of a published CLIP's weights.
 
     Looked for in the place that `TRISEP_CLIP` names, and only there when it is set; else in the hub's cache; else where
@@ -81,7 +81,7 @@ def find_clip(name: str) -> Path:
     return downloaded
 
 
-def find_tokenizer(weights: Path) -> ClipTokenizer:
+def find_tokenizer(weights: Path) -> CLIPTokenizer:
     """The tokenizer that lies with the weights, in the place `TRISEP_CLIP` names, or in the hub's cache;
     CheckpointError when none does.
     """
@@ -94,7 +94,7 @@ def find_tokenizer(weights: Path) -> ClipTokenizer:
             found.parent for file in ("tokenizer.json", "vocab.json") if (found := _in_hub_cache(source.hub, file))
         ]
     for folder in folders:
-        if (tokenizer := ClipTokenizer.load(folder)) is not None:
+        if (tokenizer := CLIPTokenizer.load(folder)) is not None:
             return tokenizer
     raise CheckpointError(
         f"{folders[0]}: holds no CLIP vocabulary, which text needs; put tokenizer.json, or vocab.json with merges.txt, "
@@ -103,7 +103,7 @@ def find_tokenizer(weights: Path) -> ClipTokenizer:
     )
 
 
-def _in_place(place: Path, name: str, source: ClipSource) -> Path:
+def _in_place(place: Path, name: str, source: CLIPSource) -> Path:
     """The weights inside the place that the user named."""
     if place.is_file():
         return place

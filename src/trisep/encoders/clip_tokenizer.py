@@ -26,7 +26,7 @@ _OPENAI_SIZE = 49408
 _PROBE, _PROBE_IDS = "a photo of a cat", [320, 1125, 539, 320, 2368]
 
 
-class ClipTokenizer:
+class CLIPTokenizer:
     """Sentences to ids, start and end tokens included."""
 
     def __init__(self, tokenizer: Tokenizer, source: Path) -> None:
@@ -48,7 +48,7 @@ class ClipTokenizer:
             )
 
     @classmethod
-    def load(cls, folder: Path) -> "ClipTokenizer | None":
+    def load(cls, folder: Path) -> "CLIPTokenizer | None":
         """The tokenizer in a folder, or None where it has none; CheckpointError when its files are damaged."""
         layouts: tuple[tuple[tuple[str, ...], Callable[..., Tokenizer]], ...] = (
             (("tokenizer.json",), _from_json),

@@ -254,7 +254,7 @@ class ModifiedResNet(nn.Module):
                     setattr(owner, second, nn.Identity())
 
 
-class ClipNetwork(nn.Module):
+class CLIPNetwork(nn.Module):
     """The picture tower (`visual`) and the word tower, which stands at the top level as in the original."""
 
     def __init__(

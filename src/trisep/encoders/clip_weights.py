@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trisep.encoders.clip_towers import ClipNetwork, ModifiedResNet, VisionTransformer
+from trisep.encoders.clip_towers import CLIPNetwork, ModifiedResNet, VisionTransformer
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError
 
@@ -53,7 +53,7 @@ _HUGGING_FACE = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClipSettings:
+class CLIPSettings:
     """What the tensors of a CLIP do not tell."""
 
     quick_gelu: bool = True
@@ -62,7 +62,7 @@ class ClipSettings:
     image_head_channels: int = 64
 
 
-def load_clip(path: Path) -> tuple[ClipNetwork, str]:
+def load_clip(path: Path) -> tuple[CLIPNetwork, str]:
     """The network in a file or folder (float32, evaluation mode, frozen), and the fingerprint of its weights.
 
     The fingerprint is the same for the same weights in any layout. Raises CheckpointError when the file is missing,
@@ -136,7 +136,7 @@ def _from_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _settings_beside(file: Path) -> ClipSettings:
+def _settings_beside(file: Path) -> CLIPSettings:
     """Settings from the configuration in the file's folder; a value it leaves out is that library's default."""
     for name, key in (("open_clip_config.json", "model_cfg"), ("config.json", "text_config")):
         path = file.parent / name
@@ -148,19 +148,19 @@ def _settings_beside(file: Path) -> ClipSettings:
                 return _open_clip_settings(config[key]) if key == "model_cfg" else _hugging_face_settings(config)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
             raise CheckpointError(f"{path}: is not a CLIP configuration ({error})") from error
-    return ClipSettings()
+    return CLIPSettings()
 
 
-def _open_clip_settings(config: dict[str, Any]) -> ClipSettings:
+def _open_clip_settings(config: dict[str, Any]) -> CLIPSettings:
     """From open_clip's `model_cfg`."""
-    return ClipSettings(
+    return CLIPSettings(
         quick_gelu=bool(config.get("quick_gelu", False)),
         num_text_heads=int(config.get("text_cfg", {}).get("heads", 8)),
         image_head_channels=int(config.get("vision_cfg", {}).get("head_width", 64)),
     )
 
 
-def _hugging_face_settings(config: dict[str, Any]) -> ClipSettings:
+def _hugging_face_settings(config: dict[str, Any]) -> CLIPSettings:
     """From transformers' `CLIPConfig`; ValueError for an activation that is neither of the two in use."""
     text, vision = config["text_config"], config.get("vision_config", {})
     activations = {part.get("hidden_act", "quick_gelu") for part in (text, vision)}
@@ -168,19 +168,19 @@ def _hugging_face_settings(config: dict[str, Any]) -> ClipSettings:
         raise ValueError(
             f"hidden_act must be quick_gelu or gelu in both towers, not {' and '.join(sorted(map(str, activations)))}"
         )
-    return ClipSettings(
+    return CLIPSettings(
         quick_gelu=activations == {"quick_gelu"},
         num_text_heads=int(text.get("num_attention_heads", 8)),
         image_head_channels=int(vision.get("hidden_size", 768)) // int(vision.get("num_attention_heads", 12)),
     )
 
 
-def _empty_network(state: dict[str, Tensor], settings: ClipSettings) -> ClipNetwork:
+def _empty_network(state: dict[str, Tensor], settings: CLIPSettings) -> CLIPNetwork:
     """A network of the sizes that the tensors have."""
     context, width = state["positional_embedding"].shape
     num_heads = settings.num_text_heads or width // 64
     _check_heads("text", width, num_heads)
-    return ClipNetwork(
+    return CLIPNetwork(
         _empty_visual(state, settings),
         vocabulary=state["token_embedding.weight"].shape[0],
         context=context,
@@ -192,7 +192,7 @@ def _empty_network(state: dict[str, Tensor], settings: ClipSettings) -> ClipNetw
     )
 
 
-def _empty_visual(state: dict[str, Tensor], settings: ClipSettings) -> VisionTransformer | ModifiedResNet:
+def _empty_visual(state: dict[str, Tensor], settings: CLIPSettings) -> VisionTransformer | ModifiedResNet:
     """The picture tower: a ViT where there is a `visual.proj`, else a ResNet."""
     embedding_dim = state["text_projection"].shape[1]
     if "visual.proj" in state:
@@ -250,7 +250,7 @@ def _count(state: dict[str, Tensor], pattern: str) -> int:
     return count
 
 
-def _fingerprint(state: dict[str, Tensor], quick_gelu: bool, network: ClipNetwork) -> str:
+def _fingerprint(state: dict[str, Tensor], quick_gelu: bool, network: CLIPNetwork) -> str:
     """Hash of all weights as float32 and of what the weights do not tell, as hexadecimal digits."""
     digest = hashlib.sha256(repr((quick_gelu, network.num_heads, network.visual.num_heads)).encode())
     for name in sorted(name for name in state if not name.endswith("num_batches_tracked")):

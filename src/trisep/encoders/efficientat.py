@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trisep.encoders.resample import resample
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError
-from trisep.pretrained import sha256_of
+from trisep.media.files import sha256_of
 
 PLACE_VARIABLE = "TRISEP_EFFICIENTAT"
 """Environment variable: the file of weights."""

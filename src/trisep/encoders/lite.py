@@ -26,6 +26,7 @@ from torch import Tensor
 from trisep import pretrained
 from trisep.encoders.efficientnet_lite import EfficientNetLite0, preprocess
 from trisep.encoders.minilm import MiniLM, load_minilm
+from trisep.media.files import sha256_of
 
 _FOLDER = Path(pretrained.__file__).parent
 _CLASSES_FILE = _FOLDER / "lite_classes.safetensors"
@@ -156,7 +157,7 @@ class LiteEncoder:
         it.
         """
         files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
-        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [pretrained.sha256_of(_CLASSES_FILE)]
+        parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [sha256_of(_CLASSES_FILE)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
     @cached_property

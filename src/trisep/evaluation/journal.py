@@ -9,7 +9,6 @@ which gives the same bytes.
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO
 
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import SourceRow
-from trisep.media.files import replacing, write_failure
+from trisep.media.files import move_into_place, write_failure, write_json
 from trisep.metrics import Scores
 
 COLUMNS = (
@@ -57,8 +56,7 @@ class Journal:
                     f"{self._partial}: is unfinished, with other settings ({_difference(known, settings)}); finish "
                     "that or remove it"
                 )
-            with replacing(self._settings_file) as temporary:
-                temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+            write_json(self._settings_file, settings)
         except (OSError, ValueError) as error:
             raise write_failure(self._partial, error) from error
 
@@ -86,7 +84,7 @@ class Journal:
         """Give the table its name and return it."""
         self._file.close()
         try:
-            os.replace(self._partial, self.path)
+            move_into_place(self._partial, self.path)
             self._settings_file.unlink(missing_ok=True)
         except OSError as error:
             raise write_failure(self.path, error) from error

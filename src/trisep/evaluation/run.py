@@ -376,7 +376,10 @@ def _list_file(data: Path) -> Path | None:
 
 
 def _sha256(path: Path | None) -> str | None:
-    return None if path is None else sha256_of(path)
+    try:
+        return None if path is None else sha256_of(path)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check the name") from error
 
 
 def _version(package: str) -> str | None:

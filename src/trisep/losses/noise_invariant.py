@@ -46,10 +46,20 @@ class NoiseInvariantLoss:
         output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         weight = magnitude_weight(batch.magnitude, logarithmic=self.logarithmic_weight)
         truth = binary_mask(batch.sources, batch.magnitude)
-        terms = {"mask": noise_invariant_bce(output.masks[:, : truth.shape[1]], output.noise_masks, truth, weight)}
+        return self.terms(output.masks[:, : truth.shape[1]], output.noise_masks, truth, weight)
+
+    def terms(
+        self,
+        masks: Float[Tensor, "B N F T"],
+        noise_masks: Float[Tensor, "B J F T"],
+        target: Float[Tensor, "B N F T"],
+        weight: Float[Tensor, "B F T"],
+    ) -> LossTerms:
+        """The two terms from masks and noise masks that are there."""
+        terms = {"mask": noise_invariant_bce(masks, noise_masks, target, weight)}
         if self.level is not None:
-            terms["noise"] = self.regularization * noise_regularizer(output.noise_masks, self.level)
-        return LossTerms(terms, {"noise_activation": noise_activation(output.noise_masks)})
+            terms["noise"] = self.regularization * noise_regularizer(noise_masks, self.level)
+        return LossTerms(terms, {"noise_activation": noise_activation(noise_masks)})
 
 
 def noise_invariant_costs(
@@ -101,17 +111,3 @@ def noise_activation(noise_masks: Float[Tensor, "B J F T"]) -> Float[Tensor, ""]
 def noise_regularizer(noise_masks: Float[Tensor, "B J F T"], level: float = PAPER_LEVEL) -> Float[Tensor, ""]:
     """L_REG (Eq. 6): `max(0, Σ_j mean(M̂^N_j) − γ)`. The hinge is on the batch's mean, not on each mixture's."""
     return (noise_activation(noise_masks) - level).clamp_min(0)
-
-
-def noise_invariant_loss(
-    masks: Float[Tensor, "B N F T"],
-    noise_masks: Float[Tensor, "B J F T"],
-    target: Float[Tensor, "B N F T"],
-    weight: Float[Tensor, "B F T"],
-    *,
-    level: float | None = PAPER_LEVEL,
-    regularization: float = PAPER_WEIGHT,
-) -> Float[Tensor, ""]:
-    """`L_NIT + λ L_REG` with γ = `level` and λ = `regularization`; a level of None leaves the regulariser out."""
-    loss = noise_invariant_bce(masks, noise_masks, target, weight)
-    return loss if level is None else loss + regularization * noise_regularizer(noise_masks, level)

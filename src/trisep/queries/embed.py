@@ -25,7 +25,7 @@ from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.image import read_image
 from trisep.queries.regions import box_query, place_entry, region_query
-from trisep.queries.video import Watched, probe_picture
+from trisep.queries.video import QueryFrames, probe_picture
 from trisep.types import MaskOutput, Query, QueryEmbedding
 
 
@@ -178,7 +178,7 @@ def _as_pictures(
     """Frames for a model that looks at them itself; a query with fewer than another has its own again, which changes no
     maximum.
     """
-    watched = Watched(encoder, source, queries)
+    query_frames = QueryFrames(encoder, source, queries)
     shown: list[Tensor] = []
     for query in queries:
         if query.text is not None or (query.place is not None and not query.place.is_box):
@@ -191,16 +191,18 @@ def _as_pictures(
         if query.image is not None:
             frames = [query.image]
         else:
-            frames = list(watched.video_frames(query)) if query.place is None else watched.cuts(query.place, query)
+            frames = (
+                list(query_frames.video_frames(query)) if query.place is None else query_frames.cuts(query.place, query)
+            )
         shown.append(square_frames(frames))
     most = max(len(frames) for frames in shown)
     pictures = torch.stack([frames[torch.arange(most) % len(frames)] for frames in shown])
-    times = watched.times_seconds
+    times = query_frames.times_seconds
     return EmbeddedQueries(
         torch.zeros(0, encoder.dim, device=device),
         tuple(range(len(queries))),
         pictures=pictures.to(device),
-        frames=watched.frames if times else None,
+        frames=query_frames.frames if times else None,
         frame_times_seconds=times,
     )
 
@@ -227,31 +229,31 @@ def embed_queries(
             picture.
         MediaError: a file that cannot be read.
     """
-    watched = Watched(encoder, source, queries)
+    query_frames = QueryFrames(encoder, source, queries)
     vectors: list[Tensor] = []
     regions: list[Tensor] = []
     for query in queries:
         if query.video is not None and reads_regions:
-            regions.append(watched.video_grids(query))
+            regions.append(query_frames.video_grids(query))
         else:
-            vectors.append(_vector(encoder, watched, query))
+            vectors.append(_vector(encoder, query_frames, query))
     is_regions = [query.video is not None and reads_regions for query in queries]
     stacked = sorted(range(len(queries)), key=is_regions.__getitem__)
     return EmbeddedQueries(
         vectors=torch.stack(vectors).float().to(device) if vectors else torch.zeros(0, encoder.dim, device=device),
         regions=torch.stack(regions).float().to(device) if regions else None,
         order=tuple(stacked.index(number) for number in range(len(queries))),
-        frames=watched.frames if watched.times_seconds else None,
-        frame_times_seconds=watched.times_seconds,
+        frames=query_frames.frames if query_frames.times_seconds else None,
+        frame_times_seconds=query_frames.times_seconds,
     )
 
 
-def _vector(encoder: SharedEncoder, watched: Watched, query: Query) -> Float[Tensor, "D"]:
+def _vector(encoder: SharedEncoder, query_frames: QueryFrames, query: Query) -> Float[Tensor, "D"]:
     """One query as one vector."""
     if query.text is not None:
         return encode_query_text(encoder, query.text)
     if query.image is not None:
         return encoder.encode_image([query.image])[0]
     if query.place is None:
-        return encoder.encode_image(list(watched.video_frames(query))).mean(dim=0)
-    return watched.box(query.place, query) if query.place.is_box else watched.region(query.place, query)
+        return encoder.encode_image(list(query_frames.video_frames(query))).mean(dim=0)
+    return query_frames.box(query.place, query) if query.place.is_box else query_frames.region(query.place, query)

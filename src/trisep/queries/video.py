@@ -21,7 +21,7 @@ _NUM_FRAMES = 4
 """Frames looked at in a video, spread evenly. For a model that reads regions each adds a mask per cell."""
 
 
-class Watched:
+class QueryFrames:
     """The file that is separated, as far as queries look at it: the frames for all of them are read together, once."""
 
     def __init__(self, encoder: SharedEncoder, source: Path | None, queries: Sequence[Query]) -> None:

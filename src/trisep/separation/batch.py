@@ -11,8 +11,9 @@ from typing import Any
 
 from trisep.errors import MediaError, TrisepError
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES
+from trisep.media.files import write_json
 from trisep.queries.embed import unused_name
-from trisep.separation.stems import SCHEMA, OutputError, write_json
+from trisep.separation.stems import SCHEMA, OutputError
 from trisep.separation.streaming import Progress
 
 Separate = Callable[[Path, Path, Progress], None]

@@ -4,9 +4,7 @@ The files of one separation are written in a hidden folder beside their places a
 complete.
 """
 
-import json
 import math
-import os
 import secrets
 import shutil
 import unicodedata
@@ -22,7 +20,7 @@ from jaxtyping import Float32
 from trisep.errors import MediaError
 from trisep.media.audio import stream_audio
 from trisep.media.audio_writer import AudioWriter
-from trisep.media.files import write_failure
+from trisep.media.files import move_into_place, write_failure, write_json
 from trisep.queries.embed import unused_name
 from trisep.separation import OutputFormat
 from trisep.types import Stem
@@ -200,10 +198,8 @@ class StemFiles:
     def write_json(self, file: str, content: Any) -> None:
         """Write a report beside the sounds."""
         try:
-            (self._staging / file).write_text(
-                json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-            )
-        except OSError as error:
+            write_json(self._staging / file, content)
+        except MediaError as error:
             raise self._failure(error) from error
         self._finished.append(file)
 
@@ -219,7 +215,7 @@ class StemFiles:
             if blocked:
                 raise IsADirectoryError(21, "Is a directory", str(self.folder / blocked[0]))
             for file in self._finished:
-                os.replace(self._staging / file, self.folder / file)
+                move_into_place(self._staging / file, self.folder / file)
             self._made.clear()
         except OSError as error:
             raise self._failure(error) from error
@@ -257,16 +253,3 @@ class StemFiles:
                 path.rmdir()
             except OSError:
                 return
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file under a temporary name and move it into place; OutputError when the place cannot be written."""
-    temporary = path.with_name(f".trisep-{secrets.token_hex(8)}.json")
-    try:
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(str(write_failure(path, error))) from error

@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from trisep.errors import StoreError
+from trisep.media.files import sha256_of
 from trisep.store.embeddings import hash_tensors, map_embeddings, read_embedding_header
 from trisep.store.index import ClipEntry, read_index
 from trisep.store.layout import (
@@ -24,7 +25,6 @@ from trisep.store.layout import (
     ShardInfo,
     caption_path,
     read_manifest,
-    sha256_of_file,
     shard_path,
 )
 from trisep.store.write import WAV_HEADER_BYTES, wav_header
@@ -103,7 +103,7 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
 def _check_index(store: Path, manifest: Manifest) -> ShardCheck:
     """Whether the index is the one that the manifest was written for."""
     path = store / INDEX
-    same = path.is_file() and sha256_of_file(path) == manifest.index_sha256
+    same = path.is_file() and sha256_of(path) == manifest.index_sha256
     problem = None if same else "is missing or was changed; delete the store and prepare it anew"
     return ShardCheck(file=INDEX, num_clips=manifest.num_clips, num_frames=manifest.num_frames, problem=problem)
 
@@ -118,7 +118,7 @@ def _shard_problem(store: Path, shard: ShardInfo, entries: Sequence[ClipEntry], 
         size = path.stat().st_size
         if size != shard.size_bytes:
             return f"has {size} bytes instead of {shard.size_bytes}; {remedy}"
-        if sha256_of_file(path) != shard.sha256:
+        if sha256_of(path) != shard.sha256:
             return f"its content was changed (SHA-256 differs); {remedy}"
         _compare(path, shard, entries, sample_rate_hz)
     except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:

@@ -20,11 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
+from trisep.media.files import remove_leftovers
 from trisep.queries.captions import CaptionSettings
 from trisep.store.captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
 from trisep.store.cluster import run_on_cluster
 from trisep.store.embeddings import read_embedding_header, write_embeddings
-from trisep.store.layout import SHARDS, TEMPORARY_PATTERN, ShardInfo, embedding_path
+from trisep.store.layout import SHARDS, ShardInfo, embedding_path
 from trisep.store.read import ClipStore
 
 _BATCH_FRAMES = 32
@@ -89,8 +90,7 @@ def embed(
     done = [_is_done(clips.path, shard, encoder, **wanted) for shard in clips.manifest.shards]
     waiting = [number for number, is_done in enumerate(done) if not is_done]
     uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []
-    for leftover in (clips.path / SHARDS).glob(TEMPORARY_PATTERN):
-        leftover.unlink(missing_ok=True)
+    remove_leftovers(clips.path / SHARDS)
     with _progress("frames", console) as progress:
         _embed_shards(clips, encoder, waiting, progress, regions=regions, cluster=cluster)
     if captions is not None:

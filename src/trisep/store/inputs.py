@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trisep.errors import MediaError, StoreError
-from trisep.store.layout import sha256_of_file
+from trisep.media.files import sha256_of
 
 SIDECAR_SUFFIXES = frozenset(
     ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .pdf .log .nfo .srt .vtt .ass .lrc .jpg .jpeg .png "
@@ -147,7 +147,7 @@ def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str
         first_of: dict[str, str] = {}
         for source in sources if len(sources) > 1 else ():
             try:
-                first = first_of.setdefault(sha256_of_file(folder / source), source)
+                first = first_of.setdefault(sha256_of(folder / source), source)
             except OSError:
                 # A file that cannot be read is no duplicate; it is skipped, with the system's reason, when its turn
                 # comes.

@@ -1,6 +1,5 @@
 """The names of the files in a clip store, and its manifest. It knows no clip and no sound."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from trisep.errors import StoreError
-from trisep.media.files import replacing
+from trisep.media.files import write_json
 
 VERSION = 1
 MANIFEST = "manifest.json"
 INDEX = "index.jsonl"
 PLAN = "plan.json"
 SHARDS = "shards"
-TEMPORARY_PATTERN = ".trisep-*"
-"""What `trisep.media.files.replacing` calls files that are being written."""
-
-_HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,23 +92,6 @@ def embedding_path(store: Path, name: str, encoder_name: str) -> Path:
 def caption_path(store: Path, name: str, encoder_name: str) -> Path:
     """The latent captions of a shard's clips."""
     return store / SHARDS / f"{name}.{encoder_name}.captions.safetensors"
-
-
-def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write indented ASCII JSON with sorted keys; the file appears when it is complete. File names of any bytes survive
-    as escapes.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trisep.errors import ConfigError, StoreError
-from trisep.media.files import replacing, write_failure
+from trisep.media.files import TEMPORARY_PATTERN, replacing, sha256_of, write_failure, write_json
 from trisep.store.cluster import run_on_cluster
 from trisep.store.index import index_line
 from trisep.store.ingest import ClipSettings
@@ -28,15 +28,12 @@ from trisep.store.layout import (
     MANIFEST,
     PLAN,
     SHARDS,
-    TEMPORARY_PATTERN,
     VERSION,
     Manifest,
     part_path,
     read_manifest,
     reading_path,
-    sha256_of_file,
     shard_path,
-    write_json,
     write_manifest,
 )
 from trisep.store.pool import make_alone, run_jobs
@@ -249,7 +246,7 @@ def _merge(out: Path, jobs: list[ShardJob], plan: dict[str, Any]) -> Manifest:
         skipped_counts=counts,
         skipped=skipped,
         shards=tuple(part[0] for part in parts),
-        index_sha256=sha256_of_file(out / INDEX),
+        index_sha256=sha256_of(out / INDEX),
     )
     write_manifest(out, manifest)
     return manifest

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trisep.media.files import sha256_of, write_json
 from trisep.store.index import ClipEntry, parse_entry
 from trisep.store.ingest import ClipSettings, ingest_file
 from trisep.store.layout import (
@@ -15,10 +16,8 @@ from trisep.store.layout import (
     SkippedInput,
     part_path,
     reading_path,
-    sha256_of_file,
     shard_name,
     shard_path,
-    write_json,
 )
 from trisep.store.write import ClipContent, write_shard
 
@@ -78,7 +77,7 @@ def make_shard(job: ShardJob) -> None:
         num_clips=len(entries),
         num_frames=sum(len(entry.frames) for entry in entries),
         size_bytes=path.stat().st_size,
-        sha256=sha256_of_file(path),
+        sha256=sha256_of(path),
     )
     part = {
         "shard": asdict(shard),
@@ -130,7 +129,7 @@ def _ingest(
         yield SkippedInput(source=source, reason="duplicate", detail=f"the same file as {job.duplicates[source]}")
         return
     try:
-        sha256 = sha256_of_file(path)
+        sha256 = sha256_of(path)
     except OSError as error:
         yield SkippedInput(
             source=source, reason="broken", detail=f"cannot be read ({error.strerror})", start_seconds=start_seconds

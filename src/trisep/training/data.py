@@ -17,7 +17,7 @@ from trisep.mixing.augmentation import Augmentation, apply, draw, samples_needed
 from trisep.mixing.mixture import MixtureChoice, draw_mixture, mix
 from trisep.recipes import Recipe
 from trisep.store.read import ClipStore
-from trisep.training.queries import ClipQueries
+from trisep.training.queries import TrainingQueries
 from trisep.types import Mixture, QueryEmbedding
 
 VALIDATION_SEED = 977
@@ -43,13 +43,13 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         when the store lacks something.
         """
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
-        self.queries = ClipQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
+        self.queries = TrainingQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
         self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
         self.teacher = _teacher(recipe)
         _check_sizes(recipe, self.queries)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Of one mixture sources [N, S] and interference [S], queries (as `ClipQueries.read` names them), captions [N,
+        """Of one mixture sources [N, S] and interference [S], queries (as `TrainingQueries.read` names them), captions [N,
         D], teacher [E].
         """
         recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
@@ -178,7 +178,7 @@ def _teacher(recipe: Recipe) -> AudioTeacher | None:
     return teacher
 
 
-def _check_sizes(recipe: Recipe, queries: ClipQueries) -> None:
+def _check_sizes(recipe: Recipe, queries: TrainingQueries) -> None:
     """ConfigError where a network reads queries of another length, or has fewer labels, noise heads or masks than its
     mixtures need.
     """

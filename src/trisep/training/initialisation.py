@@ -12,7 +12,7 @@ from torch import nn
 from trisep.checkpoints.format import load_model, read_card
 from trisep.encoders.resnet import ResNet18, load_imagenet
 from trisep.errors import CheckpointError, ConfigError
-from trisep.pretrained import sha256_of
+from trisep.media.files import sha256_of
 
 
 def load_fitting(network: nn.Module, start: Path) -> str:

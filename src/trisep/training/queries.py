@@ -21,7 +21,7 @@ from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
 
 
-class ClipQueries:
+class TrainingQueries:
     """Reads queries by clip and moment. Embeddings come from files that `embed` made: no encoder runs on a picture
     here.
     """

@@ -3,7 +3,6 @@ closing figure.
 """
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from trisep.checkpoints.format import require_replaceable
 from trisep.errors import TrainingError
 from trisep.figures.training import draw_training
+from trisep.media.files import make_folder, remove_leftovers, replacing, write_json
 from trisep.recipes import Recipe
 
 _LOG_STEPS = 10
@@ -45,13 +45,8 @@ class RunFolder:
         elif is_main:
             require_replaceable(self.model)
             require_replaceable(self.best)
-            try:
-                self.states.mkdir(parents=True, exist_ok=True)
-                temporary = file.with_suffix(".tmp")
-                temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-                os.replace(temporary, file)
-            except OSError as error:
-                raise TrainingError(f"{path}: the run folder cannot be written ({error.strerror})") from error
+            make_folder(self.states)
+            write_json(file, wanted)
 
     def state(self, step: int) -> Path:
         """Folder of the training state after `step` steps."""
@@ -66,8 +61,7 @@ class RunFolder:
         for old in sorted(self.states.glob("step-*"))[:-2]:
             shutil.rmtree(old)
         for folder in (self.path, self.states):
-            for left in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):
-                shutil.rmtree(left)
+            remove_leftovers(folder)
 
 
 def _read_recipe(file: Path) -> dict[str, Any]:
@@ -99,9 +93,8 @@ class TrainingLog:
             if "si_sdri" in entry:
                 self.scores = {key: value for key, value in entry.items() if key != "step"}
                 self.best = max(self.best, entry["si_sdri"])
-        temporary = folder.log.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        os.replace(temporary, folder.log)
+        with replacing(folder.log) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def __enter__(self) -> "TrainingLog":
         """Open the files and start the bar."""
