@@ -1,10 +1,11 @@
-"""Sound out of any container FFmpeg knows, as a bounded stream of float32 blocks or as a whole. Writing is in
-audio_writer.py.
+"""Sound out of any container that FFmpeg knows, as a stream of float32 blocks or as a whole.
 
 Time zero. In a file of sound alone it is the first sample (encoder delay that the container declares is already
 removed). In a file with a picture it is the earliest start among its streams: sound that starts later is preceded by
 zeros, so it stays aligned with the frames of video.py. A hole in the time stamps longer than 0.1 s is filled with
 zeros; smaller jitter is ignored. Time stamps that jump back are ignored too: samples keep their order.
+
+This file knows no video frames. audio_writer.py writes.
 """
 
 from collections.abc import Iterator
@@ -37,28 +38,28 @@ def stream_audio(
 
     Args:
         path: any file FFmpeg can read.
-        sample_rate_hz: resample to this rate (soxr, HQ); None keeps the file's. The length becomes the original one
-            times the ratio of rates, to within one sample.
+        sample_rate_hz: resample to this rate (soxr, HQ); None keeps the rate of the file. The length becomes the
+            original one times the ratio of rates, to within one sample.
         mono: average all channels into one (plain mean, the low-frequency channel of surround sound included).
-        stream: which of the file's streams of sound, from 0.
+        stream: index of the audio stream, from 0.
         start_seconds: where to begin, exact to the sample; past the end nothing is yielded.
         duration_seconds: how much to read at most; None reads to the end.
         block_samples: n of every block but the last, at the output rate.
-        allow_truncated: accept a file of which more than 1 % of the declared duration cannot be decoded (0.1 s in short
-            files).
+        allow_truncated: accept a file of which more than 1 % of the declared duration cannot be decoded (0.1
+            s in short files).
 
     Yields:
         Blocks [C, n], float32 with full scale ±1 and nothing clipped, C as in the file or 1.
 
     Raises:
-        MediaError: unreadable file, no such stream, nothing decodable, more than 1 % missing, a change of sampling rate
-            within the stream, or samples that are not finite numbers. Raised while iterating.
-        ValueError: an argument out of range; raised at once.
+        MediaError: the file is unreadable, has no such stream, holds nothing that decodes, lacks more than 1 %, changes
+            its sampling rate within the stream, or holds samples that are not finite. It is raised while iterating.
+        ValueError: an argument is out of range. It is raised at once.
     """
     _check_arguments(sample_rate_hz, stream, start_seconds, duration_seconds, block_samples)
 
     def blocks() -> Iterator[Float32[np.ndarray, "C n"]]:
-        """Blocks of sound [C, n]; the file is opened with the first."""
+        """Yield blocks of sound [C, n]; the file is opened with the first."""
         facts = read_facts(Path(path), stream)
         start = round(start_seconds * facts.sample_rate_hz)
         stop = None if duration_seconds is None else start + round(duration_seconds * facts.sample_rate_hz)
@@ -82,7 +83,7 @@ def read_audio(
     duration_seconds: float | None = None,
     allow_truncated: bool = False,
 ) -> Audio:
-    """Decode sound into memory; arguments and errors as in `stream_audio`. Past the end the result has no samples."""
+    """Decode sound into memory, with the arguments and errors of `stream_audio`; past the end there are no samples."""
     blocks = list(
         stream_audio(
             path,
@@ -104,7 +105,7 @@ def read_audio(
 def _check_arguments(
     sample_rate_hz: int | None, stream: int, start_seconds: float, duration_seconds: float | None, block_samples: int
 ) -> None:
-    """Refuse what no file could answer."""
+    """Raise ValueError for an argument that is out of range for every file."""
     if block_samples < 1 or start_seconds < 0 or stream < 0:
         raise ValueError(
             f"block_samples must be positive, start_seconds and stream not negative: got {block_samples}, "

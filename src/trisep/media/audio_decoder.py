@@ -1,5 +1,6 @@
-"""From packets to float32 samples [C, n] at their place in time. audio.py is the public face; nothing else imports
-this.
+"""The packets of an audio stream → float32 samples [C, n] at their place in time. Only audio.py imports this file.
+
+It neither resamples nor mixes channels down, and it reads a picture only for its time stamps.
 """
 
 from collections.abc import Iterator
@@ -26,12 +27,13 @@ _TOLERATED_SHARE, _TOLERATED_SECONDS = 0.01, 0.1
 _ESTIMATING_FORMATS = frozenset(
     {"mp3", "aac", "ac3", "eac3", "dts", "dtshd", "truehd", "amr", "loas", "mpegts", "mpeg"}
 )
-"""Their duration is FFmpeg's guess from size and bit rate or from what is left of the file, so it proves no loss."""
+"""Formats whose duration is FFmpeg's guess from size and bit rate or from what is left of the file; it proves no loss.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
-    """What must be known of a stream before it is decoded."""
+    """What must be known of an audio stream before it is decoded."""
 
     path: Path
     stream: int
@@ -44,7 +46,8 @@ class AudioFacts:
     total_samples: int | None
     """End of the longest stream, as the container declares it."""
     hole_limit_samples: int
-    """Holes are filled up to here: the same, or FFmpeg's estimate of it; beyond lie only broken time stamps."""
+    """Holes are filled up to here: the declared end or FFmpeg's estimate of it. Beyond it lie only broken time stamps.
+    """
     can_seek: bool
     """Whether time stamps are fine enough to find a sample after a seek."""
     holes_are_losses: bool
@@ -54,7 +57,7 @@ class AudioFacts:
 
 
 def read_facts(path: Path, stream: int) -> AudioFacts:
-    """Open a file and decode the first frame of one of its streams of sound.
+    """Open a file and decode the first frame of one of its audio streams.
 
     Raises MediaError when there is no such stream, no decoder for it, or no frame in it that decodes.
     """
@@ -87,8 +90,9 @@ def read_facts(path: Path, stream: int) -> AudioFacts:
 def decoded_blocks(
     facts: AudioFacts, *, start_samples: int, stop_samples: int | None, allow_truncated: bool
 ) -> Iterator[Float32[np.ndarray, "C n"]]:
-    """Samples from `start_samples` up to `stop_samples` (None: the end), in pieces as they come; errors as
-    `stream_audio` says.
+    """Yield the samples from `start_samples` up to `stop_samples` (None: the end), in pieces as they are decoded.
+
+    The errors are those of `stream_audio`.
     """
     seek_seconds = start_samples / facts.sample_rate_hz - _PREROLL_SECONDS
     attempts = [seek_seconds, None] if facts.can_seek and seek_seconds > 1.0 else [None]
@@ -123,7 +127,7 @@ class _Timeline:
     _padding: list[Float32[np.ndarray, "C n"]] = field(default_factory=list)
 
     def pieces(self, container: InputContainer, seek_seconds: float | None) -> Iterator[Float32[np.ndarray, "C n"]]:
-        """The section's samples in order. Ends at once, `landed_early` false, when the seek came out too late."""
+        """Yield the samples of the section in order; end at once, `landed_early` false, when the seek overshot."""
         track = _select(container, self.facts.path, self.facts.stream)
         if seek_seconds is None:
             self._position = 0
@@ -180,7 +184,7 @@ class _Timeline:
             yield begin, part
 
     def _hole_samples(self, time_seconds: float | None) -> int:
-        """How many samples are missing before a frame with this time stamp."""
+        """Count the samples that are missing before a frame with this time stamp."""
         if time_seconds is None:
             return 0
         position = self._position or 0
@@ -199,7 +203,7 @@ class _Timeline:
     def _timed_samples(
         self, container: InputContainer, track: Any
     ) -> Iterator[tuple[float | None, Float32[np.ndarray, "C n"]]]:
-        """Decode, counting what fails; the picture's packets are looked at only for how far the file reaches."""
+        """Decode the stream and count what fails; video packets only tell how far the file reaches."""
         pictures = picture_streams(container) if self.facts.declared_samples is None else []
         converter = FrameConverter(self.facts.path, self.facts.sample_rate_hz, self.facts.num_channels)
         packets = container.demux(track, *pictures)
@@ -230,7 +234,7 @@ class _Timeline:
                 yield time_seconds, converter.samples(frame)
 
     def _count_loss(self, seconds: float) -> None:
-        """Note that a packet was lost; too many of them are an error."""
+        """Note that a packet was lost; raise MediaError when too much is lost."""
         self._after_loss = True
         # A packet without a length still counts: 20 ms is a usual one.
         self._lost_samples += (seconds or 0.02) * self.facts.sample_rate_hz
@@ -238,7 +242,7 @@ class _Timeline:
             self._judge(self._lost_samples, self.facts.declared_samples)
 
     def _check_end(self) -> None:
-        """At the end of the file: compare what came with what was declared."""
+        """Compare, at the end of the file, what was decoded with what was declared."""
         position, rate = self._position or 0, self.facts.sample_rate_hz
         if self.facts.declared_samples is not None:
             declared, reached = self.facts.declared_samples, float(position)
@@ -263,7 +267,7 @@ class _Timeline:
 
 
 def _select(container: InputContainer, path: Path, stream: int) -> Any:
-    """The chosen stream of sound, or a MediaError that says what there is."""
+    """Select an audio stream; MediaError says what streams there are."""
     tracks = container.streams.audio
     if not tracks:
         raise MediaError(f"{path}: holds no sound; give a file with a sound track")
@@ -277,7 +281,7 @@ def _select(container: InputContainer, path: Path, stream: int) -> Any:
 
 
 def _first_time_seconds(container: InputContainer, track: Any, path: Path) -> float:
-    """Time stamp of the first frame that decodes."""
+    """Decode the first frame and return its time stamp in seconds."""
     frames = chain.from_iterable(_quietly_decoded(packet) for packet in container.demux(track))
     try:
         frame = next(frames, None)
@@ -291,7 +295,7 @@ def _first_time_seconds(container: InputContainer, track: Any, path: Path) -> fl
 
 
 def _quietly_decoded(packet: Any) -> list[Any]:
-    """The frames of a packet; none when it is damaged."""
+    """Decode the frames of a packet; a damaged one has none."""
     try:
         return list(packet.decode())
     except FFmpegError:
@@ -305,7 +309,7 @@ _MAX_PLANES = 7
 
 
 class FrameConverter:
-    """Frames of any sample format into float32 [C, n]."""
+    """Converts frames of any sample format into float32 [C, n]."""
 
     def __init__(self, path: Path, sample_rate_hz: int, num_channels: int) -> None:
         self._path, self._sample_rate_hz, self._num_channels = path, sample_rate_hz, num_channels
@@ -335,7 +339,7 @@ class FrameConverter:
         return self._with_channels(_scaled(raw, self._path), num_channels)
 
     def _with_channels(self, samples: Float32[np.ndarray, "C n"], num_channels: int) -> Float32[np.ndarray, "C2 n"]:
-        """Broadcasts switch between mono and stereo: repeat mono, average towards mono; refuse anything else."""
+        """Repeat mono or average towards mono, as broadcasts switch between mono and stereo; refuse other changes."""
         wanted = self._num_channels
         if num_channels == wanted:
             return samples
@@ -351,7 +355,7 @@ class FrameConverter:
 
 
 def _scaled(raw: np.ndarray, path: Path) -> Float32[np.ndarray, "C n"]:
-    """Full scale ±1 in float32."""
+    """Scale samples of any type to float32 with full scale ±1."""
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128.0) / np.float32(128.0)
     if raw.dtype in _FULL_SCALE:

@@ -1,8 +1,8 @@
 """Sound into files, block by block: wav with 32-bit floats or 24-bit integers, and flac with 24-bit integers.
 
 A wav file is plain RIFF, or RF64 (EBU Tech 3306) once it passes 4 GiB. Its header has the same length in both forms,
-since a RIFF header carries a JUNK chunk where RF64 has its ds64 chunk. So a file whose length nobody knows beforehand
-starts as RIFF and becomes RF64 at its end if it must.
+since a RIFF header carries a JUNK chunk where RF64 has its ds64 chunk. So a file whose length is not known beforehand
+starts as RIFF and becomes RF64 at its end where it must. This file knows no video.
 """
 
 import os
@@ -37,10 +37,10 @@ class AudioWriter:
     """
 
     def __init__(self, path: Path, *, sample_rate_hz: int, num_channels: int, subtype: AudioSubtype) -> None:
-        """Take down the format; the file is opened on entering the `with` block.
+        """Store the format; the file is opened on entering the `with` block.
 
-        Raises ValueError for an unknown subtype or a number that is not positive, MediaError for more than 8 channels
-        of flac.
+        Raises ValueError for an unknown subtype or a number that is not positive, MediaError for more than
+        8 channels of flac.
         """
         if subtype not in get_args(AudioSubtype):
             raise ValueError(f"subtype must be one of {', '.join(get_args(AudioSubtype))}, not {subtype!r}")
@@ -147,7 +147,7 @@ class AudioWriter:
         file.close()
 
     def _header(self) -> bytes:
-        """The wav header for what has been written so far."""
+        """Build the wav header for what has been written so far."""
         return wav_header(
             num_frames=self.num_samples,
             sample_rate_hz=self.sample_rate_hz,
@@ -170,9 +170,7 @@ class AudioWriter:
 
 
 class _ReportingFile:
-    """A binary file for libsndfile, whose C callbacks cannot raise: the first OSError is kept, and
-    `check` raises it.
-    """
+    """A binary file for libsndfile, whose C callbacks cannot raise: it keeps the first OSError for `check`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -198,11 +196,11 @@ class _ReportingFile:
             raise self.error
 
     def read(self, size: int = -1) -> bytes:
-        """Nothing is ever read back, but soundfile asks that a file can read."""
+        """Return nothing: soundfile asks that a file can be read, and never reads it."""
         return b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move, as in any file; a failure is kept for `check`."""
+        """Move to an offset, as in any file; a failure is kept for `check`."""
         try:
             return self._file.seek(offset, whence)
         except OSError as error:
@@ -210,11 +208,11 @@ class _ReportingFile:
             return 0
 
     def tell(self) -> int:
-        """Position in bytes."""
+        """Return the position in bytes."""
         return self._file.tell()
 
     def flush(self) -> None:
-        """Hand buffered bytes to the system."""
+        """Hand the buffered bytes to the system."""
         self._file.flush()
 
     def close(self) -> None:
@@ -231,10 +229,10 @@ def write_audio(path: Path, audio: Audio, *, subtype: AudioSubtype) -> None:
 
 
 RIFF_LIMIT_BYTES = 0xFFFF_FFFF
-"""Largest size a 32-bit chunk length can say."""
+"""Largest size that a 32-bit chunk length can hold."""
 INT24_FULL_SCALE = 1 << 23
 _OPEN_LENGTH_BYTES = 0x7FFF_F000
-"""Programs that write to a pipe put this or more where the length would stand."""
+"""Programs that write to a pipe put this or more in the place of the length."""
 
 _PCM, _IEEE_FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
@@ -243,7 +241,7 @@ _SPEAKERS = {1: 0x4, 2: 0x3, 4: 0x33, 6: 0x3F, 8: 0x63F}
 
 
 def wav_header(*, num_frames: int, sample_rate_hz: int, num_channels: int, is_float: bool) -> bytes:
-    """Everything that comes before the samples.
+    """Build everything that comes before the samples.
 
     Args:
         num_frames: samples per channel.
@@ -285,10 +283,10 @@ def wav_header(*, num_frames: int, sample_rate_hz: int, num_channels: int, is_fl
 
 
 def declared_frames(path: Path) -> int | None:
-    """How many samples per channel the header of a wav file claims. FFmpeg says only how many are there, which hides a
-    cut.
+    """Read the number of samples per channel that the header of a wav file declares.
 
-    None when it claims nothing usable: compressed samples, or a length left open by a program that wrote to a pipe.
+    FFmpeg gives only the number that is present, which hides a file that was cut off. None means that the header
+    declares nothing usable: compressed samples, or a length left open by a program that wrote to a pipe.
     """
     frame_bytes, long_bytes = 0, None
     with open(path, "rb") as file:
@@ -311,15 +309,16 @@ def declared_frames(path: Path) -> int | None:
 
 
 def quantize_int24(block: Float32[np.ndarray, "C n"]) -> np.ndarray:
-    """Round to 24-bit integers in int32, [C, n]; +1.0 becomes the largest value, and nothing ever wraps (callers check
-    the level).
+    """Round to 24-bit integers in int32, [C, n]; +1.0 becomes the largest value.
+
+    Values beyond full scale are clipped and never wrap; callers check the level.
     """
     scaled = np.rint(block.astype(np.float64) * INT24_FULL_SCALE)
     return np.clip(scaled, -INT24_FULL_SCALE, INT24_FULL_SCALE - 1).astype(np.int32)
 
 
 def wav_bytes(block: Float32[np.ndarray, "C n"], *, is_float: bool) -> bytes:
-    """The samples of a block as they stand in the file: interleaved, little-endian."""
+    """Encode a block as its samples stand in the file: interleaved, little-endian."""
     if is_float:
         return np.ascontiguousarray(block.T, dtype="<f4").tobytes()
     values = np.ascontiguousarray(quantize_int24(block).T, dtype="<i4")
@@ -327,7 +326,7 @@ def wav_bytes(block: Float32[np.ndarray, "C n"], *, is_float: bool) -> bytes:
 
 
 def _format_chunk(sample_rate_hz: int, num_channels: int, width: int, is_float: bool) -> bytes:
-    """The fmt chunk; the short form for one and two channels, which every reader knows."""
+    """Build the fmt chunk: the short form for one and two channels, which every reader knows."""
     tag = _IEEE_FLOAT if is_float else _PCM
     extended = num_channels > 2
     fields = struct.pack(

@@ -1,7 +1,7 @@
 """Files of every kind: hashes, JSON, and files that appear under their names only when they are complete.
 
-A file is written beside its target under a temporary name (`TEMPORARY_PATTERN`), then moved into place: the one way
-that this project writes.
+A file is written beside its target under a temporary name (`TEMPORARY_PATTERN`), then moved into place. This is the one
+way in which the project writes. This file knows no media.
 """
 
 import errno
@@ -18,7 +18,7 @@ from typing import Any
 from trisep.errors import MediaError
 
 TEMPORARY_PATTERN = ".trisep-*"
-"""What files and folders are called while they are being written."""
+"""Names of files and folders while they are being written."""
 _REMEDIES = {
     errno.ENOENT: "create the folder first",
     errno.EACCES: "choose a folder you may write to",
@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 def write_failure(path: Path, error: Exception) -> MediaError:
-    """The error to raise when `path` cannot be written, with the system's reason and a remedy on one line."""
+    """Build the error to raise when `path` cannot be written, with the system's reason and a remedy on one line."""
     number = error.errno if isinstance(error, OSError) else None
     reason = (
         os.strerror(number)
@@ -49,7 +49,7 @@ def write_failure(path: Path, error: Exception) -> MediaError:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with all above it, if it is not there; MediaError when it cannot be made."""
+    """Make a folder with all folders above it, if it does not exist; MediaError when it cannot be made."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,9 +57,9 @@ def make_folder(path: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the folder of `path`, with the same suffix (muxers choose the format by it); nothing is created.
+    """Choose an unused name in the folder of `path`, with the same suffix (muxers choose the format by it).
 
-    Raises MediaError when `path` is a folder or its parent is not one.
+    Nothing is created. Raises MediaError when `path` is a folder or its parent is not one.
     """
     try:
         if path.is_dir():
@@ -72,7 +72,7 @@ def temporary_beside(path: Path) -> Path:
 
 
 def discard(temporary: Path) -> None:
-    """Remove a temporary file if it is there; a failure to do so is not worth hiding the error that led here."""
+    """Remove a temporary file if it exists; a failure is ignored, since it would hide the error that led here."""
     with suppress(OSError):
         temporary.unlink(missing_ok=True)
 
@@ -118,12 +118,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
-    """Give what is complete its name, in one step; a file of that name is replaced."""
+    """Give a complete file or folder its name, in one step; a file of that name is replaced."""
     os.replace(temporary, path)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left half-written directly in a folder."""
+    """Remove the half-written files and folders that killed runs left directly in a folder."""
     for leftover in folder.glob(TEMPORARY_PATTERN):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -142,6 +142,6 @@ def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
+    """Compute the SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

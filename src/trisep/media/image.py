@@ -1,4 +1,4 @@
-"""Pictures from files, their size, and JPEG. Everything is uint8 RGB, [H, W, 3]."""
+"""Reading, scaling and JPEG coding of pictures. Every picture is uint8 RGB, [H, W, 3]. This file knows no video."""
 
 import io
 import warnings
@@ -45,8 +45,9 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def resize_short_side(image: UInt8[np.ndarray, "H W 3"], short_side: int) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """Scale a picture, up or down, so that its shorter side has `short_side` pixels (bicubic, antialiased); the shape
-    is kept.
+    """Scale a picture, up or down, so that its shorter side has `short_side` pixels (bicubic, antialiased).
+
+    The aspect ratio is kept.
     """
     height, width = short_side_size(image.shape[0], image.shape[1], short_side)
     if (height, width) == image.shape[:2]:
@@ -55,7 +56,7 @@ def resize_short_side(image: UInt8[np.ndarray, "H W 3"], short_side: int) -> UIn
 
 
 def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) scaled so that the smaller one is `short_side`. ValueError when it is not positive."""
+    """Scale (height, width) so that the smaller one is `short_side`. ValueError when it is not positive."""
     if short_side < 1:
         raise ValueError(f"short_side must be positive, not {short_side}")
     if height <= width:
@@ -64,7 +65,7 @@ def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]
 
 
 def encode_jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 95) -> bytes:
-    """A picture as JPEG; quality from 1 to 100."""
+    """Encode a picture as JPEG; quality is from 1 to 100."""
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be from 1 to 100, not {quality}")
     buffer = io.BytesIO()
@@ -73,7 +74,7 @@ def encode_jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int = 95) -> bytes:
 
 
 def decode_jpeg(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture in a JPEG; MediaError when the bytes are not one."""
+    """Decode a JPEG; MediaError when the bytes are not one."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as opened:
             return np.asarray(opened.convert("RGB"), dtype=np.uint8)
@@ -85,7 +86,7 @@ def decode_jpeg(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    """Eight-bit RGB from any mode of Pillow."""
+    """Convert a picture of any Pillow mode to eight-bit RGB."""
     if image.mode in _WIDE_MODES:
         grey = _eight_bit(np.asarray(image))
         return np.repeat(grey[:, :, None], 3, axis=2)
@@ -97,7 +98,7 @@ def _rgb(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _eight_bit(grey: np.ndarray) -> UInt8[np.ndarray, "H W"]:
-    """Grey values of 16 or more bits, or floats in [0, 1], as bytes."""
+    """Scale grey values of 16 or more bits, or floats in [0, 1], to bytes."""
     if grey.dtype.kind == "f":
         scaled = np.nan_to_num(grey) * 255.0
     else:

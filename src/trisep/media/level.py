@@ -1,5 +1,6 @@
-"""How loud a sound is: RMS in dBFS, and the gain to another level. The one level meter of everything that a network
-reads.
+"""The level of a sound: RMS in dBFS, and the gain from one level to another.
+
+Everything that a network reads is measured here. This file knows no files.
 """
 
 import math
@@ -12,25 +13,23 @@ _SILENCE = 1e-20
 
 
 def level_db(sound: Float[np.ndarray, "*C S"]) -> float:
-    """RMS in dBFS, the mean removed, so that a DC offset does not count as sound; −inf for silence."""
+    """Measure the RMS in dBFS with the mean removed, so that a DC offset does not count as sound; −inf for silence."""
     return level_from_sums(
         sound.size, float(sound.sum(dtype=np.float64)), float(np.square(sound, dtype=np.float64).sum())
     )
 
 
 def level_from_sums(num_samples: int, total: float, squares: float) -> float:
-    """`level_db` of a sound of which only the sum of the samples and of their squares are known, as when it is read in
-    blocks.
-    """
+    """Compute `level_db` from the sums of the samples and of their squares, for a sound that is read in blocks."""
     variance = squares / num_samples - (total / num_samples) ** 2 if num_samples else 0.0
     return 10 * math.log10(variance) if variance > _SILENCE else -math.inf
 
 
 def gain_between(from_db: float, to_db: float) -> np.float32:
-    """The factor from one level to another; 1 from silence, which no factor makes louder."""
+    """Compute the factor from one level to another; it is 1 for silence, which no factor makes louder."""
     return np.float32(10 ** ((to_db - from_db) / 20)) if math.isfinite(from_db) else np.float32(1)
 
 
 def gain_to(sound: Float[np.ndarray, "*C S"], to_db: float) -> np.float32:
-    """The factor that brings a sound to a level."""
+    """Compute the factor that brings a sound to a level."""
     return gain_between(level_db(sound), to_db)

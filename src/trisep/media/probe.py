@@ -1,8 +1,8 @@
 """What a media file holds: streams, rates, sizes and durations. Every media file is opened for reading here.
 
-Time zero of a file that has a picture is the earliest start among its sound and picture streams, so that sound and
-frames share one clock. Time zero of a file of sound alone is its first sample. Cover art in a sound file is not a
-picture stream.
+Time zero of a file that has a picture is the earliest start among its audio and video streams, so that sound and frames
+share one clock. Time zero of a file of sound alone is its first sample. Cover art in a sound file is not a video
+stream. This file decodes nothing but a first frame.
 """
 
 import os
@@ -19,7 +19,7 @@ from av.error import FFmpegError
 
 from trisep.errors import MediaError
 
-# Text that merely points at other files, pictures made of letters, subtitles: nothing that holds sound or video itself.
+# Playlists, which only point at other files, and text: such files hold no sound or video themselves.
 _REFUSED_FORMATS = frozenset(
     {"concat", "hls", "dash", "tty", "srt", "ass", "webvtt", "ffmetadata", "imf", "sdp", "rtsp"}
 )
@@ -27,41 +27,41 @@ _REFUSED_FORMATS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class AudioStream:
-    """One stream of sound."""
+    """One audio stream."""
 
     index: int
-    """Position among the file's streams of sound: what `stream_audio(stream=…)` takes."""
+    """Position among the audio streams of the file: the value that `stream_audio(stream=…)` takes."""
     sample_rate_hz: int
     num_channels: int
     duration_seconds: float | None
-    """As declared by the container; None when it declares nothing."""
+    """The duration that the container declares; None when it declares none."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoStream:
-    """One stream of pictures, cover art left out."""
+    """One video stream; cover art is not counted."""
 
     index: int
-    """Position among the file's streams of pictures, cover art left out."""
+    """Position among the video streams of the file, cover art left out."""
     width: int
-    """In pixels, as seen after rotation."""
+    """Width in pixels, after rotation."""
     height: int
-    """In pixels, as seen after rotation."""
+    """Height in pixels, after rotation."""
     fps: float | None
     """Average frames per second; None when unknown."""
     rotation_degrees: int
-    """Clockwise turn that the file asks for: 0, 90, 180 or 270. The frames that trisep hands out are already turned."""
+    """Clockwise turn that the file declares: 0, 90, 180 or 270. The frames that trisep hands out are already turned."""
     duration_seconds: float | None
-    """As declared by the container; None when it declares nothing."""
+    """The duration that the container declares; None when it declares none."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What `probe` found."""
+    """The result of `probe`."""
 
     path: Path
     duration_seconds: float
-    """Declared by the container; where it declares nothing, the end of the last packet."""
+    """The duration that the container declares; where it declares none, the end of the last packet."""
     container_format: str
     """FFmpeg's name of the container, such as "mov,mp4,m4a,3gp,3g2,mj2"."""
     audio: tuple[AudioStream, ...]
@@ -144,7 +144,7 @@ def check_readable(path: Path) -> None:
 
 
 def picture_streams(container: InputContainer) -> list[Any]:
-    """The streams of pictures that can be decoded, without cover art and thumbnails."""
+    """List the video streams that can be decoded, without cover art and thumbnails."""
     unwanted = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     return [
         stream
@@ -154,7 +154,7 @@ def picture_streams(container: InputContainer) -> list[Any]:
 
 
 def timeline_start_seconds(container: InputContainer) -> float:
-    """The earliest declared start among sound and pictures: time zero of a file with a picture."""
+    """Find the earliest declared start among the audio and video streams: time zero of a file with a picture."""
     starts = [
         float(stream.start_time * stream.time_base)
         for stream in (*container.streams.audio, *picture_streams(container))
@@ -164,7 +164,7 @@ def timeline_start_seconds(container: InputContainer) -> float:
 
 
 def declared_seconds(stream: Any) -> float | None:
-    """The length that the container declares for one stream, or None."""
+    """Return the length in seconds that the container declares for one stream, or None."""
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     end_seconds = tagged_end_seconds(stream)
@@ -173,7 +173,7 @@ def declared_seconds(stream: Any) -> float | None:
 
 
 def tagged_end_seconds(stream: Any) -> float | None:
-    """Matroska's DURATION tag, "hh:mm:ss.nnn": the time stamp at which the stream ends; None without one."""
+    """Read Matroska's DURATION tag, "hh:mm:ss.nnn": the time stamp at which the stream ends; None without one."""
     parts = str(stream.metadata.get("DURATION", "")).split(":")
     try:
         hours, minutes, seconds = (float(part) for part in parts)
@@ -183,7 +183,7 @@ def tagged_end_seconds(stream: Any) -> float | None:
 
 
 def _video_stream(index: int, stream: Any, rotation_degrees: int) -> VideoStream:
-    """Describe one stream of pictures."""
+    """Describe one video stream."""
     width, height = stream.codec_context.width, stream.codec_context.height
     if rotation_degrees % 180:
         width, height = height, width
@@ -192,7 +192,7 @@ def _video_stream(index: int, stream: Any, rotation_degrees: int) -> VideoStream
 
 
 def _rotation_degrees(container: InputContainer, stream: Any) -> int:
-    """Clockwise rotation of the first frame that decodes; 0 when none does."""
+    """Return the clockwise rotation of the first frame that decodes; 0 when none does."""
     try:
         container.seek(0)
         frame = next(container.decode(stream), None)
@@ -202,13 +202,14 @@ def _rotation_degrees(container: InputContainer, stream: Any) -> int:
 
 
 def clockwise_degrees(counterclockwise_degrees: float) -> int:
-    """FFmpeg's rotation (counterclockwise, −180 to 180) as a clockwise quarter turn: 0, 90, 180 or 270."""
+    """Convert FFmpeg's rotation (counterclockwise, −180 to 180) to a clockwise quarter turn: 0, 90, 180 or 270."""
     return round(-counterclockwise_degrees / 90.0) % 4 * 90
 
 
 def _last_packet_seconds(path: Path) -> float:
-    """The end of the last packet of sound or pictures: for files without any declared duration, such as browser
-    recordings.
+    """Find the end of the last audio or video packet.
+
+    It is used for files without any declared duration, such as the recordings of browsers.
     """
     end = 0.0
     with open_media(path) as container:
@@ -220,7 +221,7 @@ def _last_packet_seconds(path: Path) -> float:
 
 
 def _unreadable(path: Path, error: Exception) -> MediaError:
-    """The one-line error for a file that cannot be opened or decoded."""
+    """Build the one-line error for a file that cannot be opened or decoded."""
     if isinstance(error, PermissionError):
         return MediaError(f"{path}: may not be read (permission denied); change its permissions")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,7 @@
-"""CSV tables that users give: read row by row, and refused in one line."""
+"""CSV tables that users give: they are read row by row, and a bad one is refused in one line.
+
+This file does not know what the columns mean.
+"""
 
 import csv
 from collections.abc import Collection, Iterator
@@ -8,7 +11,7 @@ from trisep.errors import MediaError
 
 
 def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
-    """The rows of a CSV file one by one; `MediaError` when it is not one, or lacks a column."""
+    """Yield the rows of a CSV file one by one; `MediaError` when it is not a CSV file or lacks a column."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -21,7 +24,7 @@ def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
             for row in reader:
                 if None in row or None in row.values():
                     raise MediaError(
-                        f"{file}, line {reader.line_num}: expected {len(reader.fieldnames or ())} columns; mend the row"
+                        f"{file}, line {reader.line_num}: expected {len(reader.fieldnames or ())} columns; fix the row"
                     )
                 yield row
     except (UnicodeDecodeError, csv.Error) as error:

@@ -1,7 +1,7 @@
-"""Frames out of any container FFmpeg knows: upright, uint8 RGB, at given times. Writing is in video_writer.py, pictures
-in image.py.
+"""Frames out of any container that FFmpeg knows: upright, uint8 RGB, at given times.
 
-Time zero is the earliest start among the file's streams, as in audio.py. Pixels are taken as square.
+Time zero is the earliest start among the streams of the file, as in audio.py. Pixels are taken as square. This file
+decodes no sound. video_writer.py writes, and image.py reads pictures.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,18 +30,18 @@ __all__ = [
 ]
 
 _WORTH_SEEKING_SECONDS = 0.5
-"""A seek throws the decoder's state away; a shorter way is decoded through."""
+"""Shortest way ahead that is worth a seek, which discards the state of the decoder; a shorter way is decoded."""
 _BLIND_SEEK_SECONDS = 10.0
-"""The same where the container has no index of key frames."""
+"""The same limit where the container has no index of key frames."""
 
 
 def read_frames(
     path: Path, times_seconds: Sequence[float], *, short_side: int | None = None
 ) -> UInt8[np.ndarray, "K H W 3"]:
-    """The frames nearest in time to K given times, in the order given; of two equally near, the earlier.
+    """Read the frames nearest in time to K given times, in the order given; of two equally near frames, the earlier.
 
     Presentation times are used, so files with a variable frame rate are exact. Times before the first or after the last
-    frame give that frame. Only what is needed is decoded.
+    frame give that frame. Only the frames that are needed are decoded.
 
     Args:
         path: a file with a picture.
@@ -49,8 +49,8 @@ def read_frames(
         short_side: scale so that the shorter side has so many pixels; None keeps the size.
 
     Raises:
-        MediaError: unreadable file, no picture in it, or no frame that decodes.
-        ValueError: no times, or one that is not finite.
+        MediaError: the file is unreadable, holds no picture, or no frame of it decodes.
+        ValueError: there are no times, or one is not finite.
     """
     if len(times_seconds) == 0 or not np.isfinite(np.asarray(times_seconds, dtype=np.float64)).all():
         raise ValueError(f"times_seconds must hold at least one time, all finite, not {list(times_seconds)[:8]}")
@@ -64,34 +64,35 @@ def read_frames(
                 last_frame, last_pixels = frame, _upright_rgb(frame, short_side)
             frames[int(position)] = last_pixels
     shape = frames[0].shape
-    # A size that changes in mid-file (a rare live recording) is brought to that of the first frame asked for.
+    # The size of the frames can change within a file (a rare live recording); all get the size of the first one read.
     return np.stack([frame if frame.shape == shape else _resized(frame, shape) for _, frame in sorted(frames.items())])
 
 
 def stream_frames(
     path: Path, *, fps: float, short_side: int | None = None
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
-    """Frames at 0, 1/fps, 2/fps … seconds up to the end of the picture, each the nearest in time, one in memory at a
-    time.
+    """Yield the frames at 0, 1/fps, 2/fps … seconds up to the end of the picture, each the nearest in time.
+
+    One frame at a time is in memory.
 
     Args:
         path: a file with a picture.
-        fps: frames per second to hand out; above the file's own rate frames repeat.
+        fps: frames per second to yield; above the frame rate of the file, frames repeat.
         short_side: as in `read_frames`.
 
     Yields:
-        (presentation time of the frame in seconds, pixels). The time is the frame's own, which the grid only
-        approximates.
+        (presentation time of the frame in seconds, pixels). The time is that of the frame, which can
+        differ from the grid.
 
     Raises:
-        MediaError: as `read_frames`, while iterating.
-        ValueError: fps is not positive; raised at once.
+        MediaError: as in `read_frames`, while iterating.
+        ValueError: fps is not positive. It is raised at once.
     """
     if not fps > 0:
         raise ValueError(f"fps must be positive, not {fps}")
 
     def frames() -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
-        """(time in seconds, upright picture) for each moment."""
+        """Yield (time in seconds, upright picture) for each moment."""
         with open_media(Path(path)) as container:
             cursor = _Cursor(container, Path(path))
             number = 0
@@ -106,7 +107,7 @@ def stream_frames(
 
 
 class _Cursor:
-    """Walks through the frames of a file forwards, leaping where that is shorter."""
+    """Walks forwards through the frames of a file, and seeks where that is shorter."""
 
     def __init__(self, container: InputContainer, path: Path) -> None:
         streams = picture_streams(container)
@@ -123,7 +124,7 @@ class _Cursor:
         """End of the last frame, once it has been reached."""
 
     def nearest(self, time_seconds: float) -> tuple[Any, float]:
-        """The frame nearest to a time that is not before the last one asked for, and its own time."""
+        """Return the frame nearest to a time, and its own time; times must not decrease from call to call."""
         if self._worth_seeking(time_seconds) and not self._seek(time_seconds):
             self._restart()
         while self.end_seconds is None and (self._after is None or self._after[1] < time_seconds):
@@ -137,7 +138,7 @@ class _Cursor:
         return min(candidates, key=lambda candidate: abs(candidate[1] - time_seconds))
 
     def _advance(self) -> None:
-        """Take one more frame, or note that there is none."""
+        """Decode one more frame, or note that there is none."""
         following = next(self._frames, None)
         if following is None:
             last = self._after or self._before
@@ -153,7 +154,7 @@ class _Cursor:
         self._after = following
 
     def _worth_seeking(self, time_seconds: float) -> bool:
-        """Whether a key frame lies well ahead of the present place and not after the time."""
+        """Decide whether a key frame lies well ahead of the current position and not after the time."""
         if self.end_seconds is not None:
             return False
         here = self._after[1] if self._after is not None else 0.0
@@ -169,7 +170,7 @@ class _Cursor:
         )
 
     def _seek(self, time_seconds: float) -> bool:
-        """Leap to the key frame before a time; false when the container cannot or overshoots."""
+        """Seek to the key frame before a time; false when the container cannot seek or overshoots."""
         try:
             self._container.seek(self._timestamp(time_seconds), stream=self._stream)
         except FFmpegError:
@@ -184,11 +185,11 @@ class _Cursor:
         self._frames, self._before, self._after, self.end_seconds = self._decoded(), None, None, None
 
     def _timestamp(self, time_seconds: float) -> int:
-        """A time in the stream's own units."""
+        """Convert a time to the units of the stream."""
         return int((time_seconds + self._zero_seconds) / self._stream.time_base)
 
     def _decoded(self) -> Iterator[tuple[Any, float]]:
-        """Frames with their times; damaged packets are passed over."""
+        """Yield the frames with their times; damaged packets are skipped."""
         rate = self._stream.average_rate or self._stream.guessed_rate or 25
         packets = self._container.demux(self._stream)
         number = 0
@@ -213,7 +214,7 @@ class _Cursor:
 
 
 def _upright_rgb(frame: Any, short_side: int | None) -> UInt8[np.ndarray, "H W 3"]:
-    """Pixels of a frame, scaled while still in its own format, turned as the file asks."""
+    """Return the pixels of a frame, scaled in its own format and then turned as the file declares."""
     height, width = (
         (frame.height, frame.width) if short_side is None else short_side_size(frame.height, frame.width, short_side)
     )
@@ -222,7 +223,7 @@ def _upright_rgb(frame: Any, short_side: int | None) -> UInt8[np.ndarray, "H W 3
 
 
 def _resized(frame: UInt8[np.ndarray, "H W 3"], shape: tuple[int, ...]) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame brought to exactly another size: scaled to cover it, then cut in the middle."""
+    """Bring a frame to exactly another size: scale it to cover that size, then cut out the middle."""
     height, width = shape[:2]
     factor = max(height / frame.shape[0], width / frame.shape[1])
     scaled = resize_short_side(frame, max(min(height, width), int(np.ceil(min(frame.shape[:2]) * factor))))

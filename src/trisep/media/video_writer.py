@@ -1,5 +1,6 @@
-"""Video files: frames and sound into a new file, or a video with its sound replaced and its picture
-copied untouched.
+"""Video files: frames and sound into a new file, or a video with its sound replaced and its picture copied untouched.
+
+This file decodes nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,22 +28,22 @@ _OPUS_RATE_HZ = 48000
 _BITS_PER_SECOND_PER_CHANNEL = 128_000
 _ENCODER_BLOCK_SAMPLES = 1024
 _MAX_REORDERED_FRAMES = 16
-"""Of H.264 and HEVC: no frame is decoded more than so many frames before it is shown."""
+"""Limit of H.264 and HEVC: no frame is decoded more than so many frames before it is shown."""
 
 
 def write_video(
     path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float, audio: Audio | None = None
 ) -> None:
-    """Encode frames, and sound if given, into a video file; the container is chosen by the suffix of `path` (.mp4,
-    .mov, .mkv).
+    """Encode frames, and sound if given, into a video file.
 
-    H.264 where FFmpeg has an encoder for it, else MPEG-4 part 2; 4:2:0. Sides of odd length are made even by repeating
-    the last row or column. Sound is AAC at 128 kbit/s a channel, in 1, 2, 3, 4, 5, 6 or 8 channels; a rate that AAC
+    The suffix of `path` chooses the container (.mp4, .mov, .mkv). The codec is H.264 where FFmpeg has an encoder
+    for it, else MPEG-4 part 2; the pixel format is 4:2:0. Sides of odd length are made even by repeating the
+    last row or column. Sound is AAC at 128 kbit/s a channel, in 1, 2, 3, 4, 5, 6 or 8 channels; a rate that AAC
     lacks becomes 48 kHz.
 
     Raises:
-        MediaError: the place cannot be written, there are no frames, the suffix is unknown, or the channels do not fit
-            AAC.
+        MediaError: the place cannot be written, there are no frames, the suffix is unknown, or the channels
+            do not fit AAC.
         ValueError: fps is not positive, or frames differ in size.
     """
     if not fps > 0:
@@ -75,12 +76,12 @@ def write_video(
 def replace_audio(video_path: Path, audio: Audio, out_path: Path) -> None:
     """Copy the picture of a video untouched, rotation included, and give it another sound.
 
-    The sound starts at the video's time zero, as `stream_audio` hands it out. Only the first stream of pictures is
-    copied; other sound, subtitles and chapters are left out. AAC as in `write_video`, Opus for .webm. `out_path` may be
-    `video_path` itself.
+    The sound starts at time zero of the video, as `stream_audio` yields it. Only the first video stream is copied;
+    other sound, subtitles and chapters are left out. The codec is AAC as in `write_video`, or Opus for .webm.
+    `out_path` may be `video_path` itself.
 
     Raises MediaError when the video cannot be read or has no picture, when the place cannot be written, or when the
-    container that the suffix of `out_path` names cannot hold the video's codec.
+    container that the suffix of `out_path` names cannot hold the codec of the video.
     """
     video_path, out_path = Path(video_path), Path(out_path)
     with open_media(video_path) as source:
@@ -105,8 +106,9 @@ def replace_audio(video_path: Path, audio: Audio, out_path: Path) -> None:
 
 
 def _stamped_packets(source: InputContainer, stream: Any, zero_seconds: float) -> Iterator[Any]:
-    """The packets of a stream, counted from time zero, with rising decoding times throughout: Matroska lacks the first
-    ones.
+    """Yield the packets of a stream, counted from time zero, with rising decoding times throughout.
+
+    Matroska lacks the first decoding times.
     """
     last: int | None = None
     for packet in source.demux(stream):
@@ -124,8 +126,9 @@ def _stamped_packets(source: InputContainer, stream: Any, zero_seconds: float) -
 
 
 class _SoundTrack:
-    """The stream of sound of a file being written; it is fed in step with the picture, so that muxing needs little
-    memory.
+    """The audio stream of a file that is being written.
+
+    It is fed in step with the picture, so that muxing needs little memory.
     """
 
     def __init__(self, container: OutputContainer, audio: Audio, path: Path) -> None:
@@ -148,7 +151,7 @@ class _SoundTrack:
         self._stream.bit_rate = _BITS_PER_SECOND_PER_CHANNEL * audio.num_channels
 
     def write_until(self, time_seconds: float) -> None:
-        """Encode what sounds before a time."""
+        """Encode the sound up to a time."""
         end = min(self._samples.shape[1], int(time_seconds * self._rate_hz))
         while self._next + _ENCODER_BLOCK_SAMPLES <= end:
             self._encode(_ENCODER_BLOCK_SAMPLES)
@@ -174,8 +177,9 @@ class _SoundTrack:
 
 @contextmanager
 def _muxer(path: Path) -> Iterator[OutputContainer]:
-    """A container under a temporary name, moved into place when the body ends well; FFmpeg's errors in it become
-    MediaError.
+    """Open a container under a temporary name, and move it into place when the body ends well.
+
+    FFmpeg's errors in the body become MediaError.
     """
     with replacing(path) as temporary:
         try:
@@ -194,7 +198,7 @@ def _muxer(path: Path) -> Iterator[OutputContainer]:
 
 
 def _picture_stream(container: OutputContainer, shape: tuple[int, ...], rate: Fraction) -> Any:
-    """A stream for frames of one size, in H.264 or what comes nearest."""
+    """Add a stream for frames of one size, in H.264 or the nearest codec that FFmpeg has."""
     options = {"crf": "18", "preset": "veryfast"}
     name = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     stream: Any = container.add_stream(name, rate=rate, options=options if name == "libx264" else {"qscale": "3"})
@@ -210,6 +214,6 @@ def _even(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H2 W2 3"]:
 
 
 def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    """The item already taken, then the rest."""
+    """Yield the item already taken, then the rest."""
     yield first
     yield from rest
