@@ -1,1 +1,1 @@
-"""Signal side of the chain: STFT, log-frequency axis, mask targets, overlap-add. It knows no network and no query."""
+"""The signal side of the chain: STFT, log-frequency axis, mask targets, overlap-add. It knows no network or query."""

@@ -1,13 +1,12 @@
-"""The logarithmic frequency axis of the networks: magnitudes onto it, masks back from it, also at another sampling
-rate.
+"""The logarithmic frequency axis of the networks: magnitudes onto it, and masks back from it, also at another rate.
 
-Row y ∈ [−1, 1] of the log grid reads linear position (21^((y+1)/2) − 11)/10; back: 2·log₂₁(10x + 11) − 1, by gather and
-linear interpolation. Source: Sound of Pixels' public code, with aligned corners (spec section 1, which tells what
-omitting that flag did).
+Row y ∈ [−1, 1] of the log grid reads the linear position (21^((y+1)/2) − 11)/10. The way back is 2·log₂₁(10x + 11) − 1.
+Both are a gather and a linear interpolation. Source: the public code of Sound of Pixels, with aligned corners (spec
+section 1, which describes the effect of omitting that flag).
 
 `MaskGrid` reads masks of the model's mono grid at the bins and frames of another STFT of about the same window and hop
-in seconds, each bin at its own (Hz, seconds), linearly between the rows and frames of the model's grid: that is how
-stems keep the rate of their file.
+in seconds. It reads each bin at its own (Hz, seconds), linearly between the rows and frames of the model's grid. So
+stems keep the sampling rate of their file. This file knows no network.
 """
 
 import math
@@ -24,13 +23,11 @@ _BASE = 21.0
 
 
 LOG_FLOOR = 1e-10
-"""What is added to a magnitude before its logarithm is taken."""
+"""Constant that is added to a magnitude before its logarithm is taken."""
 
 
 def log_magnitude(magnitude: Float[Tensor, "*B 256 T"]) -> Float[Tensor, "*B 1 256 T"]:
-    """`log(A + 1e-10)` of magnitudes on the log-frequency grid: what every network of this project reads (spec section
-    1).
-    """
+    """Compute `log(A + 1e-10)` of magnitudes on the log-frequency grid: the input of every network (spec section 1)."""
     return (magnitude + LOG_FLOOR).log().unsqueeze(-3)
 
 
@@ -45,8 +42,9 @@ def to_linear_frequency(values: Float[Tensor, "*B L T"], num_bins: int) -> Float
 
 
 def log_row_of_frequency(frequency_ratio: Float[Tensor, "F"], num_log_bins: int = 256) -> Float[Tensor, "F"]:
-    """Fractional row of the log grid for frequencies given as a share of Nyquist (0 to 1; beyond 1 is held at the top
-    row).
+    """Compute the fractional row of the log grid of frequencies given as a share of Nyquist, 0 to 1.
+
+    Frequencies beyond 1 are held at the top row.
     """
     linear = 2 * frequency_ratio.clamp(0, 1) - 1
     return torch.log(10 * linear + 11) / math.log(_BASE) * (num_log_bins - 1)
@@ -61,7 +59,7 @@ def _interpolate(values: Tensor, num_rows: int, axis: str) -> Tensor:
 def _table(
     num_source: int, num_target: int, axis: str, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of the two neighbours of every target row and the weight of the upper one."""
+    """Compute the indices of the two neighbours of every target row and the weight of the upper one."""
     rows = torch.linspace(-1, 1, num_target, dtype=torch.float64)
     if axis == "log":
         position = (torch.pow(_BASE, (rows + 1) / 2) - 11) / 10
@@ -75,16 +73,16 @@ def _table(
 
 
 AboveNyquist = Literal["top", "mute", "keep"]
-"""What a mask is beyond the model's Nyquist frequency: the average of its top band, 0, or 1."""
+"""Value of a mask beyond the model's Nyquist frequency: the average of its top band, 0, or 1."""
 _TOP_BAND = 0.875
 """The top band begins at this share of the model's Nyquist frequency: 7 to 8 kHz at 16 kHz."""
 
 
 def settings_at_rate(model: SignalSettings, sample_rate_hz: int) -> SignalSettings:
-    """The STFT for sound at another rate: the same at the model's own, else nearly the same hop and overlap in time.
+    """Choose the STFT for sound at another rate, with nearly the model's hop and overlap in time.
 
-    The hop is the nearest length whose prime factors are at most 7, which keeps the FFT quick: 700 samples at 44.1 kHz
-    for 256 at 16 kHz.
+    At the model's own rate it is the model's STFT. Elsewhere the hop is the nearest length whose prime factors are at
+    most 7, which keeps the FFT fast: 700 samples at 44.1 kHz for 256 at 16 kHz.
     """
     if sample_rate_hz == model.sample_rate_hz:
         return model
@@ -102,7 +100,7 @@ def settings_at_rate(model: SignalSettings, sample_rate_hz: int) -> SignalSettin
 
 
 class MaskGrid:
-    """Reads masks at the bins and frames of `target`. Beyond the model's Nyquist `above_nyquist` applies."""
+    """Reads masks at the bins and frames of `target`; `above_nyquist` applies beyond the model's Nyquist frequency."""
 
     def __init__(
         self,
@@ -125,22 +123,20 @@ class MaskGrid:
         self._kept = (ratio > 1).to(device) if above_nyquist == "keep" else None
 
     def position(self, frame: int) -> tuple[int, float]:
-        """Where a frame of the target lies among the model's frames: whole part and remainder in [0, 1), exact."""
+        """Locate a frame of the target among the model's frames: whole part and remainder in [0, 1), exact."""
         numerator, denominator = self._frames_per_frame
         whole, rest = divmod(frame * numerator, denominator)
         return whole, rest / denominator
 
     def frames_before(self, model_frame: int) -> int:
-        """How many frames of the target, counted from 0, lie at or before a frame of the model; 0 for a
-        negative one.
-        """
+        """Count the frames of the target, from 0, that lie at or before a frame of the model; 0 for a negative one."""
         numerator, denominator = self._frames_per_frame
         return 0 if model_frame < 0 else model_frame * denominator // numerator + 1
 
     def read(
         self, masks: Float[Tensor, "Q 256 n"], *, first_mask_frame: int, first_frame: int, num_frames: int
     ) -> Float[Tensor, "Q K F"]:
-        """Masks for K = `num_frames` frames of the target from `first_frame` on.
+        """Read the masks [Q, K, F] of K = `num_frames` frames of the target, from `first_frame`.
 
         `masks` begins at `first_mask_frame` of the model's frames; times past its end read its last frame.
         """
@@ -155,9 +151,7 @@ class MaskGrid:
 
 
 def _row_weights(ratio: Float[Tensor, "F"], num_rows: int, above_nyquist: AboveNyquist) -> Float[Tensor, "256 F"]:
-    """How much each row of the log grid counts for each bin; `ratio` is the bin's frequency over the
-    model's Nyquist.
-    """
+    """Compute the weight of each row of the log grid in each bin; `ratio` is frequency over the model's Nyquist."""
     row = log_row_of_frequency(ratio, num_rows)
     low = row.floor().long().clamp(max=num_rows - 1)
     high = (low + 1).clamp(max=num_rows - 1)
@@ -175,7 +169,7 @@ def _row_weights(ratio: Float[Tensor, "F"], num_rows: int, above_nyquist: AboveN
 
 
 def _is_smooth(number: int) -> bool:
-    """Whether no prime factor exceeds 7."""
+    """Return whether no prime factor exceeds 7."""
     for prime in (2, 3, 5, 7):
         while number % prime == 0:
             number //= prime

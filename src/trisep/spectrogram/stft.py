@@ -2,7 +2,8 @@
 
 `StreamedSTFT` and `OverlapAdd` are `stft` and `istft` in bounded memory for sound that arrives in blocks. Frame k is
 centred on sample k · hop and reaches half a window to either side; beyond the ends lie zeros. In the streamed forms
-frames come before frequencies ([…, K, F], time not last), because each frame is transformed on its own.
+frames come before frequencies ([…, K, F], time not last), because each frame is transformed on its own. This file knows
+no masks and no files.
 """
 
 import torch
@@ -13,12 +14,12 @@ from trisep.types import SignalSettings
 
 
 def num_frames(num_samples: int, settings: SignalSettings) -> int:
-    """Frames of the centred transform of `num_samples` samples: 1 + ⌊S / hop⌋."""
+    """Count the frames of the centred transform of `num_samples` samples: 1 + ⌊S / hop⌋."""
     return 1 + num_samples // settings.hop_samples
 
 
 def stft(waveform: Float[Tensor, "*B S"], settings: SignalSettings) -> Complex[Tensor, "*B F T"]:
-    """Centred STFT with a periodic Hann window, zero-padded at both ends.
+    """Compute the centred STFT with a periodic Hann window, zero-padded at both ends.
 
     Source: spec section 1 (all papers). Deviation: zeros instead of a reflected border, so that the transform of a file
     does not depend on how it is cut into segments, and a clip may be shorter than half a window.
@@ -38,7 +39,7 @@ def stft(waveform: Float[Tensor, "*B S"], settings: SignalSettings) -> Complex[T
 
 
 def istft(spectrum: Complex[Tensor, "*B F T"], settings: SignalSettings, num_samples: int) -> Float[Tensor, "*B S"]:
-    """Inverse of `stft`, `num_samples` long; exact up to rounding where the spectrum was not changed."""
+    """Invert `stft` to `num_samples` samples; it is exact up to rounding where the spectrum was not changed."""
     window = torch.hann_window(settings.window_samples, device=spectrum.device, dtype=spectrum.real.dtype)
     flat = spectrum.reshape(-1, *spectrum.shape[-2:])
     waveform = torch.istft(
@@ -48,7 +49,7 @@ def istft(spectrum: Complex[Tensor, "*B F T"], settings: SignalSettings, num_sam
 
 
 class StreamedSTFT:
-    """Takes samples in any portions, gives the frames that are complete.
+    """Takes samples in any portions and returns the frames that are complete.
 
     Example:
         >>> stream = StreamedSTFT(SignalSettings(), num_channels=1)
@@ -63,12 +64,12 @@ class StreamedSTFT:
         self.num_samples = 0
         """Samples taken so far."""
         self.num_frames = 0
-        """Frames given so far."""
+        """Frames returned so far."""
         self._window = torch.hann_window(settings.window_samples, device=device)
         self._waiting = torch.zeros(num_channels, settings.window_samples // 2, device=device)
 
     def push(self, samples: Float[Tensor, "C n"]) -> Complex[Tensor, "C K F"]:
-        """Append samples; returns the frames completed by them, K ≥ 0."""
+        """Append samples and return the frames that they complete, K ≥ 0."""
         self.num_samples += samples.shape[1]
         self._waiting = torch.cat([self._waiting, samples], dim=1)
         return self._take(
@@ -76,7 +77,7 @@ class StreamedSTFT:
         )
 
     def finish(self) -> Complex[Tensor, "C K F"]:
-        """No more samples come: returns the remaining frames, 1 + ⌊S / hop⌋ in all."""
+        """End the sound and return the remaining frames, 1 + ⌊S / hop⌋ in all."""
         missing = 1 + self.num_samples // self.settings.hop_samples - self.num_frames
         needed = (missing - 1) * self.settings.hop_samples + self.settings.window_samples
         self._waiting = torch.nn.functional.pad(self._waiting, (0, max(0, needed - self._waiting.shape[1])))
@@ -97,14 +98,14 @@ class StreamedSTFT:
 
 
 class OverlapAdd:
-    """The inverse: takes consecutive frames, gives the samples that no later frame can change.
+    """The inverse: it takes consecutive frames and returns the samples that no later frame can change.
 
     Each frame is windowed again and the sum is divided by the sum of squared windows, so an unchanged spectrum comes
     back exactly up to rounding, the first and last half window included (Griffin & Lim 1984, Eq. 6).
     """
 
     def __init__(self, settings: SignalSettings, *, num_signals: int, device: torch.device | str = "cpu") -> None:
-        """`num_signals` is N, how many signals run side by side."""
+        """Start before the first frame; `num_signals` is N, the number of signals side by side."""
         self.settings = settings
         self._window = torch.hann_window(settings.window_samples, device=device)
         self._blocks_per_frame = -(-settings.window_samples // settings.hop_samples)
@@ -113,7 +114,7 @@ class OverlapAdd:
         self._to_skip = settings.window_samples // 2
 
     def push(self, spectra: Complex[Tensor, "N K F"]) -> Float[Tensor, "N n"]:
-        """Add the next K frames; returns the samples completed by them. The first sample ever returned is sample 0."""
+        """Add the next K frames and return the samples that they complete, the first time from sample 0."""
         num_frames, hop = spectra.shape[1], self.settings.hop_samples
         if num_frames == 0:
             return torch.zeros(len(self._sums) - 1, 0, device=self._sums.device)
@@ -128,7 +129,7 @@ class OverlapAdd:
         return self._normalized(sums[:, :num_frames])
 
     def finish(self) -> Float[Tensor, "N n"]:
-        """No more frames come: returns what is left, up to half a window beyond the centre of the last frame."""
+        """End the frames and return the remaining samples, up to half a window beyond the centre of the last frame."""
         return self._normalized(self._sums)
 
     def _normalized(self, sums: Float[Tensor, "M B H"]) -> Float[Tensor, "N n"]:
