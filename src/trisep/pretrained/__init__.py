@@ -1,7 +1,7 @@
-"""Pretrained files by name: hash, licence and where they come from. One table serves every file of the project.
+"""Pretrained files by name, with hash, licence and source. One table serves every file of the project.
 
-A file is looked for in the packages and hub repositories named here, or given by its path, and accepted by SHA-256
-only.
+A file is searched in the packages and hub repositories named here, and accepted by its SHA-256 only. This file does not
+know what the tensors mean.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ class PretrainedFile:
     sha256: str
     licence: str
     package: str
-    """`name==version` of the package that carries it."""
+    """`name==version` of the package that holds it."""
     module: str
     """Import name of that package."""
     path: str
@@ -58,8 +58,9 @@ PRETRAINED = {
 
 @lru_cache
 def find(name: str) -> Path:
-    """Path of a pretrained file whose hash was checked; `CheckpointError` names the remedy when it is missing or
-    altered.
+    """Return the path of a pretrained file whose hash was checked.
+
+    `CheckpointError` names the remedy when the file is missing or altered.
     """
     entry = PRETRAINED[name]
     path = _in_package(entry) or _in_hub_cache(entry)
@@ -75,7 +76,7 @@ def find(name: str) -> Path:
 
 
 def _in_package(entry: PretrainedFile) -> Path | None:
-    """The file inside its installed package; the package itself is not imported."""
+    """Find the file inside its installed package, without importing the package."""
     spec = importlib.util.find_spec(entry.module)
     folders = spec.submodule_search_locations if spec else None
     candidates = [Path(folder) / entry.path for folder in folders or []]
@@ -83,7 +84,7 @@ def _in_package(entry: PretrainedFile) -> Path | None:
 
 
 def _in_hub_cache(entry: PretrainedFile) -> Path | None:
-    """The file from the hub's local cache, or downloaded where the hub can be reached."""
+    """Find the file in the local cache of the hub, or download it where the hub can be reached."""
     if entry.hub is None:
         return None
     from huggingface_hub import hf_hub_download
