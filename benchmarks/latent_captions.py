@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trisep.encoders import SharedEncoder, load_encoder
-from trisep.encoders.clip_towers import ClipNetwork, VisionTransformer
+from trisep.encoders.clip_towers import CLIPNetwork, VisionTransformer
 from trisep.queries.captions import CaptionSettings, LatentCaptions, find_captions, sample_words
 from trisep.store.captions import middle_frame
 from trisep.store.read import ClipStore
@@ -44,7 +44,7 @@ class RandomTower:
             patch=32, grid=1, width=64, num_layers=1, num_heads=1, embedding_dim=512, quick_gelu=True
         )
         sizes = {"vocabulary": VOCABULARY, "context": CONTEXT, "width": 512, "num_heads": 8, "embedding_dim": 512}
-        self.network = ClipNetwork(visual, **sizes, num_layers=num_layers, quick_gelu=True).requires_grad_(False)
+        self.network = CLIPNetwork(visual, **sizes, num_layers=num_layers, quick_gelu=True).requires_grad_(False)
         for name, value in self.network.named_parameters():
             if name in ("token_embedding.weight", "positional_embedding"):
                 value.normal_(std=0.02)
@@ -55,7 +55,7 @@ class RandomTower:
         self.token_table, self.num_positions = self.network.token_embedding.weight, num_positions
 
     def encode_tokens(self, token_embeddings: Tensor) -> Tensor:
-        """As `ClipEncoder.encode_tokens`, and with padding after the end token where the context is whole."""
+        """As `CLIPEncoder.encode_tokens`, and with padding after the end token where the context is whole."""
         num_rows, num_free, width = token_embeddings.shape
         start, end = (row.expand(num_rows, 1, -1) for row in self.token_table[-2:])
         padding = torch.zeros(num_rows, (self.num_positions or num_free + 2) - num_free - 2, width)

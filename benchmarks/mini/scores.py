@@ -14,7 +14,6 @@ from trisep.evaluation.compare import read_scores
 from trisep.evaluation.run import evaluate, journal_settings, plan
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
 from trisep.protocols import protocol
-from trisep.protocols.clip_lists import list_folder
 
 PROTOCOLS = {"avmini": "dev", "avmini-offscreen": "dev + noise"}
 """The protocols, and what the page calls them."""
@@ -128,7 +127,7 @@ def score(
     where: dict[str, Any] = {"data": settings.data, "media": settings.media, "limit": settings.limit}
     stem = query if checkpoint else "baselines"
     table, summary = out / f"{stem}.csv", out / f"{stem}.json"
-    job = plan(checkpoint, protocol(name), settings.media or list_folder(settings.data), **what)
+    job = plan(checkpoint, protocol(name), settings.data, media=settings.media, **what)
     wanted = journal_settings(job, checkpoint, pairs=None, **where)
     found = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() and table.is_file() else {}
     # Weights are told by their hash, so that a folder of runs may be moved.

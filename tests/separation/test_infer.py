@@ -13,9 +13,12 @@ from trisep.networks.audio_unet import UNetConfig
 from trisep.separation.infer import (
     Network,
     SegmentPlan,
+    infer,
     mask_segments,
     measure_reach,
     plan_segments,
+    plan_windows,
+    run_network,
 )
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
@@ -114,3 +117,75 @@ def test_a_joint_is_cross_faded() -> None:
 def test_plans_that_do_not_fit_are_refused(core: int, context: int, fade: int) -> None:
     with pytest.raises(ConfigError):
         SegmentPlan(time_multiple=8, num_core_frames=core, num_context_frames=context, num_fade_frames=fade)
+
+
+def test_frames_that_the_network_needs_beyond_the_end_are_the_last_ones_mirrored() -> None:
+    inputs: list[Tensor] = []
+
+    def network(x: Tensor) -> MaskOutput:
+        inputs.append(x)
+        return MaskOutput(masks=torch.sigmoid(x), logits=x, noise_masks=x + 1)
+
+    magnitude = torch.arange(1.0, 6.0).expand(1, 256, 5)
+    output = run_network(network, magnitude, 12)
+    assert inputs[0].shape == (1, 1, 256, 12)
+    frames = inputs[0][0, 0, 7].exp().round().int().tolist()
+    assert frames == [1, 2, 3, 4, 5, 4, 3, 2, 1, 2, 3, 4]
+    assert output.logits is not None and output.noise_masks is not None
+    assert output.masks.shape == output.logits.shape == output.noise_masks.shape == (1, 1, 256, 5)
+    assert run_network(network, magnitude[..., :1], 8).masks.shape[-1] == 1
+    assert torch.equal(inputs[1], inputs[1][..., :1].expand(-1, -1, -1, 8))
+
+
+@pytest.mark.parametrize("num_frames", [3, 13, 29, 40])
+def test_the_end_of_a_sound_is_the_same_as_where_the_mirrored_sound_goes_on(num_frames: int) -> None:
+    """What follows the end is what the network makes of it: the masks equal those of the longer, mirrored picture."""
+    network = unet()
+    magnitude = torch.rand(1, 256, num_frames, generator=torch.Generator().manual_seed(num_frames))
+    longer = torch.cat([magnitude, magnitude[..., 1:-1].flip(-1), magnitude, magnitude[..., 1:-1].flip(-1)], dim=-1)
+    num_padded = -(-num_frames // 8) * 8
+    expected = network((longer[..., :num_padded] + 1e-10).log()[:, None]).masks[..., :num_frames]
+    torch.testing.assert_close(run_network(network, magnitude, num_padded).masks, expected)
+
+
+@pytest.mark.parametrize("num_samples", [1, 5000, 8191, 8192, 20011, 40000])
+def test_a_network_that_depends_on_its_length_is_given_windows_of_training_length(num_samples: int) -> None:
+    lengths: list[int] = []
+    network = unet("bilinear")
+
+    def noting(x: Tensor) -> MaskOutput:
+        lengths.append(x.shape[-1])
+        return network(x)
+
+    signal = SignalSettings(clip_samples=256 * 32 - 1)
+    plan = plan_windows(signal, time_multiple=8)
+    assert (plan.num_window_frames, plan.num_core_frames, plan.num_context_frames) == (32, 16, 8)
+    waveform = np.random.default_rng(2).normal(0, 0.1, num_samples).astype(np.float32)
+    found = infer(waveform, noting, signal, plan)
+    assert set(lengths) == {32} and found.masks.shape == (2, 256, 1 + num_samples // 256)
+    if num_samples <= signal.clip_samples:
+        assert len(lengths) == 1
+
+
+def test_a_sound_is_brought_to_the_level_of_training_whatever_its_offset() -> None:
+    network = unet()
+    plan = plan_segments(SIGNAL, segment_seconds=1.0, reach_frames=32, time_multiple=8)
+    waveform = np.random.default_rng(4).normal(0, 0.1, 20000).astype(np.float32)
+    plain = infer(waveform, network, SIGNAL, plan)
+    torch.testing.assert_close(infer(waveform * 0.01, network, SIGNAL, plan).masks, plain.masks, rtol=0, atol=1e-5)
+    shifted = infer(waveform + np.float32(0.5), network, SIGNAL, plan)
+    # The lowest rows hold the offset itself and the first and last frames its edges; the rest is at the same level.
+    inner = (slice(40, None), slice(3, -3))
+    torch.testing.assert_close(shifted.magnitude[inner], plain.magnitude[inner], rtol=2e-3, atol=2e-3)
+    assert infer(np.zeros(3000, np.float32), network, SIGNAL, plan).masks.isfinite().all()
+
+
+def test_noise_masks_travel_with_the_masks() -> None:
+    plan = plan_segments(SIGNAL, segment_seconds=0.5, reach_frames=8, time_multiple=8)
+
+    def network(x: Tensor) -> MaskOutput:
+        return MaskOutput(masks=torch.sigmoid(x), noise_masks=torch.cat([x, x + 1, x + 2], dim=1))
+
+    found = infer(np.random.default_rng(5).normal(0, 0.1, 40000).astype(np.float32), network, SIGNAL, plan)
+    assert found.noise_masks is not None and found.noise_masks.shape == (3, 256, 157)
+    torch.testing.assert_close(found.noise_masks[2] - found.noise_masks[0], torch.full((256, 157), 2.0))

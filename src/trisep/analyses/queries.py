@@ -31,7 +31,6 @@ from trisep.media.tables import read_rows
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test, score_separation
 from trisep.protocols import ProtocolMixture
 from trisep.protocols import protocol as protocol_named
-from trisep.protocols.clip_lists import list_folder
 from trisep.separation.separator import load
 from trisep.types import QueryEmbedding
 
@@ -110,7 +109,7 @@ def analyze_queries(
     """
     require_metric(metric)
     chosen = protocol_named(protocol)
-    job = plan(checkpoint, chosen, list_folder(data), seed=seed, device=device)
+    job = plan(checkpoint, chosen, data, seed=seed, device=device)
     loaded = load(checkpoint, device=job.device).checkpoint
     if loaded.model.contract.reads == "labels":
         raise ConfigError(

@@ -6,10 +6,8 @@ enters a clip store.
     music.py solos.py audioset.py vggsound.py esc50.py folder.py    one published form each
     status.py        whether a clip's file can serve: missing, unreadable, too short, silent, still …
     lists.py         the report of that, and the lists of usable clips that `trisep prepare --clips` reads
-    command.py       the user's own command for missing clips
-    arguments.py     what `trisep data` can be told
-
-`trisep.datasets.availability` runs them over a whole data set.
+    availability.py  the flow: all of them over a whole data set
+    fetch.py         the user's own command for missing clips
 """
 
 from collections.abc import Sequence

@@ -1,18 +1,16 @@
-"""Whether the file of a listed clip can serve: one clip is looked at, many are counted. No process, cache or table is
-known here.
+"""Whether the file of a listed clip can serve. This file looks at one clip; it knows no process, cache or table.
 
-What is asked, in this order, and the first "no" names the state:
+The checks come in this order, and the first that fails names the state:
 
-    missing      is there a file of the clip's name?
-    unreadable   can it be opened, and its sound be decoded but for 1 %?
+    missing      there is a file of the name of the clip
+    unreadable   it can be opened, and its sound decoded but for 1 %
     no sound, no picture
-    too short    is there 90 % of the listed stretch, and at least `min_seconds`?
-    silent       is the RMS of the mono sound at least `silence_db`?
-    still        does the picture move? Five frames, evenly spread, 64 pixels on the short side, against the first: the
-    largest mean
-                 absolute difference must be above `still_level`. Compression alone changes a still by a few tenths of a
-                 grey level.
-    duplicate    is it the first usable clip of its name, and of its content (SHA-256 of the file and stretch)?
+    too short    there is 90 % of the listed stretch, and at least `min_seconds`
+    silent       the RMS of the mono sound is at least `silence_db`
+    still        the picture moves: of five frames, evenly spread, 64 pixels on the short side, one differs from the
+                 first by a mean absolute difference above `still_level`; compression alone changes a still by a few
+                 tenths of a grey level
+    duplicate    it is the first usable clip of its name and of its content (SHA-256 of the file and stretch)
 
 The thresholds are ours; the papers name none.
 """

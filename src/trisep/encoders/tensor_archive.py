@@ -1,9 +1,10 @@
-"""Tensors from weight files of any common format, read as data: nothing in a file is ever run. Knows nothing of what
-the tensors mean.
+"""Tensors from weight files of any common format, read as data: nothing in a file is ever run.
 
-TorchScript archive (OpenAI's .pt)     the records `data.pkl` and `data/*` only, the pickle read by PyTorch's restricted
-reader torch.save state dict (.pt, .bin)      the same reader (`weights_only=True`); a training checkpoint gives its
-`state_dict` safetensors                            as it is
+TorchScript archive (OpenAI's .pt)   the records `data.pkl` and `data/*` only; read by PyTorch's restricted reader
+torch.save state dict (.pt, .bin)    the same reader (`weights_only=True`); a training checkpoint gives its `state_dict`
+safetensors                          as it is
+
+This file does not know what the tensors mean.
 """
 
 import io

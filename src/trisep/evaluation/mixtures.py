@@ -168,7 +168,7 @@ def infer_masks(
     def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
         """The model, asked this query."""
         with torch.inference_mode():
-            output: MaskOutput = checkpoint.model(log_magnitude.to(device), query)
+            output: MaskOutput = checkpoint.model(log_magnitude, query)
             return output
 
     plan = plan_for(checkpoint, network, len(mixture), device=device)

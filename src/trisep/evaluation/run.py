@@ -100,9 +100,8 @@ def evaluate(
         device: where the model computes.
     """
     chosen = protocol_named(protocol)
-    folder = media or list_folder(data)
     how: dict[str, Any] = {"query": query, "baselines": baselines, "masks": masks, "seed": seed, "device": device}
-    job = plan(checkpoint, chosen, folder, skip_missing=skip_missing, **how)
+    job = plan(checkpoint, chosen, data, media=media, skip_missing=skip_missing, **how)
     walk = pair_list(chosen, data, media=media, pairs=pairs, seed=seed, limit=limit)
     settings = journal_settings(job, checkpoint, data=data, media=media, pairs=pairs, limit=limit)
     return _evaluate(job, settings, walk, out, num_workers)
@@ -167,8 +166,9 @@ def write_tables(
 def plan(
     name: str | Path | None,
     protocol: Protocol,
-    folder: Path,
+    data: Path,
     *,
+    media: Path | None = None,
     query: str = "text",
     baselines: Sequence[str] = (),
     masks: Literal["protocol", "soft", "binary"] = "protocol",
@@ -176,9 +176,7 @@ def plan(
     device: str = "auto",
     skip_missing: bool = False,
 ) -> ScoringJob:
-    """What is to be done with every mixture, media lying in `folder`; refuses a model that does not fit
-    the protocol.
-    """
+    """What is done with every mixture. Raises CheckpointError for a model that does not fit the protocol."""
     checkpoint = None if name is None else load_named(name)
     if checkpoint is None and not baselines:
         raise ConfigError(
@@ -197,7 +195,7 @@ def plan(
     binary = protocol.binary_masks and checkpoint is not None and _trained_on_binary_masks(checkpoint)
     return ScoringJob(
         protocol=protocol,
-        folder=folder,
+        folder=media or list_folder(data),
         checkpoint=checkpoint.path if checkpoint else None,
         query=query,
         systems=system_names(checkpoint.model if checkpoint else None, query, chosen),

@@ -198,7 +198,7 @@ def mask_segments(
     """Masks of a whole sound, 1 + ⌊S / hop⌋ frames in all; each segment is run with context, cropped, and cross-faded
     with the next.
 
-    Frame 0 is where the first segment begins, as in training; the last segment is mirrored at its end (`run_network`).
+    Frame 0 is where the first segment begins, as in training; the last segment reaches the end and is mirrored there.
     So the result equals one run over everything as soon as the context covers the reach, if the network is equivariant
     to shifts by `time_multiple`.
 
@@ -221,7 +221,7 @@ def mask_segments(
         length = max(round_up(magnitude.shape[-1], plan.time_multiple), plan.num_window_frames)
         output = run_network(network, magnitude[None], length)
         logits, noise = (None if x is None else x[0] for x in (output.logits, output.noise_masks))
-        is_last = reader.num_frames is not None and stop - core <= plan.num_core_frames
+        is_last = stop == reader.num_frames
         first = core if tail is None else core - fade
         frames = slice(first - begin, None if is_last else core + plan.num_core_frames + fade - begin)
         segment = MaskSegment(output.masks[0], logits, noise, magnitude, is_last).part(frames)
@@ -301,8 +301,8 @@ class _FrameReader:
         """How many frames there are; None as long as the end has not been reached."""
 
     def read_until(self, frame: int) -> None:
-        """Read on until so many frames are known or the sound ends."""
-        while self.num_frames is None and self._spectra.num_frames < frame:
+        """Read on until more than so many frames are known or the sound ends."""
+        while self.num_frames is None and self._spectra.num_frames <= frame:
             block = next(self._mono, None)
             if block is None:
                 self._append(self._spectra.finish())

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
@@ -79,6 +80,8 @@ class OutputOptions:
 
 
 _OPTIONS, _OUTPUTS = SeparationOptions(), OutputOptions()
+_MEASURED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+"""How far networks look, in frames, of checkpoints whose cards do not say it."""
 
 
 def load(
@@ -134,7 +137,7 @@ def plan_for(
 ) -> SegmentPlan:
     """The segments in which a model reads a sound of so many samples at its own rate.
 
-    How far the network looks stands in the card of a checkpoint; otherwise it is measured, if the sound is longer than
+    How far the network looks stands in the card of a checkpoint; otherwise it is measured once, if a sound is longer than
     one segment.
     """
     signal, contract = checkpoint.signal, checkpoint.model.contract
@@ -144,7 +147,9 @@ def plan_for(
     if num_frames(num_samples, signal) <= core:
         reach = 0
     elif reach is None:
-        reach = measure_reach(network, time_multiple=contract.time_multiple, device=device)
+        if checkpoint.model not in _MEASURED:
+            _MEASURED[checkpoint.model] = measure_reach(network, time_multiple=contract.time_multiple, device=device)
+        reach = _MEASURED[checkpoint.model]
     return plan_segments(
         signal, segment_seconds=segment_seconds, reach_frames=reach, time_multiple=contract.time_multiple
     )
