@@ -244,7 +244,7 @@ def test_wrong_places_from_python(separator: Separator, clip: Path, tmp_path: Pa
         separator.embed([left])
     with pytest.raises(QueryError, match=r"query 'left' lies outside .*for pixels write px"):
         separator.separate(clip, [Query("left", place=Place(x=320, y=180))])
-    with pytest.raises(QueryError, match=r"duet\.mp4: query 'left' looks at 2\.5 s, but the file ends at 2"):
+    with pytest.raises(QueryError, match=r"duet\.mp4: query 'left' refers to 2\.5 s, but the file ends at 2"):
         separator.separate(clip, [Query("left", place=Place(x=0.2, y=0.1, time_seconds=2.5))])
 
 
@@ -288,7 +288,7 @@ def test_the_command_takes_every_kind_at_once(command, capsys: pytest.CaptureFix
             "duet.mp4: query 'region 500px,10px' lies outside the picture, which is 112 × 56 pixels",
         ),
         ("duet.mp4 --region left", "expected X,Y[,T]"),
-        ("duet.mp4 --region 0.5,0.5,9", "duet.mp4: query 'region 0.5,0.5,9' looks at 9 s, but the file ends at 2"),
+        ("duet.mp4 --region 0.5,0.5,9", "duet.mp4: query 'region 0.5,0.5,9' refers to 9 s, but the file ends at 2"),
         ("duet.mp4 --box 0.2,0.2,0,0", "no area"),
         ("duet.mp4 --box 0.5,0.5,0.6,0.2", "outside the picture"),
         ("duet.mp4 --box 100px,0px,20px,20px", "112 × 56 pixels"),

@@ -76,8 +76,7 @@ def test_pictures_videos_and_boxes_reach_the_image_network(by_pictures: trisep.S
     [
         (
             "violin",
-            "query 'violin': sound_of_pixels learned from whole pictures alone, words mean nothing to it; ask with "
-            "--image",
+            "query 'violin': sound_of_pixels learned from whole pictures only and cannot read words; give --image",
         ),
         (Query("here", place=Place(0.5, 0.5)), "a sound in memory has none"),
     ],
@@ -89,9 +88,9 @@ def test_what_an_image_network_cannot_be_asked(by_pictures: trisep.Separator, qu
 
 def test_a_point_and_a_vector_mean_nothing_to_an_image_network(by_pictures: trisep.Separator, tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", pictures(1.0), fps=5.0, audio=tone(1.0))
-    with pytest.raises(QueryError, match="a point means nothing to it"):
+    with pytest.raises(QueryError, match="cannot read a point"):
         by_pictures.separate(tmp_path / "clip.mp4", [Query("here", place=Place(0.5, 0.5))])
-    with pytest.raises(QueryError, match="without a space that words and pictures share"):
+    with pytest.raises(QueryError, match="without an embedding space that text and pictures share"):
         by_pictures.embed([Query("violin", text="violin")])
 
 
@@ -124,10 +123,10 @@ def test_other_labels_and_pictures_are_refused(by_labels: trisep.Separator, tmp_
     with pytest.raises(QueryError, match="the nearest are 'Flute', 'tuba', 'violin'"):
         by_labels.separate(sound(), ["xyz"])
     with pytest.raises(
-        QueryError, match="query 'red': this model knows labels only, so ask in words, for example 'Flute'"
+        QueryError, match="query 'red': this model knows labels only; give a label in words, for example 'Flute'"
     ):
         by_labels.separate(sound(), [Query("red", image=np.zeros((9, 9, 3), np.uint8))])
-    with pytest.raises(CheckpointError, match="lists no labels, which this model is asked with; train again"):
+    with pytest.raises(CheckpointError, match="lists no labels, which are this model's queries; train again"):
         trisep.load(saved(tmp_path, labelsep.Config.tiny(), "labelsep"), device="cpu").separate(sound(), ["tuba"])
 
 

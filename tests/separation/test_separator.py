@@ -426,7 +426,7 @@ def test_a_failing_run_keeps_earlier_results(
 
 
 def test_wrong_calls_from_python(separator: Separator, checkpoint: Path) -> None:
-    with pytest.raises(QueryError, match="nothing to listen for"):
+    with pytest.raises(QueryError, match="nothing to separate"):
         separator.separate(noise(100), [])
     with pytest.raises(QueryError, match="empty"):
         separator.separate(noise(100), [""])

@@ -75,7 +75,7 @@ class Arguments:
                 )
         if not (self.queries or self.image or self.video or self.region or self.box):
             raise QueryError(
-                'nothing to listen for: name a sound in words, as in "violin", or give --image, --video, --region or '
+                'nothing to separate: name a sound in words, as in "violin", or give --image, --video, --region or '
                 "--box"
             )
         require_between(0, 1, threshold=self.threshold)

@@ -1,13 +1,14 @@
-"""Latent captions: free token vectors that a frozen text encoder reads as what a picture shows (VAST Eq. 1 and 6).
+"""Latent captions: free token vectors that a frozen text encoder maps to what a picture shows (VAST Eq. 1 and 6).
 
-For each picture embedding f the search looks for m token vectors p between the start and end tokens that maximise
-cos(f, g_L(p)), and the latent caption is g_L(p*), of unit length. It works through any `SharedEncoder` and knows no
-store.
+For each picture embedding f, the search optimises m token vectors p, which stand between the start and end tokens, to
+maximise cos(f, g_L(p)), where g_L is the text encoder. The latent caption is g_L(p*), of unit length. The module works
+with any `SharedEncoder` and knows no clip store.
 
-Ours, since the paper says only "5k iterations" of gradient search: the start (the m words, of a sample drawn by the
-seed, that say the picture best when each stands alone), Adam with β = (0.8, 0.95), the step size, and the stop rule.
-Many pictures are searched at once, and one that is done leaves the batch. A picture's result depends on its embedding,
-the encoder and the settings alone, but for rounding, which changes a little with the size of the batch.
+*Our deviations*, since the paper says only "5k iterations" of gradient search: the start (the m words, from a sample
+drawn with the seed, whose embeddings are nearest to the picture when each stands alone), Adam with β = (0.8, 0.95), the
+step size, and the stop rule. Many pictures are searched in one batch, and a picture whose search has ended leaves it. A
+picture's result depends only on its embedding, the encoder and the settings, except for rounding, which changes a
+little with the size of the batch.
 """
 
 from collections.abc import Callable
@@ -30,25 +31,24 @@ MAX_TOKENS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionSettings:
-    """How latent captions are sought; it is stored with them."""
+    """How latent captions are searched for; these settings are stored with the captions."""
 
     num_tokens: int = 3
-    """m, 1 to 4; the paper's Table 6 finds 3 best."""
+    """m, 1 to 4; 3 is best in the paper's Table 6."""
     max_iterations: int = 5000
-    """The paper's number; the stop rule ends nearly every search long before."""
+    """The paper's number; the stop rule ends nearly every search long before it."""
     window_iterations: int = 5
-    """How often a search is asked whether it still rises."""
+    """Number of iterations after which the stop rule is checked, again and again."""
     min_rise: float = 0.01
-    """A search stops when its best cosine rose by less than this share of itself in a window; below 0 none stops early.
-    """
+    """A search stops when its best cosine rose by less than this fraction in a window; below 0, none stops early."""
     learning_rate: float = 0.4
-    """Adam's step, in standard deviations of the entries of the encoder's token table."""
+    """Adam's step size, in standard deviations of the entries of the encoder's token table."""
     num_words: int = 2048
-    """Words, drawn from the encoder's table by the seed, among which each start is looked for."""
+    """Number of words, drawn from the encoder's token table with the seed, among which each start is chosen."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """ConfigError for numbers out of range."""
+        """Raise ConfigError for numbers out of range."""
         if not 1 <= self.num_tokens <= MAX_TOKENS:
             raise ConfigError(f"a latent caption has 1 to {MAX_TOKENS} tokens, got {self.num_tokens}")
         if (
@@ -59,7 +59,7 @@ class CaptionSettings:
             raise ConfigError(f"iterations, words and step size of the search for captions must be above 0, got {self}")
 
     def to_json(self) -> dict[str, Any]:
-        """Everything the result depends on besides encoder and pictures, as plain values."""
+        """Return everything that the result depends on besides the encoder and the pictures, as plain JSON values."""
         return {
             **asdict(self),
             "optimizer": f"Adam, betas {_BETAS[0]} and {_BETAS[1]}",
@@ -69,30 +69,31 @@ class CaptionSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatentCaptions:
-    """What the search found, one row per picture, on the CPU."""
+    """What the search found: one row per picture, on the CPU."""
 
     captions: Float[Tensor, "n D"]
-    """C* = g_L(p*), unit length."""
+    """The captions C* = g_L(p*), of unit length."""
     tokens: Float[Tensor, "n m E"]
-    """p*."""
+    """The token vectors p* that were found."""
     cosines: Float[Tensor, "n"]
-    """cos(f, C*)."""
+    """cos(f, C*), the cosine between each picture and its caption."""
     num_iterations: Int[Tensor, "n"]
 
 
 @dataclass(frozen=True, slots=True)
 class WordSample:
-    """Words of the encoder's table and what each says alone."""
+    """Words of the encoder's token table, and the embedding of each word when it stands alone."""
 
     tokens: Float[Tensor, "W E"]
     embeddings: Float[Tensor, "W D"]
-    """Unit length."""
+    """Embeddings of unit length."""
 
 
 @torch.no_grad()
 def sample_words(encoder: SharedEncoder, settings: CaptionSettings) -> WordSample:
-    """Draw `num_words` rows of the token table without repetition (all rows, where it has fewer) and
-    embed each alone.
+    """Draw `num_words` different rows of the token table and embed each alone.
+
+    All rows are taken where the table has fewer.
     """
     table = encoder.token_table
     chosen = torch.randperm(len(table), generator=torch.Generator().manual_seed(settings.seed))[: settings.num_words]
@@ -102,7 +103,7 @@ def sample_words(encoder: SharedEncoder, settings: CaptionSettings) -> WordSampl
 
 
 def nearest_starts(pictures: Float[Tensor, "n D"], words: WordSample, num_tokens: int) -> Float[Tensor, "n m E"]:
-    """The `num_tokens` words nearest to each picture by cosine, the nearest first."""
+    """Return the `num_tokens` words nearest to each picture by cosine, the nearest first."""
     chosen = (pictures @ words.embeddings.T).topk(num_tokens, dim=1).indices
     return words.tokens[chosen]
 
@@ -115,14 +116,14 @@ def find_captions(
     words: WordSample | None = None,
     on_done: Callable[[int], None] = lambda num_pictures: None,
 ) -> LatentCaptions:
-    """Search the latent captions of a batch of pictures, all at once.
+    """Search for the latent captions of a batch of pictures, all at once.
 
     Args:
         encoder: the frozen encoder whose text side is searched.
         pictures: embeddings of the pictures by the same encoder, of any length but 0.
         settings: number of tokens, step size, stop rule and seed.
-        words: the starts' `sample_words`, where it is at hand.
-        on_done: called with the number of pictures whose search ended, each time some do.
+        words: what `sample_words` returned for this encoder and these settings; None draws it here.
+        on_done: called with the number of pictures whose search has ended, each time some end.
     """
     words = sample_words(encoder, settings) if words is None else words
     targets = F.normalize(pictures.float(), dim=-1).to(words.embeddings)
@@ -133,11 +134,11 @@ def find_captions(
     while len(running):
         search.advance(running, min(settings.window_iterations, settings.max_iterations - search.iteration))
         best, before = search.cosines[running], reached[running]
-        goes_on = (best - before >= settings.min_rise * before.abs()) & (search.iteration < settings.max_iterations)
+        continues = (best - before >= settings.min_rise * before.abs()) & (search.iteration < settings.max_iterations)
         reached[running] = best
-        search.num_iterations[running[~goes_on]] = search.iteration
-        on_done(int((~goes_on).sum()))
-        running = running[goes_on]
+        search.num_iterations[running[~continues]] = search.iteration
+        on_done(int((~continues).sum()))
+        running = running[continues]
     return LatentCaptions(
         captions=search.captions.cpu(),
         tokens=search.tokens.cpu(),
@@ -147,7 +148,7 @@ def find_captions(
 
 
 class _Search:
-    """Adam on the tokens of every picture, and the best that each has reached."""
+    """Adam on the token vectors of every picture, together with the best tokens that each picture has reached."""
 
     def __init__(
         self, encoder: SharedEncoder, targets: Float[Tensor, "n D"], starts: Float[Tensor, "n m E"], step: float
@@ -160,7 +161,7 @@ class _Search:
         self._current, self._mean, self._square = starts.clone(), torch.zeros_like(starts), torch.zeros_like(starts)
 
     def advance(self, rows: Int[Tensor, "r"], num_iterations: int) -> None:
-        """Go on with some rows. All of them have come as far as `iteration` says."""
+        """Optimise the tokens of some rows further; each of them has done as many steps as `iteration` says."""
         current, mean, square, targets = (
             values[rows] for values in (self._current, self._mean, self._square, self.targets)
         )
@@ -168,7 +169,7 @@ class _Search:
             current.requires_grad_(True)
             captions = F.normalize(self.encoder.encode_tokens(current), dim=-1)
             cosines = (captions * targets).sum(dim=-1)
-            # Rows do not meet in the encoder, so the gradient of the sum is each row's own.
+            # The encoder treats the rows independently, so the gradient of the sum holds each row's own gradient.
             (gradient,) = torch.autograd.grad(-cosines.sum(), current)
             current = current.detach()
             self._keep_best(rows, current, captions.detach(), cosines.detach())
@@ -180,7 +181,7 @@ class _Search:
         self._current[rows], self._mean[rows], self._square[rows] = current, mean, square
 
     def _keep_best(self, rows: Tensor, tokens: Tensor, captions: Tensor, cosines: Tensor) -> None:
-        """Remember what is better than before."""
+        """Store the tokens, captions and cosines of the rows whose cosine rose."""
         better = cosines > self.cosines[rows]
         improved = rows[better]
         self.tokens[improved], self.captions[improved], self.cosines[improved] = (
@@ -192,7 +193,7 @@ class _Search:
 
 @torch.no_grad()
 def nearest_words(encoder: SharedEncoder, tokens: Float[Tensor, "n m E"]) -> list[list[str]]:
-    """The word of the encoder's table whose vector has the largest cosine with each token, for people to read.
+    """Return, for people to read, the word of the encoder's token table that has the largest cosine with each token.
 
     Raises CheckpointError where the encoder's vocabulary is not on this machine.
     """

@@ -1,11 +1,10 @@
-"""Queries in the form that a model reads: words, pictures, videos and places of the video that is separated, through
-the encoder.
+"""Queries in the form that a model reads: the encoder maps words, pictures, videos and places of a video to embeddings.
 
-Words go through the averaged templates, a picture as it is. A place or a video is looked at in a few frames, whose raw
-embeddings are averaged: of the grid cell that holds a point, of what a box cuts out (VAST, Table 9), of the whole
-frame. A model that reads regions gets every cell of a video's frames instead (VAST, Eq. 4), one with an image network
-of its own the frames (Sound of Pixels), one that learned labels the number of the label that is named. Sound is not
-known here.
+Words are filled into prompt templates whose embeddings are averaged; a picture is embedded as it is. For a place or a
+video, the raw embeddings of a few frames are averaged: those of the grid cell that holds a point, of the crop that a
+box cuts out (VAST, Table 9), or of the whole frame. There are three exceptions. A model that reads regions gets every
+cell of a video's frames (VAST, Eq. 4), a model with an image network of its own gets the frames (Sound of Pixels), and
+a model that learned labels gets the number of the label that the query names. This module knows nothing of sound.
 """
 
 import difflib
@@ -30,8 +29,9 @@ from trisep.types import MaskOutput, Query, QueryEmbedding
 
 
 def as_queries(queries: Sequence[str | Query]) -> list[Query]:
-    """Words become queries of that name; a name that comes twice gets `_2`. QueryError for none at all, or an empty
-    one.
+    """Turn words into queries of that name; a name that comes twice gets the suffix `_2`.
+
+    Raises QueryError when there is no query, or an empty one.
     """
     if isinstance(queries, str | Query):
         raise QueryError(f"queries must be a list, for example [{queries!r}]")
@@ -40,12 +40,12 @@ def as_queries(queries: Sequence[str | Query]) -> list[Query]:
         query = query if isinstance(query, Query) else Query(query, text=query)
         wanted.append(replace(query, name=unused_name(query.name, {other.name for other in wanted})))
     if not wanted:
-        raise QueryError('nothing to listen for: give at least one query, for example "violin"')
+        raise QueryError('nothing to separate: give at least one query, for example "violin"')
     return wanted
 
 
 def unused_name(name: str, taken: Collection[str]) -> str:
-    """`name`, or with the first of `_2`, `_3` … that is not taken."""
+    """Return `name`, or `name` with the first of the suffixes `_2`, `_3` … that gives a name not yet taken."""
     candidate, number = name, 1
     while candidate in taken:
         number += 1
@@ -56,7 +56,7 @@ def unused_name(name: str, taken: Collection[str]) -> str:
 def queries_from_options(
     texts: Sequence[str], images: Sequence[Path], regions: Sequence[str], boxes: Sequence[str], videos: Sequence[Path]
 ) -> list[Query]:
-    """Queries as they are written on a command line: words, pictures' files, points, boxes, videos' files."""
+    """Make queries from the options of a command line: words, picture files, points, boxes and video files."""
     queries = [Query(text, text=text) for text in texts]
     queries += [Query(path.stem, image=read_image(path)) for path in images]
     queries += [region_query(text) for text in regions] + [box_query(text) for text in boxes]
@@ -64,8 +64,9 @@ def queries_from_options(
 
 
 def video_query(path: Path) -> Query:
-    """The query for what the whole picture of a video shows, called after the file. MediaError or QueryError when it
-    has no picture.
+    """Make the query for what the whole picture of a video shows; its name is the file's.
+
+    Raises MediaError when the file cannot be read, and QueryError when it has no picture.
     """
     query = Query(path.stem, video=path)
     probe_picture(path, query)
@@ -73,7 +74,7 @@ def video_query(path: Path) -> Query:
 
 
 def query_entry(query: Query) -> dict[str, Any]:
-    """What report.json says of what was asked: the kind, and the place where it is one."""
+    """Return what report.json says of a query: its kind and, for a point or a box, the place."""
     if query.place is not None:
         return {"kind": "box" if query.place.is_box else "region", "place": place_entry(query.place)}
     return {"kind": "text" if query.text is not None else "image" if query.image is not None else "video"}
@@ -81,26 +82,27 @@ def query_entry(query: Query) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQueries:
-    """Queries as a model reads them, and what was looked at for them."""
+    """Queries in the form that a model reads, and the frames that they were embedded from."""
 
     vectors: Float[Tensor, "V D"]
-    """Of the queries that are one vector, in order."""
+    """Embeddings of the queries that are one vector each, in the queries' order."""
     order: tuple[int, ...]
-    """Of each query, its place in vectors followed by regions."""
+    """For each query, its position in the list of `vectors` followed by `regions`."""
     regions: Float[Tensor, "R K 7 7 D"] | None = None
-    """Of the others, in order; None where there are none."""
+    """Region embeddings of the other queries, in the queries' order; None where there are none."""
     pictures: UInt8[Tensor, "P K 3 224 224"] | None = None
-    """Of all queries, for a model that looks at them itself; then there are no vectors."""
+    """Frames of all queries, for a model with an image network of its own; then there are no vectors."""
     label_ids: Int[Tensor, "L"] | None = None
-    """Of all queries, for a model that learned labels; then there are no vectors."""
+    """Label numbers of all queries, for a model that learned labels; then there are no vectors."""
     frames: UInt8[np.ndarray, "_ _ _ 3"] | None = None
-    """Of the video that is separated, where a query needed them; in order of time."""
+    """Frames of the separated video, in order of time; None where no query needed them."""
     frame_times_seconds: tuple[float, ...] = ()
 
     def ask(self, model: Any, log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
-        """The model's masks, one a query, in the queries' order; it runs once for each form of query that there is.
+        """Return the model's masks, one per query, in the queries' order; the model runs once for each form of query.
 
-        Logits are dropped where one of two runs has none. Of two runs the bottleneck is the same, and left out.
+        Logits are dropped where one of two runs has none. The bottleneck, which does not depend on the query, is left
+        out where the model ran twice.
         """
         forms = {"vectors": self.vectors if len(self.vectors) else None, "regions": self.regions}
         forms |= {"frames": self.pictures, "label_ids": self.label_ids}
@@ -127,10 +129,10 @@ def embed_queries_for(
     source: Path | None = None,
     device: torch.device | str = "cpu",
 ) -> EmbeddedQueries:
-    """Queries in the form that a checkpoint's model reads; arguments and errors as in `embed_queries`.
+    """Bring queries into the form that a checkpoint's model reads; arguments and errors are those of `embed_queries`.
 
-    QueryError also for what the model cannot be asked with: words or a point where it looks at pictures itself,
-    anything but one of its labels where it learned labels.
+    Raises QueryError also for a query that the model cannot read: words or a point where it has an image network of its
+    own, anything but one of its labels where it learned labels.
     """
     reads = checkpoint.model.contract.reads
     if reads == "labels":
@@ -142,20 +144,26 @@ def embed_queries_for(
 
 
 def labels_of(checkpoint: Checkpoint) -> list[str]:
-    """What a model that learned labels calls them."""
+    """Return the names of the labels that a model learned.
+
+    Raises CheckpointError when the checkpoint's config lists none.
+    """
     if not (labels := checkpoint.card.get("labels")):
         raise CheckpointError(
-            f"{checkpoint.path / 'config.json'}: lists no labels, which this model is asked with; train again"
+            f"{checkpoint.path / 'config.json'}: lists no labels, which are this model's queries; train again"
         )
     return list(labels)
 
 
 def label_id(checkpoint: Checkpoint, query: Query) -> int:
-    """The number of the label that a query names, capitals aside."""
+    """Return the number of the label that a query names, whatever its capitals.
+
+    Raises QueryError when the query is not in words, or names no label of the model.
+    """
     labels = labels_of(checkpoint)
     if query.text is None:
         raise QueryError(
-            f"query '{query.name}': this model knows labels only, so ask in words, for example '{labels[0]}'"
+            f"query '{query.name}': this model knows labels only; give a label in words, for example '{labels[0]}'"
         )
     numbers = {label.casefold(): number for number, label in enumerate(labels)}
     wanted = query.text.strip().casefold()
@@ -175,18 +183,18 @@ def _as_pictures(
     source: Path | None,
     device: torch.device | str,
 ) -> EmbeddedQueries:
-    """Frames for a model that looks at them itself; a query with fewer than another has its own again, which changes no
-    maximum.
+    """Return the queries' frames, for a model with an image network of its own.
+
+    A query with fewer frames than another repeats its own, which changes no maximum over frames.
     """
     query_frames = QueryFrames(encoder, source, queries)
     shown: list[Tensor] = []
     for query in queries:
         if query.text is not None or (query.place is not None and not query.place.is_box):
-            asked = "words mean" if query.text is not None else "a point means"
+            kind = "words" if query.text is not None else "a point"
             raise QueryError(
-                f"query '{query.name}': {checkpoint.model_name} learned from whole pictures alone, {asked} nothing to "
-                "it; "
-                "ask with --image, --video or --box, or choose another --model"
+                f"query '{query.name}': {checkpoint.model_name} learned from whole pictures only and cannot read "
+                f"{kind}; give --image, --video or --box, or choose another --model"
             )
         if query.image is not None:
             frames = [query.image]
@@ -218,16 +226,15 @@ def embed_queries(
     """Embed queries; nothing is decoded unless one of them needs it.
 
     Args:
-        encoder: the model's.
-        queries: of any kind, mixed.
-        source: the file that is separated, which places lie in; None for sound in memory.
+        encoder: the encoder that the model was trained with.
+        queries: queries of any kinds, mixed.
+        source: the file that is separated, which places refer to; None for sound in memory.
         reads_regions: whether the model takes a video as the regions of its frames rather than as their mean.
-        device: where the embeddings are put.
+        device: the device that the embeddings are put on.
 
     Raises:
-        QueryError: a place that is not in the picture, a time after the end, a place or video where there is no
-            picture.
-        MediaError: a file that cannot be read.
+        QueryError: a place is not in the picture, a time lies after the end, or a place or video query has no picture.
+        MediaError: a file cannot be read.
     """
     query_frames = QueryFrames(encoder, source, queries)
     vectors: list[Tensor] = []
@@ -249,7 +256,7 @@ def embed_queries(
 
 
 def _vector(encoder: SharedEncoder, query_frames: QueryFrames, query: Query) -> Float[Tensor, "D"]:
-    """One query as one vector."""
+    """Embed one query as one vector."""
     if query.text is not None:
         return encode_query_text(encoder, query.text)
     if query.image is not None:

@@ -1,5 +1,6 @@
-"""Places in a picture: read from text, checked against the picture's size, found in it. It knows no encoder and opens
-no file.
+"""Places in a picture: they are read from text, checked against the picture's size, and located in it.
+
+This module knows no encoder and opens no file.
 """
 
 import math
@@ -11,7 +12,7 @@ from trisep.errors import QueryError
 from trisep.types import Place, Query
 
 _TOLERANCE = 1e-9
-"""By so much shares may exceed 1, for 0.9 + 0.1 and the like."""
+"""Shares may exceed 1 by this much, for sums such as 0.9 + 0.1."""
 _COORDINATES = {
     "region": ("X,Y[,T]", 2, "0.25,0.5 or 320px,180px or 0.25,0.5,3"),
     "box": ("X,Y,W,H[,T]", 4, "0,0.2,0.5,0.8 or 0px,40px,200px,180px"),
@@ -19,12 +20,12 @@ _COORDINATES = {
 
 
 def region_query(text: str) -> Query:
-    """The query for what is at a point, from `X,Y` or `X,Y,T`, called `region` and the text.
+    """Make the query for what is at a point from `X,Y` or `X,Y,T`; its name is `region` and the text.
 
-    X and Y are shares of width and height from the upper left, or, written `320px,180px`, pixels of the picture as
-    shown; T is in seconds.
+    X and Y are shares of width and height from the upper left corner, or, written as in `320px,180px`, pixels of the
+    picture as shown; T is in seconds.
 
-    Raises QueryError for any other text, and for shares beyond 0 to 1.
+    Raises QueryError for any other text, and for shares outside 0 to 1.
 
     Example:
         >>> region_query("0.25,0.5").place
@@ -34,8 +35,9 @@ def region_query(text: str) -> Query:
 
 
 def box_query(text: str) -> Query:
-    """The query for what is in a box, from `X,Y,W,H` or `X,Y,W,H,T` (upper left corner, width, height), as
-    `region_query` otherwise.
+    """Make the query for what is in a box from `X,Y,W,H` or `X,Y,W,H,T`.
+
+    X and Y are the upper left corner, W and H are width and height. Units, name and errors are as in `region_query`.
 
     Raises QueryError also for a box without area.
     """
@@ -43,8 +45,9 @@ def box_query(text: str) -> Query:
 
 
 def check_place(place: Place, label: str) -> None:
-    """What can be said without the picture: shares lie in it, a box has an area, a time is not negative. QueryError
-    begins with `label`.
+    """Check what can be checked without the picture: shares lie in it, a box has an area, a time is not negative.
+
+    Raises QueryError, whose text begins with `label`.
     """
     if (place.width, place.height) != (0, 0) and not place.is_box:
         raise QueryError(
@@ -60,37 +63,40 @@ def check_place(place: Place, label: str) -> None:
 
 
 def cell_of(place: Place, size: tuple[int, int], grid: tuple[int, int], label: str) -> tuple[int, int]:
-    """(row, column) of the cell that holds a point. `size` is the picture's (height, width), `grid` its number of
-    (rows, columns).
+    """Return (row, column) of the grid cell that holds a point.
 
-    Raises QueryError, beginning with `label`, when the point is not in a picture of that size.
+    `size` is the picture's (height, width), `grid` its number of (rows, columns).
+
+    Raises QueryError, whose text begins with `label`, when the point is not in a picture of that size.
     """
     left, top, _, _ = _shares(place, size, label)
     return min(int(top * grid[0]), grid[0] - 1), min(int(left * grid[1]), grid[1] - 1)
 
 
 def crop(frame: UInt8[np.ndarray, "H W 3"], place: Place, label: str) -> UInt8[np.ndarray, "h w 3"]:
-    """The part of a picture in a box, widened to whole pixels; QueryError, beginning with `label`, when the box reaches
-    outside.
+    """Cut a box out of a picture, widened to whole pixels.
+
+    Raises QueryError, whose text begins with `label`, when the box reaches outside the picture.
     """
     height, width = frame.shape[:2]
     left, top, right, bottom = _shares(place, (height, width), label)
-    # Rounded first: 0.7 · 10 is a little more than 7 in floating point, and would add a column.
+    # The numbers are rounded first: in floating point 0.7 · 10 is a little more than 7 and would add a column.
     columns = slice(math.floor(round(left * width, 6)), math.ceil(round(right * width, 6)))
     rows = slice(math.floor(round(top * height, 6)), math.ceil(round(bottom * height, 6)))
     return frame[rows, columns]
 
 
 def place_entry(place: Place) -> dict[str, float | str | None]:
-    """What report.json says of a place."""
+    """Return what report.json says of a place."""
     box = {"width": place.width, "height": place.height} if place.is_box else {}
     unit = "pixel" if place.in_pixels else "share"
     return {"x": place.x, "y": place.y, **box, "time_seconds": place.time_seconds, "unit": unit}
 
 
 def _shares(place: Place, size: tuple[int, int], label: str) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom as shares of a picture of (height, width) pixels; QueryError when they
-    are not in it.
+    """Return left, top, right and bottom as shares of a picture of (height, width) pixels.
+
+    Raises QueryError, whose text begins with `label`, when they are not in it.
     """
     height, width = size
     if not place.in_pixels:
@@ -101,8 +107,9 @@ def _shares(place: Place, size: tuple[int, int], label: str) -> tuple[float, flo
 
 
 def _is_inside(place: Place, width: float, height: float) -> bool:
-    """Whether the place lies in a picture of that size in its own unit; the far edge of a picture in pixels is no pixel
-    of it.
+    """Return whether the place lies in a picture of that size, given in the place's own unit.
+
+    In pixels, a point on the right or lower edge lies outside, since no pixel begins there.
     """
     far = [(place.x, place.width, width), (place.y, place.height, height)]
     if place.in_pixels and not place.is_box:
@@ -111,7 +118,7 @@ def _is_inside(place: Place, width: float, height: float) -> bool:
 
 
 def _place_query(kind: str, text: str) -> Query:
-    """A query out of comma-separated numbers."""
+    """Make a query from comma-separated numbers."""
     form, num_coordinates, example = _COORDINATES[kind]
     name = f"{kind} {''.join(text.split())}"
     parts = [part.strip() for part in text.split(",")]

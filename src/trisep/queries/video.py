@@ -1,5 +1,6 @@
-"""What queries look at: the frames of the video that is separated, or of another, read once for all of them. Sound is
-not known here.
+"""The frames that queries refer to, of the separated video or of another one; they are read once for all queries.
+
+This module knows nothing of sound.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,11 @@ from trisep.queries.regions import cell_of, check_place, crop
 from trisep.types import Place, Query
 
 _NUM_FRAMES = 4
-"""Frames looked at in a video, spread evenly. For a model that reads regions each adds a mask per cell."""
+"""Number of evenly spread frames read of a video; a model that reads regions gives a mask per cell of each."""
 
 
 class QueryFrames:
-    """The file that is separated, as far as queries look at it: the frames for all of them are read together, once."""
+    """The frames of the separated file that queries need: they are read together, once for all queries."""
 
     def __init__(self, encoder: SharedEncoder, source: Path | None, queries: Sequence[Query]) -> None:
         """Check places and times against the file; frames are read later."""
@@ -31,12 +32,12 @@ class QueryFrames:
         for query in queries:
             if query.place is not None:
                 check_place(query.place, f"query '{query.name}'")
-        looking = [query for query in queries if query.place is not None or self._is_source(query)]
+        needing_frames = [query for query in queries if query.place is not None or self._is_source(query)]
         times: set[float] = set()
-        if looking:
-            info = probe_picture(source, looking[0])
+        if needing_frames:
+            info = probe_picture(source, needing_frames[0])
             self._spread = _spread_seconds(info)
-            for query in looking:
+            for query in needing_frames:
                 times.update(self._times_of(query.place))
                 self._check_time(query, info)
         self.times_seconds = tuple(sorted(times))
@@ -44,33 +45,33 @@ class QueryFrames:
     @cached_property
     def frames(self) -> UInt8[np.ndarray, "_ _ _ 3"]:
         """The frames at `times_seconds`, in their full size."""
-        assert self._source is not None, "only a file is looked at"
+        assert self._source is not None, "frames are read of a file only"
         return read_frames(self._source, self.times_seconds)
 
     def region(self, place: Place, query: Query) -> Float[Tensor, "D"]:
-        """Mean embedding, over the frames, of the cell that holds a point."""
+        """Return the embedding of the cell that holds a point, averaged over the frames."""
         rows, columns = self._grids.shape[1:3]
         height, width = self.frames.shape[1:3]
         row, column = cell_of(place, (height, width), (rows, columns), self._label(query))
         return self._grids[self._indices(place), row, column].mean(dim=0)
 
     def box(self, place: Place, query: Query) -> Float[Tensor, "D"]:
-        """Mean embedding, over the frames, of what a box cuts out, as a picture of its own."""
+        """Return the embedding of what a box cuts out, taken as a picture of its own and averaged over the frames."""
         return self._encoder.encode_image(self.cuts(place, query)).mean(dim=0)
 
     def cuts(self, place: Place, query: Query) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-        """What a box cuts out of each frame."""
+        """Return what a box cuts out of each frame."""
         return [crop(self.frames[index], place, self._label(query)) for index in self._indices(place)]
 
     def video_frames(self, query: Query) -> UInt8[np.ndarray, "K _ _ 3"]:
-        """The frames of a video query, which may be the file that is separated."""
+        """Return the frames of a video query; its video may be the separated file itself."""
         if self._is_source(query):
             return self.frames[self._indices(None)]
         info = probe_picture(query.video, query)
         return read_frames(info.path, _spread_seconds(info))
 
     def video_grids(self, query: Query) -> Float[Tensor, "K 7 7 D"]:
-        """The region embeddings of a video query's frames."""
+        """Return the region embeddings of a video query's frames."""
         if self._is_source(query):
             return self._grids[self._indices(None)]
         return self._encoder.encode_regions(list(self.video_frames(query)))
@@ -80,14 +81,14 @@ class QueryFrames:
         return self._encoder.encode_regions(list(self.frames))
 
     def _times_of(self, place: Place | None) -> tuple[float, ...]:
-        """Where to look for a place, or for the whole picture."""
+        """Return the times, in seconds, of the frames for a place, or for the whole picture when `place` is None."""
         return self._spread if place is None or place.time_seconds is None else (place.time_seconds,)
 
     def _indices(self, place: Place | None) -> list[int]:
         return [self.times_seconds.index(time_seconds) for time_seconds in self._times_of(place)]
 
     def _is_source(self, query: Query) -> bool:
-        """Whether a video query is the file that is separated."""
+        """Return whether a video query names the file that is separated."""
         return (
             query.video is not None
             and self._source is not None
@@ -95,32 +96,35 @@ class QueryFrames:
         )
 
     def _label(self, query: Query) -> str:
-        """How an error begins."""
+        """Return the words that an error about this query begins with."""
         return f"{self._source}: query '{query.name}'" if self._source is not None else f"query '{query.name}'"
 
     def _check_time(self, query: Query, info: MediaInfo) -> None:
-        """Refuse a time after the end."""
+        """Raise QueryError when the query's time lies after the file's end."""
         time_seconds = None if query.place is None else query.place.time_seconds
         if time_seconds is not None and time_seconds > info.duration_seconds:
             raise QueryError(
-                f"{self._label(query)} looks at {time_seconds:g} s, but the file ends at {info.duration_seconds:g} s"
+                f"{self._label(query)} refers to {time_seconds:g} s, but the file ends at {info.duration_seconds:g} s"
             )
 
 
 def probe_picture(path: Path | None, query: Query) -> MediaInfo:
-    """What is in a file with a picture; QueryError for a sound without one."""
+    """Return the streams of a file that has a picture.
+
+    Raises QueryError when it has none, or when `path` is None (sound in memory), and MediaError when it cannot be read.
+    """
     if path is None:
         raise QueryError(
-            f"query '{query.name}' points into a picture, and a sound in memory has none: give a video file, or ask in "
-            "words"
+            f"query '{query.name}' points into a picture, and a sound in memory has none: give a video file, or a "
+            "query in words"
         )
     info = probe(path)
     if not info.video:
-        raise QueryError(f"{path}: holds no picture for query '{query.name}' to look at; give a video, or ask in words")
+        raise QueryError(f"{path}: holds no picture for query '{query.name}'; give a video, or a query in words")
     return info
 
 
 def _spread_seconds(info: MediaInfo) -> tuple[float, ...]:
-    """The middles of equal parts of the picture's duration."""
+    """Return the middles of equal parts of the picture's duration, in seconds."""
     end_seconds = info.video[0].duration_seconds or info.duration_seconds
     return tuple((number + 0.5) / _NUM_FRAMES * end_seconds for number in range(_NUM_FRAMES))
