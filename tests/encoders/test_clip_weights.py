@@ -192,7 +192,7 @@ def test_what_is_no_clip(tmp_path, state):
 
     refused({"layer.weight": torch.zeros(2, 2)}, "is not a CLIP checkpoint in OpenAI's, .* it holds layer.weight")
     words_only = {name: value for name, value in state.items() if not name.startswith("visual.")}
-    refused(words_only, "is not a CLIP with a ResNet or ViT picture tower")
+    refused(words_only, "is not a CLIP with a ResNet or ViT image tower")
     missing = "transformer.resblocks.0.ln_1.bias"
     refused(
         {name: value for name, value in state.items() if name != missing}, f"do not fit together as a CLIP: .*{missing}"

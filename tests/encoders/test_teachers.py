@@ -90,7 +90,7 @@ def test_what_is_no_clap_is_refused(
     with pytest.raises(CheckpointError, match="unknown audio teacher 'clop': expected one of efficientat-mn04, clap"):
         load_teacher("clop")
     monkeypatch.delenv("TRISEP_EFFICIENTAT", raising=False)
-    with pytest.raises(CheckpointError, match="its weights do not come with this package; set TRISEP_EFFICIENTAT"):
+    with pytest.raises(CheckpointError, match="its weights are not part of this package; set TRISEP_EFFICIENTAT"):
         load_teacher("efficientat-mn04")
     monkeypatch.setenv("TRISEP_EFFICIENTAT", str(tmp_path / "none.pt"))
     with pytest.raises(CheckpointError, match=r"none\.pt: no such file"):

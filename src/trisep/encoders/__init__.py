@@ -1,5 +1,7 @@
-"""Frozen encoders, found by name. `load_encoder`: a shared space of words, pictures and regions. `load_teacher`: one
-vector of a sound.
+"""Frozen encoders, found by name. None of them is trained here, and none knows a mixture.
+
+`load_encoder` gives an embedding space that text, pictures and regions share. `load_teacher` gives an audio network
+that embeds a sound as one vector.
 """
 
 from collections.abc import Sequence
@@ -15,23 +17,23 @@ from trisep.errors import CheckpointError
 
 @runtime_checkable
 class SharedEncoder(Protocol):
-    """A frozen joint embedding space. All embeddings are raw, as the original gives them."""
+    """A frozen joint embedding space. All embeddings are raw, as the original network gives them."""
 
     name: str
     dim: int
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever an embedding could."""
+        """A hash that changes whenever an embedding could change."""
         ...
 
     @property
     def token_table(self) -> Float[Tensor, "V E"]:
-        """The vectors of all tokens that words consist of, as `encode_tokens` takes them; float32."""
+        """The vectors of all tokens of the vocabulary, as `encode_tokens` takes them; float32."""
         ...
 
     def token_word(self, token_id: int) -> str:
-        """How a row of `token_table` is written; `CheckpointError` when the vocabulary is not on this machine."""
+        """Return the text of a row of `token_table`; `CheckpointError` when the vocabulary is not on this machine."""
         ...
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
@@ -47,31 +49,29 @@ class SharedEncoder(Protocol):
         ...
 
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m E"]) -> Float[Tensor, "n D"]:
-        """Embed sequences of free token vectors; gradients flow through this one only."""
+        """Embed sequences of free token vectors; this is the only method through which gradients flow."""
         ...
 
 
 @runtime_checkable
 class GroundedEncoder(SharedEncoder, Protocol):
-    """An encoder whose words lie beside its pictures rather than among them, and which can bring them there."""
+    """An encoder whose text embeddings lie apart from its picture embeddings, and which can move them there."""
 
     def ground(self, text_embeddings: Float[Tensor, "*n D"]) -> Float[Tensor, "*n D"]:
-        """Move words' embeddings towards where pictures of what they name would lie; unit length in,
-        unit length out.
-        """
+        """Move text embeddings towards the place of pictures of the same thing; input and output have unit length."""
         ...
 
 
 @runtime_checkable
 class AudioTeacher(Protocol):
-    """A frozen audio network that a model's own embedding of a sound may be pulled towards. Embeddings are raw."""
+    """A frozen audio network towards which a model's own embedding of a sound can be pulled. Embeddings are raw."""
 
     name: str
     dim: int
     sample_rate_hz: int
-    """What it hears at; sounds at other rates are resampled."""
+    """Sampling rate at which it reads sounds; sounds at other rates are resampled."""
     fingerprint: str
-    """Changes whenever an embedding could."""
+    """A hash that changes whenever an embedding could change."""
 
     def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B E"]:
         """Embed sounds, full scale ±1."""
@@ -79,19 +79,19 @@ class AudioTeacher(Protocol):
 
 
 TEXT_ENCODER_NAMES = ("bert",)
-"""Encoders of words alone, which have no pictures to be asked with."""
+"""Encoders of text alone, which embed no pictures."""
 ENCODER_NAMES = ("lite", "clip-rn50", "clip-vit-b32", *TEXT_ENCODER_NAMES)
 NO_ENCODER = "none"
-"""What a recipe and a checkpoint name in the place of an encoder where the model needs none."""
+"""The name of an encoder in a recipe and a checkpoint whose model needs none."""
 TEACHER_NAMES = ("efficientat-mn04", "clap")
 
 QUERY_TEMPLATES = ("a photo of {}", "a photo of the small {}", "a low resolution photo of a {}", "a photo of many {}")
-"""The four wordings of a query whose embeddings are averaged (CLIPSep, Appendix B)."""
+"""The four prompts of a query whose embeddings are averaged (CLIPSep, Appendix B)."""
 
 
 @lru_cache
 def load_encoder(name: str) -> SharedEncoder:
-    """The encoder of that name, loaded once per process; `CheckpointError` for an unknown name."""
+    """Return the encoder of that name, loaded once per process; `CheckpointError` for an unknown name."""
     if name == "lite":
         from trisep.encoders.lite import LiteEncoder
 
@@ -113,8 +113,9 @@ def load_encoder(name: str) -> SharedEncoder:
 
 @lru_cache
 def load_teacher(name: str) -> AudioTeacher:
-    """The audio teacher of that name, loaded once per process; `CheckpointError` for an unknown name or missing
-    weights.
+    """Return the audio teacher of that name, loaded once per process.
+
+    Raises `CheckpointError` for an unknown name or missing weights.
     """
     if name == "efficientat-mn04":
         from trisep.encoders.efficientat import EfficientAT, find_efficientat
@@ -130,15 +131,18 @@ def load_teacher(name: str) -> AudioTeacher:
 def encode_query_text(
     encoder: SharedEncoder, text: str, templates: Sequence[str] = QUERY_TEMPLATES, *, ground: bool = True
 ) -> Float[Tensor, "D"]:
-    """A query in words: the mean of the templates' normalised embeddings, normalised; of one template, its embedding as
-    it is.
+    """Embed a text query through prompt templates.
 
-    An encoder that can ground words does so last, unless `ground` is false: models learned from pictures and are asked
-    with the like of them; the regions of a picture are told apart better by words as they are.
+    With one template the result is its embedding as the encoder gives it. With several, it is the mean of
+    their normalised embeddings, normalised.
+
+    An encoder that can ground text does so last, unless `ground` is false. Separation models were trained with picture
+    embeddings, and grounded text lies closer to these. Localisation compares text with the regions of a picture, which
+    text that is not grounded distinguishes better.
     """
     embeddings = encoder.encode_text([template.format(text) for template in templates])
-    asked: Tensor = embeddings[0]
+    query: Tensor = embeddings[0]
     if len(templates) > 1:
         mean = (embeddings / embeddings.norm(dim=-1, keepdim=True)).mean(dim=0)
-        asked = mean / mean.norm()
-    return encoder.ground(asked) if ground and isinstance(encoder, GroundedEncoder) else asked
+        query = mean / mean.norm()
+    return encoder.ground(query) if ground and isinstance(encoder, GroundedEncoder) else query

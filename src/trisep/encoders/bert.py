@@ -1,11 +1,10 @@
-"""BERT (Devlin et al. 2019) in the place of a shared space, for BERTSep (CLIPSep, section 4.2): words alone, no
-pictures. Frozen.
+"""BERT (Devlin et al. 2019) in the place of a shared space, for BERTSep (CLIPSep, section 4.2): text only, frozen.
 
-The paper says "a BERT encoder" and neither which one nor how a sentence becomes one vector. Public code reads a file of
-vectors of 256 numbers that is not published. Ours is `bert-base-uncased` (768 numbers) and the mean over all tokens'
-last states: the state of [CLS] alone stands for a sentence only after fine-tuning, as BERT's authors say. It is looked
-for in the hub's local cache or in the folder that `TRISEP_BERT` names. Nothing is downloaded, and only safetensors are
-read: a pickle is refused.
+The paper says "a BERT encoder". It names neither the checkpoint nor how a sentence becomes one vector. The public code
+reads a file of vectors of 256 numbers that is not published. Ours is `bert-base-uncased` (768 numbers) and the mean
+over all tokens' last states: the state of [CLS] alone stands for a sentence only after fine-tuning, as BERT's authors
+say. The weights are searched in the hub's local cache or in the folder that `TRISEP_BERT` names. Nothing is downloaded,
+and only safetensors are read: a pickle is refused. This file knows no pictures.
 """
 
 import os
@@ -29,12 +28,12 @@ HUB = "bert-base-uncased"
 
 
 def bert_place() -> str:
-    """Where BERT is loaded from: what `TRISEP_BERT` names, else the one of the hub."""
+    """Return the place that BERT is loaded from: the one that `TRISEP_BERT` names, else the repository on the hub."""
     return os.path.expanduser(os.environ.get(PLACE_VARIABLE) or HUB)
 
 
 class Bert:
-    """A `SharedEncoder` of words alone: what asks for pictures, regions or free tokens is refused with QueryError.
+    """A `SharedEncoder` of text alone: the methods for pictures, regions and free tokens raise QueryError.
 
     Embeddings are not of unit length; the fingerprint is a hash of the weights and the vocabulary.
     """
@@ -43,10 +42,12 @@ class Bert:
     token_table = torch.zeros(0, 0)
 
     def __init__(self, place: str) -> None:
-        """Load a folder, or a hub repository from the local cache. CheckpointError when it is missing, damaged, a
-        pickle or no BERT.
+        """Load a folder, or a hub repository from the local cache.
+
+        Raises CheckpointError when it is missing, damaged, a pickle, or not BERT.
         """
-        remedy = f"run `hf download {HUB}`, or set {PLACE_VARIABLE} to a folder with config.json, model.safetensors and vocab.txt"
+        files = "config.json, model.safetensors and vocab.txt"
+        remedy = f"run `hf download {HUB}`, or set {PLACE_VARIABLE} to a folder with {files}"
         try:
             with _quietly():
                 loaded: Any = BertModel.from_pretrained(
@@ -65,7 +66,7 @@ class Bert:
         model, found = loaded
         if missing := sorted(found["missing_keys"]):
             raise CheckpointError(
-                f"encoder 'bert': {place} is no BERT, it lacks {missing[0]} and {len(missing) - 1} more; {remedy}"
+                f"encoder 'bert': {place} is not BERT, it lacks {missing[0]} and {len(missing) - 1} more; {remedy}"
             )
         if not len(self._tokenizer.all_special_ids) < len(self._tokenizer) <= model.config.vocab_size:
             found_words, expected = len(self._tokenizer), model.config.vocab_size
@@ -81,8 +82,9 @@ class Bert:
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
-        """Mean of the last states of all tokens, [CLS] and [SEP] among them; what exceeds BERT's positions (512) is cut
-        off.
+        """Embed sentences as the mean of the last states of all tokens, [CLS] and [SEP] among them.
+
+        Text beyond BERT's 512 positions is cut off.
         """
         if not texts:
             return torch.zeros(0, self.dim)
@@ -95,31 +97,31 @@ class Bert:
         return mean
 
     def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n D"]:
-        """Refused."""
+        """Raise QueryError: this encoder embeds text only."""
         self._refuse("a picture")
 
     def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 D"]:
-        """Refused."""
+        """Raise QueryError: this encoder embeds text only."""
         self._refuse("a place in a picture")
 
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m E"]) -> Float[Tensor, "n D"]:
-        """Refused: free tokens are sought to match a picture."""
+        """Raise QueryError: a latent caption is found by comparison with a picture, which this encoder cannot embed."""
         self._refuse("a latent caption")
 
     def token_word(self, token_id: int) -> str:
-        """Refused."""
+        """Raise QueryError, as `encode_tokens` does."""
         self._refuse("a latent caption")
 
     def _refuse(self, what: str) -> NoReturn:
         raise QueryError(
-            f"the encoder 'bert' knows words alone, and {what} means nothing to it; ask in words, or choose another "
+            f"the encoder 'bert' embeds text only and cannot embed {what}; give a query in words, or choose another "
             "--model"
         )
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the library's bars and its list of tensors that are not needed, which every published BERT has."""
+    """Hide the library's progress bars and its list of unused tensors, which every published BERT has."""
     verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

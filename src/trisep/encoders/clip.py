@@ -1,9 +1,9 @@
-"""CLIP (Radford et al. 2021) as a `SharedEncoder`: words, pictures, regions and boxes in one space. Frozen; always
-returns float32.
+"""CLIP (Radford et al. 2021) as a `SharedEncoder`: text, pictures, regions and boxes in one space.
 
-Preprocessing of whole pictures and boxes is CLIP's: bicubic resize of the short side to the tower's size (224), centre
-crop, values scaled to [0, 1] and normalised by CLIP's mean and standard deviation. Regions cover the whole picture, so
-there the centre is not cropped: see `encode_regions`.
+The encoder is frozen and always returns float32. Preprocessing of whole pictures and boxes is CLIP's: bicubic resize of
+the short side to the size of the tower (224), centre crop, values scaled to [0, 1] and normalised by CLIP's mean and
+standard deviation. Regions cover the whole picture, so the centre is not cropped for them: see `encode_regions`. This
+file knows no checkpoint layout.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,10 @@ _MAX_ASPECT = 3
 
 
 class CLIPEncoder:
-    """A `SharedEncoder` from a CLIP checkpoint of any common layout (see `clip_weights`). Embeddings are raw, not of
-    unit length.
+    """A `SharedEncoder` from a CLIP checkpoint of any common layout (see `clip_weights`).
 
-    The fingerprint is a hash of the weights and the precision. It leaves the vocabulary out: there is one, and it is
-    checked when read.
+    Embeddings are raw, not of unit length. The fingerprint is a hash of the weights and the precision. It leaves the
+    vocabulary out: there is only one, and it is checked when it is read.
     """
 
     def __init__(
@@ -45,11 +44,11 @@ class CLIPEncoder:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Load a file or folder. CheckpointError when it is missing, damaged, no archive of tensors or no CLIP.
+        """Load a file or folder. CheckpointError when it is missing, damaged, no archive of tensors, or not CLIP.
 
         Args:
             weights: a checkpoint file, or a folder that holds one.
-            name: how stores and checkpoints call this encoder.
+            name: the name of this encoder in stores and checkpoints.
             dtype: float32, or bfloat16 for half the memory.
             device: where the towers compute; results come back to the CPU, except those of `encode_tokens`.
         """
@@ -69,7 +68,7 @@ class CLIPEncoder:
 
     @property
     def description(self) -> str:
-        """Dimension, kind of picture tower and its stride in pixels, in words."""
+        """Dimension, kind of image tower and its stride in pixels, as text."""
         visual = self._network.visual
         return (
             f"D = {self.dim}, {'ResNet' if isinstance(visual, ModifiedResNet) else 'ViT'} tower, stride {visual.stride}"
@@ -81,12 +80,12 @@ class CLIPEncoder:
         return self._network.token_embedding.weight.float()
 
     def token_word(self, token_id: int) -> str:
-        """How a row of `token_table` is written; CheckpointError as `tokenizer`."""
+        """Return the text of a row of `token_table`; CheckpointError as in `tokenizer`."""
         return self.tokenizer.decode(token_id)
 
     @cached_property
     def tokenizer(self) -> CLIPTokenizer:
-        """Words to ids; CheckpointError when the vocabulary is not on this machine or belongs to other weights."""
+        """The tokenizer; CheckpointError when the vocabulary is not on this machine or belongs to other weights."""
         tokenizer = find_tokenizer(self.weights)
         rows = len(self._network.token_embedding.weight)
         if tokenizer.size != rows:
@@ -96,16 +95,15 @@ class CLIPEncoder:
         return tokenizer
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n D"]:
-        """Embed sentences; what exceeds the context (75 tokens) is cut off."""
+        """Embed sentences; text beyond the context (75 tokens) is cut off."""
         return self.encode_ids(self.tokenizer.encode(texts, len(self._network.positional_embedding)))
 
     @torch.no_grad()
     def encode_ids(self, ids: Int[Tensor, "n L"]) -> Float[Tensor, "n D"]:
-        """Embed rows of token ids that begin with the start token; the end token is each row's largest id, anything may
-        follow it.
+        """Embed rows of token ids that begin with the start token.
 
-        Only as many positions are computed as the longest row needs, which changes nothing (see
-        `CLIPNetwork.read_tokens`).
+        The end token is the largest id of each row, and anything may follow it. Only as many positions are computed as
+        the longest row needs, which changes nothing (see `CLIPNetwork.read_tokens`).
         """
         ends = ids.argmax(dim=1).to(self._device)
         longest = int(ends.max()) + 1 if len(ids) else 1
@@ -141,9 +139,9 @@ class CLIPEncoder:
     def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 D"]:
         """Embed each cell of a 7 × 7 grid over each picture, whatever its shape.
 
-        The short side becomes the tower's size and the long side the nearest multiple of the tower's stride, at most 3
-        × as long (a longer picture is squeezed); positional embeddings are interpolated and the map of locations
-        averaged to 7 × 7. For a square picture and a tower with a 7 × 7 map nothing of this happens, and the result is
+        The short side becomes the size of the tower and the long side the nearest multiple of its stride, at most 3 ×
+        as long (a longer picture is squeezed). Positional embeddings are interpolated, and the map of locations is
+        averaged to 7 × 7. For a square picture and a tower with a 7 × 7 map none of this is needed, and the result is
         the paper's (VAST Eq. 7–9; for ViT see the tower).
         """
         grids: list[Float[Tensor, "7 7 D"] | None] = [None] * len(frames)
@@ -163,7 +161,7 @@ class CLIPEncoder:
     def encode_both(
         self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]
     ) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n 7 7 D"]]:
-        """`encode_image` and `encode_regions`; for square pictures for the price of one."""
+        """Compute `encode_image` and `encode_regions`; square pictures run through the tower once for both."""
         if not frames or any(frame.shape[0] != frame.shape[1] for frame in frames):
             return self.encode_image(frames), self.encode_regions(frames)
         images = [crop_centre(frame, self.image_size) for frame in frames]
@@ -171,15 +169,15 @@ class CLIPEncoder:
         return self._pool(trunk), self._regions(trunk, images[0].shape)
 
     def _trunk(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Tensor:
-        """Pictures of one size through the tower up to its last attention layer."""
+        """Run pictures of one size through the tower up to its last attention layer."""
         return self._network.visual.trunk(normalise(images).to(self._device, self._dtype))
 
     def _pool(self, trunk: Tensor) -> Float[Tensor, "n D"]:
-        """Whole pictures."""
+        """Embed whole pictures from the trunk."""
         return self._network.visual.pool(trunk).float().cpu()
 
     def _regions(self, trunk: Tensor, shape: tuple[int, ...]) -> Float[Tensor, "n 7 7 D"]:
-        """The tower's locations, averaged to the 7 × 7 grid."""
+        """Embed the locations of the tower, averaged to the 7 × 7 grid."""
         height, width = (side // self._network.visual.stride for side in shape[:2])
         regions = self._network.visual.regions(trunk).float().cpu().reshape(len(trunk), height, width, self.dim)
         pooled: Tensor = F.adaptive_avg_pool2d(regions.permute(0, 3, 1, 2), _GRID)
@@ -187,8 +185,9 @@ class CLIPEncoder:
 
 
 def load_published(name: str) -> CLIPEncoder:
-    """A CLIP of `CLIP_SOURCES` by name; CheckpointError when its weights are not on this machine or are another
-    model's.
+    """Load a CLIP of `CLIP_SOURCES` by name.
+
+    Raises CheckpointError when its weights are not on this machine or are those of another model.
     """
     source = CLIP_SOURCES[name]
     encoder = CLIPEncoder(find_clip_weights(name), name=name)
@@ -199,7 +198,7 @@ def load_published(name: str) -> CLIPEncoder:
 
 
 def crop_centre(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "S S 3"]:
-    """CLIP's resize of the short side (bicubic; the long side rounded down) and crop of the central square."""
+    """Resize the short side as CLIP does (bicubic; the long side rounded down) and crop the central square."""
     height, width = frame.shape[:2]
     short = min(height, width)
     size = (int(side * width / short), int(side * height / short))
@@ -211,8 +210,9 @@ def crop_centre(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarra
 
 
 def fit_stride(frame: UInt8[np.ndarray, "H W 3"], side: int, stride: int) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """The whole picture: short side `side`, long side the nearest multiple of `stride` but at most three
-    times as long.
+    """Resize the whole picture to short side `side` and long side the nearest multiple of `stride`.
+
+    The long side is at most three times the short side.
     """
     height, width = frame.shape[:2]
     scale = side / min(height, width)
@@ -225,6 +225,6 @@ def fit_stride(frame: UInt8[np.ndarray, "H W 3"], side: int, stride: int) -> UIn
 
 
 def normalise(images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 3 H W"]:
-    """Pixels 0–255 to CLIP's range."""
+    """Scale pixels 0–255 to the range that CLIP reads."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return (pixels - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STANDARD_DEVIATION)[:, None, None]

@@ -1,6 +1,7 @@
-"""Where the files of a CLIP lie on this machine.
+"""The places of CLIP's files on this machine: weights and vocabulary.
 
-Nothing is downloaded: a CLIP has some 250 to 600 MB, and fetching it is the user's choice.
+Nothing is downloaded: a CLIP has some 250 to 600 MB, and whether to fetch it is the user's choice. This file opens no
+weights except to hash them.
 """
 
 import os
@@ -25,9 +26,9 @@ class CLIPSource:
     stride: int
     openai_file: str
     openai_sha256: str
-    """As OpenAI prints it in the file's address."""
+    """The hash that OpenAI prints in the address of the file."""
     hub: str
-    """Repository on the Hugging Face hub whose weights are the same."""
+    """Repository on the Hugging Face hub that holds the same weights."""
     licence: str = "MIT"
 
 
@@ -49,15 +50,17 @@ CLIP_SOURCES = {
         hub="openai/clip-vit-base-patch32",
     ),
 }
-"""A file from the hub or from the user is accepted by its shapes; its fingerprint is recorded wherever embeddings are.
-"""
+"""The published CLIPs by name.
+
+A file from the hub or from the user is accepted by the shapes of its tensors; its fingerprint is
+recorded with every embedding."""
 
 
 def find_clip_weights(name: str) -> Path:
-    """File or folder of a published CLIP's weights.
+    """Return the file or folder of a published CLIP's weights.
 
-    Looked for in the place that `TRISEP_CLIP` names, and only there when it is set; else in the hub's cache; else where
-    OpenAI's own package keeps its downloads, there by SHA-256. CheckpointError names the remedy.
+    They are searched in the place that `TRISEP_CLIP` names, and only there when it is set; else in the hub's cache;
+    else where OpenAI's own package keeps its downloads, there by SHA-256. CheckpointError names the remedy.
     """
     source = CLIP_SOURCES[name]
     place = os.environ.get(PLACE_VARIABLE)
@@ -82,8 +85,9 @@ def find_clip_weights(name: str) -> Path:
 
 
 def find_tokenizer(weights: Path) -> CLIPTokenizer:
-    """The tokenizer that lies with the weights, in the place `TRISEP_CLIP` names, or in the hub's cache;
-    CheckpointError when none does.
+    """Load the tokenizer that lies with the weights, in the place that `TRISEP_CLIP` names, or in the hub's cache.
+
+    Raises CheckpointError when none of these holds one.
     """
     folders = [weights if weights.is_dir() else weights.parent]
     if place := os.environ.get(PLACE_VARIABLE):
@@ -104,7 +108,7 @@ def find_tokenizer(weights: Path) -> CLIPTokenizer:
 
 
 def _in_place(place: Path, name: str, source: CLIPSource) -> Path:
-    """The weights inside the place that the user named."""
+    """Find the weights inside the place that the user named."""
     if place.is_file():
         return place
     if not place.is_dir():
@@ -121,7 +125,7 @@ def _in_place(place: Path, name: str, source: CLIPSource) -> Path:
 
 
 def _in_hub_cache(repository: str, file: str) -> Path | None:
-    """A file of the hub's local cache."""
+    """Find a file in the hub's local cache, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, file)

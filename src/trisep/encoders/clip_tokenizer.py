@@ -1,9 +1,8 @@
-"""CLIP's byte-pair tokenizer: words to token ids. The vocabulary is not part of this package; it is read from the
-user's files.
+"""CLIP's byte-pair tokenizer: text to token ids. The vocabulary is not part of this package.
 
-It is taken from a folder that holds Hugging Face's `tokenizer.json`, or its `vocab.json` and `merges.txt`, or OpenAI's
-`bpe_simple_vocab_16e6.txt.gz`. Deviation from OpenAI's code: text is not repaired by ftfy and HTML entities stay as
-they are.
+It is read from a folder of the user that holds Hugging Face's `tokenizer.json`, or its `vocab.json` and `merges.txt`,
+or OpenAI's `bpe_simple_vocab_16e6.txt.gz`. Deviation from OpenAI's code: text is not repaired by ftfy and HTML entities
+stay as they are. This file knows no weights.
 """
 
 import gzip
@@ -27,7 +26,7 @@ _PROBE, _PROBE_IDS = "a photo of a cat", [320, 1125, 539, 320, 2368]
 
 
 class CLIPTokenizer:
-    """Sentences to ids, start and end tokens included."""
+    """Converts sentences to ids, start and end tokens included."""
 
     def __init__(self, tokenizer: Tokenizer, source: Path) -> None:
         """Wrap a tokenizer; CheckpointError when it is not CLIP's."""
@@ -49,7 +48,7 @@ class CLIPTokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> "CLIPTokenizer | None":
-        """The tokenizer in a folder, or None where it has none; CheckpointError when its files are damaged."""
+        """Load the tokenizer in a folder; None where it has none, CheckpointError when its files are damaged."""
         layouts: tuple[tuple[tuple[str, ...], Callable[..., Tokenizer]], ...] = (
             (("tokenizer.json",), _from_json),
             (("vocab.json", "merges.txt"), _from_merges),
@@ -68,7 +67,10 @@ class CLIPTokenizer:
         return None
 
     def encode(self, texts: Sequence[str], context: int) -> Int[Tensor, "n L"]:
-        """Ids of each sentence, cut to fit `context` with its end token kept, then filled with 0 to the longest."""
+        """Return the ids of each sentence, padded with 0 to the longest.
+
+        A sentence that exceeds `context` is cut, and its end token is kept.
+        """
         rows = [[self.start_id, *ids[: context - 2], self.end_id] for ids in self._ids(texts)]
         longest = max((len(row) for row in rows), default=2)
         return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.long).reshape(
@@ -76,11 +78,11 @@ class CLIPTokenizer:
         )
 
     def decode(self, token_id: int) -> str:
-        """One token as it is written, without the mark of a word's end."""
+        """Return the text of one token, without the mark of a word's end."""
         return str(self._tokenizer.decode([token_id], skip_special_tokens=False)).replace("</w>", " ").strip()
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids without start and end."""
+        """Return the ids without start and end tokens."""
         return [list(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
@@ -93,8 +95,9 @@ def _from_merges(vocabulary: Path, merges: Path) -> Tokenizer:
 
 
 def _from_openai(path: Path) -> Tokenizer:
-    """OpenAI's file lists merges only; ids follow from their order: bytes, bytes that end a word, merges, the two
-    special tokens.
+    """Build the tokenizer from OpenAI's file, which lists merges only.
+
+    The ids follow from their order: bytes, bytes that end a word, merges, the two special tokens.
     """
     with gzip.open(path, "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1 : _OPENAI_SIZE - 2 - 512 + 1]
@@ -111,15 +114,16 @@ def _from_openai(path: Path) -> Tokenizer:
 
 
 def byte_alphabet() -> list[str]:
-    """The letters that stand for the 256 bytes, in the order of their ids: bytes that print as
-    themselves come first.
+    """Return the letters that stand for the 256 bytes, in the order of their ids.
+
+    Bytes that print as themselves come first.
     """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
 
 
 def _tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
-    """CLIP's pipeline: lower case, single spaces, split into words, bytes, byte pairs."""
+    """Build CLIP's pipeline: lower case, single spaces, split into words, bytes, byte pairs."""
     tokenizer = Tokenizer(
         BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>", continuing_subword_prefix="", unk_token=END)
     )

@@ -1,8 +1,8 @@
-"""The three towers of CLIP (Radford et al. 2021): ResNet and ViT for pictures, a causal transformer for words.
+"""The three towers of CLIP (Radford et al. 2021): ResNet and ViT for pictures, a causal transformer for text.
 
-Module names are those of the original checkpoints, so that their tensors load as they are. Nothing here knows about
-files, pixels or tokenizers. Dense regions follow VAST (Eq. 7–9): in the last attention layer each location attends to
-itself alone.
+Module names are those of the original checkpoints, so that their tensors load as they are. Nothing here knows
+about files, pixels or tokenizers. Dense regions follow VAST (Eq. 7–9): in the last attention layer each location
+attends to itself alone.
 """
 
 from collections import OrderedDict
@@ -18,12 +18,12 @@ class QuickGELU(nn.Module):
     """x · sigmoid(1.702 x), the activation of OpenAI's checkpoints."""
 
     def forward(self, x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-        """Element by element."""
+        """Apply the function element by element."""
         return x * torch.sigmoid(1.702 * x)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, causal for words."""
+    """Multi-head self-attention, causal in the text tower."""
 
     def __init__(self, width: int, num_heads: int, *, causal: bool) -> None:
         """`width` is a multiple of `num_heads`."""
@@ -35,7 +35,7 @@ class Attention(nn.Module):
         self.causal = causal
 
     def forward(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B L C"]:
-        """Every position reads all (or, causal, all earlier) positions."""
+        """Attend from every position to all positions, or to all earlier ones where the attention is causal."""
         projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         query, key, value = (_split_heads(part, self.num_heads) for part in projected.chunk(3, dim=-1))
         read = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
@@ -43,7 +43,7 @@ class Attention(nn.Module):
         return result
 
     def own_value(self, x: Float[Tensor, "B L C"]) -> Float[Tensor, "B L C"]:
-        """Every position reads itself alone: the value, then the output projection."""
+        """Let every position attend to itself alone: the value, then the output projection."""
         _, _, weight = self.in_proj_weight.chunk(3)
         _, _, bias = self.in_proj_bias.chunk(3)
         result: Tensor = self.out_proj(F.linear(x, weight, bias))
@@ -54,7 +54,7 @@ class Block(nn.Module):
     """One transformer layer, normalised before each half."""
 
     def __init__(self, width: int, num_heads: int, *, causal: bool, quick_gelu: bool) -> None:
-        """The hidden width is four times `width`."""
+        """Build the layers; the hidden width is four times `width`."""
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
         self.attn = Attention(width, num_heads, causal=causal)
@@ -64,7 +64,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Float[Tensor, "B L C"], *, own_value: bool = False) -> Float[Tensor, "B L C"]:
-        """The layer; with `own_value` each position attends to itself alone."""
+        """Apply the layer; with `own_value` each position attends to itself alone."""
         normed = self.ln_1(x)
         x = x + (self.attn.own_value(normed) if own_value else self.attn(normed))
         result: Tensor = x + self.mlp(self.ln_2(x))
@@ -75,19 +75,21 @@ class Transformer(nn.Module):
     """A stack of blocks."""
 
     def __init__(self, width: int, num_layers: int, num_heads: int, *, causal: bool, quick_gelu: bool) -> None:
-        """All blocks alike."""
+        """Build `num_layers` blocks of the same sizes."""
         super().__init__()
         blocks = [Block(width, num_heads, causal=causal, quick_gelu=quick_gelu) for _ in range(num_layers)]
         self.resblocks = nn.Sequential(*blocks)
 
 
 class VisionTransformer(nn.Module):
-    """Picture [B, 3, H, W] (normalised, sides multiples of the patch) → trunk [B, 1 + h·w, C] → pooled [B, D] or
+    """CLIP's ViT: pictures → trunk → pooled embedding or embeddings of regions.
+
+    Shapes: picture [B, 3, H, W] (normalised, sides multiples of the patch), trunk [B, 1 + h·w, C], pooled [B, D],
     regions [B, h·w, D].
 
     Regions: the paper defines them for the ResNet only. Here the last block is kept whole (skip connection,
     feed-forward layer, final normalisation and projection) with its attention replaced by the position's own value and
-    output projection, as in MaskCLIP (Zhou et al. 2022). Both definitions are the same rule: the last attention's
+    output projection, as in MaskCLIP (Zhou et al. 2022). Both definitions agree in one point: the last attention's
     weights become the identity.
     """
 
@@ -115,7 +117,7 @@ class VisionTransformer(nn.Module):
         self.proj = nn.Parameter(torch.empty(width, embedding_dim))
 
     def trunk(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B L C"]:
-        """Everything before the last block."""
+        """Compute everything before the last block."""
         patches = self.conv1(image)
         tokens = torch.cat([self.class_embedding.expand(len(image), 1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
         x = self.ln_pre(tokens + fit_positions(self.positional_embedding, patches.shape[2], patches.shape[3]))
@@ -123,12 +125,12 @@ class VisionTransformer(nn.Module):
         return result
 
     def pool(self, trunk: Float[Tensor, "B L C"]) -> Float[Tensor, "B D"]:
-        """The whole picture: the last block read at the class position."""
+        """Embed the whole picture: the last block read at the class position."""
         result: Tensor = self.ln_post(self.transformer.resblocks[-1](trunk)[:, 0]) @ self.proj
         return result
 
     def regions(self, trunk: Float[Tensor, "B L C"]) -> Float[Tensor, "B N D"]:
-        """Each patch, row by row."""
+        """Embed each patch, row by row."""
         result: Tensor = self.ln_post(self.transformer.resblocks[-1](trunk[:, 1:], own_value=True)) @ self.proj
         return result
 
@@ -149,7 +151,7 @@ class AttentionPool(nn.Module):
         self.num_heads = num_heads
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
-        """The whole picture."""
+        """Embed the whole picture."""
         x = features.flatten(2).transpose(1, 2)
         positions = fit_positions(self.positional_embedding, features.shape[2], features.shape[3])
         x = torch.cat([x.mean(dim=1, keepdim=True), x], dim=1) + positions
@@ -160,8 +162,9 @@ class AttentionPool(nn.Module):
         return result
 
     def regions(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N D"]:
-        """VAST Eq. 9 at each location, row by row: W_L · W_V · f, with both biases and the location's positional
-        embedding.
+        """Compute VAST Eq. 9 at each location, row by row.
+
+        This is W_L · W_V · f, with both biases and the location's positional embedding.
         """
         x = features.flatten(2).transpose(1, 2)
         positions = fit_positions(self.positional_embedding, features.shape[2], features.shape[3])[1:]
@@ -170,12 +173,10 @@ class AttentionPool(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """One residual block; where the original ResNet has a stride, CLIP averages 2 × 2 cells before the next
-    convolution.
-    """
+    """One residual block; where the original ResNet has a stride, CLIP averages 2 × 2 cells before a convolution."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        """`channels` inside, four times as many outside."""
+        """Build the layers, with `channels` inside and four times as many outside."""
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels)
         self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
@@ -196,8 +197,10 @@ class Bottleneck(nn.Module):
 
 
 class ModifiedResNet(nn.Module):
-    """Picture [B, 3, H, W] (normalised, sides multiples of 32) → trunk [B, C, H/32, W/32] → pooled [B, D] or regions
-    [B, h·w, D].
+    """CLIP's ResNet: pictures → trunk → pooled embedding or embeddings of regions.
+
+    Shapes: picture [B, 3, H, W] (normalised, sides multiples of 32), trunk [B, C, H/32, W/32], pooled [B, D],
+    regions [B, h·w, D].
     """
 
     stride = 32
@@ -205,7 +208,7 @@ class ModifiedResNet(nn.Module):
     def __init__(
         self, *, num_blocks: tuple[int, int, int, int], width: int, grid: int, num_heads: int, embedding_dim: int
     ) -> None:
-        """`width` is the stem's; the last stage has 32 times as many channels."""
+        """Build the layers; `width` is that of the stem, and the last stage has 32 times as many channels."""
         super().__init__()
         self.num_heads = num_heads
         half = width // 2
@@ -222,7 +225,7 @@ class ModifiedResNet(nn.Module):
         self.attnpool = AttentionPool(grid, channels, num_heads, embedding_dim)
 
     def trunk(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H2 W2"]:
-        """The last feature map."""
+        """Compute the last feature map."""
         x = F.relu(self.bn1(self.conv1(image)))
         x = F.relu(self.bn2(self.conv2(x)))
         x = F.avg_pool2d(F.relu(self.bn3(self.conv3(x))), 2)
@@ -231,17 +234,18 @@ class ModifiedResNet(nn.Module):
         return x
 
     def pool(self, trunk: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
-        """The whole picture."""
+        """Embed the whole picture."""
         result: Tensor = self.attnpool(trunk)
         return result
 
     def regions(self, trunk: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N D"]:
-        """Each location, row by row."""
+        """Embed each location, row by row."""
         return self.attnpool.regions(trunk)
 
     def fold_batch_norm(self) -> None:
-        """Put each normalisation into its convolution: the same function, faster. For a frozen network in evaluation
-        mode only.
+        """Fold each normalisation into its convolution: the same function, faster.
+
+        This is only for a frozen network in evaluation mode.
         """
         for module in self.modules():
             pairs = [(module, f"conv{number}", f"bn{number}") for number in (1, 2, 3)]
@@ -255,7 +259,7 @@ class ModifiedResNet(nn.Module):
 
 
 class CLIPNetwork(nn.Module):
-    """The picture tower (`visual`) and the word tower, which stands at the top level as in the original."""
+    """The image tower (`visual`) and the text tower, which stands at the top level as in the original."""
 
     def __init__(
         self,
@@ -269,7 +273,7 @@ class CLIPNetwork(nn.Module):
         embedding_dim: int,
         quick_gelu: bool,
     ) -> None:
-        """Sizes of the word tower; `context` is the largest number of positions (77 in every published CLIP)."""
+        """Build the text tower; `context` is the largest number of positions (77 in every published CLIP)."""
         super().__init__()
         self.visual = visual
         self.num_heads = num_heads
@@ -280,10 +284,10 @@ class CLIPNetwork(nn.Module):
         self.text_projection = nn.Parameter(torch.empty(width, embedding_dim))
 
     def read_tokens(self, embeddings: Float[Tensor, "n L E"], end_positions: Int[Tensor, "n"]) -> Float[Tensor, "n D"]:
-        """Token vectors, start and end included, to embeddings, read at the end token.
+        """Embed token vectors, start and end included, by the state of the end token.
 
-        Attention is causal, so positions after the end token change nothing and may be left out: L need not be the
-        whole context.
+        Attention is causal, so positions after the end token change nothing and may be left out: L need not
+        be the whole context.
         """
         x = self.transformer.resblocks(embeddings + self.positional_embedding[: embeddings.shape[1]])
         ends = x[torch.arange(len(x), device=x.device), end_positions]
@@ -292,13 +296,14 @@ class CLIPNetwork(nn.Module):
 
 
 def _split_heads(x: Float[Tensor, "B L C"], num_heads: int) -> Float[Tensor, "B N L C2"]:
-    """Channels to heads."""
+    """Split the channels into heads."""
     return x.reshape(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(1, 2)
 
 
 def fit_positions(positions: Float[Tensor, "P C"], height: int, width: int) -> Float[Tensor, "Q C"]:
-    """The positional embedding (one whole-picture row, then a square grid) for a grid of another shape, interpolated
-    bicubically.
+    """Interpolate the positional embedding bicubically to a grid of another shape.
+
+    It has one row for the whole picture, then a square grid.
     """
     grid = round((len(positions) - 1) ** 0.5)
     if (height, width) == (grid, grid):

@@ -1,11 +1,11 @@
-"""CLIP checkpoints in OpenAI's, open_clip's and Hugging Face's layout → a network. `tensor_archive` reads the files;
-nothing is run.
+"""CLIP checkpoints in OpenAI's, open_clip's and Hugging Face's layout → a network. Nothing in a file is run.
 
-OpenAI's and open_clip's names are kept; those of transformers' `CLIPModel` are changed, projections transposed, q, k
-and v joined.
+`tensor_archive` reads the files. OpenAI's and open_clip's names are kept; those of transformers' `CLIPModel` are
+changed, projections transposed, q, k and v joined.
 
-Sizes come from the tensors. What tensors do not tell (number of heads, activation) is read from a `config.json`
-(Hugging Face) or `open_clip_config.json` beside the file; without one it is OpenAI's: heads of 64 channels, QuickGELU.
+Sizes come from the tensors. Settings that the tensors do not hold (number of heads, activation) are read from a
+`config.json` (Hugging Face) or `open_clip_config.json` beside the file. Without one they are OpenAI's: heads of 64
+channels, QuickGELU. This file knows no tokenizer and no pixels.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "model.pt",
 )
-"""Names under which a folder's weights are looked for, safest first."""
+"""Names under which the weights in a folder are searched, safest first."""
 
 _DROPPED = ("logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size", "attn_mask")
 _HUGGING_FACE = (
@@ -54,19 +54,19 @@ _HUGGING_FACE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CLIPSettings:
-    """What the tensors of a CLIP do not tell."""
+    """The settings that the tensors of a CLIP do not hold."""
 
     quick_gelu: bool = True
     num_text_heads: int | None = None
-    """None: one per 64 channels."""
+    """None means one head per 64 channels."""
     image_head_channels: int = 64
 
 
 def load_clip(path: Path) -> tuple[CLIPNetwork, str]:
-    """The network in a file or folder (float32, evaluation mode, frozen), and the fingerprint of its weights.
+    """Load the network in a file or folder (float32, evaluation mode, frozen), and the fingerprint of its weights.
 
     The fingerprint is the same for the same weights in any layout. Raises CheckpointError when the file is missing,
-    damaged, holds anything but tensors, or is not a CLIP.
+    damaged, holds anything but tensors, or is not CLIP.
     """
     file = _weight_file(path)
     state = _openai_names(read_tensors(file), file)
@@ -76,7 +76,7 @@ def load_clip(path: Path) -> tuple[CLIPNetwork, str]:
             network = _empty_network(state, settings)
     except (KeyError, AttributeError, IndexError, RuntimeError) as error:
         raise CheckpointError(
-            f"{file}: is not a CLIP with a ResNet or ViT picture tower ({type(error).__name__} {error})"
+            f"{file}: is not a CLIP with a ResNet or ViT image tower ({type(error).__name__} {error})"
         ) from error
     except ValueError as error:
         raise CheckpointError(f"{file}: {error}") from error
@@ -92,7 +92,7 @@ def load_clip(path: Path) -> tuple[CLIPNetwork, str]:
 
 
 def _weight_file(path: Path) -> Path:
-    """The file itself, or the first file in a folder that has a name of `WEIGHT_FILES`."""
+    """Return the file itself, or the first file in a folder that has a name of `WEIGHT_FILES`."""
     if path.is_file():
         return path
     if not path.is_dir():
@@ -104,7 +104,7 @@ def _weight_file(path: Path) -> Path:
 
 
 def _openai_names(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """The tensors under OpenAI's names, float32; what embeds nothing is left out."""
+    """Return the tensors under OpenAI's names, float32; tensors that no embedding needs are left out."""
     state = {re.sub(r"^(module\.)?(text\.)?", "", name): value for name, value in tensors.items()}
     if any(name.startswith("vision_model.") for name in state):
         state = _from_hugging_face(state)
@@ -122,7 +122,7 @@ def _openai_names(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
 
 
 def _from_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Transformers' names to OpenAI's."""
+    """Rename transformers' tensors to OpenAI's names."""
     state: dict[str, Tensor] = {}
     for name, value in tensors.items():
         if name.endswith("position_ids"):
@@ -137,7 +137,7 @@ def _from_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _settings_beside(file: Path) -> CLIPSettings:
-    """Settings from the configuration in the file's folder; a value it leaves out is that library's default."""
+    """Read the settings from the configuration beside the file; absent values are the defaults of that library."""
     for name, key in (("open_clip_config.json", "model_cfg"), ("config.json", "text_config")):
         path = file.parent / name
         if not path.is_file():
@@ -152,7 +152,7 @@ def _settings_beside(file: Path) -> CLIPSettings:
 
 
 def _open_clip_settings(config: dict[str, Any]) -> CLIPSettings:
-    """From open_clip's `model_cfg`."""
+    """Read the settings from open_clip's `model_cfg`."""
     return CLIPSettings(
         quick_gelu=bool(config.get("quick_gelu", False)),
         num_text_heads=int(config.get("text_cfg", {}).get("heads", 8)),
@@ -161,7 +161,7 @@ def _open_clip_settings(config: dict[str, Any]) -> CLIPSettings:
 
 
 def _hugging_face_settings(config: dict[str, Any]) -> CLIPSettings:
-    """From transformers' `CLIPConfig`; ValueError for an activation that is neither of the two in use."""
+    """Read transformers' `CLIPConfig`; ValueError for an activation that is neither of the two in use."""
     text, vision = config["text_config"], config.get("vision_config", {})
     activations = {part.get("hidden_act", "quick_gelu") for part in (text, vision)}
     if not (activations <= {"quick_gelu"} or activations <= {"gelu"}):
@@ -176,7 +176,7 @@ def _hugging_face_settings(config: dict[str, Any]) -> CLIPSettings:
 
 
 def _empty_network(state: dict[str, Tensor], settings: CLIPSettings) -> CLIPNetwork:
-    """A network of the sizes that the tensors have."""
+    """Build a network of the sizes that the tensors have."""
     context, width = state["positional_embedding"].shape
     num_heads = settings.num_text_heads or width // 64
     _check_heads("text", width, num_heads)
@@ -193,12 +193,12 @@ def _empty_network(state: dict[str, Tensor], settings: CLIPSettings) -> CLIPNetw
 
 
 def _empty_visual(state: dict[str, Tensor], settings: CLIPSettings) -> VisionTransformer | ModifiedResNet:
-    """The picture tower: a ViT where there is a `visual.proj`, else a ResNet."""
+    """Build the image tower: a ViT where there is a `visual.proj`, else a ResNet."""
     embedding_dim = state["text_projection"].shape[1]
     if "visual.proj" in state:
         width, _, _, patch = state["visual.conv1.weight"].shape
         num_heads = width // settings.image_head_channels
-        _check_heads("picture", width, num_heads)
+        _check_heads("image", width, num_heads)
         return VisionTransformer(
             patch=patch,
             grid=_grid(state["visual.positional_embedding"]),
@@ -216,7 +216,7 @@ def _empty_visual(state: dict[str, Tensor], settings: CLIPSettings) -> VisionTra
     )
     positions = state["visual.attnpool.positional_embedding"]
     num_heads = positions.shape[1] // settings.image_head_channels
-    _check_heads("picture", positions.shape[1], num_heads)
+    _check_heads("image", positions.shape[1], num_heads)
     width = state["visual.layer1.0.conv1.weight"].shape[0]
     return ModifiedResNet(
         num_blocks=num_blocks, width=width, grid=_grid(positions), num_heads=num_heads, embedding_dim=embedding_dim
@@ -224,7 +224,7 @@ def _empty_visual(state: dict[str, Tensor], settings: CLIPSettings) -> VisionTra
 
 
 def _check_heads(tower: str, width: int, num_heads: int) -> None:
-    """ValueError unless the width divides."""
+    """Raise ValueError unless the number of heads divides the width."""
     if num_heads < 1 or width % num_heads:
         raise ValueError(
             f"the {tower} tower's width {width} does not divide into {num_heads} heads; put the model's config.json "
@@ -233,25 +233,23 @@ def _check_heads(tower: str, width: int, num_heads: int) -> None:
 
 
 def _grid(positions: Tensor) -> int:
-    """Side of the square grid of a positional embedding that has one row more."""
+    """Return the side of the square grid of a positional embedding that has one row more."""
     grid = round((positions.shape[0] - 1) ** 0.5)
     if grid < 1 or 1 + grid**2 != positions.shape[0]:
-        raise ValueError(
-            f"the picture tower has {positions.shape[0]} positions, expected one more than a square number"
-        )
+        raise ValueError(f"the image tower has {positions.shape[0]} positions, expected one more than a square number")
     return int(grid)
 
 
 def _count(state: dict[str, Tensor], pattern: str) -> int:
-    """Number of layers whose names begin with a pattern."""
+    """Count the layers whose names begin with a pattern."""
     count = len({match[1] for match in (re.match(pattern, name) for name in state) if match})
     if not count:
-        raise ValueError(f"holds no tensor named like {pattern}; it is not a CLIP with a ResNet or ViT picture tower")
+        raise ValueError(f"holds no tensor named like {pattern}; it is not a CLIP with a ResNet or ViT image tower")
     return count
 
 
 def _fingerprint(state: dict[str, Tensor], quick_gelu: bool, network: CLIPNetwork) -> str:
-    """Hash of all weights as float32 and of what the weights do not tell, as hexadecimal digits."""
+    """Hash all weights as float32 and the settings that they do not hold, as hexadecimal digits."""
     digest = hashlib.sha256(repr((quick_gelu, network.num_heads, network.visual.num_heads)).encode())
     for name in sorted(name for name in state if not name.endswith("num_batches_tracked")):
         digest.update(f"{name}{tuple(state[name].shape)}".encode())

@@ -1,9 +1,8 @@
-"""EfficientAT mn04 (Schmid, Koutini & Widmer 2023): sound → a 384-d embedding and the logits of AudioSet's 527 classes.
-Frozen.
+"""EfficientAT mn04 (Schmid, Koutini & Widmer 2023), frozen: sound → 384-d embedding and logits of 527 classes.
 
-A MobileNetV3-Large (Howard et al. 2019) of width 0.4 over a log-mel picture, trained on AudioSet by distillation. It is
-an audio teacher and a tagger; it shares no space with words or pictures. The weights are not part of this package: the
-user names their file. It does not know the names of the classes.
+The network is a MobileNetV3-Large (Howard et al. 2019) of width 0.4 over a log-mel spectrogram, trained by distillation
+on AudioSet and its 527 classes. It is an audio teacher and a tagger; it shares no space with text or pictures. The
+weights are not part of this package: the user names their file. This file does not know the names of the classes.
 """
 
 import os
@@ -20,7 +19,7 @@ from trisep.errors import CheckpointError
 from trisep.media.files import sha256_of
 
 PLACE_VARIABLE = "TRISEP_EFFICIENTAT"
-"""Environment variable: the file of weights."""
+"""Environment variable that names the file of weights."""
 SAMPLE_RATE_HZ = 32000
 NUM_CLASSES = 527
 
@@ -32,7 +31,8 @@ _HOP_SAMPLES = 320
 _NUM_MEL_BANDS = 128
 _TOP_HZ = 15000.0
 _MIN_SAMPLES = _FFT_SAMPLES // 2 + 2
-"""The transform reflects half a window at each border, and pre-emphasis takes one sample away."""
+"""Least number of samples: the transform reflects half a window at each border, and pre-emphasis takes one sample away.
+"""
 
 _WIDTH = 0.4
 _BLOCKS = (
@@ -52,28 +52,27 @@ _BLOCKS = (
     (5, 960, 160, 1, True, True),
     (5, 960, 160, 1, True, True),
 )
-"""MobileNetV3-Large (its Table 1): kernel, hidden and output channels at width 1, stride, squeeze-excitation, hard
-swish (else ReLU).
-"""
+"""Rows of MobileNetV3-Large's Table 1: kernel, hidden and output channels at width 1, stride, squeeze-excitation,
+hard swish (else ReLU)."""
 
 _PUBLISHED = ((".fc", ".conc_se_layers.0.fc"), ("hidden.", "classifier.2."), ("classes.", "classifier.5."))
-"""Parts of our tensor names, and of the published ones where they differ."""
+"""Parts of our tensor names, and the published parts where they differ."""
 
 
 def round_to_eight(channels: float) -> int:
-    """The nearest multiple of 8, at least 8, and one step up where rounding would lose more than a tenth (MobileNet's
-    rule).
+    """Round to the nearest multiple of 8, at least 8.
+
+    It goes one step up where rounding would lose more than a tenth (MobileNet's definition).
     """
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def mel_filterbank() -> Float[Tensor, "128 513"]:
-    """Weights of the FFT bins in Kaldi's mel bands: triangles in mel, equally wide, from 0 to 15 kHz, height 1;
-    float32.
+    """Compute the weights of the FFT bins in Kaldi's mel bands, float32.
 
-    Kaldi's mel is 1127 ln(1 + f / 700 Hz). The lowest bands are narrower than a bin, and those that hold
-    none stay silent, as in the original.
+    The bands are triangles in mel, equally wide, from 0 to 15 kHz, of height 1. Kaldi's mel is 1127 ln(1 + f / 700 Hz).
+    The lowest bands are narrower than a bin, and those that hold none stay silent, as in the original.
     """
     bins_hz = torch.arange(_FFT_SAMPLES // 2 + 1, dtype=torch.float64) * SAMPLE_RATE_HZ / _FFT_SAMPLES
     mels = 1127 * torch.log1p(torch.cat([bins_hz, bins_hz.new_tensor([_TOP_HZ])]) / 700)
@@ -83,11 +82,11 @@ def mel_filterbank() -> Float[Tensor, "128 513"]:
 
 
 def log_mel(waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 128 T"]:
-    """What the network sees of a sound at 32 kHz: (ln(power in mel bands + 1e-5) + 4.5) / 5, with T = 1 + ⌊(S − 1) /
-    320⌋ frames.
+    """Compute the log-mel spectrogram that the network reads, of a sound at 32 kHz.
 
-    Pre-emphasis x[t] − 0.97 x[t − 1], then an STFT of 1024 with a symmetric Hann window of 800 samples. Raises
-    ValueError for a sound shorter than 514 samples.
+    It is (ln(power in mel bands + 1e-5) + 4.5) / 5, with T = 1 + ⌊(S − 1) / 320⌋ frames. Pre-emphasis x[t] − 0.97 x[t −
+    1] comes first, then an STFT of 1024 with a symmetric Hann window of 800 samples. Raises ValueError for a sound
+    shorter than 514 samples.
     """
     num_samples = waveform.shape[-1]
     if num_samples < _MIN_SAMPLES:
@@ -106,14 +105,14 @@ class SqueezeExcitation(nn.Module):
     """Scale each channel by a gate computed from the mean of all channels (Hu et al. 2018)."""
 
     def __init__(self, channels: int) -> None:
-        """Two linear layers, the inner one a quarter as wide."""
+        """Build two linear layers, the inner one a quarter as wide."""
         super().__init__()
         squeezed = round_to_eight(channels // 4)
         self.fc1 = nn.Linear(channels, squeezed)
         self.fc2 = nn.Linear(squeezed, channels)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Gate the channels."""
+        """Multiply the channels by their gates."""
         gate: Tensor = self.fc2(self.fc1(x.mean(dim=(2, 3))).relu()).sigmoid()
         return x * gate[:, :, None, None]
 
@@ -121,7 +120,7 @@ class SqueezeExcitation(nn.Module):
 def _convolution(
     in_channels: int, out_channels: int, activation: type[nn.Module], kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """Convolution, batch norm, activation."""
+    """Build convolution, batch norm and activation."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels, eps=1e-3), activation())
 
@@ -132,7 +131,7 @@ class InvertedResidual(nn.Module):
     def __init__(
         self, in_channels: int, kernel: int, hidden: int, out_channels: int, stride: int, gated: bool, hard_swish: bool
     ) -> None:
-        """One row of the table of blocks, at this network's width."""
+        """Build one row of the table of blocks, at the width of this network."""
         super().__init__()
         activation = nn.Hardswish if hard_swish else nn.ReLU
         layers: list[nn.Module] = [_convolution(in_channels, hidden, activation)] if hidden != in_channels else []
@@ -150,8 +149,9 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientATNetwork(nn.Module):
-    """Log-mel picture [B, 1, 128, T] → embedding [B, 384], the mean over bands and frames; `classify` goes on to the
-    527 logits.
+    """Log-mel spectrogram [B, 1, 128, T] → embedding [B, 384], the mean over bands and frames.
+
+    `classify` turns the embedding into the 527 logits.
     """
 
     def __init__(self) -> None:
@@ -174,14 +174,15 @@ class EfficientATNetwork(nn.Module):
         return embedding
 
     def classify(self, embedding: Float[Tensor, "B 384"]) -> Float[Tensor, "B 527"]:
-        """The linear hidden layer, hard swish, and one logit per class. Dropout lies between them only in training."""
+        """Apply the linear hidden layer, hard swish, and one logit per class; dropout acts only in training."""
         logits: Tensor = self.classes(nn.functional.hardswish(self.hidden(embedding)))
         return logits
 
 
 class EfficientAT:
-    """The frozen teacher. Embeddings are raw, not of unit length; the fingerprint is the beginning of the file's
-    SHA-256.
+    """The frozen teacher. Embeddings are raw, not of unit length.
+
+    The fingerprint is the beginning of the file's SHA-256.
     """
 
     name = "efficientat-mn04"
@@ -189,14 +190,15 @@ class EfficientAT:
     sample_rate_hz = SAMPLE_RATE_HZ
 
     def __init__(self, weights: Path, *, sha256: str | None = None, device: torch.device | str = "cpu") -> None:
-        """Load a file of weights. CheckpointError when it is missing, damaged, not EfficientAT mn04, or another than
-        `sha256` says.
+        """Load a file of weights.
+
+        Raises CheckpointError when it is missing, damaged, not EfficientAT mn04, or of another hash than `sha256`.
 
         Args:
-            weights: safetensors with the published tensor names (`features.0.0.weight`, …), or the published PyTorch
-                file itself.
+            weights: safetensors with the published tensor names (`features.0.0.weight`, …), or the
+                published PyTorch file itself.
             sha256: the 64 hexadecimal digits that the file must have; None accepts any file that fits.
-            device: where the network computes; results come back to where the waveform is.
+            device: where the network computes; results come back to the device of the waveform.
         """
         if not weights.is_file():
             raise CheckpointError(
@@ -205,7 +207,7 @@ class EfficientAT:
         digest = sha256_of(weights)
         if sha256 is not None and digest != sha256.lower():
             raise CheckpointError(
-                f"{weights}: expected sha256 {sha256[:12]}…, got {digest[:12]}…; get the file that was asked for"
+                f"{weights}: expected sha256 {sha256[:12]}…, got {digest[:12]}…; get the file with that hash"
             )
         self.weights = weights
         self.fingerprint = digest[:16]
@@ -216,22 +218,24 @@ class EfficientAT:
     def encode_audio(
         self, waveform: Float[Tensor, "B S"], sample_rate_hz: int = SAMPLE_RATE_HZ
     ) -> Float[Tensor, "B 384"]:
-        """Embed sounds, full scale ±1, at least 514 samples long at 32 kHz (else ValueError); float32, whatever
-        autocast says.
+        """Embed sounds, full scale ±1; the computation is float32 under autocast too.
+
+        Raises ValueError for sounds shorter than 514 samples at 32 kHz.
         """
         with torch.autocast(self._device.type, enabled=False):
             return self._embed(resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ)).to(waveform.device)
 
     @torch.no_grad()
     def logits(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 527"]:
-        """Logits of AudioSet's classes, in its order, for sounds at 32 kHz; their sigmoids are independent
-        probabilities.
+        """Compute the logits of AudioSet's classes, in its order, for sounds at 32 kHz.
+
+        Their sigmoids are independent probabilities.
         """
         with torch.autocast(self._device.type, enabled=False):
             return self._network.classify(self._embed(waveform)).to(waveform.device)
 
     def _embed(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 384"]:
-        """Embeddings on the network's device."""
+        """Embed sounds on the network's device."""
         if not len(waveform):
             return torch.zeros(0, _EMBEDDING_DIM, device=self._device)
         embedding: Tensor = self._network(log_mel(waveform.to(self._device, torch.float32)))
@@ -239,22 +243,22 @@ class EfficientAT:
 
 
 def find_efficientat() -> Path:
-    """The file that `TRISEP_EFFICIENTAT` names; CheckpointError when it names none. A file is accepted by its tensors'
-    names and shapes.
+    """Return the file that `TRISEP_EFFICIENTAT` names; CheckpointError when it names none.
+
+    A file is accepted by the names and shapes of its tensors.
     """
     place = os.environ.get(PLACE_VARIABLE)
     if not place:
         raise CheckpointError(
-            f"teacher '{EfficientAT.name}': its weights do not come with this package; set {PLACE_VARIABLE} to the "
-            "published "
-            "mn04_as_mAP_432.pt (MIT; releases of fschmid56/EfficientAT on GitHub), or to the same tensors as "
-            "safetensors"
+            f"teacher '{EfficientAT.name}': its weights are not part of this package; set {PLACE_VARIABLE} to the "
+            "published mn04_as_mAP_432.pt (MIT; releases of fschmid56/EfficientAT on GitHub), or to the same tensors "
+            "as safetensors"
         )
     return Path(place).expanduser()
 
 
 def _load_network(file: Path) -> EfficientATNetwork:
-    """The network in a file, in evaluation mode and frozen; CheckpointError when the file holds anything else."""
+    """Load the network of a file, in evaluation mode and frozen; CheckpointError when the file holds anything else."""
     with torch.device("meta"):
         network = EfficientATNetwork()
     counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith("num_batches_tracked")}
@@ -267,14 +271,14 @@ def _load_network(file: Path) -> EfficientATNetwork:
 
 
 def _published_name(name: str) -> str:
-    """The name of one of our tensors in the published file."""
+    """Return the published name of one of our tensors."""
     for own, published in _PUBLISHED:
         name = name.replace(own, published)
     return name
 
 
 def _check_tensors(file: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """CheckpointError unless names and shapes are the network's."""
+    """Raise CheckpointError unless names and shapes are those of the network."""
     problems = [f"lacks {name}" for name in expected if name not in found]
     problems += [f"holds {name}, which is unknown" for name in found if name not in expected]
     problems += [

@@ -1,8 +1,7 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant has no squeeze-excitation and uses ReLU6), as a dense feature
-extractor.
+"""EfficientNet-Lite0 (Tan & Le 2019) as a dense feature extractor; it has no squeeze-excitation and uses ReLU6.
 
-The definition is TensorFlow's: asymmetric `SAME` padding where the stride is 2, batch-norm ε 1e-3. It knows no class
-names.
+The definition is TensorFlow's: asymmetric `SAME` padding where the stride is 2, batch-norm ε 1e-3. This file
+knows no class names.
 """
 
 from jaxtyping import Float
@@ -22,10 +21,10 @@ _STAGES = (
 
 
 class SamePad(nn.Module):
-    """TensorFlow's `SAME` padding for even inputs: what is odd goes to the right and bottom."""
+    """TensorFlow's `SAME` padding for even inputs: an odd amount puts its larger half at the right and bottom."""
 
     def __init__(self, kernel: int, stride: int) -> None:
-        """Padding for a convolution of this kernel and stride."""
+        """Compute the padding for a convolution of this kernel and stride."""
         super().__init__()
         total = kernel - stride
         self.amount = (total // 2, total - total // 2) * 2
@@ -70,8 +69,9 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Image [B, 3, H, W] (RGB, `(x − 127)/128`, sides multiples of 32) → features [B, 1280, H/32, W/32]; `classifier`
-    is linear.
+    """Image [B, 3, H, W] → features [B, 1280, H/32, W/32]; the input is RGB, `(x − 127)/128`, sides multiples of 32.
+
+    `classifier` is linear.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(1280, 1000)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1280 H2 W2"]:
-        """Features of every location; their mean through `classifier` gives the logits of the whole picture."""
+        """Compute the features of every location; their mean through `classifier` gives the logits of the picture."""
         features: Tensor = self.features(image)
         return features
 
@@ -100,8 +100,9 @@ class EfficientNetLite0(nn.Module):
         self.load_state_dict(dict(zip(own, state.values(), strict=True)))
 
     def fold_batch_norm(self) -> None:
-        """Put each normalisation into the convolution before it: the same function, a third faster on a CPU. For a
-        frozen network only.
+        """Fold each normalisation into the convolution before it: the same function, a third faster on a CPU.
+
+        This is only for a frozen network.
         """
         for module in self.modules():
             if isinstance(module, nn.Sequential):
@@ -113,5 +114,5 @@ class EfficientNetLite0(nn.Module):
 
 
 def preprocess(image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Pixels 0–255 to the network's range."""
+    """Scale pixels 0–255 to the range of the network."""
     return (image - 127) / 128

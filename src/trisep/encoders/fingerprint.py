@@ -1,4 +1,4 @@
-"""What tells two versions of a frozen network apart."""
+"""The fingerprint that distinguishes two versions of a frozen network. This file knows no network."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from torch import Tensor
 
 
 def weights_fingerprint(state: Mapping[str, Tensor], beside: str = "") -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of `beside` (a vocabulary, say) and all weights, in the order of
-    their names.
+    """Return the first 16 hexadecimal digits of the SHA-256 of `beside` and all weights, in the order of their names.
+
+    `beside` is data other than weights, such as a vocabulary.
     """
     digest = hashlib.sha256(beside.encode())
     for name in sorted(state):

@@ -1,13 +1,13 @@
-"""The embedded encoder `lite`: a small joint image–text space that works with no network.
+"""The encoder `lite`: a small joint space of images and text that works without internet access.
 
-Words go through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of the
-text embeddings of its top classes (ConSE, Norouzi et al. 2014), the classes being those of EfficientNet-Lite0
+Text goes through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of
+the text embeddings of its top classes (ConSE, Norouzi et al. 2014). The classes are those of EfficientNet-Lite0
 (ImageNet-1k, all WordNet synonyms averaged) and a few concepts that ImageNet lacks, whose linear heads were fitted on
 labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). Both networks are frozen.
 
-Pictures thus lie among the classes' embeddings, while a sentence says more than a class ("person playing a …") and lies
-beside them; `ground` brings what is asked for in words half of the way, so that a model which was trained with pictures
-understands every wording.
+Pictures thus lie among the embeddings of the classes. A sentence says more than a class ("person playing a …") and lies
+beside them. `ground` moves a text embedding half of the way towards the classes, so that a model that was trained with
+pictures understands every wording. This file knows no sound.
 """
 
 import hashlib
@@ -35,19 +35,23 @@ _STRIDE = 32
 _GRID = 7
 _MAX_ASPECT = 3.0
 _GROUNDING_TEMPERATURE = 0.05
-"""Of the softmax over cosines with the classes."""
+"""Temperature of the softmax over the cosines with the classes."""
 
 
 class LiteEncoder:
-    """A `SharedEncoder` of dimension 384. Text vectors have unit length; picture vectors are shorter the less sure the
-    classifier is.
+    """A `SharedEncoder` of dimension 384.
+
+    Text vectors have unit length; picture vectors are shorter the less sure the classifier is.
     """
 
     name = "lite"
     dim = 384
 
     def __init__(self, *, num_top_classes: int = 10, fitted: bool = True) -> None:
-        """`num_top_classes` is ConSE's T; `fitted=False` leaves the fitted concepts out (to fit them)."""
+        """Load nothing yet: the towers are loaded when they are first used.
+
+        `num_top_classes` is ConSE's T; `fitted=False` leaves the fitted concepts out (to fit them).
+        """
         self.num_top_classes = num_top_classes
         self._fitted = fitted
 
@@ -57,11 +61,11 @@ class LiteEncoder:
         return self._text_tower.word_table
 
     def token_word(self, token_id: int) -> str:
-        """How a row of `token_table` is written; pieces inside a word begin with ##."""
+        """Return the text of a row of `token_table`; pieces inside a word begin with ##."""
         return str(self._tokenizer.id_to_token(token_id))
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
-        """Mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
+        """Embed sentences as the mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
         encodings = self._tokenizer.encode_batch(list(texts))
         ids = torch.tensor([encoding.ids for encoding in encodings])
         mask = torch.tensor([encoding.attention_mask for encoding in encodings])
@@ -70,10 +74,9 @@ class LiteEncoder:
         return _mean_pool(states, mask)
 
     def ground(self, text_embeddings: Float[Tensor, "*n 384"]) -> Float[Tensor, "*n 384"]:
-        """Unit vectors halfway between words and the mean of their nearest classes, which is where ConSE puts a picture
-        of them.
+        """Return unit vectors halfway between texts and the mean of their nearest classes.
 
-        Ours. The other half keeps what no class stands for.
+        ConSE puts a picture of the text at that mean. This is ours. The other half keeps what no class stands for.
         """
         if not self._fitted:
             return text_embeddings
@@ -84,20 +87,21 @@ class LiteEncoder:
         return torch.nn.functional.normalize(text_embeddings + torch.nn.functional.normalize(among, dim=-1), dim=-1)
 
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m 384"]) -> Float[Tensor, "n 384"]:
-        """Free token vectors between the start and end tokens, not padded; differentiable."""
+        """Embed free token vectors between the start and end tokens, without padding; differentiable."""
         ends = self.token_table[[self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")]]
         start, end = ends.unsqueeze(1).unsqueeze(1).expand(2, len(token_embeddings), 1, -1)
         states = self._text_tower.from_embeddings(torch.cat([start, token_embeddings, end], dim=1))
         return _mean_pool(states, torch.ones(states.shape[:2]))
 
     def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 384"]:
-        """Whole pictures: the mean of all locations' logits is exactly the logits of the pooled picture, the classifier
-        being linear.
+        """Embed whole pictures by the mean of all locations' logits.
+
+        The classifier is linear, so this mean is exactly the logits of the pooled picture.
         """
         return self.embed_logits(torch.stack([logits.mean(dim=(1, 2)) for logits in self._logits(frames)]))
 
     def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 384"]:
-        """A 7 × 7 grid over the whole picture, whatever its shape; each cell from the mean logits of its area."""
+        """Embed each cell of a 7 × 7 grid over the whole picture of any shape, by the mean logits of its area."""
         grids = [
             torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)
         ]
@@ -106,7 +110,7 @@ class LiteEncoder:
     def encode_both(
         self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]
     ) -> tuple[Float[Tensor, "n 384"], Float[Tensor, "n 7 7 384"]]:
-        """`encode_image` and `encode_regions` for the price of one."""
+        """Compute `encode_image` and `encode_regions` from one pass of the image tower."""
         logits = self._logits(frames)
         grids = [torch.nn.functional.adaptive_avg_pool2d(one, _GRID).permute(1, 2, 0) for one in logits]
         whole = self.embed_logits(torch.stack([one.mean(dim=(1, 2)) for one in logits]))
@@ -115,8 +119,9 @@ class LiteEncoder:
     def embed_logits(
         self, logits: Float[Tensor, "*n C"], class_embeddings: Float[Tensor, "C 384"] | None = None
     ) -> Float[Tensor, "*n 384"]:
-        """ConSE: the mean of the top classes' text embeddings, weighted by their probabilities (which are brought to
-        sum to one).
+        """Compute the mean of the top classes' text embeddings, weighted by their probabilities (ConSE).
+
+        The probabilities are rescaled to sum to one.
         """
         embeddings = self._class_embeddings if class_embeddings is None else class_embeddings
         probabilities, classes = torch.softmax(logits, dim=-1).topk(self.num_top_classes, dim=-1)
@@ -125,7 +130,7 @@ class LiteEncoder:
 
     @torch.no_grad()
     def image_features(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 1280"]:
-        """Pooled features of the image tower, before any class."""
+        """Compute the pooled features of the image tower, before any class."""
         batches = [torch.from_numpy(_resize(frame)).permute(2, 0, 1).unsqueeze(0) for frame in frames]
         return torch.cat([self._image_tower(preprocess(batch.float())).mean(dim=(2, 3)) for batch in batches])
 
@@ -136,7 +141,7 @@ class LiteEncoder:
 
     @torch.no_grad()
     def _logits(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float[Tensor, "C _ _"]]:
-        """Class logits at every location of every picture; pictures of one size go through the network together."""
+        """Compute the class logits at every location; pictures of one size go through the network together."""
         images = [_resize(frame) for frame in frames]
         logits: list[Tensor | None] = [None] * len(images)
         for shape in sorted({image.shape for image in images}):
@@ -151,10 +156,10 @@ class LiteEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever an embedding could: the hashes of all files that the encoder consists of.
+        """A hash that changes whenever an embedding could change: the hashes of all files that the encoder uses.
 
-        What `ground` does is not counted: it is computed of these at every query, and no stored vector has gone through
-        it.
+        The result of `ground` does not count: it is computed from these at every query, and no stored vector
+        has passed through it.
         """
         files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
         parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [sha256_of(_CLASSES_FILE)]
@@ -169,7 +174,7 @@ class LiteEncoder:
 
     @cached_property
     def _heads(self) -> tuple[Float[Tensor, "C 1280"], Float[Tensor, "C"]]:
-        """Weights and biases of all classes: ImageNet's, which the image tower brings with it, then the fitted ones."""
+        """Weights and biases of all classes: those of the image tower for ImageNet, then the fitted ones."""
         weight, bias = self.imagenet_head
         if not self._fitted:
             return weight, bias
@@ -202,14 +207,14 @@ class LiteEncoder:
 
 
 def _stored(name: str) -> Tensor:
-    """One tensor of the file of fitted classes, as float32."""
+    """Read one tensor of the file of fitted classes, as float32."""
     with safe_open(_CLASSES_FILE, framework="pt") as file:
         tensor: Tensor = file.get_tensor(name).float()
     return tensor
 
 
 def imagenet_names() -> tuple[tuple[str, ...], ...]:
-    """All WordNet synonyms of each of ImageNet's 1000 classes, in the classifier's order."""
+    """Read all WordNet synonyms of each of ImageNet's 1000 classes, in the order of the classifier."""
     lines = (_FOLDER / "imagenet_synonyms.tsv").read_text(encoding="utf-8").splitlines()
     return tuple(tuple(line.split("\t")[1].split(", ")) for line in lines)
 
@@ -220,7 +225,7 @@ def _mean_pool(states: Float[Tensor, "n m 384"], mask: Tensor) -> Float[Tensor, 
 
 
 def _resize(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """Short side 224, long side the nearest multiple of 32; beyond an aspect of 3 the long side is squeezed."""
+    """Resize to short side 224 and long side the nearest multiple of 32, squeezed beyond an aspect ratio of 3."""
     height, width = frame.shape[:2]
     scale = _SHORT_SIDE / min(height, width)
     limit = int(_SHORT_SIDE * _MAX_ASPECT)

@@ -1,8 +1,8 @@
 """MiniLM-L6 (Wang et al. 2020), a BERT of six layers (Devlin et al. 2019): word pieces → one state for each of them.
 
-The weights are those of sentence-transformers' all-MiniLM-L6-v2, entry `minilm-l6` of `trisep.pretrained`. Module
-names are those of the published file, so that its tensors load as they are. The pooler is left out. The file is mapped
-into memory rather than copied: of 30522 word vectors only those are read that a text consists of.
+The weights are those of sentence-transformers' all-MiniLM-L6-v2, entry `minilm-l6` of `trisep.pretrained`. Module names
+are those of the published file, so that its tensors load as they are. The pooler is left out. The file is mapped into
+memory rather than copied: of 30522 word vectors only those of the text are read. This file knows no tokenizer.
 """
 
 from pathlib import Path
@@ -20,11 +20,11 @@ _NUM_LAYERS = 6
 _NUM_HEADS = 12
 _EPSILON = 1e-12
 _UNUSED = ("pooler", "embeddings.position_ids")
-"""How the keys begin that stand in the published file and are not needed here."""
+"""Beginnings of the keys in the published file that are not used here."""
 
 
 class _Table(nn.Module):
-    """Vectors that are looked up. `nn.Embedding` draws them, for which PyTorch imports its whole compiler (seconds)."""
+    """A table of vectors. `nn.Embedding` draws random ones, for which PyTorch imports its whole compiler (seconds)."""
 
     def __init__(self, num_rows: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Table(nn.Module):
 
 
 class _Embeddings(nn.Module):
-    """A word's vector, that of the first kind of sentence (BERT knows two) and its position's, added and normalised."""
+    """Adds the vectors of word, position and the first token type (BERT has two), and normalises the sum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _Embeddings(nn.Module):
 
 
 class _SelfAttention(nn.Module):
-    """Every position reads all positions that the mask leaves it, in twelve heads."""
+    """Self-attention in twelve heads: every position reads all positions that the mask leaves it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _SelfAttention(nn.Module):
 
 
 class _Projection(nn.Module):
-    """What ends both halves of a layer: a projection, the half's input added, and only then the normalisation."""
+    """The end of both halves of a layer: a projection, the input of the half added, and only then the normalisation."""
 
     def __init__(self, in_features: int) -> None:
         super().__init__()
@@ -91,11 +91,11 @@ class _Layer(nn.Module):
 class MiniLM(nn.Module):
     """Word pieces [n, m] or free vectors [n, m, 384] → the last layer's states [n, m, 384]; m is at most 512.
 
-    There is no dropout: the network is for use, not for training. Its weights come from `load_minilm`.
+    There is no dropout: the network serves for inference, not for training. Its weights come from `load_minilm`.
     """
 
     def __init__(self) -> None:
-        """Build the layers; their weights are still to come."""
+        """Build the layers without weights."""
         super().__init__()
         self.embeddings = _Embeddings()
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(_Layer() for _ in range(_NUM_LAYERS))})
@@ -106,7 +106,7 @@ class MiniLM(nn.Module):
         return self.embeddings.word_embeddings.weight
 
     def from_ids(self, ids: Int[Tensor, "n m"], mask: Int[Tensor, "n m"]) -> Float[Tensor, "n m 384"]:
-        """Read rows of `word_table`. The mask is 0 where a sentence is padded: nothing is read from there."""
+        """Read rows of `word_table`; the mask is 0 where a sentence is padded, and nothing is read from there."""
         return self.from_embeddings(self.word_table[ids], mask)
 
     def from_embeddings(
@@ -123,7 +123,7 @@ class MiniLM(nn.Module):
 
 
 def load_minilm(file: Path) -> MiniLM:
-    """The frozen network with the weights of a safetensors file, as published. No others are made for it first."""
+    """Load the frozen network from a published safetensors file; no other weights are drawn first."""
     with torch.device("meta"):
         network = MiniLM()
     state = {key: value for key, value in load_file(file).items() if not key.startswith(_UNUSED)}

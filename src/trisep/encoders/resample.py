@@ -1,4 +1,4 @@
-"""Sounds brought to the rate that an audio encoder hears at."""
+"""Resampling of sounds to the rate that an audio encoder reads. This file knows no encoder."""
 
 import numpy as np
 import soxr
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def resample(waveform: Float[Tensor, "B S"], from_hz: int, to_hz: int) -> Float[Tensor, "B S2"]:
-    """Each sound at another rate (soxr HQ), on the device it came from; the same tensor where the rates agree."""
+    """Resample each sound (soxr HQ) on the device it came from; where the rates agree, return the same tensor."""
     if from_hz == to_hz or not waveform.numel():
         return waveform
     columns = np.ascontiguousarray(waveform.detach().cpu().float().numpy().T)

@@ -1,8 +1,8 @@
-"""ResNet-18 (He et al. 2016), also with its last stage dilated, as a dense feature extractor. Unlike its neighbours it
-may be trained on.
+"""ResNet-18 (He et al. 2016), also with its last stage dilated, as a dense feature extractor that can be trained.
 
-State-dict keys are torchvision's, so that the usual ImageNet file (`resnet18-*.pth`) fits; the classifier (`fc`) is
-left out. Dilation needs no weights of its own: one file serves both kinds. It knows neither sounds nor class names.
+State-dict keys are torchvision's, so that the usual ImageNet file (`resnet18-*.pth`) fits; the classifier
+(`fc`) is left out. Dilation needs no weights of its own: one file serves both kinds. This file knows neither
+sounds nor class names.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut, which is projected where the shape changes."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int, dilations: tuple[int, int]) -> None:
-        """`dilations` are those of the first and the second convolution."""
+        """Build the layers; `dilations` are those of the first and the second convolution."""
         super().__init__()
         first, second = dilations
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=first, dilation=first, bias=False)
@@ -45,16 +45,15 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Pictures [B, 3, H, W], normalised as `imagenet_normalise` does → features [B, 8·width, H/32, W/32] (sides rounded
-    up), all ≥ 0.
+    """Pictures [B, 3, H, W] → features [B, 8·width, H/32, W/32] (sides rounded up), all ≥ 0.
 
-    Dilated, as in Sound of Pixels, the last stage does not stride but spreads its kernels (dilation 2 from its second
-    3×3 convolution on), and the features are [B, 8·width, H/16, W/16]: every second one of them is a feature of the
-    plain network.
+    The input is normalised as `imagenet_normalise` does. Dilated, as in Sound of Pixels, the last stage does not stride
+    but spreads its kernels (dilation 2 from its second 3×3 convolution on), and the features are [B, 8·width, H/16,
+    W/16]: every second one of them is a feature of the plain network.
     """
 
     def __init__(self, *, width: int = 64, dilated: bool = False) -> None:
-        """`width` is the number of channels of the first stage: 64 in ResNet-18."""
+        """Build the layers; `width` is the number of channels of the first stage, 64 in ResNet-18."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -68,14 +67,14 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H2 W2"]:
-        """Features of every location after the last stage."""
+        """Compute the features of every location after the last stage."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return features
 
 
 def _stage(in_channels: int, out_channels: int, *, stride: int, dilated: bool = False) -> nn.Sequential:
-    """Two blocks; a dilated stage keeps its input's resolution."""
+    """Build two blocks; a dilated stage keeps the resolution of its input."""
     first, second = ((1, 2), (2, 2)) if dilated else ((1, 1), (1, 1))
     return nn.Sequential(
         BasicBlock(in_channels, out_channels, stride=1 if dilated else stride, dilations=first),
@@ -84,10 +83,9 @@ def _stage(in_channels: int, out_channels: int, *, stride: int, dilated: bool = 
 
 
 def load_imagenet(file: Path, network: ResNet18) -> None:
-    """Copy the weights of an ImageNet checkpoint, as torchvision publishes it for its `resnet18`, into `network`;
-    nothing in it is run.
+    """Copy the weights of an ImageNet checkpoint of torchvision's `resnet18` into `network`.
 
-    Raises CheckpointError when the file cannot be read as tensors or is of another network.
+    Nothing in the file is run. Raises CheckpointError when it cannot be read as tensors or is of another network.
     """
     state = {key: value for key, value in read_tensors(file).items() if not key.startswith("fc.")}
     try:
@@ -100,14 +98,15 @@ def load_imagenet(file: Path, network: ResNet18) -> None:
 
 
 def imagenet_normalise(frames: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """RGB pixels 0–255 to zero mean and unit variance over ImageNet."""
+    """Scale RGB pixels 0–255 to zero mean and unit variance over ImageNet."""
     mean = torch.tensor(_MEAN, device=frames.device)[:, None, None]
     deviation = torch.tensor(_STANDARD_DEVIATION, device=frames.device)[:, None, None]
     return (frames.float() / 255 - mean) / deviation
 
 
 def square_frames(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]], side: int = 224) -> UInt8[Tensor, "K 3 S S"]:
-    """Pictures of any size as one tensor: the short side brought to `side` pixels (bicubic), the central
-    square kept.
+    """Stack pictures of any size as one tensor.
+
+    The short side is resized to `side` pixels (bicubic) and the central square kept.
     """
     return torch.from_numpy(np.stack([crop_centre(frame, side) for frame in frames])).permute(0, 3, 1, 2).contiguous()

@@ -1,8 +1,8 @@
 """Tensors from weight files of any common format, read as data: nothing in a file is ever run.
 
-TorchScript archive (OpenAI's .pt)   the records `data.pkl` and `data/*` only; read by PyTorch's restricted reader
-torch.save state dict (.pt, .bin)    the same reader (`weights_only=True`); a training checkpoint gives its `state_dict`
-safetensors                          as it is
+    TorchScript archive (OpenAI's .pt)   only the records `data.pkl` and `data/*`, read by PyTorch's restricted reader
+    torch.save state dict (.pt, .bin)    the same reader (`weights_only=True`); a checkpoint gives its `state_dict`
+    safetensors                          all tensors as they are
 
 This file does not know what the tensors mean.
 """
@@ -27,10 +27,10 @@ _LIST_MAKERS = frozenset(
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """All tensors of a file by name, on the CPU, whatever the file's format; what is no tensor is left out.
+    """Read all tensors of a file by name, on the CPU, whatever its format; other values are left out.
 
-    Raises CheckpointError when the file cannot be read, is damaged, or is a pickle of anything but tensors and plain
-    containers.
+    Raises CheckpointError when the file cannot be read, is damaged, or is a pickle of anything but
+    tensors and plain containers.
     """
     try:
         with file.open("rb") as opened:
@@ -67,7 +67,7 @@ def _is_script_archive(file: Path) -> bool:
 
 
 class _ScriptObject:
-    """Stands for an object of a TorchScript archive: its attributes, none of its code."""
+    """Stands for an object of a TorchScript archive: it holds the attributes and none of the code."""
 
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
@@ -82,11 +82,11 @@ def _keep_value(value: Any, *_: Any) -> Any:
 
 
 def _read_script_archive(file: Path) -> dict[str, Tensor]:
-    """Parameters and buffers of a TorchScript archive by dotted name.
+    """Read the parameters and buffers of a TorchScript archive by dotted name.
 
-    `torch.jit.load` would compile and could run the archive's code, and `torch.load` refuses such archives when asked
-    for weights only. So the records that hold data are copied into an archive of their own, without the code, and that
-    is read by the restricted reader; it may make tensors, plain containers and `_ScriptObject`s, whatever names the
+    `torch.jit.load` would compile and could run the archive's code, and `torch.load(weights_only=True)` refuses such
+    archives. So the records that hold data are copied into an archive of their own, without the code, and the
+    restricted reader reads that archive. It may make tensors, plain containers and `_ScriptObject`s, whatever names the
     archive gives its classes.
     """
     copy = io.BytesIO()
@@ -101,7 +101,7 @@ def _read_script_archive(file: Path) -> dict[str, Tensor]:
     names = torch.serialization.get_unsafe_globals_in_checkpoint(copy)
     refused = [name for name in names if not name.startswith("__torch__.") and name not in _LIST_MAKERS]
     if refused:
-        raise ValueError(f"it asks for {refused[0]}")
+        raise ValueError(f"it refers to {refused[0]}")
     stand_ins: list[Any] = [(_keep_value if name in _LIST_MAKERS else _ScriptObject, name) for name in names]
     copy.seek(0)
     with torch.serialization.safe_globals(stand_ins):
@@ -110,7 +110,7 @@ def _read_script_archive(file: Path) -> dict[str, Tensor]:
 
 
 def _script_tensors(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """Tensors among an object's attributes, and its parts', with their dotted names."""
+    """Yield the tensors among an object's attributes, and among those of its parts, with their dotted names."""
     if isinstance(value, Tensor):
         yield prefix, value.detach()
     elif isinstance(value, _ScriptObject):
