@@ -61,7 +61,7 @@ make_environment() {
         "$base" -m venv --without-pip .venv
         "$base" -m pip --python "$python" install -qq -c constraints.txt pip
     fi
-    install=("$python" -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt)
+    install=("$python" -m pip install -qq --disable-pip-version-check -c constraints.txt)
     "${install[@]}" --upgrade pip setuptools
     extra_index="$(extra_index_for_torch)"
     "${install[@]}" ${extra_index:+--extra-index-url "$extra_index"} torch
