@@ -1,0 +1,149 @@
+"""Several inputs in one command: which files, into which folders, and what comes of a bad one."""
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from trisep.errors import MediaError, QueryError
+from trisep.separation.batch import media_files, separate_batch
+from trisep.separation.stems import OutputError
+from trisep.separation.streaming import Progress
+
+
+class Recorder:
+    """Takes the place of a separation: notes what it is asked, writes a file, and raises what it is told to."""
+
+    def __init__(self, failures: dict[str, Exception] | None = None) -> None:
+        self.asked: list[tuple[Path, Path]] = []
+        self.failures = failures or {}
+
+    def __call__(self, path: Path, folder: Path, progress: Progress) -> None:
+        progress(0.5)
+        self.asked.append((path, folder))
+        if path.name in self.failures:
+            raise self.failures[path.name]
+        folder.mkdir(parents=True)
+        (folder / "stem.wav").write_text("sound")
+
+
+def fill(folder: Path, names: Sequence[str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text("x")
+    return folder
+
+
+def test_one_file_goes_straight_into_the_output_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    separate = Recorder()
+    assert separate_batch([tmp_path / "a.wav"], tmp_path / "out", separate) == 0
+    assert separate.asked == [(tmp_path / "a.wav", tmp_path / "out")]
+    assert os.listdir(tmp_path / "out") == ["stem.wav"] and capsys.readouterr() == ("", "")
+
+
+def test_one_bad_file_is_the_commands_error(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="no sound"):
+        separate_batch([tmp_path / "a.wav"], tmp_path / "out", Recorder({"a.wav": MediaError("no sound")}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_a_batch_even_of_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    separate = Recorder()
+    folder = fill(tmp_path / "in", ["a.wav"])
+    assert separate_batch([folder], tmp_path / "out", separate) == 0
+    assert separate.asked == [(folder / "a.wav", tmp_path / "out" / "a")] and capsys.readouterr() == ("", "")
+    assert json.loads((tmp_path / "out" / "batch.json").read_text()) == {
+        "schema": 1,
+        "done": 1,
+        "skipped": 0,
+        "inputs": [{"input": str(folder / "a.wav"), "folder": "a", "error": None}],
+    }
+
+
+def test_a_bad_file_is_skipped_and_told_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = fill(tmp_path / "in", ["a.wav", "b.wav", "c.wav"])
+    separate = Recorder({"b.wav": QueryError("b.wav:\n  no picture")})
+    assert separate_batch([folder, tmp_path / "a.mp4"], tmp_path / "out", separate) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "trisep: skipped: b.wav: no picture",
+        "trisep: 3 of 4 inputs done, 1 skipped",
+    ]
+    batch = json.loads((tmp_path / "out" / "batch.json").read_text())
+    assert (batch["done"], batch["skipped"]) == (3, 1)
+    assert [(entry["folder"], entry["error"]) for entry in batch["inputs"]] == [
+        ("a", None),
+        (None, "b.wav: no picture"),
+        ("c", None),
+        ("a_2", None),
+    ]
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "a_2", "batch.json", "c"]
+
+
+def test_a_batch_in_which_nothing_works_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    failures = {path.name: MediaError("no sound") for path in inputs}
+    assert separate_batch(inputs, tmp_path / "out", Recorder(failures)) == 2
+    assert not (tmp_path / "out").exists() and "0 of 2 inputs done, 2 skipped" in capsys.readouterr().err
+
+
+def test_an_output_place_that_cannot_be_written_ends_the_batch(tmp_path: Path) -> None:
+    separate = Recorder({"b.wav": OutputError("the disk is full")})
+    with pytest.raises(OutputError):
+        separate_batch([tmp_path / name for name in ("a.wav", "b.wav", "c.wav")], tmp_path / "out", separate)
+    assert [path.name for path, _ in separate.asked] == ["a.wav", "b.wav"]
+
+
+def test_a_programming_error_is_not_skipped(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        separate_batch([tmp_path / "a.wav", tmp_path / "b.wav"], tmp_path, Recorder({"a.wav": ZeroDivisionError()}))
+
+
+def test_unforeseen_names_stay_below_the_output_folder(tmp_path: Path) -> None:
+    separate = Recorder()
+    names = ["a.b.wav", ".wav", "..wav", " .wav", "...wav", "a b.wav", "-x.wav", "[red].wav", "A.wav", "a.wav", "a.mp4"]
+    assert separate_batch([tmp_path / name for name in names], tmp_path / "out", separate) == 0
+    folders = [folder for _, folder in separate.asked]
+    assert all(folder.parent == tmp_path / "out" and folder.resolve() == folder for folder in folders)
+    expected = ["a.b", ".wav", "input", "input_2", "input_3", "a b", "-x", "[red]", "A", "a", "a_2"]
+    assert [folder.name for folder in folders] == expected
+
+
+def test_of_a_folder_its_own_media_files_sorted(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", ["b.WAV", "a.mp4", "c.wmv", ".hidden.wav", "notes.txt", "photo.jpg", "wav"])
+    fill(folder / "below.wav", ["d.wav"])
+    assert media_files(folder) == [folder / "a.mp4", folder / "b.WAV", folder / "c.wmv"]
+    assert media_files(folder / "notes.txt") == [folder / "notes.txt"]
+    assert media_files(tmp_path / "absent") == [tmp_path / "absent"]
+
+
+def test_a_folder_without_media_or_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fill(tmp_path / "in", ["a.jpg", "b.PNG", "c.txt", ".d.wav"])
+    with pytest.raises(MediaError) as caught:
+        media_files(folder)
+    reason = "the folder holds no sound or video file (3 other files, 2 of them pictures); name one that does"
+    assert str(caught.value) == f"{folder}: {reason}"
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("trisep.separation.batch.os.scandir", refuse)
+    with pytest.raises(MediaError, match=f"^{folder}: the folder cannot be read \\(Permission denied\\); change its"):
+        media_files(folder)
+
+
+def test_a_terminal_sees_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    folder = fill(tmp_path / "in", ["[red] a.wav", "b.wav"])
+    assert separate_batch([folder], tmp_path / "out", Recorder()) == 0
+    assert "1/2 [red] a.wav" in terminal.getvalue() and "2/2 b.wav" in terminal.getvalue()
+    assert "50%" in terminal.getvalue()
