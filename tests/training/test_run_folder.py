@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from training_stores import short_recipe
 
-from trisep.errors import CheckpointError, TrisepError, TrainingError
+from trisep.errors import CheckpointError, TrainingError, TrisepError
 from trisep.losses.masks import MaskLoss
 from trisep.training.run_folder import RunFolder, TrainingLog
 
@@ -36,7 +36,8 @@ def test_a_new_folder_holds_the_recipe_and_room_for_states(tmp_path: Path) -> No
     assert names(folder.path) == ["recipe.json", "states"] and names(folder.states) == []
     written = json.loads((folder.path / "recipe.json").read_text())
     assert written == json.loads(json.dumps(asdict(RECIPE))) and written["training"]["num_steps"] == 25
-    assert (folder.model, folder.best, folder.log) == tuple(folder.path / name for name in ("model", "best", "log.jsonl"))
+    places = [folder.path / name for name in ("model", "best", "log.jsonl")]
+    assert [folder.model, folder.best, folder.log] == places
     assert folder.newest_state() is None
 
 
@@ -137,7 +138,9 @@ def test_means_over_ten_steps_are_written_and_the_rest_at_the_end(tmp_path: Path
 def test_a_validation_is_written_and_the_best_is_told(tmp_path: Path) -> None:
     folder = with_states(tmp_path)
     with TrainingLog(folder, RECIPE, 0, is_main=True) as log:
-        told = [log.validation(step, SCORES | {"si_sdri": dbs}) for step, dbs in ((1, -3.0), (2, 1.0), (3, 1.0), (4, 0.5))]
+        told = [
+            log.validation(step, SCORES | {"si_sdri": dbs}) for step, dbs in ((1, -3.0), (2, 1.0), (3, 1.0), (4, 0.5))
+        ]
         assert told == [True, True, False, False] and log.scores["si_sdri"] == 0.5 and log.best == 1.0
     assert lines(folder)[1] == {"step": 2, "si_sdri": 1.0, "improved_share": 0.75}
 
