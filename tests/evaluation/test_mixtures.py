@@ -1,15 +1,15 @@
-from collections.abc import Sequence
+"""One mixture of a protocol: its rows by model and baselines, what is in it, and what is no source."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from clip_folders import MeanColour, tone, write_clip
+from clip_folders import tone
+from evaluated import CLIPSEP, UNET, checkpoint
 
-import trisep.evaluation.queries
-from trisep.checkpoints.format import Checkpoint
-from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
+from trisep.errors import ConfigError, MediaError
 from trisep.evaluation.mixtures import (
     ScoringJob,
     baseline_systems,
@@ -19,56 +19,17 @@ from trisep.evaluation.mixtures import (
     system_names,
     with_noise_heads,
 )
-from trisep.evaluation.queries import embed_sources
-from trisep.evaluation.sounds import bounds_seconds, mix
 from trisep.media.audio_writer import write_audio
-from trisep.models import clipsep, clipsep_nit, labelsep, pit, sound_of_pixels
-from trisep.networks.audio_unet import UNetConfig
+from trisep.models import clipsep_nit, pit
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.types import Place, QueryEmbedding, SignalSettings
+from trisep.types import QueryEmbedding, SignalSettings
 
-UNET = UNetConfig(num_levels=2, base_width=2, max_width=4, out_channels=2)
 RATE_HZ = 16000
 
 
-class ColoursAndWords(MeanColour):
-    """Also embeds words: by their length."""
-
-    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
-        """The number of letters, three times."""
-        return torch.tensor([[float(len(text))] * 3 for text in texts])
-
-
 @pytest.fixture(autouse=True)
-def encoder(monkeypatch: pytest.MonkeyPatch) -> ColoursAndWords:
-    loaded = ColoursAndWords()
-    monkeypatch.setattr(trisep.evaluation.queries, "load_encoder", lambda _: loaded)
-    for cached in ("_text", "_mean", "_regions", "_region"):
-        getattr(trisep.evaluation.queries, cached).cache_clear()
-    return loaded
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> tuple[ProtocolSource, ProtocolSource]:
-    for number, name in enumerate(("one", "two")):
-        write_clip(tmp_path / f"{name}.mp4", seconds=1.0, seed=4 * number)
-    return ProtocolSource(path=tmp_path / "one.mp4", label="dog"), ProtocolSource(
-        path=tmp_path / "two.mp4", label="rain"
-    )
-
-
-def checkpoint(config: object, card: dict[str, object] | None = None) -> Checkpoint:
-    torch.manual_seed(0)
-    network = config.build().eval().requires_grad_(False)  # type: ignore[attr-defined]
-    return Checkpoint(
-        model=network,
-        model_name="net",
-        signal=SignalSettings(),
-        encoder="lite",
-        encoder_fingerprint="",
-        card=card or {},
-        path=Path("ours"),
-    )
+def _with_encoder(encoder: object) -> None:
+    """No test here loads a real one."""
 
 
 def job(
@@ -88,34 +49,6 @@ def job(
         "skip_missing": False,
     }
     return ScoringJob(**(settings | others))  # type: ignore[arg-type]
-
-
-CLIPSEP = clipsep.Config(embedding_dim=3, unet=UNET)
-
-
-def test_sources_are_mixed_at_their_level_or_divided_by_their_number(sources: tuple[ProtocolSource, ...]) -> None:
-    level = mix(sources, -20.0, RATE_HZ)
-    assert level.dtype == np.float32
-    np.testing.assert_allclose(20 * np.log10(np.sqrt(np.mean(level**2, axis=1))), -20.0, atol=0.05)
-    divided = mix(sources, None, RATE_HZ)
-    np.testing.assert_allclose(np.sqrt(np.mean(divided**2, axis=1)), 0.1 / np.sqrt(2) / 2, rtol=0.05)
-
-
-def test_segments_lie_where_their_start_says_and_short_clips_are_filled_up(tmp_path: Path) -> None:
-    ramp = replace(tone(2.0), samples=np.linspace(0, 1, 2 * RATE_HZ, dtype=np.float32)[None])
-    write_audio(tmp_path / "ramp.wav", ramp, subtype="wav_float32")
-    for start, begins in ((0.0, 0.0), (0.5, 0.375), (1.0, 0.75)):
-        source = ProtocolSource(path=tmp_path / "ramp.wav", label="ramp", start=start)
-        (segment,) = mix([source], None, RATE_HZ, clip_samples=RATE_HZ // 2)
-        assert segment.shape == (RATE_HZ // 2,) and segment[0] == pytest.approx(begins, abs=1e-4)
-    stretch = replace(source, start_seconds=1.0, end_seconds=1.5)
-    assert bounds_seconds(stretch, 0.25) == pytest.approx((1.25, 1.5)) and bounds_seconds(stretch, None) == (1.0, 1.5)
-    (filled,) = mix([stretch], None, RATE_HZ, clip_samples=RATE_HZ)
-    assert (
-        filled[0] == pytest.approx(0.5, abs=1e-4)
-        and filled[RATE_HZ // 2 - 1] > 0.7
-        and not filled[RATE_HZ // 2 + 1 :].any()
-    )
 
 
 def test_the_rows_of_a_mixture_by_model_and_baselines(sources: tuple[ProtocolSource, ...], tmp_path: Path) -> None:
@@ -216,69 +149,6 @@ def test_a_clip_that_is_not_there_is_an_error_or_a_row_that_says_so(
         score_mixture(job(tmp_path, baselines=("mixture",)), mixture, None)
     rows = score_mixture(job(tmp_path, baselines=("mixture",), skip_missing=True), mixture, None)
     assert [(row.skipped, row.scores) for row in rows] == [("missing clip", None)] * 2
-
-
-def test_words_go_through_the_protocols_templates(sources: tuple[ProtocolSource, ...]) -> None:
-    model = checkpoint(CLIPSEP)
-    vectors = embed_sources(model, sources, "text", protocol("avmini")).vectors
-    assert vectors is not None and vectors[0].tolist() == [[len("a photo of dog")] * 3, [len("a photo of rain")] * 3]
-    averaged = embed_sources(model, sources, "text", protocol("clipsep-music")).vectors
-    assert averaged is not None and averaged.norm(dim=-1).flatten().tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
-
-
-def test_pictures_and_videos_are_means_of_frames_or_regions(sources: tuple[ProtocolSource, ...]) -> None:
-    model = checkpoint(CLIPSEP)
-    rules = replace(protocol("avmini"), frame_spacing_seconds=0.2)
-    image, video = (embed_sources(model, sources, query, rules).vectors for query in ("image", "video"))
-    assert (
-        image is not None
-        and video is not None
-        and torch.equal(image, video)
-        and not torch.equal(image[0, 0], image[0, 1])
-    )
-
-    watching = replace(model, model=replace(CLIPSEP, reads_regions=True).build())
-    regions = embed_sources(watching, sources, "video", rules).regions
-    assert regions is not None and regions.shape == (1, 2, 3, 7, 7, 3)
-    torch.testing.assert_close(regions.mean(dim=(2, 3, 4)), image, atol=0.5, rtol=0)
-
-
-def test_a_region_is_the_cell_at_the_place(sources: tuple[ProtocolSource, ...]) -> None:
-    model = checkpoint(CLIPSEP)
-    placed = [replace(source, place=Place(x=0.25, y=0.5)) for source in sources]
-    vectors = embed_sources(model, placed, "region", protocol("avmini-duets")).vectors
-    assert vectors is not None and vectors.shape == (1, 2, 3)
-    with pytest.raises(ConfigError, match="protocol 'avmini' says of no source where it is in the picture"):
-        embed_sources(model, sources, "region", protocol("avmini"))
-
-
-def test_a_picture_is_asked_for_where_there_is_none(tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav", tone(0.5), subtype="wav_float32")
-    with pytest.raises(QueryError, match="a.wav: holds no picture, which this --query needs; ask with --query text"):
-        embed_sources(
-            checkpoint(CLIPSEP), [ProtocolSource(path=tmp_path / "a.wav", label="dog")], "video", protocol("avmini")
-        )
-
-
-def test_models_that_read_labels_or_frames_get_those(sources: tuple[ProtocolSource, ...]) -> None:
-    labels = labelsep.Config(num_labels=2, embedding_dim=3, unet=UNET)
-    asked = embed_sources(
-        checkpoint(labels, {"labels": ["rain", "dog"]}), sources, "text", protocol("avmini")
-    ).label_ids
-    assert asked is not None and asked.tolist() == [[1, 0]]
-    with pytest.raises(
-        ConfigError, match="net reads labels, so it cannot be asked with --query image; use --query text"
-    ):
-        embed_sources(checkpoint(labels), sources, "image", protocol("avmini"))
-    with pytest.raises(CheckpointError, match="config.json: lists no labels"):
-        embed_sources(checkpoint(labels), sources, "text", protocol("avmini"))
-    with pytest.raises(QueryError, match="query 'dog': this model knows its 2 labels only"):
-        embed_sources(checkpoint(labels, {"labels": ["rain", "cat"]}), sources, "text", protocol("avmini"))
-    pixels = checkpoint(sound_of_pixels.Config(unet=UNET, image_width=2))
-    frames = embed_sources(pixels, sources, "image", protocol("avmini")).frames
-    assert frames is not None and frames.shape == (1, 2, 3, 3, 224, 224) and frames.dtype == torch.uint8
-    with pytest.raises(ConfigError, match="reads pictures, so it cannot be asked with --query text"):
-        embed_sources(pixels, sources, "text", protocol("avmini"))
 
 
 def test_the_systems_there_are() -> None:
