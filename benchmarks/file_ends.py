@@ -1,4 +1,4 @@
-"""How well the first and the last quarter of a second of a file are separated, beside the same stretch inside a longer file.
+"""How well the ends of a file are separated: its first and last 0.25 s beside the same stretch inside a longer file.
 
     python benchmarks/file_ends.py AVMINI [--model NAME] [--pairs 16]
 
@@ -45,7 +45,7 @@ def improvements(
             estimate = stem.audio.samples[0, stretch.start - file.start : stretch.stop - file.start]
             before = si_sdr(reference=reference, estimate=mixture[stretch])
             values.append(float(si_sdr(reference=reference, estimate=estimate) - before))
-    return values
+    return [value for value in values if np.isfinite(value)]
 
 
 def measure(separator: Separator, data: Path, num_pairs: int) -> dict[tuple[str, int], list[float]]:

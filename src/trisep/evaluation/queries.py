@@ -56,7 +56,7 @@ def embed_sources(
 
 def _vector(encoder: str, source: ProtocolSource, query: str, rules: Protocol) -> Float[Tensor, "D"]:
     if query == "text":
-        return _text(encoder, source.label, rules.templates)
+        return _text(encoder, source.query or source.label, rules.templates)
     if query == "region":
         if source.place is None:
             raise ConfigError(

@@ -1,9 +1,9 @@
-"""Protocols: frozen, seeded lists of mixtures whose sources are known, with signal and scoring rule. One file each,
-found by file name.
+"""Protocols: frozen, seeded lists of mixtures whose sources are known, with signal and scoring settings. One file each.
 
-A protocol file defines `PROTOCOL`, and says in its docstring what the original code did and where the paper differs
-from it. Lists are drawn lazily, from a list of clips (`clip_lists`) by a rule (`pairing`); they can be written and read
-back (`pair_files`). Labels choose pairs and word queries, and group scores; nothing here is ever seen by training.
+A protocol file, found by its name, defines `PROTOCOL` (or several as `PROTOCOLS`) and says in its docstring what the
+original code did and where the paper differs from it. Lists are drawn lazily, from a list of clips (`clip_lists`) by a
+method of `pairing`; they can be written and read back (`pair_files`). Labels choose pairs and text queries, and group
+scores; training never sees anything of this.
 """
 
 import importlib
@@ -24,6 +24,8 @@ class ProtocolSource:
     """File with the source's sound."""
     label: str
     """Name of its class: for the query and the report, never for training."""
+    query: str = ""
+    """How a person would name it, for the text query; empty where that is the label."""
     group: str = ""
     """Sources of one group are also reported apart."""
     start_seconds: float = 0.0
@@ -97,5 +99,6 @@ def protocol(name: str) -> Protocol:
 
 def _protocols() -> dict[str, Protocol]:
     modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    found = [module.PROTOCOL for module in modules if hasattr(module, "PROTOCOL")]
+    found = [one for module in modules for one in getattr(module, "PROTOCOLS", ())]
+    found += [module.PROTOCOL for module in modules if hasattr(module, "PROTOCOL")]
     return {one.name: one for one in found}

@@ -6,13 +6,27 @@ that holds it as
 a folder that `trisep data` wrote: SPLIT.csv for each split, with key, source and times, and labels.csv with key, label
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from trisep.errors import MediaError
 from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolSource
+
+Half = Literal["choosing", "test"]
+
+
+class _Row(NamedTuple):
+    path: str
+    split: str
+    label: str
+    start: str
+    end: str
+    query: str = ""
+    recording: str = ""
 
 
 def list_folder(data: Path) -> Path:
@@ -20,13 +34,17 @@ def list_folder(data: Path) -> Path:
     return data if data.is_dir() else data.parent
 
 
-def read_clips(data: Path, splits: Collection[str], *, group_by_split: bool = False) -> list[ProtocolSource]:
+def read_clips(
+    data: Path, splits: Collection[str], *, group_by_split: bool = False, half: Half | None = None
+) -> list[ProtocolSource]:
     """The clips of some splits, in the list's order; a clip of several labels is called "one and the other".
 
     Args:
         data: the list.
         splits: which to take.
         group_by_split: report the sources of each split apart.
+        half: take the clips of one half only. Clips of one recording (the column recording_id, otherwise the path) are
+            in one half, which the hash of the recording's name decides.
 
     Raises:
         MediaError: no list, not a list, or no clip of those splits in it.
@@ -37,17 +55,23 @@ def read_clips(data: Path, splits: Collection[str], *, group_by_split: bool = Fa
         ProtocolSource(
             path=folder / path,
             label=label,
+            query=query if query != label else "",
             group=split if group_by_split else "",
             start_seconds=float(start or 0),
             end_seconds=float(end) if end else None,
         )
-        for path, split, label, start, end in clips
-        if split in splits
+        for path, split, label, start, end, query, recording in clips
+        if split in splits and half in (None, half_of(recording or path))
     ]
     if not sources:
         wanted = " or ".join(sorted(splits)) if len(splits) < 6 else "a fold (fold1 to fold5)"
         raise MediaError(f"{data}: lists no clip of the split {wanted}; give the list that the protocol is for")
     return sources
+
+
+def half_of(recording: str) -> Half:
+    """The half of a set that the clips of a recording are in: the one that models are chosen on, or the other."""
+    return "choosing" if hashlib.sha256(recording.encode("utf-8", "surrogateescape")).digest()[0] % 2 else "test"
 
 
 def require_two_labels(sources: Collection[ProtocolSource], data: Path) -> None:
@@ -56,17 +80,18 @@ def require_two_labels(sources: Collection[ProtocolSource], data: Path) -> None:
         raise MediaError(f"{data}: the protocol pairs clips of different labels, and the list has fewer than two")
 
 
-def _one_list(data: Path) -> Iterator[tuple[str, str, str, str, str]]:
+def _one_list(data: Path) -> Iterator[_Row]:
     file = data / "manifest.csv" if data.is_dir() else data
     if not file.is_file():
         raise MediaError(
             f"{data}: holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label"
         )
     for row in read_rows(file, ("path", "split", "label")):
-        yield row["path"], row["split"], row["label"], row.get("start_seconds", ""), row.get("end_seconds", "")
+        rest = [row.get(name, "") for name in ("start_seconds", "end_seconds", "query", "recording_id")]
+        yield _Row(row["path"], row["split"], row["label"], *rest)
 
 
-def _data_set(folder: Path, splits: Collection[str]) -> Iterator[tuple[str, str, str, str, str]]:
+def _data_set(folder: Path, splits: Collection[str]) -> Iterator[_Row]:
     """What `trisep data` left in a folder."""
     labels: dict[str, list[str]] = defaultdict(list)
     for row in read_rows(folder / "labels.csv", ("key", "label")):
@@ -74,4 +99,5 @@ def _data_set(folder: Path, splits: Collection[str]) -> Iterator[tuple[str, str,
     for split in sorted(splits):
         if (folder / f"{split}.csv").is_file():
             for row in read_rows(folder / f"{split}.csv", ("key", "source", "start_seconds", "end_seconds")):
-                yield row["source"], split, " and ".join(labels[row["key"]]), row["start_seconds"], row["end_seconds"]
+                label = " and ".join(labels[row["key"]])
+                yield _Row(row["source"], split, label, row["start_seconds"], row["end_seconds"])

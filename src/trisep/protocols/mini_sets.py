@@ -1,0 +1,34 @@
+"""Held-out clips of the miniature sets in two halves: one that models are chosen on, one that is only reported.
+
+`avmini-choosing`, `avmini-test` and the same of `soundmini` (everyday sounds) and `solomini` (instruments by recordists
+that training lacks). Each draws 200 pairs of different labels from the clips of its half of the split `dev`, each clip
+over its whole length, cut to the shorter, at −20 dBFS RMS before the sum; the text query is the column `query` of the
+list (or the label) through one template. Clips of one recording are in one half. Ours.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from trisep.protocols import Protocol, ProtocolMixture, avmini
+from trisep.protocols.clip_lists import Half, read_clips, require_two_labels
+from trisep.protocols.pairing import random_pairs
+
+SETS = ("avmini", "soundmini", "solomini")
+HALVES: tuple[Half, ...] = ("choosing", "test")
+
+
+def mixtures(data: Path, seed: int = 0, *, half: Half) -> Iterator[ProtocolMixture]:
+    """The pair list of one half; the same for the same list of clips and seed."""
+    sources = read_clips(data, {"dev"}, half=half)
+    require_two_labels(sources, data)
+    return islice(random_pairs(sources, seed), avmini.NUM_MIXTURES)
+
+
+PROTOCOLS: tuple[Protocol, ...] = tuple(
+    replace(avmini.PROTOCOL, name=f"{name}-{half}", pairs=partial(mixtures, half=half))
+    for name in SETS
+    for half in HALVES
+)
