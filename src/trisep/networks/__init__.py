@@ -1,1 +1,1 @@
-"""The trunks. Nothing here knows about queries."""
+"""The audio U-Net and the ways in which a query enters it. Nothing here knows encoders, losses or files."""

@@ -1,4 +1,4 @@
-"""The lineage's audio U-Net: a log-magnitude picture in, `out_channels` maps of the same size out. It knows no query.
+"""The audio U-Net: a log-magnitude spectrogram in, `out_channels` maps of the same size out. It knows no query.
 
 Each level halves frequency and time; seven levels turn 256 × T into 2 × T/128. Source: Sound of Pixels (Zhao et al.
 2018), whose U-Net CLIPSep and VAST took over. State-dict keys are ours; `trisep import` maps the published ones.
@@ -25,15 +25,15 @@ class UNetConfig:
     bottleneck_width: int | None = None
     """Channels of the innermost map; None takes the width of the level above it."""
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
-    """`bilinear`: ×2 with aligned corners, then a 3×3 convolution (the published one; its scale depends on the length
-    of the input, so it is not exactly shift-equivariant). `transposed`: a 4×4 convolution of stride 2 (a quarter of the
-    work, exactly equivariant)."""
+    """`bilinear`: ×2 with aligned corners, then a 3×3 convolution. It is the published one. Its scale depends on the
+    length of the input, so it is not exactly shift-equivariant. `transposed`: a 4×4 convolution of stride 2. It is
+    exactly shift-equivariant and needs a quarter of the work."""
     normalization: Literal["batch", "channel"] = "batch"
-    """What the decoder's layers are normalised by. `batch`: statistics over the whole batch (the published one).
-    `channel` (ours): each bin by the mean and variance of its own channels, so that nothing depends on what else is in
-    the batch, on the length of the input or on the mode. A decoder that is run region by region needs it in training:
-    batch statistics over chunks of regions would make the result depend on how they are cut. The encoder, which runs
-    once per mixture, keeps batch normalisation."""
+    """Normalisation of the decoder's layers. `batch` takes statistics over the whole batch; it is the published one.
+    `channel` (ours) takes the mean and variance of each bin over its own channels. Then nothing depends on the other
+    items of the batch, on the length of the input or on the mode. A decoder that is run region by region needs
+    `channel` in training: batch statistics over chunks of regions would make the result depend on how they are cut. The
+    encoder, which runs once per mixture, keeps batch normalisation."""
     out_channels: int = 32
 
     def __post_init__(self) -> None:
@@ -62,22 +62,21 @@ class UNetConfig:
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Normalise every bin over its channels, with a learned scale and bias per channel: x [B, C, H, W] to the same
-    shape.
+    """Normalises every bin over its channels, with a learned scale and bias per channel.
 
-    Layer normalisation as ConvNeXt (Liu et al. 2022) uses it between convolutions. The result lies channels-last in
-    memory.
+    This is layer normalisation as ConvNeXt (Liu et al. 2022) uses it between convolutions. The input and the output are
+    [B, C, H, W]; the output lies channels-last in memory.
     """
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Mean 0 and variance 1 over C, before scale and bias."""
+        """Normalise to mean 0 and variance 1 over C, then apply scale and bias."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class UpBlock(nn.Sequential):
-    """Double height and width: ReLU, then a linear part, then a normalisation.
+    """Doubles height and width: ReLU, then a linear part, then a normalisation.
 
-    The last block of a network carries a bias and no normalisation: its output are mask maps.
+    The last block of a network has a bias and no normalisation, since its output are mask maps.
     """
 
     def __init__(self, in_channels: int, out_channels: int, config: UNetConfig, *, last: bool = False) -> None:
@@ -100,8 +99,9 @@ class UpBlock(nn.Sequential):
         return layer
 
     def linear_part(self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """What stands between the ReLU and the normalisation, without bias, on channels that `kernel` is the
-        convolution's part for.
+        """Apply the layers between the ReLU and the normalisation, without bias.
+
+        `kernel` is the part of the convolution's kernel that belongs to the channels of `x`.
         """
         if isinstance(self.convolution, nn.Conv2d):
             return nn.functional.conv2d(self[1](x), kernel, padding=1)
@@ -109,7 +109,7 @@ class UpBlock(nn.Sequential):
 
 
 class AudioEncoder(nn.Module):
-    """The U-Net's way in: strided convolutions, each level's map handed out."""
+    """The contracting half of the U-Net: strided convolutions, which return the map of each level."""
 
     def __init__(self, config: UNetConfig) -> None:
         """Build the layers."""
@@ -126,7 +126,7 @@ class AudioEncoder(nn.Module):
             self.down.append(nn.Sequential(*layers))
 
     def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """Every level's map [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
+        """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
         maps = []
         x = self.input_norm(log_magnitude)
         for layer in self.down:
@@ -136,11 +136,10 @@ class AudioEncoder(nn.Module):
 
 
 class AudioUNet(AudioEncoder):
-    """Encoder and decoder with skip connections. `encode` and `decode` stand apart so that a fusion can step in
-    between.
+    """Encoder and decoder with skip connections, as two methods, so that a fusion can act in between.
 
-    A fusion may lay `condition_channels` further maps behind the bottleneck's: `decode` then expects the innermost map
-    so widened, and `networks/fusion.py` decodes many such at once.
+    A fusion may append `condition_channels` further maps to those of the bottleneck. `decode` then expects the
+    innermost map with them, and `networks/fusion.py` decodes many such maps at once.
     """
 
     def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:
@@ -161,7 +160,7 @@ class AudioUNet(AudioEncoder):
         return last.convolution
 
     def decode(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K 256 T"]:
-        """From the bottleneck outwards, each level concatenated with its skip connection (skip first)."""
+        """Decode from the bottleneck outwards; each level is concatenated with its skip connection (skip first)."""
         x = maps[-1]
         for layer, skip in zip(self.up, reversed([None, *maps[:-1]]), strict=True):
             x = layer(x)

@@ -1,16 +1,16 @@
-"""How a query meets the sound: late, middle and hierarchical fusion, and summed region masks.
+"""The fusion of query and sound: late, middle and hierarchical fusion, and summed region masks.
 
-`LateFusion` lets the query weigh the k intermediate masks of the network (Sound of Pixels; CLIPSep, section 3.1).
+`LateFusion` weighs the k intermediate masks of the network by the query (Sound of Pixels; CLIPSep, section 3.1).
 `SplitDecoder` is middle fusion: the vector of the query is tiled beside the bottleneck (HFRA Eq. 1; VAST Eq. 4;
 CLIPSep's public code). `HierarchicalFusion` does both (HFRA Eq. 5), and `summed_masks` adds up one mask per region of a
 picture (VAST Eq. 4).
 
-The papers lay the tiled vector before the channels of the bottleneck; as in the public code it comes behind them, which
-only orders weights. Every layer of the decoder is ReLU → linear map → normalisation and reads two sets of channels side
-by side: the map of the encoder, and what comes from further in. The linear map of both together is the sum of the
-linear maps of each, so the part of the encoder is computed once per mixture and only the rest once per vector. That is
-exact: it equals tiling, concatenating and `AudioUNet.decode` up to rounding, in value and in gradient, for half the
-operations where there are many vectors. Nothing here knows where the vectors come from.
+The papers put the tiled vector before the channels of the bottleneck; here it comes behind them, as in the public code,
+which only orders weights. Every layer of the decoder is ReLU → linear map → normalisation and reads two sets of
+channels side by side: the map of the encoder, and the output of the layer further in. The linear map of both together
+is the sum of the linear maps of each, so the part of the encoder is computed once per mixture and only the rest once
+per vector. This is exact: it equals tiling, concatenating and `AudioUNet.decode` up to rounding, in value and in
+gradient, for half the operations where there are many vectors. Nothing here knows where the vectors come from.
 """
 
 import torch
@@ -23,12 +23,11 @@ from trisep.networks.audio_unet import AudioUNet, UpBlock
 
 
 class SplitDecoder:
-    """The decoder of a conditioned U-Net over the maps that it encoded from B mixtures, ready for any number of
-    vectors.
+    """The decoder of a conditioned U-Net over the encoded maps of B mixtures, ready for any number of vectors.
 
-    The U-Net was built with `condition_channels` D. Where its batch normalisation stands in training mode, the
-    statistics are those of all vectors of a call together, so that several calls are another function than one:
-    `on_batch_statistics` tells.
+    The U-Net was built with `condition_channels` D. Where its batch normalisation is in training mode, the statistics
+    are those of all vectors of one call. Several calls then compute another function than one; `on_batch_statistics` is
+    true in that case.
     """
 
     def __init__(self, unet: AudioUNet, maps: list[Float[Tensor, "B _ _ _"]]) -> None:
@@ -51,7 +50,7 @@ class SplitDecoder:
             self._layers.append((block.linear_part, kernel.contiguous(), shared.unsqueeze(1), normalization))
 
     def __call__(self, vectors: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q K 256 T"]:
-        """What `AudioUNet.decode` makes of every vector tiled behind its mixture's bottleneck."""
+        """Decode every vector, tiled behind the bottleneck of its mixture, as `AudioUNet.decode` would."""
         rows = vectors.shape[:2]
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
         for linear_part, kernel, shared, normalization in self._layers:
@@ -63,12 +62,12 @@ class SplitDecoder:
 class LateFusion(nn.Module):
     """`logit = Σ_j w_j q_j M̃_j + b` with a learned scale w [k] and bias b.
 
-    The paper's line can be read with the sum outside the sigmoid, which leaves [0, 1]; the public code sums inside, as
-    here.
+    The equation of the paper can be read with the sum outside the sigmoid, which leaves [0, 1]; the public code
+    sums inside, as here.
     """
 
     def __init__(self, num_channels: int) -> None:
-        """`num_channels` is k, the number of intermediate masks."""
+        """Build the layers; `num_channels` is k, the number of intermediate masks."""
         super().__init__()
         self.scale = nn.Parameter(torch.ones(num_channels))
         self.bias = nn.Parameter(torch.zeros(1))
@@ -76,21 +75,22 @@ class LateFusion(nn.Module):
     def forward(
         self, intermediate: Float[Tensor, "B K 256 T"], weights: Float[Tensor, "B Q K"]
     ) -> Float[Tensor, "B Q 256 T"]:
-        """One map of logits per query."""
+        """Compute one map of logits per query."""
         flat = torch.bmm((weights * self.scale).to(intermediate.dtype), intermediate.flatten(2))
         return flat.view(*flat.shape[:2], *intermediate.shape[2:]) + self.bias
 
 
 class HierarchicalFusion(nn.Module):
-    """`Proj₁(e) ⊙ Dec(tile(Proj₂(e)) ⊕ Enc(X))`, the k channels that remain summed by `LateFusion`.
+    """`Proj₁(e) ⊙ Dec(tile(Proj₂(e)) ⊕ Enc(X))`; `LateFusion` sums the k channels that remain.
 
-    Both projections are single linear layers. The equation ends with k channels; that they are summed with a learned
-    scale and a bias, as in CLIPSep, is our reading.
+    Both projections are single linear layers. The equation ends with k channels; summing them with a learned scale and
+    a bias, as in CLIPSep, is our reading.
     """
 
     def __init__(self, embedding_dim: int, condition_channels: int, num_masks: int, *, squash: bool) -> None:
-        """`condition_channels` is Proj₂'s width, `num_masks` is k, Proj₁'s width; `squash` passes both through a
-        sigmoid.
+        """Build both projections; `condition_channels` is the width of Proj₂, `num_masks` is k, the width of Proj₁.
+
+        `squash` passes both through a sigmoid.
         """
         super().__init__()
         self.late_projection = nn.Linear(embedding_dim, num_masks)
@@ -101,8 +101,9 @@ class HierarchicalFusion(nn.Module):
     def forward(
         self, unet: AudioUNet, maps: list[Float[Tensor, "B _ _ _"]], vectors: Float[Tensor, "B Q D"]
     ) -> Float[Tensor, "B Q 256 T"]:
-        """One map of logits per query. `unet` was built with this fusion's `condition_channels`; `maps` are what it
-        encoded.
+        """Compute one map of logits per query.
+
+        `unet` was built with this fusion's `condition_channels`, and `maps` is the output of its encoder.
         """
         weights, condition = self.late_projection(vectors), self.middle_projection(vectors)
         if self.squash:
@@ -114,13 +115,12 @@ class HierarchicalFusion(nn.Module):
 def summed_masks(
     decoder: SplitDecoder, regions: Float[Tensor, "B Q R D"], chunk_regions: int
 ) -> Float[Tensor, "B Q 256 T"]:
-    """Σ over R of each region's mask, sigmoid of its logit, in float32: 0 to R (VAST Eq. 4 before the mean over
-    frames).
+    """Sum the masks of the R regions, each the sigmoid of its logit, in float32: 0 to R.
 
-    At most `chunk_regions` regions, counted over all mixtures and queries (or one of each query, if that is more), are
-    decoded at once. Where gradients are asked for and there is more than one chunk, each is computed again in the
-    backward pass, so that the activations of one chunk alone are in memory. The decoder has one output, and no batch
-    statistics: ConfigError where it has.
+    This is VAST Eq. 4 before the mean over frames. At most `chunk_regions` regions, counted over all mixtures and
+    queries (or one of each query, if that is more), are decoded at once. Where gradients are needed and there is more
+    than one chunk, each chunk is computed again in the backward pass, so that only the activations of one chunk are in
+    memory. The decoder must have one output and no batch statistics; ConfigError where it runs on batch statistics.
     """
     if decoder.on_batch_statistics:
         reason = "a decoder that is run region by region cannot be trained on batch statistics"
@@ -129,7 +129,7 @@ def summed_masks(
         )
 
     def part(chunk: Tensor) -> Tensor:
-        """Sum over one chunk of regions [B, Q, R, D]: [B, Q, 256, T]."""
+        """Sum the masks of one chunk of regions [B, Q, R, D]: [B, Q, 256, T]."""
         masks = decoder(chunk.flatten(1, 2)).squeeze(2).float().sigmoid()
         return masks.reshape(*chunk.shape[:3], *masks.shape[2:]).sum(dim=2)
 
