@@ -1,8 +1,8 @@
-"""The learned systems of the papers, one file each, discovered by file name, and the contract that all of them keep.
+"""The learned systems of the papers, one file each, found by file name, and the contract that all of them keep.
 
 A model file defines `Config`, a frozen dataclass with `tiny()` (seconds on a CPU) and `build()`, which returns the
-network. The network's `forward(log_magnitude [B, 1, 256, T], query) → MaskOutput` knows nothing of warps, phases,
-targets, losses or data, and its `contract` says what it can do: nobody probes it.
+network. The network's `forward(log_magnitude [B, 1, 256, T], query) → MaskOutput` knows no frequency warping, phase,
+target, loss or data. Its `contract` declares its abilities, so no caller has to test for them.
 """
 
 import importlib
@@ -23,36 +23,35 @@ Reads = Literal["vectors", "regions", "frames", "labels", "nothing"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """What a model can do."""
+    """The abilities of a model."""
 
     time_multiple: int
     """`forward` takes spectrograms whose number of frames is a multiple of this."""
     is_shift_equivariant: bool = True
     """Whether a shift of the input by `time_multiple` frames shifts the masks, whatever the length of the input."""
     reads: Reads = "vectors"
-    """The field of `QueryEmbedding` that it is asked with. `regions`: a video is given as its regions, every other
-    query as a vector.
-    `nothing`: its masks are interchangeable, and which one belongs to which source only somebody who knows the sources
-    can tell."""
+    """The field of `QueryEmbedding` that the model reads. `regions`: a video query is given as its regions, every other
+    query as a vector. `nothing`: the masks are interchangeable, and only the known sources can assign them."""
     audio_space: Literal["none", "query", "teacher"] = "none"
-    """Where `embed_audio` puts a sound: nowhere, in the space of its queries, or in that of an audio teacher."""
+    """Space of `embed_audio`: none (no such method), that of the queries, or that of an audio teacher."""
     has_noise_heads: bool = False
-    """Whether it gives noise masks in training, and outside of it while its `keep_noise_heads` is true."""
+    """Whether it predicts noise masks in training, and outside of training while its `keep_noise_heads` is true."""
 
     @property
     def answers_queries(self) -> bool:
-        """Whether its masks follow the order of the queries."""
+        """Whether the order of its masks is that of the queries."""
         return self.reads != "nothing"
 
 
 def contract_of(unet: UNetConfig, **declared: Any) -> Contract:
-    """The contract of a model around the audio U-Net; `declared` are the fields that differ from the defaults."""
+    """Build the contract of a model around the audio U-Net; `declared` are the fields that differ from the defaults."""
     return Contract(time_multiple=unet.time_multiple, is_shift_equivariant=unet.is_shift_equivariant, **declared)
 
 
 class Model(Protocol):
-    """What the other parts of the project know of a network. A model with an `audio_space` also has `embed_audio` and
-    `pool_audio`.
+    """The interface of a network for the other parts of the project.
+
+    A model with an `audio_space` also has `embed_audio` and `pool_audio`.
     """
 
     contract: Contract
@@ -61,35 +60,32 @@ class Model(Protocol):
     unet: AudioUNet
 
     def __call__(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """The masks of every query; T is a multiple of `contract.time_multiple`."""
+        """Compute the masks of every query; T is a multiple of `contract.time_multiple`."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorQuery:
-    """How a model scales the query vectors that it reads: the part of a `Config` that models with a shared space have
-    in common.
-    """
+    """The scaling of the query vectors that a model reads, shared by every `Config` of a model with a shared space."""
 
     normalize_query: bool = False
     """Bring each query vector to unit length first. False for published checkpoints."""
     query_scale: float = 1.0
-    """Factor on the query vector, so that unit vectors of any space start a projection at a useful slope. 1 in the
-    papers.
-    """
+    """Factor on the query vector, so that unit vectors of any space start a projection at a useful slope. It is
+    1 in the papers."""
 
     def scaled(self, vectors: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
-        """The vectors as the layers of the model read them."""
+        """Scale the vectors as the layers of the model read them."""
         return (nn.functional.normalize(vectors, dim=-1) if self.normalize_query else vectors) * self.query_scale
 
 
 def model_names() -> list[str]:
-    """Names of all models: the files of this folder."""
+    """List the names of all models, which are the files of this folder."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def model_module(name: str) -> ModuleType:
-    """The module of a model; `ConfigError` for an unknown name."""
+    """Import the module of a model; `ConfigError` for an unknown name."""
     if name not in model_names():
         raise ConfigError(f"unknown model '{name}': expected one of {', '.join(model_names())}")
     return importlib.import_module(f"{__name__}.{name}")

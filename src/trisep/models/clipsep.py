@@ -1,5 +1,6 @@
-"""CLIPSep (Dong et al., ICLR 2023, section 3.1): a U-Net's k intermediate masks, weighed by a query from a joint
-embedding space.
+"""CLIPSep (Dong et al., ICLR 2023, section 3.1): a U-Net's k intermediate masks, weighed by a query.
+
+The query is a vector of a joint embedding space. This file knows no encoder and no loss.
 """
 
 from dataclasses import dataclass, field
@@ -17,23 +18,23 @@ from trisep.types import MaskOutput, QueryEmbedding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VectorQuery):
-    """CLIPSep's shape. The defaults are the paper's (Appendix C and public code)."""
+    """Configuration of CLIPSep. The defaults are the paper's (Appendix C and public code)."""
 
     embedding_dim: int = 512
     """Dimension D of the shared space: 512 for CLIP ViT-B/32, 384 for `lite`."""
     unet: UNetConfig = field(default_factory=UNetConfig)
     """The audio network; its `out_channels` is k."""
     reads_regions: bool = False
-    """A video is given as its regions, of which the maximum over frames and places is taken, as Sound of Pixels does
-    (VAST's Table 4); otherwise as the mean of its frames' embeddings."""
+    """Whether a video query is given as its regions, of which the maximum over frames and places is taken, as in Sound
+    of Pixels (VAST's Table 4); otherwise it is the mean of its frames' embeddings."""
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of a few thousand parameters for tests."""
+        """Configure a network of a few thousand parameters for tests."""
         return cls(embedding_dim=8, unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4))
 
     def build(self) -> "CLIPSep":
-        """The network with fresh weights drawn from torch's generator."""
+        """Build the network with fresh weights drawn from torch's generator."""
         return CLIPSep(self)
 
 
@@ -50,7 +51,7 @@ class CLIPSep(nn.Module):
         self.fusion = LateFusion(config.unet.out_channels)
 
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
-        """`q = sigmoid(Linear(e))`."""
+        """Compute `q = sigmoid(Linear(e))`."""
         vectors = query.vectors
         if query.regions is not None and self.config.reads_regions:
             vectors = query.regions.amax(dim=(2, 3, 4))
@@ -59,7 +60,7 @@ class CLIPSep(nn.Module):
         return torch.sigmoid(self.query_projection(self.config.scaled(vectors)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
+        """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

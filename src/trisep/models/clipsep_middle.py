@@ -1,5 +1,6 @@
-"""CLIPSep with the query at the bottleneck: the variant of the public code, which the paper found to overfit (Appendix
-C).
+"""CLIPSep with the query at the bottleneck: the variant of the public code.
+
+The paper found it to overfit (Appendix C). This file knows no encoder and no loss.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from trisep.types import MaskOutput, QueryEmbedding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VectorQuery):
-    """The shape. The defaults are the public code's."""
+    """Configuration of the variant. The defaults are the public code's."""
 
     embedding_dim: int = 512
     """Dimension D of the shared space: 512 for CLIP ViT-B/32, 384 for `lite`."""
@@ -37,7 +38,7 @@ class Config(VectorQuery):
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of a few thousand parameters for tests."""
+        """Configure a network of a few thousand parameters for tests."""
         return cls(
             embedding_dim=8,
             condition_channels=4,
@@ -45,7 +46,7 @@ class Config(VectorQuery):
         )
 
     def build(self) -> "CLIPSepMiddle":
-        """The network with fresh weights drawn from torch's generator."""
+        """Build the network with fresh weights drawn from torch's generator."""
         return CLIPSepMiddle(self)
 
 
@@ -65,14 +66,14 @@ class CLIPSepMiddle(nn.Module):
         self.query_projection = nn.Linear(config.embedding_dim, config.condition_channels)
 
     def condition(self, query: QueryEmbedding) -> Float[Tensor, "B Q C"]:
-        """`sigmoid(Linear(e))`, what is tiled over the bottleneck."""
+        """Compute `sigmoid(Linear(e))`, which is tiled over the bottleneck."""
         if query.vectors is None:
             raise ConfigError("CLIPSep with middle fusion reads query vectors, and the query carries none")
         vectors = query.vectors
         return torch.sigmoid(self.query_projection(self.config.scaled(vectors)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
+        """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         condition = self.condition(query)
         maps = self.unet.encode(log_magnitude)
         logits = SplitDecoder(self.unet, maps)(condition).squeeze(2).float()

@@ -1,5 +1,6 @@
-"""HFRA (BMVC 2025): hierarchical fusion, its middle and late ablations, and the audio embedding that is aligned with a
-frozen teacher.
+"""HFRA (BMVC 2025): hierarchical fusion, its middle and late ablations, and the aligned audio embedding.
+
+The embedding is aligned with that of a frozen teacher. This file knows neither the teacher nor an encoder or a loss.
 """
 
 from dataclasses import dataclass, field
@@ -18,23 +19,22 @@ from trisep.types import MaskOutput, QueryEmbedding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VectorQuery):
-    """HFRA's shape. The defaults are the paper's where it gives them."""
+    """Configuration of HFRA. The defaults are the paper's where it gives them."""
 
     embedding_dim: int = 512
     """Dimension D of the shared space: 512 for CLIP ViT-B/32, 384 for `lite`."""
     unet: UNetConfig = field(default_factory=UNetConfig)
     """The audio network; its `out_channels` is k."""
     fusion: Literal["hierarchical", "middle", "late"] = "hierarchical"
-    """Eq. 5; Eq. 1, whose decoder's channels are summed as they are; Eq. 2, which is CLIPSep's but for the sigmoid."""
+    """`hierarchical` is Eq. 5. `middle` is Eq. 1, whose decoder's channels are summed as they are. `late` is Eq. 2,
+    which is CLIPSep's but for the sigmoid."""
     condition_channels: int = 32
-    """Width of Proj₂(e) at the bottleneck (ours: the paper gives none). Middle fusion alone tiles the query vector
-    itself, as in Eq. 1.
-    """
+    """Width of Proj₂(e) at the bottleneck (ours: the paper gives none). `middle` tiles the query vector itself,
+    as in Eq. 1."""
     squash_projections: bool = False
     """Pass the projections through a sigmoid, as CLIPSep does; the paper has single linear layers."""
     teacher_dim: int | None = None
-    """Dimension of the audio teacher's embeddings that `embed_audio` is projected to; None leaves the projection out.
-    """
+    """Dimension of the audio teacher's embeddings, to which `embed_audio` projects; None leaves the projection out."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -43,7 +43,7 @@ class Config(VectorQuery):
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of a few thousand parameters for tests."""
+        """Configure a network of a few thousand parameters for tests."""
         return cls(
             embedding_dim=8,
             condition_channels=4,
@@ -51,16 +51,16 @@ class Config(VectorQuery):
         )
 
     def build(self) -> "HFRA":
-        """The network with fresh weights drawn from torch's generator."""
+        """Build the network with fresh weights drawn from torch's generator."""
         return HFRA(self)
 
 
 class HFRA(nn.Module):
     """The audio U-Net with one of three fusions.
 
-    Our readings: the k channels that a fusion leaves are summed with a learned scale and bias and squashed, as in
-    CLIPSep; the encoder runs once a mixture, the decoder once a query where the query meets it at the bottleneck, with
-    batch statistics over all of them.
+    Our readings: the k channels that a fusion leaves are summed with a learned scale and bias and passed through a
+    sigmoid, as in CLIPSep. The encoder runs once a mixture. The decoder runs once a query where the query enters at the
+    bottleneck, with batch statistics over all queries.
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,18 +84,19 @@ class HFRA(nn.Module):
             self.audio_projection = nn.Linear(config.unet.widths[-1], config.teacher_dim)
 
     def pool_audio(self, bottleneck: Float[Tensor, "B C H T2"]) -> Float[Tensor, "B D"]:
-        """z_a of Eq. 6: the bottleneck's mean over frequency and time, brought to `teacher_dim` by a linear layer where
-        there is one.
+        """Compute z_a of Eq. 6: the bottleneck's mean over frequency and time.
+
+        A linear layer projects it to `teacher_dim` where that is set.
         """
         pooled = bottleneck.float().mean(dim=(2, 3))
         return self.audio_projection(pooled) if self.config.teacher_dim is not None else pooled
 
     def embed_audio(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B D"]:
-        """`pool_audio` of a mixture's spectrogram."""
+        """Compute `pool_audio` of the spectrogram of a mixture."""
         return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
+        """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         if query.vectors is None:
             raise ConfigError("HFRA reads query vectors, and the query carries none")
         vectors = self.config.scaled(query.vectors)
@@ -106,7 +107,7 @@ class HFRA(nn.Module):
     def _logits(
         self, maps: list[Float[Tensor, "B _ _ _"]], vectors: Float[Tensor, "B Q D"]
     ) -> Float[Tensor, "B Q 256 T"]:
-        """Eq. 5, 1 or 2."""
+        """Compute the logits by Eq. 5, 1 or 2."""
         if isinstance(self.fusion, HierarchicalFusion):
             return self.fusion(self.unet, maps, vectors)  # type: ignore[no-any-return]
         if self.config.fusion == "middle":

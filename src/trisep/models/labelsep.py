@@ -1,5 +1,6 @@
-"""LabelSep (Dong et al., ICLR 2023, section 4.1): CLIPSep with a learned embedding of each label in the place of a
-frozen encoder's.
+"""LabelSep (Dong et al., ICLR 2023, section 4.1): CLIPSep with a learned embedding of each label.
+
+The embeddings take the place of those of a frozen encoder. This file knows no names of labels and no loss.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ from trisep.types import MaskOutput, QueryEmbedding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """LabelSep's shape. The defaults are those of the public code."""
+    """Configuration of LabelSep. The defaults are those of the public code."""
 
     num_labels: int
-    """Labels that can be asked for; what they are called is not the network's business."""
+    """Number of labels that can be a query; the network does not know their names."""
     embedding_dim: int = 512
     """Dimension D of a label's embedding."""
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -33,13 +34,13 @@ class Config:
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of a few thousand parameters for tests."""
+        """Configure a network of a few thousand parameters for tests."""
         return cls(
             num_labels=3, embedding_dim=8, unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4)
         )
 
     def build(self) -> "LabelSep":
-        """The network with fresh weights drawn from torch's generator."""
+        """Build the network with fresh weights drawn from torch's generator."""
         return LabelSep(self)
 
 
@@ -57,13 +58,13 @@ class LabelSep(nn.Module):
         self.fusion = LateFusion(config.unet.out_channels)
 
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
-        """`q = sigmoid(Linear(embedding of the label))`; IndexError for a label that the network does not have."""
+        """Compute `q = sigmoid(Linear(embedding of the label))`; IndexError for a label outside the network's range."""
         if query.label_ids is None:
             raise ConfigError("LabelSep reads label ids, and the query carries none")
         return torch.sigmoid(self.query_projection(self.label_embeddings(query.label_ids)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
+        """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

@@ -1,8 +1,7 @@
-"""PIT (Yu et al. 2017, as CLIPSep's Appendix D has it): the audio U-Net alone, which separates without being asked for
-anything.
+"""PIT (Yu et al. 2017, as in CLIPSep's Appendix D): the audio U-Net alone, which separates without a query.
 
-Its masks are interchangeable. Which one belongs to which source is not known to it: the loss takes the cheapest
-assignment, and an evaluation the best one, which only somebody who knows the sources can tell.
+Its masks are interchangeable, and it does not know which one belongs to which source. The loss takes the assignment of
+least cost, and an evaluation the best one, which requires the known sources.
 """
 
 from dataclasses import dataclass, field
@@ -19,10 +18,10 @@ from trisep.types import MaskOutput, QueryEmbedding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """PIT's shape. The defaults are those of the public code."""
+    """Configuration of PIT. The defaults are those of the public code."""
 
     num_sources: int = 2
-    """Interchangeable masks N."""
+    """Number N of interchangeable masks."""
     unet: UNetConfig = field(default_factory=UNetConfig)
     """The audio network; its `out_channels` is k."""
 
@@ -33,11 +32,11 @@ class Config:
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of a few thousand parameters for tests."""
+        """Configure a network of a few thousand parameters for tests."""
         return cls(unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4))
 
     def build(self) -> "PIT":
-        """The network with fresh weights drawn from torch's generator."""
+        """Build the network with fresh weights drawn from torch's generator."""
         return PIT(self)
 
 
@@ -53,8 +52,9 @@ class PIT(nn.Module):
         self.head = nn.Conv2d(config.unet.out_channels, config.num_sources, 1)
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding | None = None) -> MaskOutput:
-        """Masks [B, N, 256, T] in [0, 1], whatever the query, and their logits; T is a multiple of
-        `contract.time_multiple`.
+        """Compute masks [B, N, 256, T] in [0, 1], whatever the query, and their logits.
+
+        T is a multiple of `contract.time_multiple`.
         """
         maps = self.unet.encode(log_magnitude)
         logits = self.head(self.unet.decode(maps)).float()

@@ -1,9 +1,9 @@
-"""Sound of Pixels (Zhao et al., ECCV 2018): CLIPSep's ancestor, whose queries are frames seen through an image network
-trained along.
+"""Sound of Pixels (Zhao et al., ECCV 2018), the predecessor of CLIPSep: its queries are frames.
 
-Our deviations: none in the network. The original trains on randomly cropped and mirrored frames; that is the loader's
-business. The row "SOP" of CLIPSep's tables keeps the image network frozen and projects its 512 pooled features; this is
-the original, trained whole.
+An image network, trained with the rest, embeds the frames. Our deviations: none in the network. The original trains on
+randomly cropped and mirrored frames; the loader is responsible for that. The row "SOP" of CLIPSep's tables keeps the
+image network frozen and projects its 512 pooled features; this is the original, trained whole. This file knows no
+frozen encoder and no loss.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,10 @@ from trisep.types import MaskOutput, QueryEmbedding
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """The shape of Sound of Pixels. The defaults are the paper's (public code: unet7, resnet18dilated, 32 channels)."""
+    """Configuration of Sound of Pixels.
+
+    The defaults are the paper's (public code: unet7, resnet18dilated, 32 channels).
+    """
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     """The audio network; its `out_channels` is k."""
@@ -36,12 +39,13 @@ class Config:
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of some ten thousand parameters for tests."""
+        """Configure a network of some ten thousand parameters for tests."""
         return cls(unet=UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4), image_width=2)
 
     def build(self) -> "SoundOfPixels":
-        """The network with fresh weights drawn from torch's generator. The original starts `image_network` from
-        `load_imagenet`.
+        """Build the network with fresh weights drawn from torch's generator.
+
+        The original initialises `image_network` with `load_imagenet`.
         """
         return SoundOfPixels(self)
 
@@ -61,7 +65,7 @@ class SoundOfPixels(nn.Module):
         self.fusion = LateFusion(num_masks)
 
     def query_weights(self, query: QueryEmbedding) -> Float[Tensor, "B Q K"]:
-        """`q = sigmoid(max over frames, rows and columns of the k feature maps)`."""
+        """Compute `q = sigmoid(max over frames, rows and columns of the k feature maps)`."""
         if query.frames is None:
             raise ConfigError("Sound of Pixels reads frames, and the query carries none")
         shape = query.frames.shape
@@ -69,7 +73,7 @@ class SoundOfPixels(nn.Module):
         return torch.sigmoid(features.unflatten(0, shape[:3]).amax(dim=(2, 4, 5)))
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
+        """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
         logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

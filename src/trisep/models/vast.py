@@ -1,5 +1,6 @@
-"""VAST (Tan et al., CVPR 2023; AV-SeT in its preprint): a mask for every region of the picture, summed, and sound in
-the regions' space.
+"""VAST (Tan et al., CVPR 2023; AV-SeT in its preprint): one mask for every region of the picture, summed.
+
+The sound is embedded in the space of the regions. This file knows no encoder and no loss.
 """
 
 from collections.abc import Iterator
@@ -24,31 +25,27 @@ _ENCODER_GRID = 7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VectorQuery):
-    """VAST's shape. The defaults are the paper's, but for the decoder's normalisation (see
-    `UNetConfig.normalization`).
-    """
+    """Configuration of VAST. The defaults are the paper's, but for `UNetConfig.normalization` of the decoder."""
 
     embedding_dim: int = 1024
     """Dimension D of the shared space and width of the audio bottleneck: 1024 for CLIP RN50, 384 for `lite`."""
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(normalization="channel", out_channels=1))
-    """The audio network. Its `bottleneck_width` is `embedding_dim` and may be left out; its one output is a mask's
-    logit.
-    """
+    """The audio network. Its `bottleneck_width` is `embedding_dim` and may be left out; its one output is the
+    logit of a mask."""
     level: Literal["region", "video"] = "region"
-    """How region embeddings make a mask: one mask per region, summed (Eq. 4), or one mask from their element-wise
-    maximum over frames and regions (Table 8)."""
+    """`region`: one mask per region, summed (Eq. 4). `video`: one mask from the element-wise maximum of the region
+    embeddings over frames and regions (Table 8)."""
     audio_encoder: Literal["shared", "separate"] = "shared"
-    """What `embed_audio` runs: the U-Net's own encoder, or a second one of the same shape (Table 10)."""
+    """The encoder that `embed_audio` runs: the U-Net's own, or a second one of the same shape (Table 10)."""
     region_grid: int | None = None
-    """Mean-pool the grid of region embeddings to at most so many rows and columns before anything else (ours, for
-    smaller computers; pooled cells overlap where the sizes do not divide). None keeps it as it comes."""
+    """Mean-pool the grid of region embeddings to at most so many rows and columns before anything else. None keeps the
+    grid. This is ours, for smaller computers; pooled cells overlap where the sizes do not divide."""
     chunk_regions: int = 32
-    """Regions decoded at once, over all mixtures and queries of a batch. Bounds the memory and does not change the
-    result.
-    """
+    """Regions decoded at once, over all mixtures and queries of a batch. It bounds the memory and does
+    not change the result."""
     vector_regions: float = 1.0
-    """How many regions a single query vector stands for: its mask is sigmoid(logit) times this. 1 in the paper, where
-    words make the mask of one region, though a mask was trained as the sum over all of them."""
+    """Number of regions that a single query vector stands for: its mask is sigmoid(logit) times this. It is 1 in the
+    paper, where text makes the mask of one region, though a mask was trained as the sum over all of them."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -77,29 +74,29 @@ class Config(VectorQuery):
 
     @property
     def num_start_regions(self) -> int:
-        """Number of masks that a frame's mask is the sum of, for the grids that the encoders give."""
+        """Number of masks whose sum is the mask of a frame, for the grids that the encoders give."""
         return 1 if self.level == "video" else min(self.region_grid or _ENCODER_GRID, _ENCODER_GRID) ** 2
 
     @classmethod
     def tiny(cls) -> "Config":
-        """A network of a few thousand parameters for tests."""
+        """Configure a network of a few thousand parameters for tests."""
         unet = UNetConfig(num_levels=3, base_width=4, max_width=8, normalization="channel", out_channels=1)
         return cls(embedding_dim=8, region_grid=2, unet=unet)
 
     def build(self) -> "VAST":
-        """The network with fresh weights drawn from torch's generator."""
+        """Build the network with fresh weights drawn from torch's generator."""
         return VAST(self)
 
 
 class VAST(nn.Module):
-    """The audio U-Net with each region's embedding tiled beside its bottleneck; the bottleneck, pooled, is the audio
-    embedding.
+    """The audio U-Net with the embedding of each region tiled beside its bottleneck.
 
-    At the start the last layer's weights are a tenth of torch's and its bias is −log(2·H·W − 1), so that each region's
-    mask is near 1/(2·H·W) and their sum near ½, instead of 24. Decoder by parts: `networks/fusion.py`.
+    The pooled bottleneck is the audio embedding. At initialisation the last layer's weights are a tenth of torch's and
+    its bias is −log(2·H·W − 1), so that the mask of each region is near 1/(2·H·W) and their sum near ½, instead of 24.
+    `networks/fusion.py` describes how the decoder is split.
 
-    Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop half
-    of its coordinates.
+    Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop
+    half of its coordinates.
     """
 
     def __init__(self, config: Config) -> None:
@@ -118,11 +115,11 @@ class VAST(nn.Module):
             last.bias.fill_(-log(2 * config.num_start_regions - 1))
 
     def pool_audio(self, bottleneck: Float[Tensor, "B D H T2"]) -> Float[Tensor, "B D"]:
-        """The bottleneck's mean over frequency and time."""
+        """Compute the bottleneck's mean over frequency and time."""
         return bottleneck.float().mean(dim=(2, 3))
 
     def embed_audio(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B D"]:
-        """f̂^A: `pool_audio` of a (predicted) spectrogram, in the space of the queries; not brought to unit length.
+        """Compute f̂^A: `pool_audio` of a (predicted) spectrogram, in the space of the queries; not of unit length.
 
         The shared encoder normalises by its running statistics here, in training too: they stay those of mixtures,
         which the masks are made from, and the embedding is the same function in training and after it.
@@ -133,14 +130,12 @@ class VAST(nn.Module):
             return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
-        """Masks [B, Q, 256, T]; T is a multiple of `contract.time_multiple`. Where the query has regions, they are read
-        and its vectors are not.
+        """Compute masks [B, Q, 256, T]; T is a multiple of `contract.time_multiple`.
 
-        Regions: per frame the sum of the regions' masks, then the mean over frames (Eq. 4), without logits. Vectors, or
-            regions at level
-        `video`: one mask each, with its logits, which `vector_regions` does not touch. Sums and multiples may exceed 1;
-            they are clamped
-        outside training. Regions and queries do not see each other, and the encoder runs once per mixture.
+        Where the query has regions, they are read and its vectors are not. Regions give, per frame, the sum of their
+        masks, then the mean over frames (Eq. 4), without logits. Vectors, or regions at level `video`, give one mask
+        each, with its logits, to which `vector_regions` does not apply. Sums and multiples may exceed 1; outside
+        training they are clamped. Regions and queries do not see each other, and the encoder runs once per mixture.
         """
         vectors, regions = query.vectors, None if query.regions is None else self._pooled(query.regions)
         if regions is not None and self.config.level == "video":
@@ -158,20 +153,20 @@ class VAST(nn.Module):
         return MaskOutput(masks=masks if self.training else masks.clamp(0, 1), logits=logits, bottleneck=maps[-1])
 
     def _pooled(self, regions: Float[Tensor, "B Q K H W D"]) -> Float[Tensor, "B Q K H2 W2 D"]:
-        """The grid brought to `region_grid`; grids that are no larger stay."""
+        """Pool the grid to `region_grid`; grids that are no larger are kept."""
         rows, columns = (min(length, self.config.region_grid or length) for length in regions.shape[3:5])
         pooled = nn.functional.adaptive_avg_pool2d(regions.flatten(0, 2).permute(0, 3, 1, 2), (rows, columns))
         return pooled.permute(0, 2, 3, 1).reshape(*regions.shape[:3], rows, columns, regions.shape[-1])
 
     def _tiled(self, vectors: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D2"]:
-        """What is laid beside the bottleneck: the vector and its negative."""
+        """Concatenate the vector and its negative, which are tiled beside the bottleneck."""
         vectors = self.config.scaled(vectors)
         return torch.cat([vectors, -vectors], dim=-1)
 
 
 @contextmanager
 def _on_running_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch normalisation as in evaluation, and nothing else."""
+    """Set batch normalisation to evaluation mode within the body, and nothing else."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
     for layer in layers:
         layer.training = False
