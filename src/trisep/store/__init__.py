@@ -1,28 +1,28 @@
-"""The clip store: unlabelled clips of sound with time-stamped frames, in a folder, and what fills it.
+"""The clip store: a folder of unlabelled clips, each of sound with time-stamped frames, and the code that fills it.
 
     prepare.py     the flow: a folder of videos → a store
     embed.py       the flow: the frames of a store → embeddings beside it
-    captions.py    latent captions of its clips, as part of `embed`
+    captions.py    latent captions of the clips, as part of `embed`
     layout.py      the names of the files in a store, and its manifest
     index.py       where each clip lies in its shard, one JSON line per clip
     inputs.py      which files of a folder become clips, which are duplicates, which are excluded
-    ingest.py      one media file → clips, or the reason why not
+    ingest.py      one media file → clips, or the reason why it gives none
     write.py       clips → one shard
     shard_job.py   a slice of the inputs → one shard: the unit of work and of resuming
     pool.py        shards made by several processes
     cluster.py     shards made on a Ray cluster
     embeddings.py  the frames' embeddings and the clips' latent captions beside a shard
     read.py        `ClipStore`: random access to sounds, frames and embeddings
-    check.py       every byte verified
+    check.py       verification of every byte
 
 A store looks like this:
 
-    manifest.json                                   settings, counts, skipped inputs, SHA-256 of the shards; comes last
+    manifest.json                                   settings, counts, skipped inputs, the shards' SHA-256; written last
     index.jsonl                                     one line per clip: source, level, byte offsets
     shards/shard-000000.tar                         uncompressed webdataset: KEY.000.jpg … KEY.json KEY.wav
     shards/shard-000000.lite.safetensors            one embedding per frame, written by `trisep embed`
     shards/shard-000000.lite.captions.safetensors   one latent caption per clip, written by `trisep embed --captions`
 
-There are no labels in it. The same input and settings give the same bytes, however many processes worked and however
-often they were killed.
+It holds no labels. The same input and settings give the same bytes, however many processes work and however often they
+are killed.
 """

@@ -1,7 +1,6 @@
-"""Latent captions in a clip store: which shards lack them, seeking and writing them shard by shard, and showing what
-was found.
+"""Latent captions in a clip store: this module finds the shards that lack them, writes them and shows what was found.
 
-The search itself is in `captions`; `embed` is the verb that calls this.
+The search itself is in `trisep.queries.captions`; the verb `embed` calls this module.
 """
 
 from collections.abc import Callable
@@ -37,8 +36,9 @@ _BAR_LENGTH = 40
 def find_uncaptioned(
     clips: ClipStore, encoder: SharedEncoder, settings: CaptionSettings, *, overwrite: bool
 ) -> list[int]:
-    """Numbers of the shards without captions; StoreError where there are others that must not be replaced without being
-    asked.
+    """Return the numbers of the shards without captions of this encoder and these settings.
+
+    Raises StoreError where a shard has other captions and `overwrite` is False.
     """
     waiting = []
     for number, shard in enumerate(clips.manifest.shards):
@@ -58,7 +58,7 @@ def find_uncaptioned(
                 if info.fingerprint != encoder.fingerprint
                 else "with other settings"
             )
-            raise StoreError(f"{path}: was sought in another shard or {cause}; add --overwrite to replace it")
+            raise StoreError(f"{path}: was made from another shard or {cause}; add --overwrite to replace it")
         waiting.append(number)
     return waiting
 
@@ -72,10 +72,10 @@ def write_captions(
     *,
     cluster: str | None = None,
 ) -> None:
-    """Seek and write the captions of some shards, by number; the frames' embeddings must be there. Clips done are
-    counted in `progress`.
+    """Search for the captions of some shards, given by number, and write them; `progress` counts the clips done.
 
-    With a `cluster` each shard is done there, otherwise in this process.
+    The frames' embeddings must have been written before. With a `cluster` each shard is done there, otherwise in this
+    process.
     """
     shards = clips.manifest.shards
     if not waiting:
@@ -96,9 +96,9 @@ def write_captions(
 
 @lru_cache(maxsize=1)
 def open_once(store: Path, index_sha256: str) -> ClipStore:
-    """A store that stays open in a process of a cluster, which does one shard of it after the other.
+    """Open a store that stays open in a process of a cluster, which does one shard of it after the other.
 
-    The hash of its index tells it from an earlier store in the same place.
+    The hash of its index distinguishes it from an earlier store in the same place.
     """
     return ClipStore(store)
 
@@ -111,7 +111,7 @@ def _words_once(encoder_name: str, settings: CaptionSettings) -> WordSample:
 def _caption_shard_of(
     store: Path, index_sha256: str, encoder_name: str, settings: CaptionSettings, number: int
 ) -> None:
-    """`_caption_shard` from what can travel to another machine."""
+    """Call `_caption_shard` with arguments that can be sent to another machine."""
     words = _words_once(encoder_name, settings)
     _caption_shard(
         open_once(store, index_sha256), load_encoder(encoder_name), settings, words, number, on_done=lambda _: None
@@ -127,7 +127,7 @@ def _caption_shard(
     *,
     on_done: Callable[[int], None],
 ) -> None:
-    """Seek and write the captions of one shard; `on_done` is told of clips as they are done."""
+    """Search for the captions of one shard and write them; `on_done` gets the number of clips as they are done."""
     shard = clips.manifest.shards[number]
     first = sum(info.num_clips for info in clips.manifest.shards[:number])
     middles = [middle_frame(clips, clip) for clip in range(first, first + shard.num_clips)]
@@ -144,8 +144,9 @@ def _caption_shard(
 
 
 def middle_frame(clips: ClipStore, clip: int) -> int | None:
-    """The row of `load_vectors` that belongs to the frame nearest to the middle of a clip; None for a sound without a
-    picture.
+    """Return the row of `load_vectors` that belongs to the frame nearest to the middle of a clip.
+
+    A clip without a picture gives None.
     """
     times = np.array(clips.frame_times(clip))
     if not len(times):
@@ -165,7 +166,7 @@ def _write_shard(
     *,
     token_size: int,
 ) -> None:
-    """Write the shard's file; clips without a frame, which are not in `seen`, stay zero."""
+    """Write the shard's caption file; clips without a frame, which are not in `seen`, stay zero."""
     num_clips = shard.num_clips
     tensors = {
         "captions": np.zeros((num_clips, encoder.dim), np.float32),
@@ -181,17 +182,16 @@ def _write_shard(
 
 
 def found_cosines(clips: ClipStore, encoder_name: str) -> Float32[np.ndarray, "_"]:
-    """Cosine of each latent caption to its frame, clips without a frame left out. StoreError as
-    `ClipStore.load_captions`.
+    """Return the cosine between each latent caption and its frame; clips without a frame are left out.
+
+    Raises StoreError as `ClipStore.load_captions` does.
     """
     cosines = clips.load_caption_search(encoder_name)["cosines"]
     return cosines[[len(entry.frames) > 0 for entry in clips.entries]]
 
 
 def show_captions(clips: ClipStore, encoder: SharedEncoder, num_shown: int, console: Console) -> None:
-    """Print a histogram of the cosines reached, and of `num_shown` clips spread over the store the words nearest to the
-    tokens.
-    """
+    """Print a histogram of the cosines, and the words nearest to the tokens of `num_shown` clips across the store."""
     cosines = found_cosines(clips, encoder.name)
     for line in histogram(cosines):
         console.print(line, highlight=False)
@@ -205,7 +205,7 @@ def show_captions(clips: ClipStore, encoder: SharedEncoder, num_shown: int, cons
 
 
 def histogram(cosines: Float32[np.ndarray, "_"]) -> list[str]:
-    """Lines of text: ten bars from the lowest to the highest cosine, and the median."""
+    """Return lines of text: ten bars from the lowest to the highest cosine, and the median."""
     if not len(cosines):
         return ["no clip has a frame, so there is nothing to caption"]
     counts, edges = np.histogram(cosines, _NUM_BARS)

@@ -1,5 +1,6 @@
-"""`trisep store check`: every byte of a store verified against manifest, index and the clips' own descriptions. It
-mends nothing.
+"""`trisep store check`: every byte of a store is verified against the manifest, the index and the clips' descriptions.
+
+It repairs nothing.
 """
 
 import json
@@ -35,11 +36,11 @@ class ShardCheck:
     """What was found in one file of the store."""
 
     file: str
-    """Relative to the store."""
+    """Path relative to the store."""
     num_clips: int
     num_frames: int
     problem: str | None
-    """What is wrong and what to do, on one line; None when all is well."""
+    """What is wrong and what to do, on one line; None when nothing is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +52,11 @@ class CheckReport:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One line for each damaged file."""
+        """One line for each file that is damaged."""
         return tuple(f"{check.file}: {check.problem}" for check in self.checks if check.problem is not None)
 
     def raise_if_damaged(self) -> None:
-        """StoreError that names the first damaged file, what to do, and how many more there are."""
+        """Raise StoreError that names the first damaged file, what to do, and how many more are damaged."""
         if self.problems:
             more = f" (and {len(self.problems) - 1} more damaged files)" if len(self.problems) > 1 else ""
             raise StoreError(f"{self.store}: {self.problems[0]}{more}")
@@ -66,10 +67,10 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
 
     Args:
         store: the store's folder.
-        console: where progress and the table go; None is quiet.
+        console: where progress and the table go; None prints nothing.
 
-    Raises StoreError when the folder is no finished store, or its manifest or index cannot be read; damage of single
-    files is reported.
+    Raises StoreError when the folder is no finished store, or when its manifest or index cannot be read; damage to
+    single files is reported instead.
     """
     store = Path(store)
     manifest = read_manifest(store)
@@ -79,7 +80,7 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
         if not 0 <= entry.shard < len(by_shard):
             raise StoreError(
                 f"{store / INDEX}: names a shard {entry.shard} that the manifest lacks; delete the store and prepare "
-                "it anew"
+                "it again"
             )
         by_shard[entry.shard].append(entry)
     pairs = list(zip(manifest.shards, by_shard, strict=True))
@@ -101,19 +102,19 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
 
 
 def _check_index(store: Path, manifest: Manifest) -> ShardCheck:
-    """Whether the index is the one that the manifest was written for."""
+    """Check that the index is the one that the manifest was written for."""
     path = store / INDEX
     same = path.is_file() and sha256_of(path) == manifest.index_sha256
-    problem = None if same else "is missing or was changed; delete the store and prepare it anew"
+    problem = None if same else "is missing or was changed; delete the store and prepare it again"
     return ShardCheck(file=INDEX, num_clips=manifest.num_clips, num_frames=manifest.num_frames, problem=problem)
 
 
 def _shard_problem(store: Path, shard: ShardInfo, entries: Sequence[ClipEntry], *, sample_rate_hz: int) -> str | None:
-    """The first thing that is wrong with a shard, with the remedy."""
+    """Return the first thing that is wrong with a shard, together with the remedy; None when nothing is wrong."""
     path = shard_path(store, shard.name)
-    remedy = "delete it and run the same `trisep prepare` command again, which makes it anew"
+    remedy = "delete it and run the same `trisep prepare` command again to make it again"
     if not path.is_file():
-        return "is missing; run the same `trisep prepare` command again, which makes it anew"
+        return "is missing; run the same `trisep prepare` command again to make it again"
     try:
         size = path.stat().st_size
         if size != shard.size_bytes:
@@ -127,7 +128,7 @@ def _shard_problem(store: Path, shard: ShardInfo, entries: Sequence[ClipEntry], 
 
 
 def _compare(path: Path, shard: ShardInfo, entries: Sequence[ClipEntry], sample_rate_hz: int) -> None:
-    """ValueError when the members of a tar are not what the index says, in place, size and kind."""
+    """Raise ValueError when the members of a tar differ from the index in place, size or kind."""
     with tarfile.open(path, "r:") as tar:
         found = {member.name: (member.offset_data, member.size) for member in tar}
     expected = {
@@ -146,7 +147,7 @@ def _compare(path: Path, shard: ShardInfo, entries: Sequence[ClipEntry], sample_
 
 
 def _compare_clip(file: BinaryIO, entry: ClipEntry, sample_rate_hz: int) -> None:
-    """ValueError when a clip's sound, description or pictures are not what the index says of them."""
+    """Raise ValueError when a clip's sound, description or pictures differ from what the index says of them."""
     if entry.wav[1] != WAV_HEADER_BYTES + 2 * entry.num_samples:
         raise ValueError(f"clip {entry.key}: {entry.wav[1]} bytes of wav for {entry.num_samples} samples")
     if _read_at(file, entry.wav[0], WAV_HEADER_BYTES) != wav_header(entry.num_samples, sample_rate_hz=sample_rate_hz):
@@ -174,7 +175,7 @@ def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
-    """One check for each embedding file beside a shard."""
+    """Return one check for each embedding file beside a shard."""
     checks = []
     for path in sorted((store / SHARDS).glob(f"{shard.name}.*.safetensors")):
         encoder = path.name.split(".")[1]
@@ -194,7 +195,7 @@ def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
 
 
 def _embedding_problem(path: Path, shard: ShardInfo, *, holds_captions: bool) -> str | None:
-    """The first thing that is wrong with a file of frames' embeddings or of latent captions."""
+    """Return the first thing that is wrong with a file of frame embeddings or latent captions; None when nothing is."""
     try:
         info, shapes = read_embedding_header(path)
         tensors = map_embeddings(path)
@@ -219,7 +220,7 @@ def _embedding_problem(path: Path, shard: ShardInfo, *, holds_captions: bool) ->
 
 
 def _table(report: CheckReport) -> Table:
-    """The report for people."""
+    """Return the report as a table for people."""
     table = Table("file", "clips", "frames", "state", title=str(report.store))
     for check in report.checks:
         table.add_row(check.file, str(check.num_clips), str(check.num_frames), check.problem or "good")

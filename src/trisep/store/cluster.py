@@ -1,7 +1,7 @@
-"""Shards made on a Ray cluster, or by Ray on this machine (extra `cluster`). It knows nothing of what is in a shard.
+"""Shards made on a Ray cluster, or by Ray on this machine (extra `cluster`). It knows nothing of a shard's content.
 
-Every machine must have trisep installed, and see the inputs and the store under the same paths: work and results go
-through the files.
+Every machine must have trisep installed, and see the inputs and the store under the same paths, because work and
+results are passed through files.
 """
 
 import logging
@@ -14,7 +14,7 @@ from trisep import errors
 from trisep.errors import ConfigError, TrisepError
 
 LOCAL = "local"
-"""The address that starts Ray on this machine, for this run alone."""
+"""The address that starts Ray on this machine, for this run only."""
 
 Item = TypeVar("Item")
 
@@ -24,14 +24,15 @@ def run_on_cluster(
 ) -> Iterator[Item]:
     """Do the work of each item somewhere on a cluster, and yield the items in order as they are done.
 
-    Each item is one task of one processor, handed out by Ray Data; one that is lost with its machine is done again, so
-    `work` must end in the same files however often it runs. Items and `work` travel pickled.
+    Each item is one task of one processor, scheduled by Ray Data. A task that is lost with its machine is run again, so
+    `work` must write the same files however often it runs. Items and `work` are sent pickled.
 
     Args:
-        items: what there is to do.
-        work: called with one item, in a process of Ray's; what it returns is dropped.
-        address: "local", "auto" for the cluster that this machine belongs to, or its "HOST:PORT".
-        num_workers: processes side by side with "local"; None takes one per processor. A cluster knows its own.
+        items: the items to work on.
+        work: is called with one item, in a process of Ray's; its result is dropped.
+        address: "local", "auto" for the cluster that this machine belongs to, or the cluster's "HOST:PORT".
+        num_workers: number of processes side by side with "local"; None takes one per processor. A cluster has its own
+            number.
 
     Raises ConfigError when Ray is not installed or not reached, and whatever TrisepError `work` raises.
     """
@@ -58,8 +59,9 @@ def run_on_cluster(
 
 
 def _attempt(work: Callable[[Any], object], row: dict[str, Any]) -> dict[str, Any]:
-    """Do one item's work in a process of the cluster; a user's error is a result, since Ray would wrap
-    it in its own.
+    """Do one item's work in a process of the cluster.
+
+    A user's error is returned as a result, since Ray would wrap it in an exception of its own.
     """
     kind = error = ""
     try:
@@ -70,8 +72,8 @@ def _attempt(work: Callable[[Any], object], row: dict[str, Any]) -> dict[str, An
 
 
 def _import_ray() -> Any:
-    """The package; ConfigError naming the extra that brings it."""
-    # Read by Ray when it is imported: it would otherwise report its use over the network.
+    """Import Ray; ConfigError names the extra that installs it."""
+    # Ray reads this when it is imported; otherwise it would report its use over the network.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -82,14 +84,14 @@ def _import_ray() -> Any:
 
 
 def _connect(ray: Any, address: str, num_workers: int | None) -> bool:
-    """Reach the cluster, unless the caller has; returns whether the connection is ours to close."""
+    """Connect to the cluster, unless the caller has done so; return whether the connection is ours to close."""
     if ray.is_initialized():
         return False
-    # Ray refuses a number of processors for a cluster that is there already, and needs no dashboard for one of our own.
+    # Ray rejects a number of processors for a cluster that runs already, and needs no dashboard for one of our own.
     own = {"num_cpus": num_workers, "include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, logging_level="error", log_to_driver=False, **own)
-    # Ray has no class of its own for this: a node that is slow to start ends in a bare Exception.
+    # Ray has no exception class for this: a node that is slow to start raises a bare Exception.
     except Exception as error:
         raise ConfigError(
             f"--cluster {address}: no Ray cluster is reached there ({error}); start one with `ray start --head`"

@@ -1,9 +1,9 @@
-"""`trisep embed`: the frames of a clip store → one embedding per frame, beside each shard, so that no frozen encoder
-runs while training.
+"""`trisep embed`: the frames of a clip store → one embedding per frame, so that no frozen encoder runs while training.
 
-On demand also one latent caption per clip, sought from the embedding of its middle frame. A shard's embeddings are a
-pure function of the shard and the encoder, its captions of these and the search's settings; they are written one shard
-at a time and moved into place, so a run that was killed goes on with the shard it was at.
+On demand it also makes one latent caption per clip, searched for from the embedding of the clip's middle frame. A
+shard's embeddings are a pure function of the shard and the encoder; its captions are a pure function of these
+embeddings and the settings of the search. They are written beside the shard, one shard at a time, and moved into place
+when complete, so a run that was killed continues with the shard it was working on.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,12 +33,12 @@ _BATCH_FRAMES = 32
 
 @runtime_checkable
 class _EncodesBoth(Protocol):
-    """An encoder that gives whole pictures and regions in one pass."""
+    """An encoder that gives embeddings of whole pictures and of regions in one pass."""
 
     def encode_both(
         self, frames: list[UInt8[np.ndarray, "H W 3"]]
     ) -> tuple[Float[torch.Tensor, "n D"], Float[torch.Tensor, "n 7 7 D"]]:
-        """`encode_image` and `encode_regions` for the price of one."""
+        """Return what `encode_image` and `encode_regions` return, at the cost of one of them."""
         ...
 
 
@@ -50,14 +50,14 @@ class EmbedReport:
     encoder: str
     fingerprint: str
     num_frames: int
-    """Frames of the whole store."""
+    """Number of frames in the whole store."""
     num_shards: int
     num_resumed_shards: int
-    """Shards that had their embeddings already."""
+    """Number of shards that had their embeddings already."""
     num_resumed_caption_shards: int = 0
-    """Shards that had their latent captions already, where captions were asked for."""
+    """Number of shards that had their latent captions already; 0 when `embed` was called without captions."""
     median_cosine: float | None = None
-    """Of latent captions to their frames; None where none were asked for or no clip has a frame."""
+    """Median cosine between latent captions and their frames; None without captions, or when no clip has a frame."""
 
 
 def embed(
@@ -76,15 +76,16 @@ def embed(
     Args:
         store: a finished clip store.
         encoder_name: one of `trisep.encoders.ENCODER_NAMES`.
-        regions: also keep the 7 × 7 grid of regions of each frame.
-        captions: also seek a latent caption for each clip, in this way.
-        num_shown: clips, spread over the store, whose captions are printed as the words nearest to their tokens.
-        overwrite: replace embeddings that another version of the encoder made, and captions sought in another way.
-        cluster: do it on this Ray cluster, with the errors of `run_on_cluster`; None does it in this process.
-        console: where progress, the histogram of cosines and the words go; None is quiet.
+        regions: whether to keep the 7 × 7 grid of region embeddings of each frame, too.
+        captions: settings of the search for a latent caption of each clip; None makes no captions.
+        num_shown: number of clips, across the store, whose captions are printed as the words nearest to their tokens.
+        overwrite: replace embeddings by another version of the encoder, and captions made with other settings.
+        cluster: the Ray cluster to work on, with the errors of `run_on_cluster`; None works in this process.
+        console: where progress, the histogram of cosines and the words go; None prints nothing.
 
-    Raises StoreError for no store, or one with embeddings of another version or captions sought in another way;
-    CheckpointError when the encoder is unknown or its files are missing; MediaError when the store cannot be written.
+    Raises StoreError for no finished store, or one that holds embeddings by another version of the encoder or captions
+    made with other settings; CheckpointError when the encoder is unknown or its files are missing; MediaError when the
+    store cannot be written.
     """
     clips, encoder, wanted = ClipStore(store), load_encoder(encoder_name), {"regions": regions, "overwrite": overwrite}
     done = [_is_done(clips.path, shard, encoder, **wanted) for shard in clips.manifest.shards]
@@ -112,7 +113,7 @@ def embed(
 
 
 def _progress(unit: str, console: Console | None) -> Progress:
-    """A bar that counts frames or clips."""
+    """Return a progress bar that counts frames or clips."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -124,8 +125,9 @@ def _progress(unit: str, console: Console | None) -> Progress:
 
 
 def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: bool, overwrite: bool) -> bool:
-    """Whether a shard has the embeddings asked for; StoreError when it has others that must not be replaced without
-    being asked.
+    """Return whether a shard has its embeddings.
+
+    Raises StoreError when it has other embeddings and `overwrite` is False.
     """
     path = embedding_path(store, shard.name, encoder.name)
     if not path.is_file():
@@ -154,7 +156,7 @@ def _embed_shards(
     regions: bool,
     cluster: str | None,
 ) -> None:
-    """Embed and write some shards, by number, in this process or on a cluster."""
+    """Embed and write some shards, given by number, in this process or on a cluster."""
     shards, num_frames = clips.manifest.shards, clips.manifest.num_frames
     num_waiting = sum(shards[number].num_frames for number in waiting)
     task = progress.add_task("embed", total=num_frames, completed=num_frames - num_waiting)
@@ -168,7 +170,7 @@ def _embed_shards(
 
 
 def _embed_shard_of(store: Path, index_sha256: str, encoder_name: str, regions: bool, number: int) -> None:
-    """`_embed_shard` from what can travel to another machine."""
+    """Call `_embed_shard` with arguments that can be sent to another machine."""
     _embed_shard(
         open_once(store, index_sha256), load_encoder(encoder_name), number, regions=regions, on_done=lambda _: None
     )
@@ -177,7 +179,7 @@ def _embed_shard_of(store: Path, index_sha256: str, encoder_name: str, regions: 
 def _embed_shard(
     clips: ClipStore, encoder: SharedEncoder, number: int, *, regions: bool, on_done: Callable[[int], None]
 ) -> None:
-    """Embed and write one shard; `on_done` is told of frames as they are done."""
+    """Embed and write one shard; `on_done` gets the number of frames as they are done."""
     parts = []
     for part in _embed_frames(clips, number, encoder, regions=regions):
         parts.append(part)
@@ -188,7 +190,7 @@ def _embed_shard(
 def _embed_frames(
     clips: ClipStore, shard: int, encoder: SharedEncoder, *, regions: bool
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Embeddings of a shard's frames, in order, some frames at a time."""
+    """Yield the embeddings of a shard's frames, in order, one batch of frames at a time."""
     batch: list[np.ndarray] = []
     first = sum(info.num_clips for info in clips.manifest.shards[:shard])
     for number in range(first, first + clips.manifest.shards[shard].num_clips):
@@ -202,7 +204,7 @@ def _embed_frames(
 
 @torch.no_grad()
 def _embed_batch(encoder: SharedEncoder, frames: list[np.ndarray], *, regions: bool) -> dict[str, np.ndarray]:
-    """`vectors` float32 [n, D], and `regions` float16 [n, 7, 7, D] if asked for."""
+    """Return `vectors` float32 [n, D] and, with `regions`, also `regions` float16 [n, 7, 7, D]."""
     if not regions:
         return {"vectors": encoder.encode_image(frames).float().cpu().numpy()}
     if isinstance(encoder, _EncodesBoth):

@@ -1,9 +1,10 @@
-"""Embeddings beside a shard: safetensors files that can be mapped into memory. It knows no encoder, only what one gave.
+"""Embeddings beside a shard: safetensors files that can be mapped into memory. This module runs no encoder.
 
-Of the frames: `vectors` float32 [frames, D], and where regions were asked for `regions` float16 [frames, 7, 7, D]; raw,
-in index order. Of the clips, in a file of their own: latent `captions` float32 [clips, D] of unit length, the `tokens`
-float32 [clips, m, E] that the text encoder read, and the `cosines` float32 [clips] to the middle frame; all zero for a
-clip without frames. The header carries one JSON text, `trisep`, since safetensors does not keep the order of several.
+A file for the frames holds `vectors` float32 [frames, D] and, unless regions were left out, `regions` float16 [frames,
+7, 7, D]; both are raw and in index order. A file for the clips holds the latent `captions` float32 [clips, D] of unit
+length, the `tokens` float32 [clips, m, E] that the text encoder read, and the `cosines` float32 [clips] to the middle
+frame; all are zero for a clip without frames. The header holds one JSON text, `trisep`, since safetensors does not keep
+the order of several.
 """
 
 import hashlib
@@ -31,13 +32,13 @@ class EmbeddingInfo:
     encoder: str
     dim: int
     fingerprint: str
-    """Identity of the encoder's weights and vocabulary; other vectors have another one."""
+    """Identity of the encoder's weights and vocabulary; an encoder that gives other vectors has another fingerprint."""
     shard_sha256: str
-    """The shard whose frames were embedded."""
+    """SHA-256 of the shard whose frames were embedded."""
     tensors_sha256: str
-    """Over the bytes of the tensors, in the order of this module's first lines."""
+    """SHA-256 over the bytes of the tensors, in the order in which the first lines of this module name them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """How latent captions were sought, as plain JSON values; empty for frames."""
+    """How latent captions were searched for, as plain JSON values; empty for frames."""
 
 
 def write_embeddings(
@@ -49,8 +50,9 @@ def write_embeddings(
     shard_sha256: str,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the tensors of frames or of captions; the file appears when it is complete. MediaError when the place
-    cannot be written.
+    """Write the tensors of frames or of captions; the file appears when it is complete.
+
+    Raises MediaError when it cannot be written.
     """
     info = EmbeddingInfo(
         encoder=encoder,
@@ -65,7 +67,7 @@ def write_embeddings(
 
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the bytes of the tensors there are, in the order of this module's first lines."""
+    """Return the SHA-256 over the bytes of the tensors, in the order in which this module's first lines name them."""
     digest = hashlib.sha256()
     for name in _TENSORS:
         if name in tensors:
@@ -74,13 +76,13 @@ def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def read_embedding_header(path: Path) -> tuple[EmbeddingInfo, dict[str, tuple[int, ...]]]:
-    """Where the embeddings come from, and the shape of each tensor; StoreError when the file is damaged."""
+    """Return where the embeddings come from, and the shape of each tensor; StoreError when the file is damaged."""
     info, tensors, _ = _read_header(path)
     return info, {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
 
 
 def map_embeddings(path: Path) -> dict[str, np.ndarray]:
-    """The tensors, mapped into memory: only what is touched is read. StoreError when the file is damaged."""
+    """Map the tensors into memory: only what is used is read. StoreError when the file is damaged."""
     _, tensors, start = _read_header(path)
     mapped: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
@@ -96,7 +98,7 @@ def map_embeddings(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, Any], int]:
-    """Parse the safetensors header: the info, the tensors' descriptions, and where the data begin."""
+    """Parse the safetensors header: return the info, the tensors' descriptions, and where the data begin."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -113,12 +115,13 @@ def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, Any], int]:
 
 
 class JoinedArray:
-    """Several mapped arrays that look like one along the first axis: `len`, `shape`, `dtype`; read by number, slice or
-    list of numbers.
+    """Several mapped arrays that behave like one, joined along the first axis.
+
+    It has `len`, `shape` and `dtype`, and is indexed by a number, a slice or a list of numbers.
     """
 
     def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        """`parts` agree in all axes but the first."""
+        """Join `parts`, which agree in all axes but the first."""
         self._parts = tuple(parts)
         self._ends = np.cumsum([len(part) for part in parts])
         self.dtype = parts[0].dtype
@@ -128,7 +131,7 @@ class JoinedArray:
         return self.shape[0]
 
     def __getitem__(self, where: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        """A copy of what is asked for."""
+        """Return a copy of the rows at `where`."""
         if isinstance(where, slice):
             return self._gather(np.arange(*where.indices(len(self))))
         numbers = np.atleast_1d(np.asarray(where, dtype=np.int64))

@@ -1,5 +1,6 @@
-"""Where each clip lies in its shard: one JSON line per clip, so that any stretch of a sound is one seek away. It opens
-no shard.
+"""Where each clip lies in its shard: one JSON line per clip, so that any part of a sound is one seek away.
+
+This module opens no shard.
 """
 
 import json
@@ -15,20 +16,20 @@ class ClipEntry:
     """One clip of the index. Offsets are bytes from the start of the shard's tar file."""
 
     key: str
-    """Unique name of the clip in the store; it says nothing of what is heard or seen."""
+    """Unique name of the clip in the store; it says nothing about the clip's content."""
     source: str
-    """Path of the file it was cut from, relative to the input folder, with forward slashes."""
+    """Path of the file that the clip was cut from, relative to the input folder, with forward slashes."""
     start_seconds: float
     """Where in the file the clip begins."""
     num_samples: int
     rms_db: float
-    """Level of the sound as decoded, dBFS."""
+    """Level of the sound as decoded, in dBFS."""
     peak: float
-    """Largest absolute value of the sound as decoded; above 1 when it would have clipped."""
+    """Largest absolute value of the sound as decoded; above 1 when it goes beyond full scale."""
     wav_scale: float
-    """What the stored wav was multiplied by to fit 16 bits; 1 unless the peak is beyond full scale."""
+    """Factor by which the stored wav was multiplied to fit 16 bits; 1 unless the peak is beyond full scale."""
     frame_times_seconds: tuple[float, ...]
-    """From the start of the clip."""
+    """Time of each frame, from the start of the clip."""
     shard: int
     """Number of the shard."""
     wav: tuple[int, int]
@@ -40,12 +41,12 @@ class ClipEntry:
 
 
 def index_line(entry: ClipEntry) -> str:
-    """The entry as one line of JSON, without line end."""
+    """Return the entry as one line of JSON, without the line end."""
     return json.dumps(asdict(entry), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parse_entry(content: dict[str, Any]) -> ClipEntry:
-    """The entry of a parsed line; TypeError, KeyError or ValueError when it is not one."""
+    """Return the entry of a parsed line; TypeError, KeyError or ValueError when the line is not one."""
     wav, description = content["wav"], content["description"]
     return ClipEntry(
         **{
@@ -59,11 +60,11 @@ def parse_entry(content: dict[str, Any]) -> ClipEntry:
 
 
 def read_index(path: Path) -> tuple[ClipEntry, ...]:
-    """All entries in the order of the store; StoreError when the file is missing or damaged."""
+    """Read all entries in the order of the store; StoreError when the file is missing or damaged."""
     try:
         with path.open(encoding="utf-8") as file:
             return tuple(parse_entry(json.loads(line)) for line in file)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path}: cannot be read as the index of a clip store ({error}); prepare the store anew"
+            f"{path}: cannot be read as the index of a clip store ({error}); prepare the store again"
         ) from error

@@ -1,5 +1,6 @@
-"""One media file, or a stretch of one → clips, or the reason why not. It keeps one segment in memory, and writes
-nothing.
+"""One media file, or a stretch of one → clips, or the reason why it gives none.
+
+It keeps one segment in memory, and writes nothing.
 """
 
 import math
@@ -21,7 +22,7 @@ from trisep.store.layout import SkippedInput
 from trisep.store.write import ClipContent
 
 REASONS = ("no sound", "no picture", "too short", "silent", "broken", "duplicate", "excluded")
-"""Why a file, or a stretch of it, becomes no clip. "broken" is everything that cannot be read or decoded."""
+"""Why a file, or a stretch of it, gives no clip; "broken" is everything that cannot be read or decoded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,26 +30,26 @@ class ClipSettings:
     """What a clip is: everything that decides the content of a store, and nothing else."""
 
     sample_rate_hz: int = 16000
-    """Of the stored sound, which is mono."""
+    """Sample rate of the stored sound, which is mono."""
     frames_per_second: float = 1.0
-    """How many frames are kept, the first at the clip's start."""
+    """How many frames are kept per second; the first is at the clip's start."""
     short_side: int = 224
-    """Pixels of the shorter side of a kept frame; the shape of the picture stays."""
+    """Length of the shorter side of a kept frame, in pixels; the aspect ratio does not change."""
     jpeg_quality: int = 90
-    """1 to 100."""
+    """JPEG quality of the frames, 1 to 100."""
     min_seconds: float = 1.0
     """Shorter sounds, and shorter ends of long ones, are skipped."""
     max_seconds: float | None = None
-    """Only so much of each file is used, from its start; None uses all."""
+    """Only this many seconds of each file are used, from its start; None uses all."""
     segment_seconds: float = 60.0
     """Longer files are cut into clips of this length, which bounds memory."""
     silence_db: float = -60.0
-    """Stretches with an RMS below this many dBFS are skipped."""
+    """Stretches whose RMS is below this many dBFS are skipped."""
     audio_only_ok: bool = False
-    """Keep sound without a picture: for stores of off-screen noise."""
+    """Keep sound without a picture, for stores of off-screen noise."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers outside their range."""
+        """Raise ConfigError for numbers out of range."""
         _require(1000 <= self.sample_rate_hz <= 192000, "sample_rate_hz", "1000 to 192000", self.sample_rate_hz)
         _require(0.01 <= self.frames_per_second <= 60.0, "frames_per_second", "0.01 to 60", self.frames_per_second)
         _require(16 <= self.short_side <= 2160, "short_side", "16 to 2160", self.short_side)
@@ -75,11 +76,11 @@ def ingest_file(
     start_seconds: float | None = None,
     end_seconds: float | None = None,
 ) -> Iterator[ClipContent | SkippedInput]:
-    """Yield the clips of one file in order of time, and a `SkippedInput` for the file or each segment that became none.
+    """Yield the clips of one file in order of time, and a `SkippedInput` for the file or each segment that gives none.
 
-    `number` is the input's place in the list of inputs; with the segment's number and the hash it makes the keys of the
-    clips. With a start, only what lies between it and the end (None: of the file) is used, and everything skipped
-    carries its place in the file. It never raises for anything that is wrong with the file.
+    `number` is the input's place in the list of inputs; the keys of the clips are made of it, the segment's number and
+    the hash. With a start, only the stretch from it to the end (None: the end of the file) is used, and everything that
+    is skipped carries its place in the file. Nothing is raised for a faulty file.
     """
     try:
         info = probe(path)
@@ -97,7 +98,7 @@ def ingest_file(
     except MediaError as error:
         detail = str(error).replace(f"{path}: ", "")
         yield SkippedInput(source=source, reason="broken", detail=detail, start_seconds=start_seconds)
-    # One file must never stop a run over many: whatever a decoder can throw is counted and named, not raised.
+    # One file must never stop a run over many: whatever a decoder raises is counted and named, not raised again.
     except Exception as error:
         yield SkippedInput(
             source=source, reason="broken", detail=f"{type(error).__name__}: {error}", start_seconds=start_seconds
@@ -105,8 +106,9 @@ def ingest_file(
 
 
 class _Stretch:
-    """What of a file is to be used, and how to read it: sound and frames side by side, each decoded once, segment by
-    segment.
+    """The part of a file that is used, and how it is read.
+
+    Sound and frames are read side by side, segment by segment, and each is decoded once.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class _Stretch:
         self._frames = _FrameReader(info, self.begin_seconds, settings) if info.video else None
 
     def segments(self) -> Iterator[tuple[int, Float32[np.ndarray, "S"]]]:
-        """The sound: where each segment begins, in samples from the start of the stretch, and its samples."""
+        """Yield, for each segment, its first sample, counted from the start of the stretch, and its sound."""
         num_samples = round(self._settings.segment_seconds * self._settings.sample_rate_hz)
         blocks = stream_audio(
             self._path,
@@ -134,14 +136,17 @@ class _Stretch:
         yield from ((number * num_samples, block[0]) for number, block in enumerate(blocks))
 
     def frames(self, start_seconds: float, end_seconds: float) -> tuple[tuple[float, ...], tuple[bytes, ...]]:
-        """Times from `start_seconds` and JPEG files of the frames up to `end_seconds`, both seconds of the file."""
+        """Return the frames from `start_seconds` up to `end_seconds`, both in seconds of the file.
+
+        The result is the times, counted from `start_seconds`, and the JPEG files.
+        """
         return self._frames.read_until(start_seconds, end_seconds) if self._frames else ((), ())
 
 
 def _clips(
     stretch: _Stretch, source: str, sha256: str, number: int, settings: ClipSettings
 ) -> Iterator[ClipContent | SkippedInput]:
-    """Each segment as a clip, or why it is none."""
+    """Yield each segment as a clip, or the reason why it is none."""
     rate = settings.sample_rate_hz
     segment = -1
     for segment, (first_sample, waveform) in enumerate(stretch.segments()):
@@ -170,7 +175,7 @@ def _clips(
 
 
 def _unusable(waveform: Float32[np.ndarray, "S"], num_frames: int, settings: ClipSettings) -> tuple[str, str]:
-    """Reason and detail why a stretch is no clip, or two empty strings."""
+    """Return reason and detail why a segment is no clip, or two empty strings when it is one."""
     seconds = len(waveform) / settings.sample_rate_hz
     if seconds < settings.min_seconds:
         return "too short", f"{seconds:.2f} s of sound, at least {settings.min_seconds:g} s are needed"
@@ -186,8 +191,9 @@ def _unusable(waveform: Float32[np.ndarray, "S"], num_frames: int, settings: Cli
 def _frames_from(
     info: MediaInfo, start_seconds: float, settings: ClipSettings
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]]:
-    """Frames from a moment on, with the time of the grid they are nearest to; without an end where the file declares
-    none.
+    """Yield the frames from a moment on, each with the moment of the regular grid that it is nearest to.
+
+    It does not end where the file declares no duration.
     """
     end_seconds = info.video[0].duration_seconds
     for number in count():
@@ -198,11 +204,11 @@ def _frames_from(
 
 
 class _FrameReader:
-    """Hands out a file's frames segment by segment while decoding them once."""
+    """A reader that returns a file's frames segment by segment and decodes each of them once."""
 
     def __init__(self, info: MediaInfo, start_seconds: float, settings: ClipSettings) -> None:
-        # From the middle of a recording each frame is sought, since decoding up to there would take longer than the
-        # stretch itself.
+        # In the middle of a recording, the reader seeks each frame, since decoding all that comes before would take
+        # longer than the stretch itself.
         if start_seconds:
             self._frames = _frames_from(info, start_seconds, settings)
         else:
@@ -211,8 +217,9 @@ class _FrameReader:
         self._quality = settings.jpeg_quality
 
     def read_until(self, start_seconds: float, end_seconds: float) -> tuple[tuple[float, ...], tuple[bytes, ...]]:
-        """Times from `start_seconds` and JPEG files of the frames up to `end_seconds`; earlier ones that are left over
-        are dropped.
+        """Return times, counted from `start_seconds`, and JPEG files of the frames up to `end_seconds`.
+
+        Frames before `start_seconds` that are left over are dropped.
         """
         times, images = [], []
         while self._waiting is not None and self._waiting[0] < end_seconds:

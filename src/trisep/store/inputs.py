@@ -1,5 +1,4 @@
-"""Which files of a folder, or stretches of files, become clips: the list of inputs, what is excluded, and which files
-are the same.
+"""The list of inputs: the files of a folder, or stretches of files, that become clips; exclusions; duplicates.
 
 It decodes nothing.
 """
@@ -21,7 +20,7 @@ SIDECAR_SUFFIXES = frozenset(
     ".gif .webp .bmp .svg"
     " .py .sh .zip .tar .gz .npy .npz .safetensors .part .ytdl .tmp .sha256 .md5".split()
 )
-"""Files that commonly lie beside videos: they are not counted as inputs. Every other file that is not hidden is one."""
+"""Suffixes of files that commonly lie beside videos and are not inputs; every other file that is not hidden is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class InputFile:
     source: str
     """Path relative to the input folder, with forward slashes."""
     size_bytes: int
-    """Of the file."""
+    """Size of the whole file."""
     start_seconds: float | None = None
     """Where the stretch begins; None means the whole file."""
     end_seconds: float | None = None
@@ -39,9 +38,11 @@ class InputFile:
 
 
 def list_inputs(folder: Path, *, leave_out: Path) -> tuple[InputFile, ...]:
-    """All inputs below `folder`, sorted by relative path; links are followed, `leave_out` (the store) is not entered.
+    """List all inputs below `folder`, sorted by relative path.
 
-    Raises MediaError when the folder or one below it cannot be read, StoreError when there is no input at all.
+    Links are followed, and `leave_out` (the store) is not entered.
+
+    Raises MediaError when the folder or one below it cannot be read, StoreError when it holds no input.
     """
     if not folder.is_dir():
         raise MediaError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder of videos")
@@ -56,11 +57,12 @@ def list_inputs(folder: Path, *, leave_out: Path) -> tuple[InputFile, ...]:
 
 
 def read_clip_lists(folder: Path, lists: Sequence[Path]) -> tuple[InputFile, ...]:
-    """The inputs that CSV lists name, in their order, by the columns source (relative to `folder`), start_seconds and
-    end_seconds.
+    """Read the inputs that CSV lists name, in the lists' order.
 
-    Empty times mean the whole file. Raises MediaError when the folder is none, StoreError when a list cannot be read,
-    names a file that is not below `folder`, or names a stretch twice.
+    The columns are source (relative to `folder`), start_seconds and end_seconds; empty times mean the whole file.
+
+    Raises MediaError when `folder` is not a folder, and StoreError when a list cannot be read, names a file that is not
+    below `folder`, or names a stretch twice.
     """
     if not folder.is_dir():
         raise MediaError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder of videos")
@@ -78,7 +80,7 @@ def read_clip_lists(folder: Path, lists: Sequence[Path]) -> tuple[InputFile, ...
 
 
 def _list_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV list by column; StoreError when it cannot be read or lacks a column."""
+    """Read the rows of a CSV list by column; StoreError when it cannot be read or lacks a column."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -98,7 +100,7 @@ def _list_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
-    """One row of a list; StoreError when it is not the name of a file below `folder` with fitting times."""
+    """Parse one row of a list; StoreError when it does not name a file below `folder` with valid times."""
     source, start, end = row["source"] or "", row["start_seconds"] or "", row["end_seconds"] or ""
     if (
         not source
@@ -123,7 +125,10 @@ def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
 
 
 def inputs_digest(files: tuple[InputFile, ...]) -> str:
-    """SHA-256 over relative paths, sizes and stretches: it changes when files come, go, or change their size."""
+    """Return the SHA-256 over relative paths, sizes and stretches.
+
+    It changes when files are added or removed, or when their size changes.
+    """
     stretches = [
         "" if file.start_seconds is None else f" {file.start_seconds!r} {file.end_seconds!r}" for file in files
     ]
@@ -134,9 +139,9 @@ def inputs_digest(files: tuple[InputFile, ...]) -> str:
 
 
 def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str]:
-    """Sources whose content is that of an earlier source, which they map to. Only files of equal size are hashed.
+    """Map each source whose content is that of an earlier source to that one. Only files of equal size are hashed.
 
-    Inputs that are stretches are left alone: two of the same content may be two stretches of one recording.
+    Inputs that are stretches are left out: two of the same content may be two stretches of one recording.
     """
     by_size: dict[int, list[str]] = defaultdict(list)
     for file in files:
@@ -158,11 +163,11 @@ def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str
 
 
 def read_exclusions(path: Path | None) -> frozenset[str]:
-    """What must stay out of a store: SHA-256 sums or relative paths, from a JSON list or from lines (`#` begins a
-    comment line).
+    """Read what must stay out of a store, SHA-256 sums or relative paths, from a JSON list or from lines.
 
-    Lines in the form of the sha256sum program are understood. Raises StoreError when the file cannot be read as such a
-    list.
+    A line that begins with `#` is a comment; lines in the form of the sha256sum program are understood.
+
+    Raises StoreError when the file cannot be read as such a list.
     """
     if path is None:
         return frozenset()
@@ -181,16 +186,16 @@ def read_exclusions(path: Path | None) -> frozenset[str]:
 
 
 def _without_sum_file_name(entry: str) -> str:
-    """The hash of a line `HASH  NAME`; any other line as it is."""
+    """Return the hash of a line `HASH  NAME`, and any other line as it is."""
     head = entry.split(maxsplit=1)[0].lower()
     return head if len(head) == 64 and set(head) <= set("0123456789abcdef") else entry
 
 
 def _walk(folder: Path, *, leave_out: Path) -> Iterator[Path]:
-    """Every file that is not hidden, below `folder`; each real folder once, so that circular links end."""
+    """Yield every file below `folder` that is not hidden; each real folder is entered once, so circular links end."""
 
     def refuse(error: OSError) -> None:
-        """A folder that cannot be read stops the walk."""
+        """Raise MediaError for a folder that cannot be read; this stops the walk."""
         raise MediaError(
             f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away"
         )

@@ -1,4 +1,4 @@
-"""The names of the files in a clip store, and its manifest. It knows no clip and no sound."""
+"""The names of the files in a clip store, and its manifest. It reads neither clips nor sound."""
 
 import json
 from collections.abc import Mapping
@@ -18,11 +18,12 @@ SHARDS = "shards"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardInfo:
-    """What the manifest knows of one shard."""
+    """What the manifest says of one shard."""
 
     name: str
-    """Such as "shard-000000"; its files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors`
-    beside it.
+    """A name such as "shard-000000".
+
+    The shard's files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors` beside it.
     """
     num_clips: int
     num_frames: int
@@ -39,7 +40,7 @@ class SkippedInput:
     reason: str
     """One of `trisep.store.ingest.REASONS`."""
     detail: str
-    """For people."""
+    """Explanation for people."""
     start_seconds: float | None = None
     """Where the stretch begins; None when the whole file was skipped."""
 
@@ -49,7 +50,7 @@ class Manifest:
     """The summary of a finished store."""
 
     settings: Mapping[str, Any]
-    """What `prepare` was asked for, as plain JSON values (`sample_rate_hz`, `frames_per_second`, …)."""
+    """The settings of `prepare`, as plain JSON values (`sample_rate_hz`, `frames_per_second`, …)."""
     inputs_sha256: str
     """Hash of the list of input files (relative paths and sizes)."""
     num_inputs: int
@@ -65,50 +66,57 @@ class Manifest:
 
 
 def shard_name(number: int) -> str:
-    """The name of a shard, without suffix."""
+    """Return the name of a shard, without suffix."""
     return f"shard-{number:06d}"
 
 
 def shard_path(store: Path, name: str) -> Path:
-    """The tar file of a shard."""
+    """Return the path of a shard's tar file."""
     return store / SHARDS / f"{name}.tar"
 
 
 def part_path(store: Path, name: str) -> Path:
-    """What a finished shard contributes to index and manifest; it exists only while `prepare` is not through."""
+    """Return the path of what a finished shard contributes to index and manifest.
+
+    The file exists only until `prepare` has finished.
+    """
     return store / SHARDS / f"{name}.part.json"
 
 
 def reading_path(store: Path, name: str) -> Path:
-    """A note of the file being decoded for a shard; it exists only while `prepare` works on that shard."""
+    """Return the path of a note that names the file being decoded for a shard.
+
+    The note exists only while `prepare` works on that shard.
+    """
     return store / SHARDS / f"{name}.reading.json"
 
 
 def embedding_path(store: Path, name: str, encoder_name: str) -> Path:
-    """The embeddings of a shard's frames."""
+    """Return the path of the embeddings of a shard's frames."""
     return store / SHARDS / f"{name}.{encoder_name}.safetensors"
 
 
 def caption_path(store: Path, name: str, encoder_name: str) -> Path:
-    """The latent captions of a shard's clips."""
+    """Return the path of the latent captions of a shard's clips."""
     return store / SHARDS / f"{name}.{encoder_name}.captions.safetensors"
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:
-    """Write the manifest, which is what makes a store finished."""
+    """Write the manifest; from then on the store is finished."""
     write_json(store / MANIFEST, asdict(manifest))
 
 
 def read_manifest(store: Path) -> Manifest:
-    """Read and check the manifest; StoreError when the folder is no store, is unfinished, or the manifest cannot be
-    understood.
+    """Read and check the manifest.
+
+    Raises StoreError when the folder is no store, is unfinished, or the manifest cannot be parsed.
     """
     path = store / MANIFEST
     if not path.is_file():
         if (store / PLAN).is_file():
             raise StoreError(
-                f"{store}: this clip store is not finished; run the same `trisep prepare` command again to go on where "
-                "it stopped"
+                f"{store}: this clip store is not finished; run the same `trisep prepare` command again to continue "
+                "where it stopped"
             )
         raise StoreError(
             f"{store}: is not a clip store (it has no {MANIFEST}); make one with `trisep prepare VIDEO_FOLDER --out "

@@ -1,5 +1,6 @@
-"""Shards made by several processes, none of which outlives a killed run or brings it down. It knows nothing of what is
-in a shard.
+"""Shards made by several processes, none of which outlives a run that was killed or ends the run when it crashes.
+
+It knows nothing of a shard's content.
 """
 
 import multiprocessing
@@ -20,9 +21,10 @@ def run_jobs(
 ) -> Iterator[ShardJob]:
     """Make the shards and yield each job when it is done, in any order.
 
-    With one worker everything happens in this process. With more, a file that crashes its process (decoders do) is
-    found and counted as broken, and the run goes on; StoreError when a process dies for another reason. Errors of
-    `make` are raised here.
+    With one worker everything happens in this process. With more, a file that crashes its process (decoders do that) is
+    found and counted as broken, and the run continues.
+
+    Raises StoreError when a process dies for another reason, and the errors of `make`.
     """
     if min(num_workers, len(jobs)) <= 1:
         for job in jobs:
@@ -35,13 +37,16 @@ def run_jobs(
             del remaining[job.number]
             yield job
     except BrokenProcessPool:
-        # Which of the files in work did it? Alone in a process, the guilty one does it again.
+        # It is not known which file crashed its process. Each job is run alone, where the file crashes it again.
         for job in tuple(remaining.values()):
             yield make_alone(job, make)
 
 
 def _run_pool(jobs: Sequence[ShardJob], num_workers: int, make: Callable[[ShardJob], None]) -> Iterator[ShardJob]:
-    """Run jobs side by side. Spawned, not forked: decoding threads and locks of this process must not be copied."""
+    """Run jobs side by side, in processes that are spawned, not forked.
+
+    Forking would copy the decoding threads and locks of this process.
+    """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(num_workers, len(jobs)), mp_context=context, initializer=end_with_parent) as pool:
         futures = {pool.submit(make, job): job for job in jobs}
@@ -54,10 +59,9 @@ def _run_pool(jobs: Sequence[ShardJob], num_workers: int, make: Callable[[ShardJ
 
 
 def make_alone(job: ShardJob, make: Callable[[ShardJob], None] = make_shard) -> ShardJob:
-    """Make one shard in a process of its own, leaving out each file that crashes it; returns the job that was done in
-    the end.
+    """Make one shard in a process of its own, leaving out each file that crashes it; return the job that was done.
 
-    StoreError when the process dies for another reason.
+    Raises StoreError when the process dies for another reason.
     """
     while True:
         try:
@@ -67,17 +71,17 @@ def make_alone(job: ShardJob, make: Callable[[ShardJob], None] = make_shard) -> 
             if source is None or source in job.crashing:
                 raise StoreError(
                     f"{job.store}: the process that makes {job.name} died (killed, or out of memory); run the same "
-                    "command again to go on"
+                    "command again to continue"
                 ) from error
             job = replace(job, crashing=job.crashing | {source})
 
 
 def end_with_parent() -> None:
-    """End a worker when the process that started it is gone: a killed run must leave nobody behind who still writes."""
+    """End a worker when the process that started it has ended: after a killed run, no worker may go on writing."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        """End with the parent process."""
+        """Wait for the parent process to end, then end this one."""
         if parent is not None:
             wait([parent.sentinel])
             os._exit(1)

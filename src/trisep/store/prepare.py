@@ -1,8 +1,8 @@
-"""`trisep prepare`: a folder of videos → a clip store. Reads top to bottom; what a clip is stands in `store/ingest.py`.
+"""`trisep prepare`: a folder of videos → a clip store. The settings of a clip are in `store/ingest.py`.
 
-The sorted list of input files is cut into slices; each slice becomes one shard, by a process of its own, and a shard is
-a pure function of its slice. A finished shard is moved into place, then its part of the index, so a run that was killed
-loses the shards it was working on and nothing else. The manifest comes last and makes the store finished.
+The sorted list of input files is cut into slices; each slice becomes one shard, made by a process of its own, and a
+shard is a pure function of its slice. A finished shard is moved into place, then its part of the index, so a run that
+is killed loses only the shards it was working on. The manifest is written last and makes the store finished.
 """
 
 import json
@@ -47,21 +47,24 @@ class PrepareSettings(ClipSettings):
     """What a clip is, how clips are grouped, and how the work is done."""
 
     files_per_shard: int = 128
-    """Input files, not clips, so that a shard depends on nothing but its files. Lower it for files of many minutes."""
+    """Number of input files (not clips) per shard: a shard depends on its files only. Lower it for long files."""
     exclude: Path | None = None
     """A list (JSON or lines) of SHA-256 sums or relative paths of files that must stay out."""
     clips: tuple[Path, ...] = ()
-    """Lists of the files, or stretches of files, to use (CSV: source, start_seconds, end_seconds); none uses every file
-    of the folder.
+    """CSV lists (source, start_seconds, end_seconds) of the files, or stretches of files, to use.
+
+    Without a list, every file of the folder is used.
     """
     num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes; the store does not depend on it."""
+    """Number of processes; the store does not depend on it."""
     cluster: str | None = None
-    """Ray cluster in the place of the processes here (see `store/cluster.py`); the store does not depend on it either.
+    """Address of a Ray cluster, in place of local processes (see `store/cluster.py`).
+
+    The store does not depend on it.
     """
 
     def __post_init__(self) -> None:
-        """Refuse numbers outside their range."""
+        """Raise ConfigError for numbers out of range."""
         ClipSettings.__post_init__(self)
         if self.files_per_shard < 1 or self.num_workers < 1:
             raise ConfigError(
@@ -77,15 +80,15 @@ class PrepareReport:
     store: Path
     num_inputs: int
     num_used_inputs: int
-    """Files that became at least one clip."""
+    """Number of files that became at least one clip."""
     num_clips: int
     num_frames: int
     total_seconds: float
     skipped_counts: Mapping[str, int]
-    """Skipped files, or stretches of files, by reason."""
+    """Number of skipped files, or stretches of files, by reason."""
     num_shards: int
     num_resumed_shards: int
-    """Shards that were there already."""
+    """Number of shards that an earlier run had made."""
 
 
 def prepare(
@@ -96,10 +99,10 @@ def prepare(
     Args:
         folder: every file below it that is not hidden and not a known sidecar (text, pictures, archives) is an input.
         out: a new or empty folder, or a store begun with the same input and settings.
-        settings: defaults are those the shipped models were trained with.
-        console: where progress goes; None is quiet.
+        settings: the defaults are those that the shipped models were trained with.
+        console: where progress goes; None prints nothing.
 
-    Raises MediaError when the folder cannot be read or the store cannot be written, StoreError when `out` is something
+    Raises MediaError when the folder cannot be read or the store cannot be written; StoreError when `out` is something
     else, was begun with other settings or input, or when no clip is usable.
     """
     settings = settings or PrepareSettings()
@@ -108,7 +111,7 @@ def prepare(
     files = read_clip_lists(folder, settings.clips) if settings.clips else list_inputs(folder, leave_out=out)
     plan = _plan(files, settings, excluded)
     finished = _open_store(out, plan)
-    # Absolute, since another process, on another machine even, need not stand in this folder.
+    # The paths are absolute, since another process, perhaps on another machine, may have another working folder.
     jobs = _jobs(folder.absolute(), out.absolute(), files, settings, excluded)
     waiting = [job for job in jobs if not is_done(job, finished)]
     _run(waiting, settings, num_files=len(files), console=console)
@@ -122,14 +125,14 @@ def prepare(
         if excluded and not report.skipped_counts.get("excluded"):
             expected = "SHA-256 sums, or paths relative to the folder"
             console.print(
-                f"none of the {len(excluded)} entries of {settings.exclude} is a file here; expected {expected}",
+                f"none of the {len(excluded)} entries of {settings.exclude} matches an input; expected {expected}",
                 soft_wrap=True,
             )
     return report
 
 
 def _plan(files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]) -> dict[str, Any]:
-    """What decides the content of the store, as JSON values: settings and a hash of the list of inputs."""
+    """Return what decides the content of the store, as JSON values: the settings and a hash of the list of inputs."""
     kept: dict[str, Any] = {field.name: getattr(settings, field.name) for field in fields(ClipSettings)}
     kept["files_per_shard"] = settings.files_per_shard
     kept["excluded"] = sorted(excluded)
@@ -137,7 +140,7 @@ def _plan(files: tuple[InputFile, ...], settings: PrepareSettings, excluded: fro
 
 
 def _open_store(out: Path, plan: dict[str, Any]) -> Manifest | None:
-    """Begin a store, or make sure that the one begun is this one. Returns the manifest of a finished store."""
+    """Begin a store, or check that the one begun has the same plan; return the manifest of a finished store."""
     try:
         found = {entry.name for entry in out.iterdir()} if out.exists() else set()
         if (out / MANIFEST).is_file():
@@ -159,7 +162,7 @@ def _open_store(out: Path, plan: dict[str, Any]) -> Manifest | None:
 
 
 def _require_same(out: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """StoreError naming the first difference between what is wanted and what the store was begun with."""
+    """Raise StoreError that names the first difference between the plan and what the store was begun with."""
     if wanted["version"] != found["version"]:
         raise StoreError(f"{out}: the store was begun by another version of trisep; choose a new folder for the store")
     for name, value in wanted["settings"].items():
@@ -179,7 +182,7 @@ def _require_same(out: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]
 def _jobs(
     folder: Path, out: Path, files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]
 ) -> list[ShardJob]:
-    """The slices of the input list."""
+    """Make one job for each slice of the list of inputs."""
     duplicates = find_duplicates(folder, files)
     clip_settings = ClipSettings(**{field.name: getattr(settings, field.name) for field in fields(ClipSettings)})
     jobs = []
@@ -225,7 +228,7 @@ def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, con
 
 
 def _merge(out: Path, jobs: list[ShardJob], plan: dict[str, Any]) -> Manifest:
-    """Join the parts into index and manifest; StoreError when there is no clip at all."""
+    """Join the parts into index and manifest; StoreError when the store would hold no clip."""
     parts = [read_part(job) for job in jobs]
     skipped = tuple(item for part in parts for item in part[1])
     counts = dict(sorted(Counter(item.reason for item in skipped).items()))
@@ -253,8 +256,9 @@ def _merge(out: Path, jobs: list[ShardJob], plan: dict[str, Any]) -> Manifest:
 
 
 def _verify_rebuilt(rebuilt: Sequence[ShardJob], finished: Manifest) -> None:
-    """Shards made anew for a finished store must be what they were; StoreError names the first that is not, which is
-    removed again.
+    """Check that shards made again for a finished store have the same content as before.
+
+    Raises StoreError that names the first that differs, and removes that shard again.
     """
     for job in rebuilt:
         if read_part(job)[0].sha256 != finished.shards[job.number].sha256:
@@ -274,13 +278,13 @@ def _tidy(out: Path, jobs: list[ShardJob]) -> None:
 
 
 def _remove_temporary(out: Path) -> None:
-    """Remove what killed runs left half written."""
+    """Remove the half-written files of runs that were killed."""
     for leftover in out.rglob(TEMPORARY_PATTERN):
         leftover.unlink(missing_ok=True)
 
 
 def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_resumed: int) -> PrepareReport:
-    """The manifest in short."""
+    """Summarise the manifest."""
     unused = {(item.source, item.start_seconds) for item in manifest.skipped} & {
         (file.source, file.start_seconds) for file in files
     }
@@ -298,11 +302,11 @@ def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_
 
 
 def _table(report: PrepareReport) -> Table:
-    """The report for people."""
+    """Return the report as a table for people."""
     table = Table(title=str(report.store), show_header=False)
     table.add_row("files used", f"{report.num_used_inputs} of {report.num_inputs}")
     table.add_row("clips", f"{report.num_clips} ({report.total_seconds / 3600.0:.2f} h, {report.num_frames} frames)")
-    table.add_row("shards", f"{report.num_shards} ({report.num_resumed_shards} were there already)")
+    table.add_row("shards", f"{report.num_shards} ({report.num_resumed_shards} from an earlier run)")
     for reason, count in report.skipped_counts.items():
         table.add_row(f"skipped: {reason}", str(count))
     return table

@@ -1,5 +1,6 @@
-"""`ClipStore`: random access to the sounds, frames and embeddings of a finished store. It writes nothing and knows no
-label.
+"""`ClipStore`: random access to the sounds, frames and embeddings of a finished store.
+
+It writes nothing and knows no labels.
 """
 
 import mmap
@@ -22,8 +23,8 @@ from trisep.types import Clip
 class ClipStore:
     """A finished clip store, open for reading.
 
-    It may be used from many threads, survives a fork, and can be pickled (to the workers of a data loader): shards are
-    mapped into memory where and when they are first read. Clips are numbered from 0 in the sorted order of their
+    It may be used from many threads, survives a fork, and can be pickled (for the workers of a data loader): each
+    process maps a shard into memory when it first reads it. Clips are numbered from 0 in the sorted order of their
     sources.
 
         store = ClipStore(Path("my_store"))
@@ -32,24 +33,24 @@ class ClipStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read manifest and index, and compare the sizes of the shards.
+        """Read manifest and index, and compare the sizes of the shards with the manifest.
 
-        Raises StoreError when the folder is no store, not finished, or a shard is missing or has another size than it
-        should.
+        Raises StoreError when the folder is no store or an unfinished one, or when a shard is missing or has a wrong
+        size.
         """
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
         self.entries: tuple[ClipEntry, ...] = read_index(self.path / INDEX)
         if len(self.entries) != self.manifest.num_clips:
             counts = f"{len(self.entries)} clips where the manifest counts {self.manifest.num_clips}"
-            raise StoreError(f"{self.path / INDEX}: {counts}; prepare the store anew")
+            raise StoreError(f"{self.path / INDEX}: {counts}; prepare the store again")
         for shard in self.manifest.shards:
             tar = shard_path(self.path, shard.name)
             size = tar.stat().st_size if tar.is_file() else None
             if size != shard.size_bytes:
                 was = "is missing" if size is None else f"has {size} bytes instead of {shard.size_bytes}"
                 raise StoreError(
-                    f"{tar}: {was}; delete it and run the same `trisep prepare` command again, which makes it anew"
+                    f"{tar}: {was}; delete it and run the same `trisep prepare` command again to make it again"
                 )
         self._maps: dict[int, mmap.mmap] = {}
 
@@ -57,22 +58,22 @@ class ClipStore:
         return len(self.entries)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the open maps, which belong to a process."""
+        """Return everything but the open maps, which belong to one process."""
         return {**self.__dict__, "_maps": {}}
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of every sound in the store."""
+        """Sample rate of every sound in the store."""
         return int(self.manifest.settings["sample_rate_hz"])
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Unique names of the clips."""
+        """Names of the clips, which are unique in the store."""
         return tuple(entry.key for entry in self.entries)
 
     @cached_property
     def num_samples(self) -> np.ndarray:
-        """Length of each clip, int64 [clips]."""
+        """Length of each clip in samples, int64 [clips]."""
         return np.array([entry.num_samples for entry in self.entries], dtype=np.int64)
 
     @cached_property
@@ -85,57 +86,59 @@ class ClipStore:
         return np.cumsum([0, *(len(entry.frames) for entry in self.entries)])
 
     def source(self, clip: int) -> str:
-        """Path of the file a clip was cut from, relative to the folder that was prepared; labels outside the store are
-        joined by it.
+        """Return the path of the file that a clip was cut from, relative to the folder that was prepared.
+
+        Labels, which are kept outside the store, are joined by this path.
         """
         return self.entries[clip].source
 
     def frame_times(self, clip: int) -> tuple[float, ...]:
-        """Seconds from the clip's start, one per frame, ascending."""
+        """Return the time of each frame, in seconds from the clip's start, ascending."""
         return self.entries[clip].frame_times_seconds
 
     def frame_slice(self, clip: int) -> slice:
-        """Which rows of `load_vectors` and `load_regions` belong to a clip, one per frame."""
+        """Return which rows of `load_vectors` and `load_regions` belong to a clip, one per frame."""
         return slice(int(self._frame_ends[clip]), int(self._frame_ends[clip + 1]))
 
     def read_waveform(self, clip: int, start: int = 0, num_samples: int | None = None) -> Float32[np.ndarray, "S"]:
-        """Samples `start` to `start + num_samples` of a clip at its original level, full scale ±1; to the end when
-        `num_samples` is None.
+        """Read samples `start` to `start + num_samples` of a clip at its original level, full scale ±1.
 
-        Raises IndexError when the stretch is not within the clip.
+        It reads to the end when `num_samples` is None. Raises IndexError when the stretch is not within the clip.
         """
         entry = self.entries[clip]
         length = entry.num_samples - start if num_samples is None else num_samples
         if start < 0 or length < 0 or start + length > entry.num_samples:
-            raise IndexError(f"clip {clip} has {entry.num_samples} samples, {start} to {start + length} were asked for")
+            raise IndexError(f"clip {clip} has {entry.num_samples} samples, got {start} to {start + length}")
         offset = entry.wav[0] + WAV_HEADER_BYTES + 2 * start
         values = np.frombuffer(self._map(entry.shard), dtype="<i2", count=length, offset=offset)
         return values.astype(np.float32) * np.float32(1.0 / (FULL_SCALE * entry.wav_scale))
 
     def read_frames(self, clip: int) -> np.ndarray:
-        """All frames of a clip, uint8 RGB [K, H, W, 3]; K is 0 for a sound without a picture."""
+        """Read all frames of a clip, uint8 RGB [K, H, W, 3]; K is 0 for a sound without a picture."""
         entry = self.entries[clip]
         shard = self._map(entry.shard)
         frames = [decode_jpeg(shard[offset : offset + size]) for offset, size in entry.frames]
         return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
 
     def read_clip(self, clip: int) -> Clip:
-        """A whole clip."""
+        """Read a whole clip: its sound and its frames."""
         entry = self.entries[clip]
         return Clip(
             entry.key, self.read_waveform(clip), self.sample_rate_hz, self.read_frames(clip), entry.frame_times_seconds
         )
 
     def load_vectors(self, encoder_name: str) -> np.ndarray:
-        """The raw embeddings of all frames, float32 [frames, D], in memory. StoreError when missing, damaged or of
-        mixed origin.
+        """Load the raw embeddings of all frames, float32 [frames, D], into memory.
+
+        Raises StoreError when they are missing, damaged or of mixed origin.
         """
         parts = [map_embeddings(path)["vectors"] for path in self._embedding_paths(encoder_name)]
         return np.concatenate(parts)
 
     def load_regions(self, encoder_name: str) -> JoinedArray:
-        """The raw embeddings of all frames' regions, float16 [frames, 7, 7, D], mapped into memory. StoreError as
-        `load_vectors`.
+        """Map the raw embeddings of all frames' regions, float16 [frames, 7, 7, D], into memory.
+
+        Raises StoreError as `load_vectors` does.
         """
         mapped = [map_embeddings(path) for path in self._embedding_paths(encoder_name)]
         if not all("regions" in tensors for tensors in mapped):
@@ -144,27 +147,29 @@ class ClipStore:
         return JoinedArray([tensors["regions"] for tensors in mapped])
 
     def load_captions(self, encoder_name: str) -> Float32[np.ndarray, "clips D"]:
-        """The latent caption of every clip, of unit length (zero for a clip without frames). StoreError as
-        `load_caption_search`.
+        """Load the latent caption of every clip, of unit length (zero for a clip without frames).
+
+        Raises StoreError as `load_caption_search` does.
         """
         return self.load_caption_search(encoder_name)["captions"]
 
     def load_caption_search(self, encoder_name: str) -> dict[str, np.ndarray]:
-        """All that the search for latent captions left: `captions` [clips, D], `tokens` [clips, m, E], `cosines`
-        [clips]; float32.
+        """Load all that the search for latent captions stored, float32.
 
-        Raises StoreError when the store has none by this encoder, or they are damaged, of mixed settings, of other
+        These are `captions` [clips, D], `tokens` [clips, m, E] and `cosines` [clips].
+
+        Raises StoreError when the store has none by this encoder, or when they are damaged, of mixed settings, of other
         shards, or by another version of the encoder than the frames' embeddings.
         """
         parts = [map_embeddings(path) for path in self._caption_paths(encoder_name)]
         return {name: np.concatenate([part[name] for part in parts]) for name in ("captions", "tokens", "cosines")}
 
     def embedding_info(self, encoder_name: str) -> EmbeddingInfo:
-        """Where the embeddings come from; StoreError as `load_vectors`."""
+        """Return where the embeddings come from; StoreError as `load_vectors`."""
         return read_embedding_header(self._embedding_paths(encoder_name)[0])[0]
 
     def _embedding_paths(self, encoder_name: str) -> list[Path]:
-        """The embedding file of each shard, all present, of one encoder, and made from these shards."""
+        """Return the embedding file of each shard; check that all exist, are by one encoder and from these shards."""
         paths = [embedding_path(self.path, shard.name, encoder_name) for shard in self.manifest.shards]
         command = f"trisep embed {self.path} --encoder {encoder_name}"
         missing = [path.name for path in paths if not path.is_file()]
@@ -184,7 +189,10 @@ class ClipStore:
         return paths
 
     def _caption_paths(self, encoder_name: str) -> list[Path]:
-        """The caption file of each shard, all present, found in one way, and made from these shards and embeddings."""
+        """Return the caption file of each shard.
+
+        It checks that all exist, were made with the same settings, and belong to these shards and embeddings.
+        """
         fingerprint = self.embedding_info(encoder_name).fingerprint
         paths = [caption_path(self.path, shard.name, encoder_name) for shard in self.manifest.shards]
         command = f"trisep embed {self.path} --encoder {encoder_name} --captions"
@@ -201,13 +209,13 @@ class ClipStore:
             )
             if not same or shapes.get("captions", (None,))[0] != shard.num_clips:
                 raise StoreError(
-                    f"{path}: sought in another shard, by another version of '{encoder_name}' or with other settings; "
+                    f"{path}: made from another shard, by another version of '{encoder_name}' or with other settings; "
                     f"run `{command} --overwrite`"
                 )
         return paths
 
     def _map(self, shard: int) -> mmap.mmap:
-        """The bytes of a shard. Two threads may map the same shard at once; both maps are good and one is kept."""
+        """Map the bytes of a shard. Two threads may map the same shard at once; both maps are valid and one is kept."""
         found = self._maps.get(shard)
         if found is None:
             with shard_path(self.path, self.manifest.shards[shard].name).open("rb") as file:

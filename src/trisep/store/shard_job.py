@@ -1,5 +1,6 @@
-"""One shard made from one slice of the inputs: the unit of work and of resuming. It knows nothing of processes and
-progress.
+"""One shard made from one slice of the inputs: the unit of work and of resuming.
+
+It knows nothing of processes or progress.
 """
 
 import json
@@ -24,20 +25,20 @@ from trisep.store.write import ClipContent, write_shard
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardJob:
-    """Everything that decides a shard, and where it goes."""
+    """Everything that decides a shard, and where the shard goes."""
 
     folder: Path
     """The input folder."""
     store: Path
     number: int
-    """Of the shard."""
+    """Number of the shard."""
     first_file: int
     """Place of the first source in the sorted list of inputs."""
     sources: tuple[str, ...]
     stretches: tuple[tuple[float | None, float | None], ...] = ()
     """Start and end in seconds for each source, None for the whole file; empty when all are whole files."""
     duplicates: Mapping[str, str]
-    """Sources that are the same file as an earlier one."""
+    """Sources that are the same file as an earlier one, which they map to."""
     excluded: frozenset[str]
     """SHA-256 sums and relative paths that must stay out."""
     settings: ClipSettings
@@ -51,18 +52,18 @@ class ShardJob:
 
 
 def make_shard(job: ShardJob) -> None:
-    """Decode the job's files into one shard; the part file, written last, says that the shard is whole.
+    """Decode the job's files into one shard; the part file is written last and says that the shard is complete.
 
-    MediaError when the store cannot be written; nothing that is wrong with an input is raised.
+    Raises MediaError when the store cannot be written; nothing is raised for a faulty input.
     """
     skipped: list[SkippedInput] = []
     note = reading_path(job.store, job.name)
 
     def clips() -> Iterator[ClipContent]:
-        """The clips of all sources; what is skipped is noted."""
+        """Yield the clips of all sources, and collect what is skipped."""
         stretches = job.stretches or ((None, None),) * len(job.sources)
         for place, (source, stretch) in enumerate(zip(job.sources, stretches, strict=True)):
-            # Read by the parent process if this one is killed by a decoder's crash.
+            # The parent process reads this note if a decoder's crash kills this process.
             note.write_text(json.dumps(source), encoding="utf-8")
             for item in _ingest(job, source, stretch, job.first_file + place):
                 if isinstance(item, ClipContent):
@@ -89,8 +90,9 @@ def make_shard(job: ShardJob) -> None:
 
 
 def is_done(job: ShardJob, finished: Manifest | None) -> bool:
-    """Whether the shard is in place with the size it must have, by the manifest of a finished store or else by its part
-    file.
+    """Return whether the shard is in place with the expected size.
+
+    The size is that in the manifest of a finished store, or else in the shard's part file.
     """
     path, part = shard_path(job.store, job.name), part_path(job.store, job.name)
     if not path.is_file() or (finished is None and not part.is_file()):
@@ -100,7 +102,7 @@ def is_done(job: ShardJob, finished: Manifest | None) -> bool:
 
 
 def read_part(job: ShardJob) -> tuple[ShardInfo, list[SkippedInput], list[ClipEntry]]:
-    """What `make_shard` left beside its shard."""
+    """Read what `make_shard` wrote beside its shard."""
     part = json.loads(part_path(job.store, job.name).read_text(encoding="utf-8"))
     return (
         ShardInfo(**part["shard"]),
@@ -110,7 +112,7 @@ def read_part(job: ShardJob) -> tuple[ShardInfo, list[SkippedInput], list[ClipEn
 
 
 def last_read(job: ShardJob) -> str | None:
-    """The source that was being read when the shard's process ended before its time; None when it was not reading."""
+    """Return the source that was being read when the shard's process died; None when it was reading none."""
     note = reading_path(job.store, job.name)
     try:
         source = json.loads(note.read_text(encoding="utf-8"))
@@ -122,7 +124,7 @@ def last_read(job: ShardJob) -> str | None:
 def _ingest(
     job: ShardJob, source: str, stretch: tuple[float | None, float | None], number: int
 ) -> Iterator[ClipContent | SkippedInput]:
-    """The clips of one file or stretch, unless it is a duplicate, excluded or unreadable."""
+    """Yield the clips of one file or stretch, or why it gives none: it is a duplicate, excluded or unreadable."""
     path = job.folder / source
     start_seconds, end_seconds = stretch
     if source in job.duplicates and start_seconds is None:

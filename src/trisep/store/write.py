@@ -1,5 +1,6 @@
-"""Clips into one shard: an uncompressed tar that webdataset reads, and the index entries of its clips. It decodes and
-decides nothing.
+"""Clips are written into one shard: an uncompressed tar that webdataset reads, and the index entries of its clips.
+
+This module decodes nothing, and does not choose what becomes a clip.
 """
 
 import io
@@ -18,12 +19,12 @@ from trisep.store.index import ClipEntry
 
 WAV_HEADER_BYTES = 44
 FULL_SCALE = 32768
-"""A 16-bit value of this size would be 1.0."""
+"""The 16-bit value that would stand for 1.0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipContent:
-    """A clip on its way into a shard."""
+    """The content of a clip that is to be written into a shard."""
 
     key: str
     source: str
@@ -31,7 +32,7 @@ class ClipContent:
     start_seconds: float
     sample_rate_hz: int
     waveform: Float32[np.ndarray, "S"]
-    """Full scale ±1; values beyond are scaled to fit when written."""
+    """Samples with full scale at ±1; a sound beyond that is scaled to fit when it is written."""
     rms_db: float
     peak: float
     frame_times_seconds: tuple[float, ...]
@@ -40,28 +41,26 @@ class ClipContent:
 
 
 def write_shard(path: Path, clips: Iterable[ClipContent], *, shard: int) -> tuple[ClipEntry, ...]:
-    """Write clips in the order given; the tar appears under its name when it is complete. One clip at a time is in
-    memory.
+    """Write clips in the order given; the tar appears under its name when it is complete.
 
-    The same clips give the same bytes: no times, owners or modes of this machine are stored. MediaError when the place
-    cannot be written.
+    One clip at a time is in memory. The same clips give the same bytes: no times, owners or modes of this machine are
+    stored. Raises MediaError when the shard cannot be written.
     """
     with replacing(path) as temporary:
-        # USTAR: one 512-byte header per member, never an extended one, so that offsets are known beforehand.
+        # In USTAR each member has one header of 512 bytes, never an extended one, so offsets are known beforehand.
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             return tuple(_write_clip(tar, clip, shard) for clip in clips)
 
 
 def encode_wav(waveform: Float32[np.ndarray, "S"], *, sample_rate_hz: int) -> tuple[bytes, float]:
-    """A mono 16-bit wav file with a header of 44 bytes, and what the sound was multiplied by to fit (1 unless it is
-    beyond full scale).
+    """Return a mono 16-bit wav file with a header of 44 bytes, and the factor that the sound was multiplied by to fit.
 
-    16-bit value = round(32768 · scale · sample), so that a sample that came from 16 bits is stored exactly.
+    The factor is 1 unless the sound is beyond full scale. 16-bit value = round(32768 · scale · sample), so that a
+    sample that came from 16 bits is stored exactly.
     """
     peak = float(np.abs(waveform).max(initial=0.0))
     limit = (FULL_SCALE - 1) / FULL_SCALE
-    # -1.0 fits 16 bits, +1.0 does not: both signs are held to the same limit only when something lies beyond full
-    # scale.
+    # -1.0 fits 16 bits, +1.0 does not; one limit applies to both signs only when something is beyond full scale.
     scale = 1.0 if peak <= 1.0 else limit / peak
     values = np.clip(np.rint(waveform.astype(np.float64) * (scale * FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(
         "<i2"
@@ -70,14 +69,14 @@ def encode_wav(waveform: Float32[np.ndarray, "S"], *, sample_rate_hz: int) -> tu
 
 
 def wav_header(num_samples: int, *, sample_rate_hz: int) -> bytes:
-    """The 44 bytes before the samples of a mono 16-bit wav file."""
+    """Return the 44 bytes before the samples of a mono 16-bit wav file."""
     size = 2 * num_samples
     chunks = (b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16, b"data", size)
     return struct.pack("<4sI4s4sIHHIIHH4sI", *chunks)
 
 
 def _write_clip(tar: tarfile.TarFile, clip: ClipContent, shard: int) -> ClipEntry:
-    """Append one clip's members in the order of their names, and say where they lie."""
+    """Append one clip's members in the order of their names, and return the clip's index entry."""
     wav, wav_scale = encode_wav(clip.waveform, sample_rate_hz=clip.sample_rate_hz)
     description = {
         "source": clip.source,
@@ -110,7 +109,7 @@ def _write_clip(tar: tarfile.TarFile, clip: ClipContent, shard: int) -> ClipEntr
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> tuple[int, int]:
-    """Append one file; returns offset and size of its content."""
+    """Append one file; return offset and size of its content."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     offset = tar.offset + tarfile.BLOCKSIZE
