@@ -39,6 +39,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.mark.slow
 def test_the_page_leads_to_a_trained_checkpoint(written: Path) -> None:
     assert "film-unet" in recipe_names()
     store = make_store(written, num_clips=3)

@@ -48,6 +48,7 @@ def raising(error: BaseException) -> Callable[[object], int]:
     return run
 
 
+@pytest.mark.slow
 def test_help_of_every_verb_teaches_and_imports_no_torch() -> None:
     program = f"""
 import contextlib, io, sys
@@ -71,6 +72,7 @@ def test_every_verb_is_found_by_its_file() -> None:
     assert set(verbs()) == set(VERBS) and list(verbs())[0] == "separate"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
 def test_help_lists_every_verb_on_a_screen_without_importing_a_parser(words: list[str]) -> None:
     program = f"""
@@ -92,8 +94,8 @@ assert not heavy, heavy
 
 
 def test_separate_reads_every_option() -> None:
-    line = "clip.mp4 violin --also b.mp4 c.mp4 --also d --out stems --model nit --image x.jpg --image y.png --no-residual --remove"
-    line += " --format flac --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
+    line = "clip.mp4 violin --also b.mp4 c.mp4 --also d --out stems --model nit --image x.jpg --image y.png"
+    line += " --no-residual --remove --format flac --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
     verb, arguments = cli.parse(["separate", *line.split()])
     assert verb == "separate" and arguments == separate.Arguments(
         input=Path("clip.mp4"),
@@ -233,6 +235,7 @@ def test_a_verb_decides_its_exit_code(code: int, monkeypatch: pytest.MonkeyPatch
     assert cli.main(["models", "--json"]) == code
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="closes a pipe the POSIX way")
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     program = """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trisep.encoders.clip_tokenizer import END, OPENAI_VOCABULARY, START, byte_alphabet
-from trisep.encoders.clip_towers import ClipNetwork, ModifiedResNet, VisionTransformer
+from trisep.encoders.clip_towers import CLIPNetwork, ModifiedResNet, VisionTransformer
 
 MERGES = [
     ("c", "a"),
@@ -35,7 +35,7 @@ def tiny_state(kind: str, seed: int = 0) -> dict[str, Tensor]:
         else VisionTransformer(patch=16, grid=4, width=64, num_layers=2, num_heads=1, embedding_dim=24, quick_gelu=True)
     )
     sizes = {"vocabulary": VOCABULARY, "context": 77, "width": 64, "num_layers": 2, "num_heads": 1, "embedding_dim": 24}
-    network = ClipNetwork(visual, **sizes, quick_gelu=True)
+    network = CLIPNetwork(visual, **sizes, quick_gelu=True)
     for name, value in network.state_dict().items():
         if name.endswith("running_var"):
             value.uniform_(0.5, 2)

@@ -1,3 +1,5 @@
+"""What a network holds in its bottleneck: which stretch it hears, at which level, and what is written."""
+
 from pathlib import Path
 
 import numpy as np

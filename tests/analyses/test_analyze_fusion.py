@@ -1,3 +1,5 @@
+"""Gains of one fusion over another by class, from two tables of the same mixtures."""
+
 import csv
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Classes read off embeddings by a linear probe: what is told apart, what is left out, and what is refused."""
+
 import builtins
 import csv
 import re
@@ -65,6 +67,7 @@ def test_clips_of_both_stores_and_too_few_classes_are_refused(
         split_clips(ClipStore(train_store), store, labels, limit=None, seed=0)
 
 
+@pytest.mark.slow
 def test_separable_classes_are_told_apart_and_noise_is_not() -> None:
     generator = np.random.default_rng(0)
     labels = np.arange(60) % 3
@@ -76,6 +79,7 @@ def test_separable_classes_are_told_apart_and_noise_is_not() -> None:
     assert (guessed == labels[30:]).mean() < 0.7 and strength <= 10
 
 
+@pytest.mark.slow
 def test_the_analysis_writes_table_and_figure(
     small_store: Path,
     train_store: Path,
@@ -164,5 +168,5 @@ def test_a_missing_library_is_named_with_its_remedy(
         )
         == 2
     )
-    expected = "trisep: error: trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'\n"
-    assert capsys.readouterr().err == expected
+    needs = "trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'"
+    assert capsys.readouterr().err == f"trisep: error: {needs}\n"

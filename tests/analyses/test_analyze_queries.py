@@ -1,3 +1,5 @@
+"""Wordings of one query compared on the same mixtures, and tables of paraphrases."""
+
 import csv
 from itertools import islice
 from pathlib import Path
@@ -44,6 +46,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> None:
 CLIPSEP = clipsep.Config(embedding_dim=384, unet=clipsep.Config.tiny().unet)
 
 
+@pytest.mark.slow
 def test_every_wording_is_asked_of_the_same_mixtures(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

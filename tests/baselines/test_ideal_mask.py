@@ -1,3 +1,5 @@
+"""Ideal masks against scipy and the formula: what sources they part, and what they refuse."""
+
 import numpy as np
 import pytest
 import scipy.signal

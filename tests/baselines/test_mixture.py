@@ -1,3 +1,5 @@
+"""The mixture as its own estimate."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""NMF with grouping by cepstra: the factorisation, the mel bands, the cepstra and the grouping, each by itself."""
+
 import numpy as np
 import pytest
 import scipy.signal

@@ -1,3 +1,5 @@
+"""Random masks: how their values are spread, and alike to how many neighbours they are."""
+
 import numpy as np
 import pytest
 import scipy.stats

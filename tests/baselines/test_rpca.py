@@ -1,3 +1,5 @@
+"""Low rank and sparse parts: found again where they are known, and heard apart in a sound."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Checkpoints come back as they were written; whatever is no checkpoint, or does not fit, is one clear line."""
+
 import dataclasses
 import json
 import subprocess

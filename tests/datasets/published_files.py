@@ -39,7 +39,8 @@ def write_audioset(folder: Path) -> list[Path]:
     """Both lists of segments and the list of classes: identifiers /m/0 (Speech), /m/1 (Accordion) … /m/15 (Violin,
     fiddle).
     """
-    head = "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=3, num_segs=3, num_unique_labels=3, num_positive_labels=4\n"
+    head = "# Segments csv created Sun Mar  5 10:54:31 2017\n"
+    head += "# num_ytids=3, num_segs=3, num_unique_labels=3, num_positive_labels=4\n"
     head += "# YTID, start_seconds, end_seconds, positive_labels\n"
     (folder / "unbalanced_train_segments.csv").write_text(
         head + f'{youtube_id(0)}, 30.000, 40.000, "/m/0,/m/15"\n{youtube_id(1)}, 0.000, 10.000, "/m/0"\n'
@@ -63,9 +64,9 @@ def write_vggsound(path: Path) -> Path:
 
 def write_clean(path: Path) -> Path:
     """CLIPSep's list with two clips, of which the second is not in `write_vggsound`'s."""
+    places = ("data/vggsound/audio/b/x/", "data/vggsound/preprocessed/b/x/")
     rows = [
-        f"data/vggsound/audio/b/x/{youtube_id(number)}.wav,data/vggsound/preprocessed/b/x/{youtube_id(number)},12,playing harp\n"
-        for number in (2, 3)
+        f"{places[0]}{youtube_id(number)}.wav,{places[1]}{youtube_id(number)},12,playing harp\n" for number in (2, 3)
     ]
     path.write_text("".join(rows))
     return path

@@ -200,6 +200,7 @@ def test_a_sound_is_not_missed_where_the_data_set_has_no_pictures(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(media: Path, metadata: Path) -> None:
     clips = list_clips("vggsound", [metadata], media)[3:6]
     assert check_clips(clips, media, CheckSettings(), num_workers=2) == check_clips(clips, media, CheckSettings())
@@ -226,11 +227,13 @@ def test_a_file_that_crashes_the_decoder_is_named(media: Path, metadata: Path, m
     assert checks[2] is not None and "crashed" in checks[2].detail
 
 
+@pytest.mark.slow
 def test_the_users_command_brings_missing_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clip(tmp_path / "elsewhere.mp4", seconds=3.0)
     (tmp_path / "media").mkdir()
     metadata = write_clean(tmp_path / "test-good.csv")
-    program = "import shutil, sys; sys.exit('it is private') if '0003' in sys.argv[2] else shutil.copy(sys.argv[1], sys.argv[3])"
+    program = "import shutil, sys; _, here, name, there = sys.argv; "
+    program += "sys.exit('it is private') if '0003' in name else shutil.copy(here, there)"
     template = f'{sys.executable} -c "{program}" {tmp_path}/elsewhere.mp4 v={{id}} {{out}}'
     line = [
         "data",

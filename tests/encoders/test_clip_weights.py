@@ -42,9 +42,11 @@ def as_hugging_face(state):
         "logit_scale": "logit_scale",
     }
     parts = [
-        ("visual.transformer.resblocks.", "vision_model.encoder.layers."), ("transformer.resblocks.", "text_model.encoder.layers."),
+        ("visual.transformer.resblocks.", "vision_model.encoder.layers."),
+        ("transformer.resblocks.", "text_model.encoder.layers."),
         ("visual.ln_pre.", "vision_model.pre_layrnorm."), ("visual.ln_post.", "vision_model.post_layernorm."),
-        ("ln_final.", "text_model.final_layer_norm."), ("attn.", "self_attn."), ("ln_1.", "layer_norm1."), ("ln_2.", "layer_norm2."),
+        ("ln_final.", "text_model.final_layer_norm."), ("attn.", "self_attn."),
+        ("ln_1.", "layer_norm1."), ("ln_2.", "layer_norm2."),
         ("mlp.c_fc.", "mlp.fc1."), ("mlp.c_proj.", "mlp.fc2."),
     ]  # fmt: skip
     renamed = {"text_model.embeddings.position_ids": torch.arange(77)[None]}

@@ -1,3 +1,5 @@
+"""The image network of `lite`: its size, its padding, its folded normalisation, and the order of its weights."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Encoders by name, and words through their templates."""
+
 import pytest
 import torch
 from clip_folders import MeanColour

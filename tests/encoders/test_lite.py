@@ -1,3 +1,5 @@
+"""The encoder `lite`: its words, its pictures, one space for both, and what it does not import."""
+
 import importlib.util
 import json
 import subprocess
@@ -56,6 +58,7 @@ def test_a_sentence_does_not_depend_on_its_neighbours_or_its_case(encoder: LiteE
     torch.testing.assert_close(among[:1], alone, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_words_are_embedded_as_published(encoder: LiteEncoder) -> None:
     network = published_bert(torch.float32, "sdpa")
     tokenizer = Tokenizer.from_file(str(pretrained.find("minilm-l6-tokenizer")))
@@ -83,6 +86,7 @@ def test_words_alone_need_no_image_tower(monkeypatch: pytest.MonkeyPatch, encode
         fresh.encode_image([picture(224, 224)])
 
 
+@pytest.mark.slow
 def test_words_alone_import_neither_transformers_nor_the_compiler_of_pytorch() -> None:
     program = """
 import sys

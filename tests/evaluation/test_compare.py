@@ -1,3 +1,5 @@
+"""Two evaluations of the same mixtures tested against each other, and tables that do not belong together."""
+
 import csv
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""An evaluation from list to table: resumed, shared among processes, with absent clips, and with wrong input."""
+
 import csv
 import json
 from collections.abc import Callable, Iterator
@@ -125,6 +127,7 @@ def test_baselines_without_a_model_give_table_summary_and_pair_list(
     assert [entry["sources"] for entry in summary["table"] if entry["split"] == "all"] == [8, 8, 8]
 
 
+@pytest.mark.slow
 def test_one_and_two_processes_give_the_same_bytes(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +138,7 @@ def test_one_and_two_processes_give_the_same_bytes(
     assert len(rows(tmp_path / "1" / "baselines.csv")) == 6
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_byte_resumes_to_the_same_bytes(
     data: Path, tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

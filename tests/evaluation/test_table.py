@@ -1,3 +1,5 @@
+"""The summary of scored sources and its table, by hand."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Figures of the analyses: what is drawn where."""
+
 from pathlib import Path
 
 import numpy as np

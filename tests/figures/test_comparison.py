@@ -1,3 +1,5 @@
+"""The figure of a comparison."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Figures of a training run and of a separation: what is drawn where."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Heat over frames: its range, its colours, its way between two maps."""
+
 from pathlib import Path
 
 import numpy as np

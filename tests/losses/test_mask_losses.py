@@ -1,3 +1,5 @@
+"""Losses on masks by hand, against torch, and by their gradients."""
+
 import math
 from typing import Literal
 

@@ -1,3 +1,5 @@
+"""The noise-invariant loss against a search over all permutations, and its regulariser by hand."""
+
 import itertools
 
 import pytest

@@ -1,3 +1,5 @@
+"""The permutation-invariant loss against a search over all permutations."""
+
 import itertools
 
 import pytest

@@ -1,3 +1,5 @@
+"""Sound out of every kind of file: scale, channels, rates, sections, holes, and damage."""
+
 import tracemalloc
 
 import numpy as np
@@ -228,6 +230,7 @@ def _peak_bytes(path, seconds):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     _peak_bytes(tmp_path / "first.wav", 1)
     short, long = _peak_bytes(tmp_path / "short.wav", 10), _peak_bytes(tmp_path / "long.wav", 60)

@@ -1,3 +1,5 @@
+"""Sound into files, read back by other readers; long files, loud ones, and disks that refuse."""
+
 import errno
 import io
 import os

@@ -1,3 +1,5 @@
+"""Pictures out of every kind of file, upright and in RGB; their size changed, and through JPEG and back."""
+
 import numpy as np
 import pytest
 from PIL import Image

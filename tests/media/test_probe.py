@@ -1,3 +1,5 @@
+"""What a media file is said to hold, and what is said of a file that is none."""
+
 import numpy as np
 import pytest
 import soundfile

@@ -1,3 +1,5 @@
+"""Frames at given times out of every kind of video, upright, and in step with the sound."""
+
 from pathlib import Path
 
 import av

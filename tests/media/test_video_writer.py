@@ -1,3 +1,5 @@
+"""Videos with sound written and read back, and sound replaced under a picture."""
+
 import errno
 import os
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Where the peak of a map is, and whether a box or a half holds it."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Augmentation: drawn as data, in its ranges and as often as asked, then applied without chance."""
+
 from dataclasses import asdict, fields
 
 import numpy as np

@@ -1,9 +1,11 @@
+"""Which clips are mixed, at which gains and with which interference, as drawn and by hand."""
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from trisep.errors import ConfigError
-from trisep.mixing.mixture import MixingConfig, MixtureChoice, draw_mixture, mix
+from trisep.mixing.mixture import MixingConfig, MixtureChoice, draw_mixture, group_clips, mix
 
 
 def rms(waveform: np.ndarray) -> float:
@@ -94,3 +96,37 @@ def test_too_few_clips_are_an_error_that_counts_them() -> None:
 def test_settings_out_of_range_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be at least 1"):
         MixingConfig(**values)  # type: ignore[arg-type]
+
+
+def test_groups_of_many_clips_are_drawn_less_often_as_the_balance_says() -> None:
+    labels = np.array([0] * 8 + [1] * 2 + [1] * 2)
+    groups = ["a"] * 8 + ["a"] * 2 + ["b"] * 2
+    alike, square_root, even = (group_clips(labels, groups, balance).weights for balance in (0.0, 0.5, 1.0))
+    np.testing.assert_allclose(alike, 1 / 12)
+    np.testing.assert_allclose(square_root[0] / square_root[8], (8 / 2) ** -0.5)
+    np.testing.assert_allclose([even[:8].sum(), even[8:10].sum(), even[10:].sum()], 1 / 3)
+    generator, config = np.random.default_rng(0), MixingConfig(num_sources=1, balance=1.0)
+    drawn = [draw_mixture(12, config, generator, group_clips(labels, groups, 1.0)).clips[0] for _ in range(3000)]
+    assert np.mean(np.array(drawn) < 8) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_distinct_labels_never_meet_their_own_kind() -> None:
+    labels = np.arange(20) % 4
+    found = group_clips(labels, [""] * 20, 0.0)
+    config, generator = MixingConfig(num_sources=3, distinct_labels=True), np.random.default_rng(1)
+    for _ in range(200):
+        clips = draw_mixture(20, config, generator, found).clips
+        assert len(set(clips)) == 3 == len(set(labels[list(clips)].tolist()))
+    plain = [draw_mixture(20, MixingConfig(num_sources=3), generator, found).clips for _ in range(200)]
+    assert any(len(set(labels[list(clips)].tolist())) < 3 for clips in plain)
+    with pytest.raises(ConfigError, match="a mixture needs 3 labels, and the clips have 2"):
+        draw_mixture(20, config, generator, group_clips(np.arange(20) % 2, [""] * 20, 0.0))
+
+
+def test_without_groups_the_draw_is_the_plain_one() -> None:
+    with_groups = group_clips(np.arange(9), [""] * 9, 0.0)
+    plain = draw_mixture(9, MixingConfig(), np.random.default_rng(3))
+    assert plain == draw_mixture(9, MixingConfig(balance=0.5), np.random.default_rng(3))
+    assert len(set(draw_mixture(9, MixingConfig(), np.random.default_rng(3), with_groups).clips)) == 2
+    with pytest.raises(ConfigError, match="mixing.balance: expected 0 to 1"):
+        MixingConfig(balance=1.5)

@@ -1,3 +1,5 @@
+"""CLIPSep against the original network and loss."""
+
 import pytest
 import torch
 from published_clipsep import CASES, original_warp, published_state

@@ -1,3 +1,5 @@
+"""CLIPSep with the query in the middle: one decoding a query."""
+
 import dataclasses
 
 import pytest

@@ -1,3 +1,5 @@
+"""CLIPSep-NIT: noise heads in training, without and with them at test."""
+
 import dataclasses
 
 import pytest

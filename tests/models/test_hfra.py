@@ -1,3 +1,5 @@
+"""HFRA: each fusion by its equation, and the audio embedding."""
+
 import dataclasses
 
 import pytest

@@ -1,3 +1,5 @@
+"""LabelSep: labels as vectors that are learned."""
+
 import dataclasses
 
 import pytest

@@ -1,3 +1,5 @@
+"""PIT: masks that no query chooses."""
+
 import dataclasses
 
 import pytest

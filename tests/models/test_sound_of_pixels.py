@@ -1,3 +1,5 @@
+"""Sound of Pixels: masks by the strongest features of the frames."""
+
 import pytest
 import torch
 from torch.nn import functional as F

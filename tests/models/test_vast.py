@@ -1,3 +1,5 @@
+"""VAST: masks of regions, their sum and mean, and vectors that stand for regions."""
+
 import dataclasses
 from typing import Any
 

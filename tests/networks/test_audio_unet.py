@@ -1,3 +1,5 @@
+"""The U-Net: shapes, widths, skip connections, and conditions at its innermost decoder."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Hierarchical fusion by its equation, query by query."""
+
 import pytest
 import torch
 

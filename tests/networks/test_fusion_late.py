@@ -1,3 +1,5 @@
+"""Late fusion by hand."""
+
 import torch
 
 from trisep.networks.fusion import LateFusion

@@ -1,3 +1,5 @@
+"""Middle fusion: split as good as tiled, in value and gradient."""
+
 import pytest
 import torch
 from conditioned_unet import conditioned_unet

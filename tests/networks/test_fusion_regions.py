@@ -1,3 +1,5 @@
+"""Masks of regions however they are cut into chunks, and what that costs."""
+
 import pytest
 import torch
 from conditioned_unet import conditioned_unet

@@ -1,3 +1,5 @@
+"""Pretrained files: found in packages or on the hub, accepted by hash only."""
+
 import hashlib
 import sys
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""The pair lists of avmini, with noise off screen and as duets."""
+
 from collections import Counter
 from itertools import islice
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Latent captions: the search against a linear encoder whose answer is known."""
+
 from dataclasses import replace
 
 import pytest
@@ -6,7 +8,7 @@ from linear_text import LinearText
 from safetensors.torch import save_file
 from tiny_clip import save_vocabulary, tiny_state
 
-from trisep.encoders.clip import ClipEncoder
+from trisep.encoders.clip import CLIPEncoder
 from trisep.errors import ConfigError
 from trisep.queries.captions import CaptionSettings, find_captions, nearest_starts, nearest_words, sample_words
 
@@ -14,11 +16,11 @@ PATIENT = CaptionSettings(max_iterations=120, min_rise=-1.0, num_words=16, learn
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipEncoder:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> CLIPEncoder:
     folder = tmp_path_factory.mktemp("clip")
     save_file(tiny_state("vit"), folder / "model.safetensors")
     save_vocabulary(folder, "merges")
-    return ClipEncoder(folder)
+    return CLIPEncoder(folder)
 
 
 def _pictures(num: int, dim: int = 3) -> torch.Tensor:
@@ -37,7 +39,7 @@ def test_a_linear_encoder_gives_the_projection_on_its_range(rank: int, num_token
     torch.testing.assert_close(found.captions, again)
 
 
-def test_a_caption_does_not_depend_on_its_batch_or_place(clip: ClipEncoder) -> None:
+def test_a_caption_does_not_depend_on_its_batch_or_place(clip: CLIPEncoder) -> None:
     settings = CaptionSettings(max_iterations=12, num_words=32)
     pictures = _pictures(4, 24)
     together = find_captions(clip, pictures, settings)
@@ -50,7 +52,7 @@ def test_a_caption_does_not_depend_on_its_batch_or_place(clip: ClipEncoder) -> N
     assert torch.equal(find_captions(clip, pictures, settings).captions, together.captions)
 
 
-def test_the_search_rises_above_its_start_and_the_seed_counts(clip: ClipEncoder) -> None:
+def test_the_search_rises_above_its_start_and_the_seed_counts(clip: CLIPEncoder) -> None:
     settings, pictures = CaptionSettings(max_iterations=25, num_words=32), _pictures(5, 24)
     found = find_captions(clip, pictures, settings)
     start = nearest_starts(torch.nn.functional.normalize(pictures, dim=1), sample_words(clip, settings), 3)
@@ -98,7 +100,7 @@ def test_the_number_of_iterations_is_a_limit() -> None:
     assert encoder.num_rows == [2] * 7
 
 
-def test_nearest_words_are_those_of_the_table(clip: ClipEncoder) -> None:
+def test_nearest_words_are_those_of_the_table(clip: CLIPEncoder) -> None:
     assert nearest_words(LinearText(), 5 * LinearText().token_table[torch.tensor([[7, 30], [0, 39]])]) == [
         ["word7", "word30"],
         ["word0", "word39"],

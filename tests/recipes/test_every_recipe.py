@@ -108,6 +108,7 @@ def test_its_clips_fit_the_network(whole: Recipe) -> None:
         assert num_frames % one.model.unet.time_multiple == 0
 
 
+@pytest.mark.slow
 def test_the_tiny_one_trains_two_steps(whole: Recipe, store: Path, labels: Path, tmp_path: Path) -> None:
     tiny = on_this_machine(whole.tiny())
     steps: list[int] = []

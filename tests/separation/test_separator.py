@@ -473,6 +473,7 @@ def test_models_and_info(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nonsense" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_importing_the_package_is_light_and_its_names_are_there() -> None:
     assert trisep.__all__ == sorted(trisep.__all__)
     assert all(getattr(trisep, name).__name__ == name for name in trisep.__all__)

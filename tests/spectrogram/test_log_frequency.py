@@ -1,3 +1,5 @@
+"""The log-frequency grid against grid_sample and the original warp, and by hand."""
+
 import math
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Ratio, binary and exclusive masks by hand, and masks applied."""
+
 import torch
 
 from trisep.spectrogram.masks import apply_masks, binary_mask, exclusive_masks, ratio_mask

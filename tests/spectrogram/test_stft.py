@@ -1,3 +1,5 @@
+"""The transform against numpy frame by frame, and back."""
+
 import numpy as np
 import pytest
 import scipy.signal

@@ -1,3 +1,5 @@
+"""Videos and a store of them, made once for all tests that only read them."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""A store is checked: every kind of damage is found and named."""
+
 import json
 import shutil
 from collections.abc import Callable
@@ -7,9 +9,10 @@ import numpy as np
 import pytest
 
 from trisep.errors import StoreError
+from trisep.media.files import sha256_of
 from trisep.store.check import check_store
 from trisep.store.embeddings import write_embeddings
-from trisep.store.layout import embedding_path, read_manifest, sha256_of_file
+from trisep.store.layout import embedding_path, read_manifest
 
 SHARD = "shards/shard-000001.tar"
 
@@ -44,9 +47,9 @@ def _accept_current_bytes(store: Path) -> None:
     """
 
     def change(manifest: dict) -> None:
-        manifest["index_sha256"] = sha256_of_file(store / "index.jsonl")
+        manifest["index_sha256"] = sha256_of(store / "index.jsonl")
         for shard in manifest["shards"]:
-            shard["sha256"] = sha256_of_file(store / "shards" / f"{shard['name']}.tar")
+            shard["sha256"] = sha256_of(store / "shards" / f"{shard['name']}.tar")
 
     _rewrite_manifest(store, change)
 

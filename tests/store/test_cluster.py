@@ -1,3 +1,5 @@
+"""Work on a cluster: in order, with its errors, and with the same bytes as here."""
+
 import importlib.util
 import os
 import subprocess
@@ -124,6 +126,7 @@ def test_a_cluster_elsewhere_is_not_told_how_many_processes(tmp_path: Path) -> N
     assert PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="local").cluster == "local"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray[data]: pip install 'trisep[cluster]'")
 def test_two_processes_of_ray_make_the_store_that_the_pool_makes(tmp_path: Path) -> None:
     videos = write_folder(tmp_path / "videos", 4)

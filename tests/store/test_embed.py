@@ -1,3 +1,5 @@
+"""Embeddings and captions beside a store: complete, resumed, replaced when told, and damage named."""
+
 import os
 import signal
 import subprocess
@@ -116,6 +118,7 @@ trisep.store.embed.embed(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(store: Path, tmp_path: Path) -> None:
     finished = store / "shards" / "shard-000000.lite.safetensors"
     process = subprocess.Popen(

@@ -1,3 +1,5 @@
+"""Files of embeddings: mapped as safetensors reads them, the same bytes for the same values."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""One file into clips: cut without loss, too short, without picture, or broken."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Which files a folder offers, which are left out, and which are the same."""
+
 import json
 import os
 from pathlib import Path

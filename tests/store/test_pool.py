@@ -1,3 +1,5 @@
+"""Shards by several processes: the same store, and a file that crashes its process."""
+
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -44,6 +46,7 @@ def _break_at_once(jobs: Sequence[ShardJob], *_: object) -> Iterator[ShardJob]:
     yield jobs[0]
 
 
+@pytest.mark.slow
 def test_a_file_that_crashes_its_process_is_found_and_skipped(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +74,7 @@ def test_a_process_that_dies_without_reading_a_file_is_an_error(
         next(run_jobs(jobs, num_workers=2))
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_store_as_one(tmp_path: Path) -> None:
     videos = write_folder(tmp_path / "videos", 6)
     for num_workers in (1, 2):

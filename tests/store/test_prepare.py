@@ -1,3 +1,5 @@
+"""A folder of videos into a store: counted, resumed to the same bytes, and refused where it does not fit."""
+
 import json
 import signal
 import subprocess
@@ -12,8 +14,9 @@ from rich.console import Console
 
 import trisep.store.prepare
 from trisep.errors import MediaError, StoreError
+from trisep.media.files import sha256_of
 from trisep.store.check import check_store
-from trisep.store.layout import read_manifest, sha256_of_file
+from trisep.store.layout import read_manifest
 from trisep.store.pool import run_jobs
 from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
@@ -39,7 +42,7 @@ def test_unusable_files_are_counted_by_reason_and_stop_nothing(tmp_path: Path) -
     write_clip(folder / "private.mp4", seed=3)
     (folder / "twin.mp4").write_bytes((folder / "good.mp4").read_bytes())
     (folder / "notes.txt").write_text("not an input", encoding="utf-8")
-    (tmp_path / "list.txt").write_text(f"{sha256_of_file(folder / 'secret.mp4')}\nprivate.mp4\n", encoding="utf-8")
+    (tmp_path / "list.txt").write_text(f"{sha256_of(folder / 'secret.mp4')}\nprivate.mp4\n", encoding="utf-8")
     reasons |= {"twin.mp4": "duplicate", "secret.mp4": "excluded", "private.mp4": "excluded"}
     console = Console(record=True, width=120, file=(tmp_path / "console.txt").open("w", encoding="utf-8"))
     with console.file:
@@ -110,6 +113,7 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_bytes(
     assert hashes(tmp_path / "out") == hashes(tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_of_a_write_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
     videos = write_folder(tmp_path / "videos", 12)
     settings = PrepareSettings(files_per_shard=6, num_workers=1)

@@ -1,3 +1,5 @@
+"""Clips out of a store: whole, in part, from threads, and without a trace of their labels."""
+
 import json
 import pickle
 import shutil

@@ -1,3 +1,5 @@
+"""The wav files and shards of a store, read by others."""
+
 import io
 import tarfile
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Training: the same bits after an interruption, the loss and the schedule by hand, and clear ends."""
+
 import json
 import math
 from collections.abc import Iterator
@@ -62,6 +64,7 @@ def killed_after(step: int):  # type: ignore[no-untyped-def]
     return on_step
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(store: Path, tmp_path: Path) -> None:
     whole = short_recipe()
     train(whole, settings(store, tmp_path / "whole", offscreen=store))
@@ -84,6 +87,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(store: Path, tmp_path: P
     assert [entry["step"] for entry in entries[1]] == [entry["step"] for entry in entries[0]]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_done_again(store: Path, tmp_path: Path) -> None:
     whole = short_recipe(num_steps=2)
     train(whole, settings(store, tmp_path))
@@ -96,11 +100,13 @@ def test_a_finished_run_is_not_done_again(store: Path, tmp_path: Path) -> None:
     assert tensor_hashes(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_only_the_last_two_states_stay(store: Path, tmp_path: Path) -> None:
     train(short_recipe(checkpoint_steps=1), settings(store, tmp_path))
     assert sorted(path.name for path in (tmp_path / "states").iterdir()) == ["step-0000003", "step-0000004"]
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Path) -> None:
     train(short_recipe(num_steps=2), settings(store, tmp_path))
     with pytest.raises(
@@ -109,6 +115,7 @@ def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Pat
         train(replace(short_recipe(num_steps=3), loss=MaskLoss(kind="ratio_l1")), settings(store, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_never_began_gives_way_and_a_damaged_recipe_is_named(store: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         train(short_recipe(), replace(settings(store, tmp_path / "run"), init=tmp_path / "nothing"))
@@ -132,6 +139,7 @@ def test_what_is_no_checkpoint_is_not_replaced_by_one(store: Path, tmp_path: Pat
     assert (tmp_path / "best" / "letter.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_between_model_and_state_writes_both_again(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +160,7 @@ def test_a_place_that_cannot_be_written(store: Path, tmp_path: Path) -> None:
         train(short_recipe(), settings(store, tmp_path / "file" / "run"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_batch(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +175,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_batch(
     assert all(value.isfinite().all() for value in state.values())
 
 
+@pytest.mark.slow
 def test_a_step_cut_into_micro_batches_is_about_the_same_step(store: Path, tmp_path: Path) -> None:
     # Not exactly: batch normalisation sees smaller batches.
     losses = {}
@@ -179,6 +189,7 @@ def test_a_step_cut_into_micro_batches_is_about_the_same_step(store: Path, tmp_p
     assert len(set(losses.values())) == 3
 
 
+@pytest.mark.slow
 def test_every_micro_batch_is_computed_in_the_precision_of_the_recipe(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +206,7 @@ def test_every_micro_batch_is_computed_in_the_precision_of_the_recipe(
     assert seen == [True, True]
 
 
+@pytest.mark.slow
 def test_a_run_may_start_from_a_checkpoint(store: Path, tmp_path: Path) -> None:
     still = replace(short_recipe(num_steps=1, ema_decay=0.0), optimizer=OptimizerConfig(learning_rate=0.0))
     first = train(short_recipe(num_steps=2), settings(store, tmp_path / "first"))
@@ -326,6 +338,7 @@ def test_a_model_without_queries_is_validated_in_its_best_order(store: Path) -> 
     assert validate(apart, dataset, whole, torch.device("cpu"))["si_sdri"] >= max(scores) - 1e-6
 
 
+@pytest.mark.slow
 def test_frozen_parts_stay_as_the_start_left_them(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,3 +1,5 @@
+"""Samples of training: a function of seed and index, made of the clips that were drawn."""
+
 import csv
 import pickle
 import shutil

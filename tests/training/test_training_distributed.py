@@ -81,7 +81,7 @@ def test_processes_that_do_not_see_the_same_state_are_told(tmp_path: Path, monke
     require_same_start(accelerator, folder, 8)
     monkeypatch.setattr(Accelerator, "gather", lambda self, own: torch.cat([own, torch.tensor([0])]))
     with pytest.raises(
-        TrainingError, match=r"found states of different steps \[8, 0\]; --out must be a folder that all see"
+        TrainingError, match=r"found states of different steps \[8, 0\]; --out must be a folder they share"
     ):
         require_same_start(accelerator, folder, 8)
 

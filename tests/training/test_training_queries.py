@@ -1,3 +1,5 @@
+"""What a training sample is asked with: labels, words, frames, regions, captions."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +95,7 @@ def test_words_by_another_version_than_the_pictures_are_refused(
     other = Words()
     other.fingerprint = "other"
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: other)
-    with pytest.raises(StoreError, match="was embedded by another version of 'lite' than is here"):
+    with pytest.raises(StoreError, match="was embedded by another version of 'lite' than the installed one"):
         queries(store, "hybrid", labels)
     assert queries(store, "text", labels).encoder_fingerprint == "other"
     assert queries(store, "label", labels).encoder_fingerprint == ""
@@ -112,9 +114,53 @@ def test_clips_without_pictures_are_asked_for_in_words_only(
 ) -> None:
     blind = ClipStore(store.path)
     blind.entries = tuple(replace(entry, frames=()) for entry in blind.entries)
-    with pytest.raises(StoreError, match="6 of 6 clips have no picture, and queries of kind 'image' look at one"):
+    with pytest.raises(StoreError, match="6 of 6 clips have no picture, which queries of kind 'image' need"):
         queries(blind, "image")
     assert queries(blind, "label", labels).read((0,), (0.0,), batch_number=0)["label_ids"].tolist() == [2]
+
+
+def test_mixed_queries_are_pictures_or_words_and_words_where_there_is_no_picture(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda _: Words())
+    mixed, words, pictures = (queries(store, kind, labels) for kind in ("mixed", "text", "image"))
+    centres = [0.01 * number for number in range(60)]
+
+    def vector(given: TrainingQueries, centre: float) -> np.ndarray:
+        return given.read((2,), (centre,), batch_number=0)["vectors"][0]
+
+    kinds = []
+    for centre in centres:
+        found = vector(mixed, centre)
+        is_word, is_picture = (np.array_equal(found, vector(one, centre)) for one in (words, pictures))
+        assert is_word != is_picture and np.array_equal(found, vector(mixed, centre))
+        kinds.append(is_picture)
+    assert 15 < sum(kinds) < 45
+    blind = ClipStore(store.path)
+    blind.entries = tuple(
+        replace(entry, frames=() if number % 2 else entry.frames) for number, entry in enumerate(blind.entries)
+    )
+    half = queries(blind, "mixed", labels)
+    for centre in centres:
+        given = half.read((1,), (centre,), batch_number=0)["vectors"]
+        np.testing.assert_array_equal(given, words.read((1,), (centre,), batch_number=0)["vectors"])
+
+
+def test_clips_are_drawn_by_label_and_group_where_the_recipe_says_so(store: ClipStore, labels: Path) -> None:
+    assert queries(store, "label", labels).groups is None
+    alike = queries(store, "label", labels, balance=1.0).groups
+    assert alike is not None and alike.labels.tolist() == [2, 1, 2, 1, 2, 1]
+    np.testing.assert_allclose(alike.weights, 1 / 6)
+    lines = labels.read_text().splitlines()
+    grouped = [
+        f"{lines[0]},group",
+        *(f"{line},{'old' if number == 1 else 'new'}" for number, line in enumerate(lines[1:])),
+    ]
+    labels.write_text("\n".join(grouped) + "\n")
+    by_group = queries(store, "label", labels, balance=1.0).groups
+    assert by_group is not None and len(np.unique(np.round(by_group.weights, 6))) == 3
+    with pytest.raises(ConfigError, match="mixing.balance and mixing.distinct_labels need labels"):
+        replace(short_recipe(), mixing=MixingConfig(balance=0.5))
 
 
 def test_nothing_is_asked_of_a_model_that_answers_no_query(store: ClipStore) -> None:
@@ -122,7 +168,7 @@ def test_nothing_is_asked_of_a_model_that_answers_no_query(store: ClipStore) -> 
 
 
 def test_labels_that_are_missing_are_named(store: ClipStore, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the recipe asks with text: give labels with --labels FILE"):
+    with pytest.raises(ConfigError, match="the recipe's queries are of kind 'text': give labels with --labels FILE"):
         queries(store, "text")
     (tmp_path / "empty.csv").write_text("path,kind\n")
     with pytest.raises(MediaError, match=r"empty\.csv: lacks the column label"):
