@@ -1,8 +1,10 @@
-"""Checkpoints: their format, the names of those that are here, and the import of what the authors of papers published.
+"""Checkpoints: their format, the registry of named ones, and the import of published state dicts.
 
-format.py     a folder of safetensors and JSON: models, and states of training
-registry.py   models by name
-published.py  state dicts of other projects → checkpoints
+    format.py     a folder of safetensors and JSON: models, and states of training
+    registry.py   models by name
+    published.py  state dicts of other projects → checkpoints
+
+This package knows no training loop and no data.
 """
 
 from typing import Literal

@@ -1,7 +1,8 @@
-"""Checkpoints: a folder of safetensors and JSON, never pickle. A model checkpoint is enough to separate, a training
-state to go on.
+"""Checkpoints: a folder of safetensors and JSON, never pickle.
 
-A folder is written under a temporary name and moved into place, so a checkpoint that can be seen is whole.
+A model checkpoint is enough to separate; a training state is enough to continue a run. A folder is written under a
+temporary name and moved into place, so a checkpoint that is visible is complete. This file knows no model names
+and no training loop.
 """
 
 import json
@@ -27,7 +28,7 @@ _FILES = {"model.safetensors", "config.json"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A model and what must be known to use it."""
+    """A model and the settings that are needed to use it."""
 
     model: Any
     """A `trisep.models.Model`, in evaluation mode."""
@@ -41,7 +42,10 @@ class Checkpoint:
 
     @property
     def reach_frames(self) -> int | None:
-        """How many frames away an input frame can still change a mask, as the card says; None where it does not."""
+        """One-sided receptive field in frames, as the card states it; None where it does not.
+
+        It is the largest distance at which an input frame can still change a mask.
+        """
         reach = self.card.get("reach_frames")
         return reach if isinstance(reach, int) and reach >= 0 else None
 
@@ -94,7 +98,7 @@ def load_model(path: Path) -> Checkpoint:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The `config.json` of a checkpoint folder."""
+    """Read the `config.json` of a checkpoint folder."""
     file = path / "config.json"
     if not file.is_file():
         raise CheckpointError(f"{path}: not a checkpoint folder: it should hold config.json and model.safetensors")
@@ -117,22 +121,22 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_state` wrote."""
+    """Read the tensors and values that `save_state` wrote."""
     try:
         return load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except (OSError, SafetensorError, ValueError) as error:
         reason = f"the training state cannot be read ({error})"
-        raise CheckpointError(f"{folder}: {reason}; remove this folder to go on from the one before") from error
+        raise CheckpointError(f"{folder}: {reason}; remove this folder to continue from the one before") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state as flat names."""
+    """Return the state of an optimiser as tensors under flat names."""
     state = optimizer.state_dict()["state"]
     return {f"optimizer.{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Load into an optimiser the tensors that `optimizer_tensors` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
@@ -142,8 +146,9 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
 
 
 def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
-    """Build a (nested) frozen dataclass from what `asdict` and JSON made of it; unknown or missing names raise
-    `TypeError`.
+    """Build a (nested) frozen dataclass from the result of `asdict` and JSON.
+
+    Unknown or missing names raise `TypeError`.
     """
     hints = get_type_hints(kind)
     names = {entry.name for entry in fields(kind)}
@@ -154,7 +159,7 @@ def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
 
 
 def git_revision() -> str:
-    """Commit of the code that runs, with `+` behind it when files differ; empty outside a checkout."""
+    """Return the commit of the running code, with `+` behind it when files differ; empty outside a checkout."""
     command = [
         "git",
         "-C",
@@ -172,8 +177,9 @@ def git_revision() -> str:
 
 
 def require_replaceable(folder: Path) -> None:
-    """CheckpointError where `folder` holds anything that is no part of a checkpoint: a new checkpoint replaces the
-    whole folder.
+    """Raise CheckpointError where `folder` holds anything but a checkpoint.
+
+    A new checkpoint replaces the whole folder.
     """
     others = sorted(entry.name for entry in folder.iterdir() if entry.name not in _FILES) if folder.is_dir() else []
     if others:

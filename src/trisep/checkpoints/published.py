@@ -1,12 +1,12 @@
-"""Importing state dicts that the authors of papers published as checkpoints. Nothing in a file is ever run.
+"""Import of state dicts that the authors of papers published, as checkpoints. Nothing in a file is ever run.
 
-The published U-Net is nested: each block holds its level's layers and the next block. Two layouts of it exist,
+The published U-Net is nested: each block holds the layers of its level and the next block. Two layouts of it exist,
 
     clipsep, clipsep-nit, sound-of-pixels   sound_net.unet_block.model.1.model.3.….model.LAYER.NAME   numbered layers
     clipsep-middle                          sound_net.unet_block.submodule.….submodule.LAYER.NAME     named layers
 
 and both become `unet.down.LEVEL` and `unet.up.LEVEL`. Sound of Pixels was published as three files, one for each of its
-networks. The network's shape is read off the tensors.
+networks. The configuration of the network is derived from the shapes of the tensors. This file knows no training.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ MODEL_NAMES: dict[PublishedKind, str] = {
     "clipsep-middle": "clipsep_middle",
     "sound-of-pixels": "sound_of_pixels",
 }
-"""Which of our models a published kind becomes."""
+"""Our model for each published kind."""
 _NETWORK_FILES = {"sound_net": "sound_best.pth", "frame_net": "frame_best.pth", "synth_net": "synthesizer_best.pth"}
-"""Sound of Pixels' networks, by CLIPSep's names for the same parts, and the files they were published in."""
+"""CLIPSep's names of the networks of Sound of Pixels, and the files they were published in."""
 _WRAPPED = {"net_sound.": "sound_net.", "net_frame.": "frame_net.", "net_synthesizer.": "synth_net."}
-"""Sound of Pixels' names of its networks where they were saved as one."""
+"""Sound of Pixels' names of its networks in a state dict that holds all three."""
 _BESIDE_THE_UNET = {
     "sound_net.bn0": "unet.input_norm",
     "frame_net.features.0": "image_network.conv1",
@@ -47,22 +47,21 @@ _BESIDE_THE_UNET = {
     "synth_net": "fusion",
     "pit_nets": "noise_projections",
 }
-"""Published and our names of the other parts; the first that fits counts."""
+"""Published names of the other parts, and ours; the first that fits counts."""
 _NOT_USED = "(not used)"
 
 
 def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: SharedEncoder | str | None) -> None:
-    """Write a published state dict as the checkpoint folder `out`, which `trisep.load` and `trisep separate --model`
-    take.
+    """Write a published state dict as the checkpoint folder `out`, for `trisep.load` and `trisep separate --model`.
 
     Args:
         file: the published file: a PyTorch state dict, a training checkpoint that holds one, or safetensors. For
             sound-of-pixels also the folder that holds its three files.
         kind: which of the published networks it is.
-        out: folder to write; one that is there is replaced.
+        out: folder to write; an existing one is replaced.
         encoder: the frozen encoder that the network was trained on, or its name; the file does not name it. One given
-            by name is loaded only once the file has been read. None for sound-of-pixels, which looks at frames with a
-            network of its own; its checkpoint's encoder is called `none`.
+            by name is loaded only after the file has been read. None for sound-of-pixels, which embeds frames with a
+            network of its own; the encoder in its checkpoint is called `none`.
 
     Raises CheckpointError when the file cannot be read as tensors, is not of that kind, or does not fit the encoder.
     The signal settings are those of the papers (`published_signal`), which the file does not hold either.
@@ -92,8 +91,9 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
 
 
 def published_signal(kind: PublishedKind) -> SignalSettings:
-    """The signal chain of a published network: 16 kHz and window 1024, for Sound of Pixels 11 025 Hz and window 1022;
-    hop 256 both.
+    """Return the signal settings of a published network.
+
+    They are 16 kHz and window 1024, for Sound of Pixels 11 025 Hz and window 1022; the hop is 256 in both.
     """
     return SignalSettings(sample_rate_hz=11025, window_samples=1022) if kind == "sound-of-pixels" else SignalSettings()
 
@@ -101,14 +101,13 @@ def published_signal(kind: PublishedKind) -> SignalSettings:
 def published_network(
     tensors: Mapping[str, Tensor], kind: PublishedKind, *, file: Path = Path("checkpoint")
 ) -> nn.Module:
-    """The network of a published state dict, float32, in evaluation mode. CheckpointError, which names `file`, when it
-    is of another kind.
+    """Build the network of a published state dict, float32, in evaluation mode.
 
-    A prefix `module.`, which training on several GPUs leaves, is taken off. Sound of Pixels' networks, which come as
-    one file each, have `net_sound.`, `net_frame.` and `net_synthesizer.` before their names, or `sound_net.`,
-    `frame_net.` and `synth_net.`.
+    CheckpointError, which names `file`, when it is of another kind. A prefix `module.`, which training on several GPUs
+    leaves, is removed. The networks of Sound of Pixels, which come as one file each, have `net_sound.`, `net_frame.`
+    and `net_synthesizer.` before their names, or `sound_net.`, `frame_net.` and `synth_net.`.
     """
-    tensors = {_lineage_key(key.removeprefix("module.")): value for key, value in tensors.items()}
+    tensors = {_clipsep_key(key.removeprefix("module.")): value for key, value in tensors.items()}
     if (found := _kind_of(tensors)) != kind:
         raise CheckpointError(f"{file}: expected a state dict of {kind}, but it {_mistake(found, kind)}")
     num_levels = 1 + max(_level(key) for key in tensors)
@@ -117,7 +116,7 @@ def published_network(
         ours = _our_key(key, num_levels)
         if ours is None:
             raise CheckpointError(f"{file}: holds '{key}', which no {kind} state dict has; get the published file")
-        # Middle fusion's published network has a synth_net, too, and never reads it.
+        # The published network of middle fusion has a synth_net, too, and never reads it.
         if ours != _NOT_USED and not (kind == "clipsep-middle" and ours.startswith("fusion.")):
             state[ours] = value.float() if value.is_floating_point() else value
     try:
@@ -132,8 +131,9 @@ def published_network(
 
 
 def _network_files(file: Path, kind: PublishedKind) -> dict[str, Path]:
-    """Files to read, each with what is to stand before its tensors' names: the one given, or the three of Sound of
-    Pixels in a folder.
+    """Return the files to read, each with the prefix for the names of its tensors.
+
+    It is the file given, or the three of Sound of Pixels in a folder.
     """
     if kind != "sound-of-pixels" or not file.is_dir():
         return {"": file}
@@ -147,16 +147,16 @@ def _network_files(file: Path, kind: PublishedKind) -> dict[str, Path]:
     return files
 
 
-def _lineage_key(key: str) -> str:
-    """CLIPSep's name of a tensor that Sound of Pixels' code saved with its three networks in one; other names stay."""
-    for theirs, lineage in _WRAPPED.items():
+def _clipsep_key(key: str) -> str:
+    """Rename a tensor of Sound of Pixels, whose code saved three networks in one, as CLIPSep does; keep other names."""
+    for theirs, clipsep in _WRAPPED.items():
         if key.startswith(theirs):
-            return lineage + key.removeprefix(theirs)
+            return clipsep + key.removeprefix(theirs)
     return key
 
 
 def _mistake(found: PublishedKind | None, kind: PublishedKind) -> str:
-    """What is wrong with a state dict that was expected to be of one kind and is of another, and the remedy."""
+    """Describe what is wrong with a state dict of another kind than expected, and name the remedy."""
     if found is not None:
         return f"looks like {found}; give the file and --as that belong together"
     if kind == "sound-of-pixels":
@@ -166,7 +166,7 @@ def _mistake(found: PublishedKind | None, kind: PublishedKind) -> str:
 
 
 def _kind_of(tensors: Mapping[str, Tensor]) -> PublishedKind | None:
-    """Which published network has such keys."""
+    """Find out which published network has such keys."""
     if not any(key.startswith("sound_net.unet_block.") for key in tensors):
         return None
     if any(key.startswith("frame_net.features.") for key in tensors):
@@ -179,7 +179,7 @@ def _kind_of(tensors: Mapping[str, Tensor]) -> PublishedKind | None:
 
 
 def _config(state: Mapping[str, Tensor], kind: PublishedKind, num_levels: int) -> Any:
-    """The configuration that tensors under our names have, read off their shapes."""
+    """Derive the configuration from the shapes of tensors under our names."""
     widths = [len(state[f"unet.down.{level}.{int(level > 0)}.weight"]) for level in range(num_levels)]
     unet = UNetConfig(
         num_levels=num_levels,
@@ -201,14 +201,15 @@ def _config(state: Mapping[str, Tensor], kind: PublishedKind, num_levels: int) -
 
 
 def _level(key: str) -> int:
-    """How deep inside the nested blocks a tensor lies; 0 for the outermost block and for what is beside the U-Net."""
+    """Count the nested blocks around a tensor; 0 for the outermost block and for tensors beside the U-Net."""
     parts = key.split(".")
     return max(parts.count("submodule"), parts.count("model") - 1, 0)
 
 
 def _our_key(key: str, num_levels: int) -> str | None:
-    """Our name of a published tensor; `_NOT_USED` for one that the published network holds and never reads, None for an
-    unknown one.
+    """Return our name of a published tensor.
+
+    It is `_NOT_USED` for a tensor that the published network holds and never reads, and None for an unknown one.
     """
     path, _, name = key.rpartition(".")
     for theirs, ours in _BESIDE_THE_UNET.items():

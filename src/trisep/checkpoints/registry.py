@@ -1,4 +1,4 @@
-"""Models by name: where they lie and what they are. Listing them reads cards only, and no weights."""
+"""The registry of models: their folders and cards by name. Listing them reads cards only, and no weights."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ _FOLDER = Path(pretrained.__file__).parent
 
 
 def available_models() -> dict[str, Path]:
-    """The models that come with the package, by name: every folder of `pretrained` that holds a `config.json`."""
+    """Return the models of the package by name: every folder of `pretrained` that holds a `config.json`."""
     return {path.parent.name: path.parent for path in sorted(_FOLDER.glob("*/config.json"))}
 
 
 def checkpoint_folder(name_or_path: str | Path) -> Path:
-    """The folder of a model given by its name or by its path; a name goes first. CheckpointError lists the names there
-    are.
+    """Return the folder of a model given by its name or by its path; a name takes precedence.
+
+    CheckpointError lists the known names.
     """
     models = available_models()
     if str(name_or_path) in models:
@@ -32,17 +33,17 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
 
 
 def load_named(name_or_path: str | Path) -> Checkpoint:
-    """The checkpoint of a name or a folder; CheckpointError says what is wrong with it."""
+    """Load the checkpoint of a name or a folder; CheckpointError says what is wrong with it."""
     return load_model(checkpoint_folder(name_or_path))
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """What can be given to `--model`, by name: model, encoder, rate, description and place."""
+    """List the values that `--model` accepts by name: model, encoder, rate, description and place."""
     return [_row(name, path) for name, path in available_models().items()]
 
 
 def read_model_card(name_or_path: str | Path) -> dict[str, Any]:
-    """A checkpoint's card, its place and the size of its weights."""
+    """Read the card of a checkpoint, and add its place and the size of its weights."""
     folder = checkpoint_folder(name_or_path)
     weights = folder / "model.safetensors"
     size = weights.stat().st_size if weights.is_file() else None
@@ -50,7 +51,7 @@ def read_model_card(name_or_path: str | Path) -> dict[str, Any]:
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:
-    """One line of the list."""
+    """Build one line of the list."""
     card = read_card(path)
     rate = card.get("signal", {}).get("sample_rate_hz")
     summary = f"{card.get('model')} with encoder {card.get('encoder')}, {rate} Hz"
