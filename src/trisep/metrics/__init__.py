@@ -1,11 +1,10 @@
-"""Every score of one separation, each with its improvement over the mixture; silence is an explicit skip, never a zero.
+"""All scores of one separation, with their improvements over the mixture; silence is an explicit skip, never a zero.
 
-    references, estimates, mixture → score_separation → one SourceScore per scored source: Scores, or the reason of the
-    skip
+    references, estimates, mixture → score_separation → one SourceScore per scored source: Scores or the reason to skip
 
 Two different ratios are called SDR in the literature. Here `sdr`, `sir`, `sar` are BSS Eval v3 and `snr` is the plain
 ratio that museval prints as "SDR"; they never share a column. Averages and their intervals are in
-`trisep.metrics.statistics`.
+`trisep.metrics.statistics`. This package knows no model, file or protocol.
 """
 
 from collections.abc import Sequence
@@ -51,10 +50,10 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
-    """All scores of one estimated source in dB; suffix `i`: improvement over the mixture taken as the estimate.
+    """All scores of one estimated source in dB; suffix `i` is the improvement over the mixture taken as the estimate.
 
     A ratio without error is inf. An improvement over an infinite ratio is −inf, and nan where both are infinite: a
-    mixture that is exactly the sum of its references has no artifacts, so `sari` means something only where the mixture
+    mixture that is exactly the sum of its references has no artifacts, so `sari` is meaningful only where the mixture
     holds other sound as well.
     """
 
@@ -78,13 +77,14 @@ class SourceScore:
     """Index of the source among the references."""
     scores: Scores | None
     skipped: str | None
-    """Why there is no score, worded alike for alike reasons so that they can be counted: "silent reference", "silent
-    estimate" or "silent mixture"."""
+    """The reason why there is no score; equal reasons have equal texts, so that they can be counted: "silent
+    reference", "silent estimate" or "silent mixture"."""
 
 
 def is_silent(x: Float[np.ndarray, "S"], *, threshold_db: float = -70.0) -> bool:
-    """Whether a signal's RMS lies below threshold_db in dBFS (0 dBFS: RMS of 1, full scale ±1); an empty signal is
-    silent.
+    """Return whether the RMS of a signal lies below threshold_db in dBFS (0 dBFS: RMS of 1, full scale ±1).
+
+    An empty signal is silent.
 
     Raises:
         ValueError: a sample is not finite.
@@ -111,7 +111,7 @@ def score_separation(
     Args:
         references: all true sources as they stand in the mixture, [N, S].
         estimates: the estimates of the scored sources, [M, S].
-        mixture: what was separated, [S]; it may hold more than the sum of the references.
+        mixture: the signal that was separated, [S]; it may hold more than the sum of the references.
         scored: the index of the reference that each estimate belongs to; None means all N, in order.
         silence_threshold_db: RMS in dBFS below which a signal counts as silent.
 
@@ -146,7 +146,7 @@ def score_separation(
 
 
 def _check_shapes(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray, sources: list[int]) -> None:
-    """Refuse what would be broadcast or cut silently."""
+    """Raise ValueError for shapes that would be broadcast or cut silently."""
     if references.ndim != 2 or references.size == 0:
         raise ValueError(f"references: expected shape [sources, samples], got {references.shape}")
     if len(set(sources)) != len(sources) or any(not 0 <= source < len(references) for source in sources):
@@ -171,7 +171,7 @@ def _skip_reason(reference: np.ndarray, estimate: np.ndarray, mixture: np.ndarra
 
 
 def _all_metrics(bss: BssEval, references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
-    """The five ratios by name, [M] each."""
+    """Compute the five ratios by name, [M] each."""
     plain_snr = snr(reference=references, estimate=estimates)
     return {
         "sdr": bss.sdr,

@@ -34,8 +34,7 @@ class BssEval:
 
 
 class BssReference:
-    """A set of true sources, made ready once so that the mixture and any number of estimates are scored against it
-    cheaply.
+    """A set of true sources, prepared once, so that scoring the mixture and any number of estimates is cheap.
 
     Example:
         >>> truth = BssReference(sources)                                      # doctest: +SKIP
@@ -43,10 +42,10 @@ class BssReference:
     """
 
     ridge: float
-    """What had to be added to the Gram matrix's unit diagonal before Cholesky succeeded; 0.0 as a rule. Above zero the
+    """Constant added to the unit diagonal of the Gram matrix before Cholesky succeeded; normally 0.0. Above zero the
     delayed references are linearly dependent to rounding (duplicates, three pure tones, sources that all lack energy in
-    one band): SDR is unaffected, but SIR and SAR then carry rounding, as in mir_eval, which moves as much when the
-    references are rescaled. The converse does not hold: a matrix that only just passes has the same trouble."""
+    one band). SDR is then unaffected, but SIR and SAR carry rounding, as in mir_eval, whose values change as much when
+    the references are rescaled. The converse does not hold: a matrix that barely passes has the same trouble."""
 
     def __init__(self, reference: Float[np.ndarray, "N S"], *, filter_length: int = 512) -> None:
         """Correlate the references with one another and factorise their Gram matrices.
@@ -92,10 +91,10 @@ class BssReference:
         return self._decompose(signals, list(range(len(indices))), indices)
 
     def score_mixture(self, mixture: Float[np.ndarray, "S"], *, sources: Sequence[int] | None = None) -> BssEval:
-        """Score one signal as if it were the estimate of each of the given sources (all, when None): the baseline of
-        "improvement".
+        """Score one signal as if it were the estimate of each of the given sources (all, when None).
 
-        Equal to `score` on repeated rows, but the signal is transformed and projected once.
+        These scores are the baseline of an improvement. They equal `score` on repeated rows, but the signal is
+        transformed and projected once.
 
         Raises:
             ValueError: shape, index or samples do not fit; the signal is all zeros.
@@ -109,15 +108,16 @@ class BssReference:
         return self._decompose(signals, [0] * len(indices), indices)
 
     def _indices(self, sources: Sequence[int] | None) -> list[int]:
-        """The indices of the scored references, checked."""
+        """Return the indices of the scored references, checked."""
         indices = list(range(self.num_sources)) if sources is None else [int(index) for index in sources]
         if any(not 0 <= index < self.num_sources for index in indices):
             raise ValueError(f"sources: expected indices from 0 to {self.num_sources - 1}, got {indices}")
         return indices
 
     def _inner_products(self) -> Float[np.ndarray, "NL NL"]:
-        """Inner products of all delayed references: block (i, j) is Toeplitz, entry (a, b) = Σ_t s_i[t −
-        a] s_j[t − b].
+        """Compute the inner products of all delayed references.
+
+        Block (i, j) is Toeplitz, with entry (a, b) = Σ_t s_i[t − a] s_j[t − b].
         """
         taps = self.filter_length
         gram = np.empty((self.num_sources * taps, self.num_sources * taps), order="F")
@@ -133,8 +133,9 @@ class BssReference:
         return gram
 
     def _project_alone(self, source: int, correlation: Float[np.ndarray, "L"]) -> Float[np.ndarray, "L"]:
-        """The filter of P_j; its factorisation is made when first needed, since partial scoring may
-        never ask for it.
+        """Compute the filter of P_j.
+
+        Its factorisation is made when it is first needed, since partial scoring may never need it.
         """
         if source not in self._solve_alone:
             own = slice(source * self.filter_length, (source + 1) * self.filter_length)
@@ -142,7 +143,7 @@ class BssReference:
         return self._solve_alone[source](correlation)
 
     def _decompose(self, signals: Float[np.ndarray, "E S"], rows: list[int], sources: list[int]) -> BssEval:
-        """Energies of the three parts for each pair of signals[row] and reference source, as ratios in dB."""
+        """Compute, for each pair of signals[row] and source, the ratios in dB of the energies of the three parts."""
         taps, fft_length = self.filter_length, self._fft_length
         spectra = fft.rfft(signals, fft_length, axis=1)
         correlations = np.empty((self.num_sources, taps, len(signals)))
@@ -172,17 +173,17 @@ class BssReference:
 def bss_eval_sources(
     *, reference: Float[np.ndarray, "N S"], estimate: Float[np.ndarray, "N S"], filter_length: int = 512
 ) -> BssEval:
-    """SDR, SIR and SAR of BSS Eval v3 without permutation, estimate n against reference n, in dB.
+    """Compute SDR, SIR and SAR of BSS Eval v3 without permutation, estimate n against reference n, in dB.
 
-    Equal to `mir_eval.separation.bss_eval_sources(reference, estimate, compute_permutation=False)` to far below 1e-6 dB
-    unless the Gram matrix's condition number nears 1 / ε of float64; there SIR and SAR agree as closely as mir_eval
-    agrees with itself on rescaled references (see `BssReference.ridge`). Computed in float64; the energies are those of
-    the projected signals themselves, by Parseval's theorem, not differences of quadratic forms, which lose digits at
-    high ratios.
+    They equal `mir_eval.separation.bss_eval_sources(reference, estimate, compute_permutation=False)` to far below 1e-6
+    dB unless the Gram matrix's condition number nears 1 / ε of float64; there SIR and SAR agree as closely as mir_eval
+    agrees with itself on rescaled references (see `BssReference.ridge`). The computation is in float64. The energies
+    are those of the projected signals themselves, by Parseval's theorem, not differences of quadratic forms, which lose
+    digits at high ratios.
 
     *Our deviations:* a Gram matrix that is not positive definite gets a ridge of rounding size (mir_eval: LU, then
-    least squares); ratios beyond ±200 dB are ±inf, among them SIR with a single reference; empty input is an error, not
-    an empty result.
+    least squares); ratios beyond ±200 dB are ±inf, among them SIR with a single reference; empty input is an error,
+    not an empty result.
 
     Args:
         reference: true sources, [N, S].
@@ -190,14 +191,14 @@ def bss_eval_sources(
         filter_length: taps of the allowed distortion filter.
 
     Raises:
-        ValueError: shapes differ or are empty, samples are not finite, or a reference or estimate is all zeros (as in
-            mir_eval).
+        ValueError: shapes differ or are empty, samples are not finite, or a reference or estimate is all
+            zeros (as in mir_eval).
     """
     return BssReference(reference, filter_length=filter_length).score(estimate)
 
 
 def _checked(signals: np.ndarray, name: str) -> Float[np.ndarray, "N S"]:
-    """The signals in float64, refused where BSS Eval is undefined."""
+    """Return the signals in float64; raise ValueError where BSS Eval is undefined."""
     if signals.ndim != 2 or signals.size == 0:
         raise ValueError(f"{name}: expected signals of shape [sources, samples], got shape {signals.shape}")
     if not np.isfinite(signals).all():
@@ -211,8 +212,9 @@ def _checked(signals: np.ndarray, name: str) -> Float[np.ndarray, "N S"]:
 
 
 def _factorise(gram: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
-    """A solver of gram · x = d by Cholesky, and the ridge it took: zero, else the smallest of 1e-14, 1e-13, … that
-    suffices.
+    """Build a solver of gram · x = d by Cholesky, and return it with the ridge that it took.
+
+    The ridge is zero, else the smallest of 1e-14, 1e-13, … that suffices.
     """
     ridge = 0.0
     while True:
@@ -225,13 +227,13 @@ def _factorise(gram: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], fl
             ridge = 10.0 * ridge or 1e-14
 
     def solve(right_hand_side: np.ndarray) -> np.ndarray:
-        """Solve with the factor at hand."""
+        """Solve with the computed factor."""
         return np.asarray(linalg.cho_solve(factor, right_hand_side, check_finite=False))
 
     return solve, ridge
 
 
 def _energy(spectrum: np.ndarray, fft_length: int) -> float:
-    """Energy, times fft_length, of the real signal behind a half spectrum: inner bins stand for two."""
+    """Compute the energy, times fft_length, of the real signal behind a half spectrum: inner bins stand for two."""
     energy = 2.0 * np.vdot(spectrum, spectrum).real - abs(spectrum[0]) ** 2
     return float(energy - abs(spectrum[-1]) ** 2 if fft_length % 2 == 0 else energy)

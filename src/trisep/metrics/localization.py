@@ -1,7 +1,7 @@
-"""Where heat maps peak: in a box, in a half of the picture, and the pointing game over several boxes.
+"""The peaks of heat maps: in a box, or in a half of the picture.
 
 Maps are grids over the picture; places are shares of its width and height, x to the right and y down from the upper
-left. It knows neither queries nor files.
+left. This file knows neither queries nor files.
 """
 
 from typing import Literal
@@ -13,10 +13,10 @@ from trisep.types import Place
 
 
 def peaks(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 2"]:
-    """(x, y) of the centre of each map's highest cell, as shares; of equally high cells the first, row by row. nan for
-    a constant map.
+    """Compute (x, y) of the centre of each map's highest cell, as shares; nan for a constant map.
 
-    Raises ValueError for maps without a cell, or values that are not finite.
+    Of equally high cells the first counts, row by row. Raises ValueError for maps without a cell, or values
+    that are not finite.
     """
     num_maps, height, width = maps.shape
     if height * width == 0 or not np.isfinite(maps).all():
@@ -29,11 +29,11 @@ def peaks(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 2"]:
 
 
 def peak_in_box(maps: Float[np.ndarray, "K H W"], box: Place, *, tolerance: float = 0.0) -> Bool[np.ndarray, "K"]:
-    """Whether each map peaks inside a box or on its edge.
+    """Return whether each map peaks inside a box or on its edge.
 
     Args:
         maps: as for `peaks`; a constant map is in no box.
-        box: in shares; its time is not looked at.
+        box: in shares; its time is ignored.
         tolerance: the box is wider by this share on each side.
 
     Raises:
@@ -48,8 +48,9 @@ def peak_in_box(maps: Float[np.ndarray, "K H W"], box: Place, *, tolerance: floa
 
 
 def share_in_half(maps: Float[np.ndarray, "K H W"], half: Literal["left", "right", "top", "bottom"]) -> float:
-    """Share of maps, 0 to 1, that peak in a half of the picture; exactly in the middle is in neither half. nan for no
-    maps at all.
+    """Compute the share of maps, 0 to 1, that peak in a half of the picture; nan for no maps at all.
+
+    A peak exactly in the middle is in neither half.
     """
     found = peaks(maps)[:, 0 if half in ("left", "right") else 1]
     inside = found < 0.5 if half in ("left", "top") else found > 0.5

@@ -1,7 +1,6 @@
 """SNR and scale-invariant SDR of waveforms, and the one place where an energy ratio becomes decibels.
 
-It knows nothing of models, files, or what counts as silence in a protocol: that is decided by
-`trisep.metrics.score_separation`.
+This file knows no models or files. It does not decide what counts as silence: `trisep.metrics.score_separation` does.
 """
 
 import numpy as np
@@ -27,7 +26,7 @@ def energy_ratio_db(signal: ArrayLike, error: ArrayLike) -> Float[np.ndarray, ".
 def _as_pair(
     reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, "... S"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both signals in float64, checked to have one shape and only finite samples."""
+    """Return both signals in float64; raise ValueError unless they have one shape and only finite samples."""
     if reference.shape != estimate.shape:
         raise ValueError(
             f"estimate: expected the shape of reference, {reference.shape}, got {estimate.shape}; cut both to one "
@@ -43,12 +42,12 @@ def _as_pair(
 def _undefined_where_zero(
     ratio_db: np.ndarray, reference: np.ndarray, estimate: np.ndarray
 ) -> Float[np.ndarray, "..."]:
-    """Put nan where either signal is all zeros: the textbook value there (0 dB, −inf) would look like a score."""
+    """Set nan where either signal is all zeros: the textbook value there (0 dB, −inf) would look like a score."""
     return np.where(reference.any(axis=-1) & estimate.any(axis=-1), ratio_db, np.nan)
 
 
 def snr(*, reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, "... S"]) -> Float[np.ndarray, "..."]:
-    """Signal-to-noise ratio ‖s‖² / ‖ŝ − s‖² in dB, of a reference s and an estimate ŝ, along the last axis.
+    """Compute the signal-to-noise ratio ‖s‖² / ‖ŝ − s‖² in dB, of a reference s and an estimate ŝ, along the last axis.
 
     It is sensitive to level: half the right amplitude gives 6 dB. The same ratio is called "SDR" by `bss_eval_images`
     and by museval (there per window, as no filter is allowed in its target), by CLIPSep and by AudioSep.
@@ -72,10 +71,10 @@ def snr(*, reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, ".
 def si_sdr(
     *, reference: Float[np.ndarray, "... S"], estimate: Float[np.ndarray, "... S"], zero_mean: bool = False
 ) -> Float[np.ndarray, "..."]:
-    """Scale-invariant signal-to-distortion ratio ‖αs‖² / ‖αs − ŝ‖² with α = ⟨ŝ, s⟩ / ‖s‖², in dB, along the last axis.
+    """Compute the scale-invariant SDR ‖αs‖² / ‖αs − ŝ‖² with α = ⟨ŝ, s⟩ / ‖s‖², in dB, along the last axis.
 
-    Le Roux, Wisdom, Erdogan and Hershey, "SDR – half-baked or well done?", ICASSP 2019, Eq. 1–4. As in the paper no
-    mean is subtracted; some libraries do, which `zero_mean=True` reproduces.
+    SDR is the signal-to-distortion ratio. Le Roux, Wisdom, Erdogan and Hershey, "SDR – half-baked or well done?",
+    ICASSP 2019, Eq. 1–4. As in the paper no mean is subtracted; some libraries do, which `zero_mean=True` reproduces.
 
     Args:
         reference: true signals s, [..., S].

@@ -1,7 +1,7 @@
-"""What a list of scores says: averages with intervals, paired comparisons, and the area under a ROC curve.
+"""Statistics of a list of scores: averages with intervals, paired comparisons, and the area under a ROC curve.
 
-It knows nothing of sound. Scores must be finite: count skipped items before, and say how infinite ones were treated.
-Every random draw comes from a generator that the caller passes.
+Scores must be finite: the caller counts skipped items before, and reports how infinite ones were treated. Every random
+draw comes from a generator that the caller passes. This file knows no sound.
 """
 
 import itertools
@@ -33,12 +33,12 @@ class PairedTest:
     interval: Interval
     """Bootstrap interval of that mean."""
     p_value: float
-    """Two-sided, of the hypothesis that the sign of each difference is a coin toss."""
+    """Two-sided p-value of the hypothesis that the sign of each difference is a coin toss."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """The line that a table prints."""
+    """The numbers of one row of a table."""
 
     mean: float
     median: float
@@ -57,7 +57,7 @@ class RocAuc:
 
 
 def _checked(values: np.ndarray, name: str) -> Float[np.ndarray, "n"]:
-    """The values in float64, refused when empty, not a list, or not finite."""
+    """Return the values in float64; raise ValueError when they are empty, not a list, or not finite."""
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"{name}: expected a non-empty list of numbers, got shape {values.shape}")
     num_bad = int(np.sum(~np.isfinite(values)))
@@ -77,7 +77,7 @@ def _check_resampling(confidence: float, num_resamples: int) -> None:
 
 
 def _chunks(num_resamples: int, width: int) -> Iterator[int]:
-    """Sizes that add up to num_resamples, so that no draw holds more than a few million numbers."""
+    """Yield sizes that add up to num_resamples, so that no draw holds more than a few million numbers."""
     size = max(1, _MAX_DRAWS_AT_ONCE // width)
     for start in range(0, num_resamples, size):
         yield min(size, num_resamples - start)
@@ -89,7 +89,7 @@ def _percentiles(resampled: np.ndarray, confidence: float) -> tuple[float, float
 
 
 def summary(values: Float[np.ndarray, "n"]) -> Summary:
-    """Mean, median, standard error and count.
+    """Compute mean, median, standard error and count.
 
     Raises:
         ValueError: values are empty or not finite.
@@ -106,7 +106,7 @@ def bootstrap_mean(
     confidence: float = 0.95,
     num_resamples: int = 10000,
 ) -> Interval:
-    """The mean with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
+    """Compute the mean with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
         values: one per independent item. Sources of one mixture are not independent: pass the mixture's mean.
@@ -178,10 +178,10 @@ def roc_auc(
     confidence: float = 0.95,
     num_resamples: int = 10000,
 ) -> RocAuc:
-    """Probability that a positive scores above a negative, ties counting one half (Mann–Whitney U / (P·N)), with a
-    bootstrap interval.
+    """Compute the area under the ROC curve with a bootstrap interval.
 
-    Positives and negatives are resampled apart, since their numbers are a protocol's choice.
+    It is the probability that a positive scores above a negative, ties counting one half (Mann–Whitney U / (P·N)).
+    Positives and negatives are resampled separately, since their numbers are a protocol's choice.
 
     Args:
         scores: one per item, higher means "positive".
@@ -221,7 +221,7 @@ def roc_auc(
 
 
 def _auc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """AUC from how many positives and negatives sit at each score level, lowest level first, [..., levels]."""
+    """Compute the AUC from the counts of positives and negatives per score level, lowest first, [..., levels]."""
     below = np.cumsum(negatives, axis=-1) - 0.5 * negatives
     pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
     return np.asarray(np.sum(positives * below, axis=-1) / pairs)
