@@ -1,13 +1,13 @@
-"""Floors, ceilings and classical systems, one file each, discovered by file name: what every learned system is read
-against.
+"""Floors, ceilings and classical systems, with which every learned system is compared: one file each.
 
-A baseline file defines `Config` (frozen), `estimate(mixture [S], *, signal, config, …) → [Q, S]`, and three constants:
+They are found by file name. A baseline file defines `Config` (frozen), `estimate(mixture [S], *, signal, config, …) →
+[Q, S]`, and three constants:
 
-    KIND     "floor" (anyone reaches it), "classical" (blind, no training) or "ceiling" (knows the sources)
+    KIND     "floor" (needs no skill), "classical" (blind, no training) or "ceiling" (uses the sources)
     NEEDS    which of `num_sources`, `references`, `generator` its `estimate` takes besides
     ORDERED  whether row q belongs to source q; where not, the system cannot know, and an oracle has to order its rows
 
-It knows no model, no metric and no protocol.
+This package knows no model, no metric and no protocol.
 """
 
 import importlib
@@ -24,12 +24,12 @@ from trisep.types import SignalSettings
 
 
 def baseline_names() -> list[str]:
-    """Names of all baselines: the files of this folder."""
+    """List the names of all baselines, which are the files of this folder."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def baseline(name: str) -> ModuleType:
-    """The module of a baseline; `ConfigError` for an unknown name."""
+    """Import the module of a baseline; `ConfigError` for an unknown name."""
     if name not in baseline_names():
         raise ConfigError(f"unknown baseline '{name}': expected one of {', '.join(baseline_names())}")
     return importlib.import_module(f"{__name__}.{name}")
@@ -44,16 +44,16 @@ def run_baseline(
     generator: np.random.Generator,
     config: Any = None,
 ) -> Float[np.ndarray, "N S"]:
-    """One estimate per reference, in their order, from any baseline, which is handed only what it needs.
+    """Compute one estimate per reference, in their order, with any baseline; each receives only what it needs.
 
     The rows of systems that are not `ORDERED` are ordered by `best_order`: an oracle that every report has to mention.
 
     Args:
         name: one of `baseline_names()`.
-        mixture: the sum that is heard, mono, at `signal.sample_rate_hz`.
+        mixture: the mixture, mono, at `signal.sample_rate_hz`.
         references: the true sources as they stand in it.
-        signal: the STFT, and the grid of the model the baseline stands beside.
-        generator: drawn from by systems with a random start only.
+        signal: the STFT, and the grid of the model with which the baseline is compared.
+        generator: used only by systems with a random start.
         config: the baseline's `Config`; None takes its defaults.
 
     Raises:
@@ -74,8 +74,9 @@ def run_baseline(
 
 
 def best_order(*, references: Float[np.ndarray, "N S"], estimates: Float[np.ndarray, "Q S"]) -> Int[np.ndarray, "N"]:
-    """For each reference the row of its estimate, in the assignment with the least total squared error (each row at
-    most once).
+    """Return for each reference the row of its estimate, in the assignment of least total squared error.
+
+    Each row is used at most once.
     """
     error = np.square(references[:, None] - estimates[None], dtype=np.float64).sum(axis=-1)
     _, rows = linear_sum_assignment(error)

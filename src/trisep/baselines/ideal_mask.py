@@ -1,7 +1,7 @@
-"""The ceiling: the mask that the known sources call for, applied to the mixture, whose phase it keeps.
+"""The ceiling: the ideal masks of the known sources, applied to the mixture, whose phase is kept.
 
-Formed on the log grid it is the very target that the networks of this project are trained on, so none of them should
-come out above it.
+On the log grid a mask is the very target that the networks of this project are trained on, so none of them should score
+above it. This file knows no network.
 """
 
 from dataclasses import dataclass
@@ -25,15 +25,14 @@ ORDERED = True
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Which mask, and on which grid."""
+    """Kind and grid of the ideal mask."""
 
     mask: Literal["ratio", "binary"] = "ratio"
-    """`ratio`: `A_i / Σ_j A_j` (VAST Eq. 10), all other sound of the mixture counted in the sum. `binary`: `[A_i > ½
+    """`ratio`: `A_i / Σ_j A_j` (VAST Eq. 10), with all other sound of the mixture in the sum. `binary`: `[A_i > ½
     A_mix]` (CLIPSep, before Eq. 1), so a bin may go to both sources or to none."""
     grid: Literal["linear", "log"] = "linear"
-    """`linear`: the bins of the STFT. `log`: magnitudes are taken to the model's log-frequency grid, the mask is formed
-    there and mapped
-    back: the ceiling of what a network on that grid can reach."""
+    """`linear`: the bins of the STFT. `log`: magnitudes are taken to the model's log-frequency grid, and the mask is
+    formed there and mapped back. It is the ceiling for a network on that grid."""
 
     def __post_init__(self) -> None:
         """Check the names."""
@@ -51,16 +50,16 @@ def estimate(
     signal: SignalSettings,
     config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
-    """The sources as their ideal masks leave them, with the mixture's phase.
+    """Compute the sources under their ideal masks, with the phase of the mixture.
 
-    What the mixture holds beyond the references counts as one more source that is not estimated. With nothing beyond
-    them, and ratio masks, the estimates sum to the mixture.
+    Sound of the mixture beyond the references counts as one more source that is not estimated. Without such sound, and
+    with ratio masks, the estimates sum to the mixture.
 
     Args:
-        mixture: what is heard, mono, at `signal.sample_rate_hz`.
+        mixture: the mixture, mono, at `signal.sample_rate_hz`.
         references: the true sources as they stand in it.
         signal: STFT and log grid of the model.
-        config: which mask.
+        config: kind and grid of the mask.
 
     Raises:
         ValueError: lengths differ.
@@ -79,11 +78,13 @@ def estimate(
 
 
 def ideal_masks(spectra: Tensor, total: Tensor, signal: SignalSettings, config: Config) -> Float[Tensor, "N F T"]:
-    """The mask of each of N complex spectra [N, F, T] in their sum [F, T], in [0, 1], on the bins of the STFT whichever
-    grid forms it.
+    """Compute the mask of each of N complex spectra [N, F, T] in their sum [F, T], in [0, 1].
+
+    The masks are on the bins of the STFT, whichever grid forms them.
     """
-    sources, heard = spectra.abs()[None], total.abs()[None]
+    sources, mixture = spectra.abs()[None], total.abs()[None]
     if config.grid == "log":
-        sources, heard = to_log_frequency(sources, signal.num_log_bins), to_log_frequency(heard, signal.num_log_bins)
-    masks = ratio_mask(sources) if config.mask == "ratio" else binary_mask(sources, heard)
+        sources = to_log_frequency(sources, signal.num_log_bins)
+        mixture = to_log_frequency(mixture, signal.num_log_bins)
+    masks = ratio_mask(sources) if config.mask == "ratio" else binary_mask(sources, mixture)
     return to_linear_frequency(masks, total.shape[-2])[0] if config.grid == "log" else masks[0]

@@ -1,5 +1,6 @@
-"""The floor: nothing is separated, every estimate is the mixture. All improvements (suffix `i`) are
-against this one.
+"""The floor: every estimate is the mixture. All improvements (suffix `i`) are measured against this baseline.
+
+It uses no spectrogram.
 """
 
 from dataclasses import dataclass
@@ -16,12 +17,11 @@ ORDERED = True
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """How loud the copies are."""
+    """Level of the copies."""
 
     divided: bool = False
-    """Divide each copy by N, so that the estimates sum to the mixture. Only SNR is sensitive to it. False is what the
-    papers score.
-    """
+    """Divide each copy by N, so that the estimates sum to the mixture. Only SNR is sensitive to it.
+    The papers score False."""
 
 
 _DEFAULT = Config()
@@ -34,5 +34,5 @@ def estimate(
     signal: SignalSettings | None = None,
     config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
-    """`num_sources` copies of the mixture. `signal` is taken as in every baseline; a copy has no use for it."""
+    """Return `num_sources` copies of the mixture; `signal` is taken as in every baseline and has no effect."""
     return np.tile(mixture / num_sources if config.divided else mixture, (num_sources, 1))

@@ -1,11 +1,12 @@
-"""NMF-MFCC: spectrogram components grouped by the colour of their spectrum, blind and untrained.
+"""NMF-MFCC: components of the spectrogram, clustered by the shape of their spectra; blind and untrained.
 
     |STFT| ≈ W H (KL)  →  each column of W: mel bands → logarithm → DCT  →  k-means into N groups  →  ratio masks
 
 Source: Spiertz and Gnann, "Source-filter based clustering for monaural blind source separation", DAFx 2009, which the
-papers' tables quote. It supposes that each source is one filter (the group) that many excitations (the components)
-pass. What the papers of this project do not print about it (they call it off-the-shelf) is taken from public
-implementations, marked †. What is heavy runs in torch, whose number of threads the caller sets.
+papers' tables quote. It assumes that each source is one filter (the group), through which many excitations (the
+components) pass. Details that the papers of this project do not print (they call it off-the-shelf) are taken from
+public implementations, marked †. The heavy computations run in torch, whose number of threads the caller sets. This
+file knows no network.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ _NUM_LLOYD_STEPS = 50
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Size of the factorization and of the features."""
+    """Sizes of the factorization and of the features."""
 
     num_components: int = 25
     """Components I of the factorization†."""
@@ -40,11 +41,11 @@ class Config:
     num_mel_bands: int = 20
     """Triangular bands from 0 Hz to Nyquist†."""
     num_coefficients: int = 9
-    """Cepstral coefficients kept, the zeroth included†."""
+    """Cepstral coefficients that are kept, the zeroth included†."""
     dynamic_range: float = 1e4
     """The strongest band is brought to this value before log(1 + x): 80 dB, below which bands hardly count†."""
     num_starts: int = 10
-    """Starts of k-means, of which the tightest grouping is kept."""
+    """Starts of k-means, of which the tightest clustering is kept."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -72,13 +73,13 @@ def estimate(
     signal: SignalSettings,
     config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
-    """`num_sources` estimates in no meaningful order, which sum to the mixture; of digital silence, silence.
+    """Compute `num_sources` estimates in no meaningful order, which sum to the mixture; digital silence gives silence.
 
-    *Our deviation:* groups become ratio masks on the mixture's spectrogram, as everywhere in this project, not
+    *Our deviation:* groups become ratio masks on the spectrogram of the mixture, as everywhere in this project, not
     spectrograms of their own.
 
     Args:
-        mixture: what is heard, mono, at `signal.sample_rate_hz`.
+        mixture: the mixture, mono, at `signal.sample_rate_hz`.
         num_sources: N, at most `config.num_components`.
         generator: starts the factors and k-means.
         signal: the STFT.
@@ -103,8 +104,9 @@ def estimate(
 def factorize(
     V: Float[Tensor, "F T"], num_components: int, num_iterations: int, generator: np.random.Generator
 ) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
-    """Non-negative factors with `W H ≈ V` from a uniform random start; V non-negative, not all zero. Columns of W sum
-    to one.
+    """Compute non-negative factors with `W H ≈ V` from a uniform random start; columns of W sum to one.
+
+    V is non-negative and not all zero.
     """
     W = torch.from_numpy(generator.random((V.shape[0], num_components))).to(V)
     H = torch.from_numpy(generator.random((num_components, V.shape[1]))).to(V)
@@ -118,8 +120,9 @@ def factorize(
 def update(
     V: Float[Tensor, "F T"], W: Float[Tensor, "F I"], H: Float[Tensor, "I T"]
 ) -> tuple[Float[Tensor, "F I"], Float[Tensor, "I T"]]:
-    """One multiplicative update of W, then of H; neither ever raises the KL divergence (Lee and Seung, NIPS 2000,
-    Theorem 2).
+    """Compute one multiplicative update of W, then of H.
+
+    Neither ever raises the KL divergence (Lee and Seung, NIPS 2000, Theorem 2).
     """
     W = W * ((V / (W @ H + _TINY)) @ H.T) / (H.sum(dim=1) + _TINY)
     H = H * (W.T @ (V / (W @ H + _TINY))) / (W.sum(dim=0).unsqueeze(1) + _TINY)
@@ -127,15 +130,16 @@ def update(
 
 
 def cepstra(W: Float[np.ndarray, "F I"], signal: SignalSettings, config: Config = _DEFAULT) -> Float[np.ndarray, "I M"]:
-    """The mel-frequency cepstral coefficients of each column of W: what its spectrum looks like apart from pitch."""
+    """Compute the mel-frequency cepstral coefficients of each column of W: its spectrum apart from pitch."""
     bands = mel_bands(config.num_mel_bands, signal) @ W
     loudness = np.log10(1 + config.dynamic_range * bands / (bands.max() + _TINY))
     return np.asarray(dct(loudness, axis=0, norm="ortho")[: config.num_coefficients].T)
 
 
 def mel_bands(num_bands: int, signal: SignalSettings) -> Float[np.ndarray, "M F"]:
-    """Triangles equally wide on the mel scale, `2595 log₁₀(1 + f / 700 Hz)`, each of unit area in Hz, over the bins of
-    the STFT.
+    """Build the mel filterbank over the bins of the STFT.
+
+    The triangles are equally wide on the mel scale, `2595 log₁₀(1 + f / 700 Hz)`, each of unit area in Hz.
     """
     nyquist_hz = signal.sample_rate_hz / 2
     edges_mel = np.linspace(0, 2595 * np.log10(1 + nyquist_hz / 700), num_bands + 2)
@@ -149,11 +153,10 @@ def mel_bands(num_bands: int, signal: SignalSettings) -> Float[np.ndarray, "M F"
 def group(
     features: Float[np.ndarray, "I M"], num_groups: int, num_starts: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "I"]:
-    """The group of each row: k-means with `num_starts` k-means++ starts (Arthur and Vassilvitskii 2007), the least
-    inertia kept.
+    """Assign each row to a group by k-means, of least inertia over `num_starts` starts.
 
-    A start in which a group runs empty is dropped; if all do (fewer different rows than groups), rows go to the nearest
-    first centre.
+    The starts are k-means++ (Arthur and Vassilvitskii 2007). A start in which a group runs empty is dropped; if all do
+    (fewer different rows than groups), rows go to the nearest first centre.
     """
     best, least = np.zeros(len(features), np.int64), np.inf
     for _ in range(num_starts):
@@ -171,7 +174,9 @@ def group(
 def _spread_centres(
     features: Float[np.ndarray, "I M"], num_groups: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "N M"]:
-    """k-means++: each further centre is a row drawn with probability proportional to its squared distance from the
+    """Choose the first centres by k-means++.
+
+    Each further centre is a row drawn with probability proportional to its squared distance from the
     nearest one so far.
     """
     rows = [int(generator.integers(len(features)))]

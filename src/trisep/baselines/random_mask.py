@@ -1,4 +1,7 @@
-"""A floor: masks that know nothing. It tells what masking alone does to each metric, before any separation."""
+"""A floor: random masks. It shows the effect of masking alone on each metric, without any separation.
+
+It reads no property of the sources but their number.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,12 +21,11 @@ ORDERED = True
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Where the masks are drawn."""
+    """Grid on which the masks are drawn."""
 
     grid: Literal["log", "linear"] = "log"
-    """`log`: on the rows of the model's grid, as an untrained network would give them; `linear`: for each bin of the
-    STFT.
-    """
+    """`log`: on the rows of the model's grid, as an untrained network would give them. `linear`: for each
+    bin of the STFT."""
 
 
 _DEFAULT = Config()
@@ -37,7 +39,7 @@ def estimate(
     signal: SignalSettings,
     config: Config = _DEFAULT,
 ) -> Float[np.ndarray, "N S"]:
-    """Estimates under `random_masks`, which sum to the mixture; `mixture` is mono at `signal.sample_rate_hz`."""
+    """Compute estimates under `random_masks`, which sum to the mixture, mono at `signal.sample_rate_hz`."""
     spectrum = stft(torch.from_numpy(mixture), signal)
     rows = signal.num_log_bins if config.grid == "log" else spectrum.shape[-2]
     masks = torch.from_numpy(random_masks(num_sources, rows, spectrum.shape[-1], generator)).to(spectrum.real.dtype)
@@ -49,10 +51,10 @@ def estimate(
 def random_masks(
     num_sources: int, num_rows: int, num_frames: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "N F T"]:
-    """Masks drawn uniformly from all that sum to one: for two sources, one mask is uniform in [0, 1], the other the
-    rest.
+    """Draw masks uniformly from all that sum to one.
 
-    The gaps between N − 1 sorted uniform numbers are uniform on the simplex.
+    For two sources, one mask is uniform in [0, 1] and the other is the rest. The gaps between N − 1 sorted uniform
+    numbers are uniform on the simplex.
     """
     cuts = np.sort(generator.random((num_sources - 1, num_rows, num_frames)), axis=0)
     return np.diff(cuts, axis=0, prepend=0.0, append=1.0)

@@ -1,9 +1,10 @@
-"""Robust PCA: a spectrogram as what repeats (low rank) and what stands out (sparse), blind and untrained.
+"""Robust PCA: a spectrogram as a low-rank part, which repeats, and a sparse part; blind and untrained.
 
 Source: Huang, Chen, Smaragdis and Hasegawa-Johnson, "Singing-voice separation from monaural recordings using robust
-principal component analysis", ICASSP 2012; solved by the inexact augmented Lagrange multiplier method of Lin, Chen and
-Ma 2009 (arXiv:1009.5055, Alg. 5). It was made for a voice over an accompaniment and knows only two parts; HFRA's table
-quotes it on instrument duets. The decomposition runs in torch, whose number of threads the caller sets.
+principal component analysis", ICASSP 2012; solved by the inexact augmented Lagrange multiplier method of Lin, Chen
+and Ma 2009 (arXiv:1009.5055, Alg. 5). It was made for a voice over an accompaniment and knows only two parts; HFRA's
+table quotes it on instrument duets. The decomposition runs in torch, whose number of threads the caller sets. This
+file knows no network.
 """
 
 from dataclasses import dataclass
@@ -25,20 +26,19 @@ ORDERED = False
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """The paper's settings; † from its authors' code."""
+    """The paper's settings; † marks those from its authors' code."""
 
     sparsity_factor: float = 1.0
-    """k in λ = k / √max(m, n); the paper tries 0.1 to 2.5 and keeps 1. More makes the sparse part sparser."""
+    """k in λ = k / √max(m, n); the paper tries 0.1 to 2.5 and keeps 1. A larger k makes the sparse part sparser."""
     mask: Literal["binary", "soft"] = "binary"
-    """`binary`: a bin goes to the sparse part where |S| > gain · |L| (Eq. 2). `soft`: shares |S| / (|S| + gain · |L|),
-    ours.
-    """
+    """`binary`: a bin goes to the sparse part where |S| > gain · |L| (Eq. 2). `soft` (ours): shares |S| / (|S|
+    + gain · |L|)."""
     gain: float = 1.0
-    """How much stronger than the low-rank part the sparse one has to be; 1 is the paper's choice."""
+    """Factor by which the sparse part has to be stronger than the low-rank one; 1 is the paper's choice."""
     tolerance: float = 1e-7
-    """Stop where ‖M − L − S‖ / ‖M‖ (Frobenius) is below†."""
+    """Stop where ‖M − L − S‖ / ‖M‖ (Frobenius) is below this value†."""
     max_iterations: int = 1000
-    """Stop here at the latest†."""
+    """Stop after this many iterations at the latest†."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -54,11 +54,10 @@ _DEFAULT = Config()
 def estimate(
     mixture: Float[np.ndarray, "S"], *, signal: SignalSettings, config: Config = _DEFAULT
 ) -> Float[np.ndarray, "2 S"]:
-    """The low-rank part (accompaniment) and the sparse part (voice) under masks that sum to one; of digital silence,
-    silence.
+    """Compute the low-rank part (accompaniment) and the sparse part (voice) under masks that sum to one.
 
-    `mixture` is mono at `signal.sample_rate_hz`. The paper's 16 kHz, window 1024 and hop 256 are this project's default
-    `signal`.
+    Digital silence gives silence. `mixture` is mono at `signal.sample_rate_hz`. The paper's 16 kHz, window 1024 and hop
+    256 are this project's default `signal`.
     """
     spectrum = stft(torch.from_numpy(mixture), signal)
     magnitude = spectrum.abs().double()
@@ -74,9 +73,10 @@ def estimate(
 
 
 def decompose(M: Float[Tensor, "m n"], config: Config = _DEFAULT) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m n"]]:
-    """L and S that minimise `‖L‖_* + λ ‖S‖₁` subject to `L + S = M`, for any real float64 M that is not all zero.
+    """Compute L and S that minimise `‖L‖_* + λ ‖S‖₁` subject to `L + S = M`.
 
-    Step sizes are those of the public solver: μ starts at 1.25 / ‖M‖₂, grows by 1.5 and is held at 10⁷ times its start.
+    M is any real float64 matrix that is not all zero. Step sizes are those of the public solver: μ starts at 1.25 /
+    ‖M‖₂, grows by 1.5 and is held at 10⁷ times its start.
     """
     sparsity = config.sparsity_factor / max(M.shape) ** 0.5
     spectral_norm, frobenius_norm = float(torch.linalg.matrix_norm(M, 2)), float(torch.linalg.matrix_norm(M))
@@ -96,9 +96,7 @@ def decompose(M: Float[Tensor, "m n"], config: Config = _DEFAULT) -> tuple[Float
 
 
 def _shrink_singular_values(matrix: Float[Tensor, "m n"], threshold: float) -> Float[Tensor, "m n"]:
-    """Move the singular values towards zero by `threshold`, and not beyond it: the proximal step of the
-    nuclear norm.
-    """
+    """Move the singular values towards zero by `threshold`, and not beyond it: the nuclear norm's proximal step."""
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     rank = int((values > threshold).sum())
     shrunk: Tensor = (left[:, :rank] * (values[:rank] - threshold)) @ right[:rank]
