@@ -1,5 +1,6 @@
-"""From a clip store to training batches: each sample is a pure function of (seed, index), so a run resumes exactly with
-any workers.
+"""Training batches made from a clip store.
+
+Each sample is a pure function of (seed, index), so a run resumes exactly, with any number of workers.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from trisep.training.queries import TrainingQueries
 from trisep.types import Mixture, QueryEmbedding
 
 VALIDATION_SEED = 977
-"""Validation mixtures are the same in every run."""
+"""Seed of the validation mixtures, which are therefore the same in every run."""
 
 
 class MixtureDataset(Dataset[dict[str, Tensor]]):
@@ -38,9 +39,9 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
     ) -> None:
         """Open what the recipe reads.
 
-        `store` must be embedded with the recipe's encoder, if it asks with embeddings; `offscreen` holds sounds that no
-        query names; `labels` is for supervision. ConfigError when the recipe's model does not fit its data, StoreError
-        when the store lacks something.
+        `store` must be embedded with the recipe's encoder if the recipe's queries are embeddings; `offscreen` holds
+        sounds that no query names; `labels` is the label file of a recipe with supervision. Raises ConfigError when the
+        recipe's model does not fit its data, StoreError when the store lacks something.
         """
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
         self.queries = TrainingQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
@@ -49,8 +50,10 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         _check_sizes(recipe, self.queries)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Of one mixture sources [N, S] and interference [S], queries (as `TrainingQueries.read` names them), captions [N,
-        D], teacher [E].
+        """Return one mixture.
+
+        It holds sources [N, S], interference [S], queries (under the names that `TrainingQueries.read` gives them) and,
+        where the loss needs them, captions [N, D] and teacher [E].
         """
         recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
         choice = draw_mixture(len(self.store), recipe.mixing, generator)
@@ -70,12 +73,12 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         if self.captions is not None:
             sample["captions"] = self.captions[list(choice.clips[: len(crops)])]
         if self.teacher is not None:
-            heard = torch.from_numpy(sources.sum(axis=0) + interference)
-            sample["teacher"] = self.teacher.encode_audio(heard[None], recipe.signal.sample_rate_hz)[0].numpy()
+            mixture = torch.from_numpy(sources.sum(axis=0) + interference)
+            sample["teacher"] = self.teacher.encode_audio(mixture[None], recipe.signal.sample_rate_hz)[0].numpy()
         return {name: torch.from_numpy(values) for name, values in sample.items()}
 
     def vocabulary(self, step: int) -> Float[Tensor, "V D"] | None:
-        """The latent captions that a step compares with: all of the store's, or a sample drawn for that step."""
+        """Return the latent captions that a step compares with: all of the store's, or a sample drawn for that step."""
         if "vocabulary" not in self.recipe.loss.needs or self.captions is None:
             return None
         size = min(len(self.captions), getattr(self.recipe.loss, "vocabulary_size", len(self.captions)))
@@ -85,13 +88,13 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         return torch.from_numpy(self.captions[np.sort(chosen)])
 
     def _source(self, clip: int, position: float, augmentation: Augmentation) -> Float[np.ndarray, "S"]:
-        """One augmented crop."""
+        """Read and augment one crop."""
         signal = self.recipe.signal
         crop = read_crop(self.store, clip, position, samples_needed(signal.clip_samples, augmentation))
         return apply(crop, augmentation, num_samples=signal.clip_samples, sample_rate_hz=signal.sample_rate_hz)
 
     def _interference(self, choice: MixtureChoice) -> Float[np.ndarray, "S"] | None:
-        """A crop of an off-screen sound, scaled so that its whole clip has unit RMS."""
+        """Read a crop of an off-screen sound, scaled so that the whole clip that it comes from has unit RMS."""
         if choice.interference is None or self.offscreen is None:
             return None
         clip = int(choice.interference[0] * len(self.offscreen))
@@ -99,7 +102,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         return crop * np.float32(10 ** (-self.offscreen.rms_db[clip] / 20))
 
     def _centres(self, choice: MixtureChoice) -> list[float]:
-        """The middle of each crop, in seconds of its clip."""
+        """Return the middle of each crop, in seconds from the start of its clip."""
         half_seconds = self.recipe.signal.clip_samples / self.recipe.signal.sample_rate_hz / 2
         durations = [self.store.num_samples[clip] / self.store.sample_rate_hz for clip in choice.clips]
         return [
@@ -111,8 +114,9 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
 def batches(
     dataset: MixtureDataset, *, first_step: int, last_step: int, rank: int = 0, num_ranks: int = 1, num_workers: int = 0
 ) -> Iterator[dict[str, Tensor]]:
-    """The batches of steps `first_step` to `last_step` (excluded); of each step's samples, every `num_ranks`-th from
-    `rank` on.
+    """Yield the batches of steps `first_step` to `last_step` (excluded).
+
+    Of each step's samples, a process gets every `num_ranks`-th, beginning with sample `rank`.
     """
     size = dataset.recipe.training.batch_size
     indices = [list(range(step * size + rank, (step + 1) * size, num_ranks)) for step in range(first_step, last_step)]
@@ -122,14 +126,14 @@ def batches(
         num_workers=num_workers,
         prefetch_factor=2 if num_workers else None,
         worker_init_fn=_one_thread if num_workers else None,
-        # The loader would otherwise draw its workers' seed from the generator whose state a run saves and resumes.
+        # Without a generator the loader draws its workers' seed from the one whose state a run saves and resumes.
         generator=torch.Generator(),
     )
     yield from loader
 
 
 def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None = None) -> Mixture:
-    """A collated batch as a `Mixture`."""
+    """Turn a collated batch into a `Mixture`."""
     regions = batch["regions"].float() if "regions" in batch else None
     query = QueryEmbedding(
         vectors=batch.get("vectors"), regions=regions, label_ids=batch.get("label_ids"), frames=batch.get("frames")
@@ -145,20 +149,20 @@ def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None
 
 
 def open_store(path: Path, recipe: Recipe) -> ClipStore:
-    """A store whose rate is the recipe's."""
+    """Open a store; StoreError when its sample rate is not the recipe's."""
     store = ClipStore(path)
     if store.sample_rate_hz != recipe.signal.sample_rate_hz:
         raise StoreError(
             f"{path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads "
-            f"{recipe.signal.sample_rate_hz}: "
-            f"prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
+            f"{recipe.signal.sample_rate_hz}: prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
         )
     return store
 
 
 def _teacher(recipe: Recipe) -> AudioTeacher | None:
-    """The audio teacher, where the loss needs one; ConfigError when none is named or the model has no projection to its
-    dimension.
+    """Load the audio teacher where the loss needs one.
+
+    Raises ConfigError when the recipe names none, or when the model does not project to its dimension.
     """
     if "teacher" not in recipe.loss.needs:
         return None
@@ -172,23 +176,23 @@ def _teacher(recipe: Recipe) -> AudioTeacher | None:
     if (dim := getattr(recipe.model, "teacher_dim", None)) != teacher.dim:
         raise ConfigError(
             f"model.teacher_dim: '{recipe.teacher}' gives vectors of {teacher.dim}, and the model of the recipe "
-            f"{recipe.name} projects to "
-            f"{dim}; add --set model.teacher_dim={teacher.dim}"
+            f"{recipe.name} projects to {dim}; add --set model.teacher_dim={teacher.dim}"
         )
     return teacher
 
 
 def _check_sizes(recipe: Recipe, queries: TrainingQueries) -> None:
-    """ConfigError where a network reads queries of another length, or has fewer labels, noise heads or masks than its
-    mixtures need.
+    """Check that the model's sizes fit the data.
+
+    Raises ConfigError where a network reads queries of another length, or has fewer labels, noise heads or masks than
+    its mixtures need.
     """
-    for name, asked in queries.read((0,), (0.0,), batch_number=0).items():
-        dim = asked.shape[-1]
+    for name, values in queries.read((0,), (0.0,), batch_number=0).items():
+        dim = values.shape[-1]
         if name in ("vectors", "regions") and (number := getattr(recipe.model, "embedding_dim", dim)) != dim:
             raise ConfigError(
                 f"model.embedding_dim: '{recipe.encoder}' gives vectors of {dim}, and the model of the recipe "
-                f"{recipe.name} reads "
-                f"{number}; add --set model.embedding_dim={dim}"
+                f"{recipe.name} reads {number}; add --set model.embedding_dim={dim}"
             )
     num_sources = recipe.mixing.num_sources
     needed = {"num_labels": len(queries.label_names), "num_noise_heads": num_sources, "num_sources": num_sources}
@@ -200,7 +204,9 @@ def _check_sizes(recipe: Recipe, queries: TrainingQueries) -> None:
 
 
 def read_crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:
-    """A stretch of a clip, from its beginning (`position` 0) to short of its end (1); a clip that is too short is
+    """Read a crop of a clip.
+
+    It begins at the clip's start for `position` 0 and ends at the clip's end for 1. A clip that is too short is
     repeated.
     """
     available = int(store.num_samples[clip])

@@ -1,5 +1,6 @@
-"""What a network starts from, and which parts of it stay as they are: `--init` and `training.frozen` (CLIPSep, Appendix
-H).
+"""The initialisation of a network, and the parts of it that are not trained.
+
+These are `--init` and `training.frozen` (CLIPSep, Appendix H).
 """
 
 import difflib
@@ -16,15 +17,14 @@ from trisep.media.files import sha256_of
 
 
 def load_fitting(network: nn.Module, start: Path) -> str:
-    """Copy into a network whatever fits of a start: tensors of the same name and shape. Returns what was copied, in
-    words.
+    """Copy from a checkpoint into a network all tensors of the same name and shape; return in words what was copied.
 
     Args:
-        network: changed in place.
+        network: the network, which is changed in place.
         start: a checkpoint folder, of this or another model; or the usual ImageNet file of ResNet-18
-            (`resnet18-*.pth`), for a network that looks at pictures itself.
+            (`resnet18-*.pth`), for a model with an image network of its own.
 
-    Raises CheckpointError when the start cannot be read or no kernel or matrix of it fits.
+    Raises CheckpointError when `start` cannot be read or no kernel or matrix of it fits.
     """
     if start.is_file():
         image_network = getattr(network, "image_network", None)
@@ -46,7 +46,7 @@ def load_fitting(network: nn.Module, start: Path) -> str:
     network.load_state_dict(fitting, strict=False)
     drawn = list(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters if name not in fitting))
     rest = (
-        f"; drawn anew: {', '.join(drawn[:4])}{f' and {len(drawn) - 4} more' if len(drawn) > 4 else ''}"
+        f"; drawn at random: {', '.join(drawn[:4])}{f' and {len(drawn) - 4} more' if len(drawn) > 4 else ''}"
         if drawn
         else ""
     )
@@ -54,10 +54,10 @@ def load_fitting(network: nn.Module, start: Path) -> str:
 
 
 def start_entry(start: Path) -> dict[str, Any]:
-    """What a trained checkpoint's card says of what `load_fitting` took: the start's name, model, recipe, step and its
-    weights' SHA-256.
+    """Return what a trained checkpoint's card says of the checkpoint that `load_fitting` copied from.
 
-    Of a single file there is the name and the hash. A start that was itself started from another says so under `init`.
+    This is its name, model, recipe, step and the SHA-256 of its weights; of a single file, the name and the hash. If it
+    was itself initialised from another checkpoint, that one is described under `init`.
     """
     if start.is_file():
         return {"name": start.name, "weights_sha256": sha256_of(start)}
@@ -75,11 +75,11 @@ def start_entry(start: Path) -> dict[str, Any]:
 
 
 def freeze(network: nn.Module, names: Sequence[str]) -> None:
-    """Keep parts of a network as they are: parameters get no gradient, batch normalisation keeps to the statistics that
-    it has.
+    """Exclude parts of a network from training.
 
-    `names` are modules or parameters, with all that is below them. ConfigError for one that is not there, or if nothing
-    is left to train.
+    Their parameters get no gradient, and their batch normalisation gets no new statistics. `names` are modules or
+    parameters, with all that is below them. Raises ConfigError for a name that the network lacks, or when nothing is
+    left to train.
     """
     for prefix in names:
         inside = [value for name, value in network.named_parameters() if _is_inside(name, prefix)]

@@ -1,8 +1,8 @@
-"""`trisep train`: clip store → mixtures → network → losses → checkpoint. The whole of training is on this page.
+"""`trisep train`: clip store → mixtures → network → losses → checkpoint. This file holds the whole training loop.
 
-A run folder holds `recipe.json`, `log.jsonl`, `tensorboard/`, the last training states under `states/`, the model so
-far under `model/` (averaged weights where the recipe averages), the best by validation under `best/`, and
-`training.png` at the end. Running the same command again resumes.
+A run folder holds `recipe.json`, `log.jsonl`, `tensorboard/`, the last training states under `states/`, the current
+model under `model/` (averaged weights where the recipe averages), the best one by validation under `best/`, and
+`training.png` at the end. Running the same command again resumes the run.
 """
 
 import json
@@ -44,25 +44,25 @@ from trisep.types import Mixture, SpectralMixture
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSettings:
-    """Where a run reads and writes; what it computes is the recipe's."""
+    """Where a run reads and writes; what it computes is decided by the recipe."""
 
     data: Path
     out: Path
     offscreen: Path | None = None
-    """Store of sounds that no query names, mixed in as the recipe says."""
+    """A store of sounds that no query names, which are mixed in as the recipe says."""
     validation: Path | None = None
-    """Store to validate on; without one, validation mixes the training clips without augmentation."""
+    """A store to validate on; without one, validation mixes the training clips without augmentation."""
     init: Path | None = None
-    """Checkpoint whose tensors are copied where they fit (see `training_start`)."""
+    """A checkpoint whose tensors are copied where they fit (see `training/initialisation.py`)."""
     labels: Path | None = None
-    """The clips' labels, for recipes that declare `supervision = "labels"`."""
+    """The file of the clips' labels, for recipes that declare `supervision = "labels"`."""
     cpu: bool = False
-    """Stay on the CPU even where there is a GPU."""
+    """Whether to train on the CPU even where there is a GPU."""
     num_workers: int = 1
 
 
 def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], None] | None = None) -> Path:
-    """Train to the end of the recipe, resuming what stands in `settings.out`; returns the folder of the final model."""
+    """Train to the end of the recipe, resuming the run in `settings.out`; return the folder of the final model."""
     precision = {"fp32": "no"}.get(recipe.training.precision, recipe.training.precision)
     accelerator = Accelerator(mixed_precision=precision, cpu=settings.cpu)
     folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
@@ -113,7 +113,7 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
 
 
 def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
-    """Transform and warp: from sounds to what the network and the losses see (spec section 1)."""
+    """Transform a batch of sounds into what the network and the losses read: magnitudes on the log-frequency grid."""
     spectra = stft(mixture.sources, recipe.signal)
     total = spectra.sum(dim=1)
     if mixture.interference is not None:
@@ -129,8 +129,9 @@ def _train_step(
     data: MixtureDataset,
     step: int,
 ) -> dict[str, float]:
-    """One optimiser step over the step's micro-batches: the values to log. A loss that is not a number
-    stops the run.
+    """Take one optimiser step over the step's micro-batches, and return the values to log.
+
+    Raises TrainingError when the loss is not a finite number.
     """
     recipe = data.recipe
     for group in optimizer.param_groups:
@@ -181,7 +182,10 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def _ema_decay(recipe: Recipe, step: int) -> float:
-    """Shorter at the start, so that the average forgets the random beginning."""
+    """Return the decay of the weight average.
+
+    It is smaller at the start, so that the average forgets the random initialisation.
+    """
     return min(recipe.training.ema_decay, (1 + step) / (10 + step))
 
 
@@ -219,8 +223,9 @@ def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) 
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    """The faster memory format, for the audio network alone: image networks of few channels crash torch 2.13 on a CPU
-    in it.
+    """Give the audio network the memory format that is faster.
+
+    Image networks keep theirs: with few channels, this format crashes torch 2.13 on a CPU.
     """
     unet: Any = network.unet
     unet.to(memory_format=torch.channels_last)
@@ -228,8 +233,10 @@ def _channels_last(network: nn.Module) -> nn.Module:
 
 
 def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tuple[MixtureDataset, MixtureDataset]:
-    """Training and validation samples; validation is not augmented, not interfered with, and asks with pictures where
-    it can.
+    """Open the training and the validation samples.
+
+    Validation samples have no augmentation, interference or absent queries, and their queries are pictures where
+    possible.
     """
     if settings.labels is not None and recipe.supervision == "none":
         raise ConfigError(
@@ -257,8 +264,9 @@ def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tup
 
 
 def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.device) -> nn.Module:
-    """A second network. Building one draws numbers, which must not move the generator whose state is
-    saved and resumed.
+    """Build a second network with these weights.
+
+    Building one draws random numbers, which must not change the state of the generator that is saved and resumed.
     """
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = recipe.model.build()
@@ -267,8 +275,9 @@ def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.devi
 
 
 def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> dict[str, Any]:
-    """Put back the newest training state; returns its values, nothing where there is none: `step`, the number of steps
-    done, and `init`.
+    """Load the newest training state and return its values: `step`, the number of steps done, and `init`.
+
+    The values are empty where there is no state.
     """
     newest = folder.newest_state()
     if newest is None:
@@ -297,8 +306,7 @@ def _save(
     tensors = {f"model.{key}": value for key, value in network.state_dict().items()}
     tensors |= {f"averaged.{key}": value for key, value in averaged.items()}
     tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
-    # The model comes first: a run that is killed in between has an older state, goes on from it and writes the model
-    # again.
+    # The model is written first: a run killed in between resumes from an older state and writes the model again.
     _save_model(folder.model, recipe, card, averaged, step, scores)
     save_state(folder.state(step), tensors, {"step": step, **({"init": card["init"]} if "init" in card else {})})
     folder.drop_old_states()
@@ -313,7 +321,10 @@ def _save_model(
 
 
 def _card(data: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
-    """What a checkpoint says of itself besides its step and scores; `init` is what the run was started from."""
+    """Return what a checkpoint's card holds besides step and scores.
+
+    `init` describes the checkpoint that the run was initialised from.
+    """
     recipe = data.recipe
     card = {
         "signal": asdict(recipe.signal),

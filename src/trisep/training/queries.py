@@ -1,8 +1,7 @@
-"""What a model is asked with in training, for each clip of a store: embeddings of pictures or regions, the pictures,
-words or a label.
+"""The queries of training, for each clip of a store: embeddings of pictures, regions or words, the pictures, or labels.
 
-Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may be given; a clip
-store never holds any.
+Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may read; a clip store
+never holds any.
 """
 
 from collections import defaultdict
@@ -22,20 +21,25 @@ from trisep.store.read import ClipStore
 
 
 class TrainingQueries:
-    """Reads queries by clip and moment. Embeddings come from files that `embed` made: no encoder runs on a picture
-    here.
+    """Queries by clip and moment.
+
+    The embeddings of pictures come from files that `embed` made: no encoder runs on a picture here.
     """
 
     def __init__(
         self, store: ClipStore, encoder_name: str, *, kind: QueryKind, mixing: MixingConfig, labels: Path | None
     ) -> None:
-        """ConfigError when `kind` needs labels and there are none; StoreError when the store lacks what it needs."""
+        """Open what the queries are read from.
+
+        Raises ConfigError when `kind` needs labels and there are none, StoreError when the store lacks what `kind`
+        needs.
+        """
         self._store, self._kind = store, kind
         self._num_frames, self._spacing_seconds = mixing.num_frames, mixing.frame_spacing_seconds
         self.encoder_fingerprint = ""
-        """Of the encoder that made the embeddings; empty where the model is asked without any."""
+        """Fingerprint of the encoder that made the embeddings; empty where the queries are no embeddings."""
         self.label_names: tuple[str, ...] = ()
-        """What label ids stand for; empty where no labels are read."""
+        """Names of the labels, in the order of their ids; empty where no labels are read."""
         if kind in ("image", "regions", "frames", "hybrid"):
             _require_pictures(store, kind)
         if kind in ("image", "regions", "hybrid"):
@@ -49,10 +53,10 @@ class TrainingQueries:
     def read(
         self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int
     ) -> dict[str, np.ndarray]:
-        """The queries of one mixture: `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8
-        [Q, K, 3, 224, 224].
+        """Read the queries of one mixture.
 
-        `hybrid` asks with pictures in batches of even number, with words in the others (CLIPSep-Hybrid).
+        They are `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8 [Q, K, 3, 224, 224].
+        With `hybrid`, batches of even number have picture queries and the others text queries (CLIPSep-Hybrid).
         """
         if self._kind == "none":
             return {}
@@ -73,13 +77,14 @@ class TrainingQueries:
         return {"vectors": np.stack(vectors).astype(np.float32)}
 
     def _read_labels(self, labels: Path | None, encoder_name: str | None) -> None:
-        """Each clip's label and, by an encoder, the embeddings of all labels; it must be the version that embedded the
-        pictures.
+        """Read each clip's label and, with an encoder, embed all labels.
+
+        Raises StoreError when that encoder is not the version that embedded the pictures.
         """
         if labels is None:
             raise ConfigError(
-                f"the recipe asks with {self._kind}: give labels with --labels FILE (a CSV with the columns path, "
-                "label)"
+                f"the recipe's queries are of kind '{self._kind}': give labels with --labels FILE (a CSV with the "
+                "columns path, label)"
             )
         self._label_ids, self.label_names = read_labels(labels, self._store)
         if encoder_name is None:
@@ -87,15 +92,16 @@ class TrainingQueries:
         encoder = load_encoder(encoder_name)
         if self.encoder_fingerprint not in ("", encoder.fingerprint):
             raise StoreError(
-                f"{self._store.path}: was embedded by another version of '{encoder_name}' than is here; "
+                f"{self._store.path}: was embedded by another version of '{encoder_name}' than the installed one; "
                 f"run `trisep embed {self._store.path} --encoder {encoder_name} --overwrite`"
             )
         self.encoder_fingerprint = encoder.fingerprint
         self._texts = np.stack([encode_query_text(encoder, name).numpy() for name in self.label_names])
 
     def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
-        """Which of a clip's frames make its query, in order of time: at most K where they are the
-        nearest ones, else K.
+        """Return which of a clip's frames make its query, in order of time.
+
+        These are at most K where they are the frames nearest to the centre, and K where they lie at a fixed spacing.
         """
         times = np.asarray(self._store.frame_times(clip))
         if self._spacing_seconds is None:
@@ -104,28 +110,27 @@ class TrainingQueries:
         return np.asarray(np.abs(times[None] - moments[:, None]).argmin(axis=1))
 
     def _filled(self, nearest: Int[np.ndarray, "_"]) -> Int[np.ndarray, "K"]:
-        """K frames also of a clip that has fewer: the last one again."""
+        """Return K frame numbers for a clip with fewer frames, too, by repeating the last one."""
         return np.concatenate([nearest, np.repeat(nearest[-1:], self._num_frames - len(nearest))])
 
 
 def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
-    """StoreError where a clip has nothing to look at."""
+    """Raise StoreError where a clip has no picture."""
     blind = [entry.source for entry in store.entries if not entry.frames]
     if blind:
         raise StoreError(
-            f"{store.path}: {len(blind)} of {len(store)} clips have no picture, and queries of kind '{kind}' look at "
-            "one, the first is "
-            f"{blind[0]}; prepare the store without --audio-only-ok, or take a recipe that asks with words"
+            f"{store.path}: {len(blind)} of {len(store)} clips have no picture, which queries of kind '{kind}' need, "
+            f"the first is {blind[0]}; prepare the store without --audio-only-ok, or take a recipe with text queries"
         )
 
 
 def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"], tuple[str, ...]]:
-    """The label of each clip of a store, as a number, and the labels' names, sorted.
+    """Read the label of each clip of a store, as a number, and the labels' names, sorted.
 
-    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source; where
-    there is none, the one that ends with it after a slash. Numbers count all labels of the file, so that two stores
-    read with one file agree. MediaError for a file that is no such table, ConfigError for clips without a label, or
-    with several.
+    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source or,
+    where there is none, the one whose path ends with it after a slash. The numbers count all labels of the file, so
+    that two stores read with one file agree. Raises MediaError for a file that is no such table, ConfigError for clips
+    without a label, or with several.
     """
     rows = [(row["path"], row["label"]) for row in read_rows(path, ("path", "label"))]
     names = tuple(sorted({label for _, label in rows}))

@@ -1,5 +1,6 @@
-"""The folder of a training run, and what is written there while it goes: states, log lines, TensorBoard, progress, the
-closing figure.
+"""The folder of a training run, and what is written to it during training.
+
+These are states, log lines, TensorBoard events and the closing figure; progress is shown on the console.
 """
 
 import json
@@ -23,11 +24,12 @@ _LOG_STEPS = 10
 
 
 class RunFolder:
-    """Names of everything in a run folder. Opening one that holds another recipe's run is an error."""
+    """The paths of everything in a run folder. Opening one that holds another recipe's run is an error."""
 
     def __init__(self, path: Path, recipe: Recipe, *, is_main: bool) -> None:
-        """Create the folder, or check that it holds the same recipe; a run that never came to a state gives way to the
-        new one.
+        """Create the folder, or check that it holds the same recipe; a run without a training state is replaced.
+
+        Raises TrainingError when it holds another recipe's run.
         """
         self.path = path
         self.model, self.best, self.states = path / "model", path / "best", path / "states"
@@ -49,15 +51,15 @@ class RunFolder:
             write_json(file, wanted)
 
     def state(self, step: int) -> Path:
-        """Folder of the training state after `step` steps."""
+        """Return the folder of the training state after `step` steps."""
         return self.states / f"step-{step:07d}"
 
     def newest_state(self) -> Path | None:
-        """The last whole training state."""
+        """Return the last complete training state; None when there is none."""
         return max(self.states.glob("step-*"), default=None)
 
     def drop_old_states(self) -> None:
-        """Keep the last two, and remove what a killed run left half-written."""
+        """Remove all states but the last two, and what a killed run left half-written."""
         for old in sorted(self.states.glob("step-*"))[:-2]:
             shutil.rmtree(old)
         for folder in (self.path, self.states):
@@ -65,7 +67,7 @@ class RunFolder:
 
 
 def _read_recipe(file: Path) -> dict[str, Any]:
-    """What a run was begun with; TrainingError when the file is damaged."""
+    """Read the recipe that a run was begun with; TrainingError when the file is damaged."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -76,10 +78,13 @@ def _read_recipe(file: Path) -> dict[str, Any]:
 
 
 class TrainingLog:
-    """JSON lines, TensorBoard and a progress bar. Lines of steps that a resumed run does again are dropped first."""
+    """The log of a run: JSON lines, TensorBoard and a progress bar.
+
+    Lines of steps that a resumed run does again are dropped first.
+    """
 
     def __init__(self, folder: RunFolder, recipe: Recipe, first_step: int, *, is_main: bool) -> None:
-        """`first_step` steps are done already."""
+        """Read the log so far, of which `first_step` steps are kept."""
         self.folder, self.recipe, self.is_main = folder, recipe, is_main
         self.scores: dict[str, float] = {}
         self.first_step, self.best = first_step, float("-inf")
@@ -97,7 +102,7 @@ class TrainingLog:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def __enter__(self) -> "TrainingLog":
-        """Open the files and start the bar."""
+        """Open the files and start the progress bar."""
         if self.is_main:
             self._file = self.folder.log.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.first_step + 1)
@@ -125,8 +130,9 @@ class TrainingLog:
             self._file.close()
 
     def step(self, step: int, values: dict[str, float], *, learning_rate: float, waited: float, started: float) -> None:
-        """Note one step; means over ten steps are written. `waited` is the time spent on the batch, `started` when the
-        step began.
+        """Log one step; means over ten steps are written.
+
+        `waited` is the time in seconds spent waiting for the batch, `started` the time at which the step began.
         """
         if not self.is_main:
             return
@@ -142,7 +148,7 @@ class TrainingLog:
             self._sums, self._count = {}, 0
 
     def validation(self, step: int, scores: dict[str, float]) -> bool:
-        """Note validation scores; True when they are the best so far."""
+        """Log validation scores; return True when they are the best so far."""
         self.scores = scores
         self._write(step, scores)
         improved = scores["si_sdri"] > self.best
@@ -150,7 +156,7 @@ class TrainingLog:
         return improved
 
     def draw(self) -> None:
-        """The closing figure: loss and dB over steps."""
+        """Draw the closing figure: loss and dB over steps."""
         entries = [json.loads(line) for line in self.folder.log.read_text(encoding="utf-8").splitlines()]
         draw_training(entries, self.folder.path / "training.png")
 

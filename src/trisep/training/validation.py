@@ -1,5 +1,6 @@
-"""Validation while training: the improvement of SI-SDR, under image queries where the model takes them, on mixtures
-that never change.
+"""Validation during training: the improvement of SI-SDR, on mixtures that never change.
+
+The queries are pictures where the model reads them.
 """
 
 from typing import Any
@@ -20,11 +21,11 @@ from trisep.types import MaskOutput
 
 @torch.no_grad()
 def validate(model: Any, dataset: MixtureDataset, recipe: Recipe, device: torch.device) -> dict[str, float]:
-    """Mean SI-SDR improvement in dB over the sources of the validation mixtures; those of which a source is silent are
-    left out.
+    """Return the mean SI-SDR improvement in dB over the sources of the validation mixtures, and how many improved.
 
-    Masks come from the inference chain that `separate` uses. The estimates of a model that answers no query are put in
-    the order that fits the sources best.
+    The second number is a share, 0 to 1. Sources that are silent, or whose estimate is, are left out. Masks come from
+    the inference chain that `separate` uses. The estimates of a model that answers no query are put in the order that
+    fits the sources best.
     """
     plan = plan_windows(recipe.signal, time_multiple=model.contract.time_multiple)
     improvements = []
@@ -32,7 +33,7 @@ def validate(model: Any, dataset: MixtureDataset, recipe: Recipe, device: torch.
         mixture = to_mixture({key: value.unsqueeze(0).to(device) for key, value in dataset[index].items()})
 
         def network(log_magnitude: Float[Tensor, "B 1 256 T"], query: Any = mixture.query) -> MaskOutput:
-            """The model, asked the queries of this mixture."""
+            """Run the model with the queries of this mixture."""
             output: MaskOutput = model(log_magnitude, query)
             return output
 
