@@ -5,11 +5,12 @@ no store and no network.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from trisep.errors import ConfigError
 
@@ -32,6 +33,12 @@ class MixingConfig:
     """Bring each clip to one level before the gain. CLIPSep does not."""
     mixture_gain_db: tuple[float, float] = (0.0, 0.0)
     """Range of a gain on the whole mixture."""
+    distinct_labels: bool = False
+    """Never mix two clips of one label, whose queries in words would be the same; needs labels. Ours."""
+    balance: float = 0.0
+    """A clip is drawn in proportion to n to the power of −balance, with n the number of clips of its label and group: 0
+    draws all clips alike, 1 all groups alike. Needs labels. Ours; 0 in the papers.
+    """
     num_absent_queries: int = 0
     """Queries of clips that are not in the mixture, to be answered with silence. Ours; 0 in the papers."""
     interference_probability: float = 0.0
@@ -47,6 +54,8 @@ class MixingConfig:
             raise ConfigError(
                 f"mixing.frame_spacing_seconds: expected above 0 and finite, or none, got {self.frame_spacing_seconds}"
             )
+        if not 0 <= self.balance <= 1:
+            raise ConfigError(f"mixing.balance: expected 0 to 1, got {self.balance}")
         if not 0 <= self.interference_probability <= 1:
             raise ConfigError(f"mixing.interference_probability: expected 0 to 1, got {self.interference_probability}")
         for name in ("source_gain_db", "mixture_gain_db", "interference_db"):
@@ -69,12 +78,42 @@ class MixtureChoice:
     """Which interfering clip (0 to 1 of their number), position and level in dB."""
 
 
-def draw_mixture(num_clips: int, config: MixingConfig, generator: np.random.Generator) -> MixtureChoice:
-    """Choose distinct clips, uniformly, whatever they contain; `ConfigError` when there are too few."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipGroups:
+    """What drawing by labels needs to know of the clips of a store."""
+
+    labels: Int[np.ndarray, "clips"]
+    """The label of each clip, as a number."""
+    weights: Float[np.ndarray, "clips"]
+    """How often each clip is drawn; they sum to 1."""
+
+
+def group_clips(labels: Int[np.ndarray, "clips"], groups: Sequence[str], balance: float) -> ClipGroups:
+    """The weights of clips by their labels and groups (library, recordist), as `MixingConfig.balance` has it."""
+    keys = list(zip(labels.tolist(), groups, strict=True))
+    sizes = Counter(keys)
+    weights = np.array([sizes[key] ** -balance for key in keys])
+    return ClipGroups(labels=labels, weights=weights / weights.sum())
+
+
+def draw_mixture(
+    num_clips: int, config: MixingConfig, generator: np.random.Generator, groups: ClipGroups | None = None
+) -> MixtureChoice:
+    """Choose distinct clips: uniformly, whatever they contain, or, with `groups`, as the configuration says.
+
+    Raises ConfigError when there are too few clips, or too few labels.
+    """
     needed = config.num_sources + config.num_absent_queries
     if num_clips < needed:
         raise ConfigError(f"the store holds {num_clips} clips; a mixture of this recipe needs {needed} different ones")
-    clips = generator.choice(num_clips, size=needed, replace=False)
+    clips = generator.choice(num_clips, size=needed, replace=False, p=None if groups is None else groups.weights)
+    if groups is not None and config.distinct_labels:
+        if (num_labels := len(np.unique(groups.labels))) < needed:
+            raise ConfigError(
+                f"mixing.distinct_labels: a mixture needs {needed} labels, and the clips have {num_labels}"
+            )
+        while len(np.unique(groups.labels[clips])) < needed:
+            clips = generator.choice(num_clips, size=needed, replace=False, p=groups.weights)
     interference = (generator.random(), generator.random(), generator.uniform(*config.interference_db))
     interfered = generator.random() < config.interference_probability
     return MixtureChoice(

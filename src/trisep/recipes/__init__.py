@@ -25,8 +25,8 @@ from trisep.mixing.mixture import MixingConfig
 from trisep.networks.audio_unet import UNetConfig
 from trisep.types import SignalSettings
 
-QueryKind = Literal["image", "regions", "text", "hybrid", "label", "frames", "none"]
-"""What a model is asked with in training (see `training_queries`); `text`, `hybrid` and `label` need labels."""
+QueryKind = Literal["image", "regions", "text", "hybrid", "mixed", "label", "frames", "none"]
+"""What a model is asked with in training (see `training/queries.py`); `text`, `hybrid`, `mixed` and `label` need labels."""
 
 
 class ModelConfig(Protocol):
@@ -149,13 +149,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Labels reach a recipe only where it says so; embeddings are asked with only where there is an encoder."""
-        if self.query in ("text", "hybrid", "label") and self.supervision == "none":
+        if self.query in ("text", "hybrid", "mixed", "label") and self.supervision == "none":
             raise ConfigError(
                 f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none"
             )
-        if self.query in ("image", "regions", "text", "hybrid") and self.encoder == NO_ENCODER:
+        if (self.mixing.balance or self.mixing.distinct_labels) and self.supervision == "none":
+            raise ConfigError(
+                f"mixing.balance and mixing.distinct_labels need labels, and the recipe {self.name} declares supervision = "
+                "none"
+            )
+        if self.query in ("image", "regions", "text", "hybrid", "mixed") and self.encoder == NO_ENCODER:
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
-        if self.query in ("image", "regions", "hybrid") and self.encoder in TEXT_ENCODER_NAMES:
+        if self.query in ("image", "regions", "hybrid", "mixed") and self.encoder in TEXT_ENCODER_NAMES:
             raise ConfigError(
                 f"query: '{self.query}' looks at pictures, and the encoder '{self.encoder}' knows words alone; "
                 "expected text"

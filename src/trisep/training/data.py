@@ -56,7 +56,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         where the loss needs them, captions [N, D] and teacher [E].
         """
         recipe, generator = self.recipe, np.random.default_rng([self.seed, index])
-        choice = draw_mixture(len(self.store), recipe.mixing, generator)
+        choice = draw_mixture(len(self.store), recipe.mixing, generator, self.queries.groups)
         augmentations = [draw(recipe.augmentation, generator) for _ in range(recipe.mixing.num_sources)]
         placed = zip(choice.clips, choice.positions, augmentations, strict=False)
         crops = [self._source(clip, position, augmentation) for clip, position, augmentation in placed]

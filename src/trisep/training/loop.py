@@ -247,7 +247,7 @@ def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tup
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
     held_out = open_store(settings.validation, recipe) if settings.validation else store
     sees = held_out.manifest.num_frames and recipe.encoder not in TEXT_ENCODER_NAMES
-    query: QueryKind = "image" if recipe.query in ("text", "hybrid") and sees else recipe.query
+    query: QueryKind = "image" if recipe.query in ("text", "hybrid", "mixed") and sees else recipe.query
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)
     validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED, labels=settings.labels)

@@ -6,16 +6,17 @@ never holds any.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float32, Int
 
 from trisep.encoders import encode_query_text, load_encoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
 from trisep.media.tables import read_rows
-from trisep.mixing.mixture import MixingConfig
+from trisep.mixing.mixture import ClipGroups, MixingConfig, group_clips
 from trisep.recipes import QueryKind
 from trisep.store.read import ClipStore
 
@@ -42,13 +43,17 @@ class TrainingQueries:
         """Names of the labels, in the order of their ids; empty where no labels are read."""
         if kind in ("image", "regions", "frames", "hybrid"):
             _require_pictures(store, kind)
-        if kind in ("image", "regions", "hybrid"):
+        if kind in ("image", "regions", "hybrid", "mixed"):
             self.encoder_fingerprint = store.embedding_info(encoder_name).fingerprint
-        if kind in ("image", "hybrid"):
+        if kind in ("image", "hybrid", "mixed"):
             self._vectors = store.load_vectors(encoder_name)
         self._regions = store.load_regions(encoder_name) if kind == "regions" else None
-        if kind in ("text", "hybrid", "label"):
+        self.groups: ClipGroups | None = None
+        """By which clips are drawn; None where labels play no part in it."""
+        if kind in ("text", "hybrid", "mixed", "label"):
             self._read_labels(labels, None if kind == "label" else encoder_name)
+            if labels is not None and (mixing.balance or mixing.distinct_labels):
+                self.groups = group_clips(self._label_ids, read_groups(labels, store), mixing.balance)
 
     def read(
         self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int
@@ -56,7 +61,9 @@ class TrainingQueries:
         """Read the queries of one mixture.
 
         They are `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8 [Q, K, 3, 224, 224].
-        With `hybrid`, batches of even number have picture queries and the others text queries (CLIPSep-Hybrid).
+        With `hybrid`, batches of even number have picture queries and the others text queries (CLIPSep-Hybrid). With
+        `mixed` (*our deviation*), each clip's query is its picture or its label in words, with equal probability, and
+        always in words where a clip has no picture.
         """
         if self._kind == "none":
             return {}
@@ -64,6 +71,9 @@ class TrainingQueries:
             return {"label_ids": self._label_ids[list(clips)]}
         if self._kind == "text" or (self._kind == "hybrid" and batch_number % 2):
             return {"vectors": self._texts[self._label_ids[list(clips)]].astype(np.float32)}
+        if self._kind == "mixed":
+            both = zip(clips, centres_seconds, strict=True)
+            return {"vectors": np.stack([self._picture_or_words(clip, centre) for clip, centre in both])}
         moments = list(
             zip(clips, (self._nearest(*both) for both in zip(clips, centres_seconds, strict=True)), strict=True)
         )
@@ -75,6 +85,15 @@ class TrainingQueries:
             return {"regions": np.stack([self._regions[one] for one in rows])}
         vectors = [self._vectors[self._store.frame_slice(clip)][nearest].mean(axis=0) for clip, nearest in moments]
         return {"vectors": np.stack(vectors).astype(np.float32)}
+
+    def _picture_or_words(self, clip: int, centre_seconds: float) -> Float32[np.ndarray, "D"]:
+        """The embedding of the frames of a clip, or of its label; clip and moment decide which."""
+        has_picture = bool(self._store.entries[clip].frames)
+        microseconds = round(centre_seconds * 1e6)
+        if has_picture and np.random.default_rng([clip, microseconds]).random() < 0.5:
+            frames = self._vectors[self._store.frame_slice(clip)][self._nearest(clip, centre_seconds)]
+            return np.asarray(frames.mean(axis=0), np.float32)
+        return np.asarray(self._texts[self._label_ids[clip]], np.float32)
 
     def _read_labels(self, labels: Path | None, encoder_name: str | None) -> None:
         """Read each clip's label and, with an encoder, embed all labels.
@@ -132,27 +151,38 @@ def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"],
     that two stores read with one file agree. Raises MediaError for a file that is no such table, ConfigError for clips
     without a label, or with several.
     """
-    rows = [(row["path"], row["label"]) for row in read_rows(path, ("path", "label"))]
-    names = tuple(sorted({label for _, label in rows}))
+    names = tuple(sorted({row["label"] for row in read_rows(path, ("path", "label"))}))
+    numbers = {label: number for number, label in enumerate(names)}
+    return np.array([numbers[label] for label in _column_by_clip(path, "label", store)]), names
+
+
+def read_groups(path: Path, store: ClipStore) -> list[str]:
+    """The group of each clip: the column `group` of the labels' CSV, empty where the file has no such column."""
+    has_groups = any("group" in row for row in islice(read_rows(path, ("path", "label")), 1))
+    return _column_by_clip(path, "group", store) if has_groups else [""] * len(store)
+
+
+def _column_by_clip(path: Path, column: str, store: ClipStore) -> list[str]:
+    """The value that a CSV gives for each clip of a store; ConfigError for clips without one, or with several."""
     exact: defaultdict[str, set[str]] = defaultdict(set)
     ending: defaultdict[str, set[str]] = defaultdict(set)
-    for source, label in rows:
-        exact[source].add(label)
-        parts = source.split("/")
+    for row in read_rows(path, ("path", column)):
+        exact[row["path"]].add(row[column])
+        parts = row["path"].split("/")
         for first in range(1, len(parts)):
-            ending["/".join(parts[first:])].add(label)
+            ending["/".join(parts[first:])].add(row[column])
     sources = [store.source(clip) for clip in range(len(store))]
     found = [exact.get(source) or ending.get(source) or set() for source in sources]
-    unknown = [source for source, labels in zip(sources, found, strict=True) if not labels]
+    unknown = [source for source, values in zip(sources, found, strict=True) if not values]
     if unknown:
         raise ConfigError(
-            f"{path}: has no label for {len(unknown)} of {len(store)} clips of {store.path}, the first is {unknown[0]}"
+            f"{path}: has no {column} for {len(unknown)} of {len(store)} clips of {store.path}, the first is "
+            f"{unknown[0]}"
         )
-    for source, labels in zip(sources, found, strict=True):
-        if len(labels) > 1:
+    for source, values in zip(sources, found, strict=True):
+        if len(values) > 1:
             raise ConfigError(
-                f"{path}: has several labels for the clip {source}: {', '.join(sorted(labels))}; give one row, by its "
-                "whole path"
+                f"{path}: has several {column}s for the clip {source}: {', '.join(sorted(values))}; give one row, by "
+                "its whole path"
             )
-    numbers = {label: number for number, label in enumerate(names)}
-    return np.array([numbers[label] for (label,) in found]), names
+    return [value for (value,) in found]
