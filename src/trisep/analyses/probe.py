@@ -247,7 +247,8 @@ def markdown(results: Mapping[str, ProbeResult], split: Split, train: Path, test
     ]
     for number, (name, one) in enumerate(results.items()):
         interval = one.difference.interval
-        difference = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}] | {one.difference.p_value:.2g}"
+        mean, low, high = (100 * value for value in (interval.mean, interval.low, interval.high))
+        difference = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] | {one.difference.p_value:.2g}"
         lines.append(
             f"| {name} | {one.source}, {one.dim} wide | {100 * one.accuracy.mean:.1f} [{100 * one.accuracy.low:.1f}, "
             f"{100 * one.accuracy.high:.1f}] | {100 * one.recalls.mean():.1f} | {difference if number else '– | –'} | "

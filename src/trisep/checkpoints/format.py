@@ -59,7 +59,8 @@ def save_model(folder: Path, model: nn.Module, *, model_name: str, card: Mapping
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if half:
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
-    config = {"format": FORMAT, "model": model_name, "config": asdict(model.config), **card}  # type: ignore[call-overload]
+    shape = asdict(model.config)  # type: ignore[call-overload]
+    config = {"format": FORMAT, "model": model_name, "config": shape, **card}
     require_replaceable(folder)
     with replacing_folder(folder) as temporary:
         save_file(tensors, temporary / "model.safetensors")

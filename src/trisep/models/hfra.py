@@ -113,7 +113,8 @@ class HFRA(nn.Module):
         if self.config.fusion == "middle":
             decoded = SplitDecoder(self.unet, maps)(vectors).flatten(0, 1)
             alike = torch.ones(len(decoded), 1, decoded.shape[1], device=decoded.device)
-            return self.fusion(decoded, alike).reshape(*vectors.shape[:2], *decoded.shape[2:])  # type: ignore[no-any-return]
+            logits: Tensor = self.fusion(decoded, alike)
+            return logits.reshape(*vectors.shape[:2], *decoded.shape[2:])
         weights = self.late_projection(vectors)
         if self.config.squash_projections:
             weights = torch.sigmoid(weights)

@@ -109,7 +109,8 @@ class HierarchicalFusion(nn.Module):
         if self.squash:
             weights, condition = torch.sigmoid(weights), torch.sigmoid(condition)
         decoded = SplitDecoder(unet, maps)(condition).flatten(0, 1)
-        return self.late(decoded, weights.flatten(0, 1).unsqueeze(1)).reshape(*vectors.shape[:2], *decoded.shape[2:])  # type: ignore[no-any-return]
+        logits: Tensor = self.late(decoded, weights.flatten(0, 1).unsqueeze(1))
+        return logits.reshape(*vectors.shape[:2], *decoded.shape[2:])
 
 
 def summed_masks(

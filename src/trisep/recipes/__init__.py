@@ -26,7 +26,7 @@ from trisep.networks.audio_unet import UNetConfig
 from trisep.types import SignalSettings
 
 QueryKind = Literal["image", "regions", "text", "hybrid", "mixed", "label", "frames", "none"]
-"""What a model is asked with in training (see `training/queries.py`); `text`, `hybrid`, `mixed` and `label` need labels."""
+"""What queries a model is trained with (see `training/queries.py`); `text`, `hybrid`, `mixed`, `label` need labels."""
 
 
 class ModelConfig(Protocol):
@@ -155,8 +155,8 @@ class Recipe:
             )
         if (self.mixing.balance or self.mixing.distinct_labels) and self.supervision == "none":
             raise ConfigError(
-                f"mixing.balance and mixing.distinct_labels need labels, and the recipe {self.name} declares supervision = "
-                "none"
+                "mixing.balance and mixing.distinct_labels need labels, and the recipe "
+                f"{self.name} declares supervision = none"
             )
         if self.query in ("image", "regions", "text", "hybrid", "mixed") and self.encoder == NO_ENCODER:
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")

@@ -137,8 +137,8 @@ def plan_for(
 ) -> SegmentPlan:
     """The segments in which a model reads a sound of so many samples at its own rate.
 
-    How far the network looks stands in the card of a checkpoint; otherwise it is measured once, if a sound is longer than
-    one segment.
+    How far the network looks stands in the card of a checkpoint. Where it does not, it is measured once, if a sound is
+    longer than one segment.
     """
     signal, contract = checkpoint.signal, checkpoint.model.contract
     if not contract.is_shift_equivariant:
