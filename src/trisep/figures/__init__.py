@@ -1,1 +1,1 @@
-"""Every picture the project draws."""
+"""All figures that the project draws. This package computes no scores."""

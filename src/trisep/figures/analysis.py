@@ -1,4 +1,7 @@
-"""The figures of `trisep analyze`: accuracies, clouds of sounds and pictures, gains of classes, scores of wordings."""
+"""The figures of `trisep analyze`: accuracies, embeddings of sounds and pictures, gains of classes, scores of prompts.
+
+This file computes no analysis, except the principal components that it plots.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ _MOST_COLUMNS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clouds:
-    """Sounds and pictures of the same clips in one space."""
+    """Embeddings of the sounds and pictures of the same clips in one space."""
 
     title: str
     audio: Float[np.ndarray, "n D"]
@@ -33,8 +36,9 @@ def draw_probe(
     *,
     classes: Sequence[str],
 ) -> None:
-    """Draw a point per representation with its interval and the line of chance, and the share of each class named
-    right; all 0 to 1.
+    """Draw a point per representation with its interval, and the share of each class named right.
+
+    A line marks chance; all values are 0 to 1.
     """
     height = max(3.2, 1.5 + _INCHES_PER_ROW * len(classes))
     figure = Figure(figsize=(6.5 + 1.2 * len(recalls), height), layout="constrained")
@@ -52,8 +56,9 @@ def draw_probe(
 
 
 def draw_gap(clouds: Sequence[Clouds], path: Path) -> None:
-    """Draw a panel per network: every clip's sound and picture on the first two principal components of both together,
-    centres marked.
+    """Draw a panel per network: the sound and the picture of every clip on two principal components.
+
+    The components are the first two of both together; the centres are marked.
     """
     num_columns = min(len(clouds), _MOST_COLUMNS)
     num_rows = -(-len(clouds) // num_columns)
@@ -84,8 +89,9 @@ def draw_gap(clouds: Sequence[Clouds], path: Path) -> None:
 def draw_gains(
     gains: Mapping[str, Interval], path: Path, *, metric: str, names: tuple[str, str], overall: float
 ) -> None:
-    """Draw a bar per class in the mapping's order from the top, with its interval (dB), and a dashed line at the gain
-    over all sources.
+    """Draw a bar per class with its interval (dB), in the order of the mapping from the top.
+
+    A dashed line marks the gain over all sources.
     """
     figure = Figure(figsize=(7.5, 1.8 + _INCHES_PER_ROW * len(gains)), layout="constrained")
     axes = figure.subplots()
@@ -105,8 +111,9 @@ def draw_gains(
 def draw_wordings(
     scores: Mapping[str, Interval], differences: Mapping[str, Interval], path: Path, *, metric: str
 ) -> None:
-    """Draw, a row per wording, its score and its difference from the first one's (dB), in the mappings' order from the
-    top.
+    """Draw a row per prompt: its score and its difference from that of the first prompt (dB).
+
+    The rows are in the order of the mappings, from the top.
     """
     figure = Figure(figsize=(10, 1.2 + _INCHES_PER_ROW * len(scores)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -119,7 +126,7 @@ def draw_wordings(
 
 
 def _points(axes: Axes, values: Mapping[str, Interval]) -> None:
-    """Means with their intervals in rows, the first on top."""
+    """Draw means with their intervals in rows, the first on top."""
     rows = range(len(values))
     axes.errorbar([mean for mean, _, _ in values.values()], rows, xerr=_spans(values), fmt="o", markersize=5, capsize=3)
     axes.set(yticks=rows, yticklabels=values, ylim=(len(values) - 0.5, -0.5))
@@ -127,12 +134,12 @@ def _points(axes: Axes, values: Mapping[str, Interval]) -> None:
 
 
 def _spans(values: Mapping[str, Interval]) -> Float[np.ndarray, "2 n"]:
-    """How far each interval reaches below and above its mean."""
+    """Compute how far each interval extends below and above its mean."""
     return np.array([[max(0.0, mean - low), max(0.0, high - mean)] for mean, low, high in values.values()]).T
 
 
 def _principal_components(vectors: Float[np.ndarray, "n D"]) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "2"]]:
-    """Coordinates on the first two components, and the shares of the variance that they hold."""
+    """Compute the coordinates on the first two components, and the shares of the variance that they hold."""
     centred = vectors - vectors.mean(axis=0)
     left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
     return left[:, :2] * strengths[:2], strengths[:2] ** 2 / np.sum(strengths**2)

@@ -1,4 +1,7 @@
-"""Two systems on the same sources: every source as a point, and how often the first wins, class by class."""
+"""A comparison of two systems on the same sources: every source as a point, and the win rate of the first by class.
+
+This file computes no scores.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +32,7 @@ def draw_comparison(
         win_rates: share of each class's sources where a is better, 0 to 1, in the order of the bars from the top.
         path: the picture to write.
         names: of the systems.
-        metric: what the scores are called.
+        metric: name of the scores.
     """
     figure = Figure(figsize=(11, max(4.5, 1.5 + _INCHES_PER_CLASS * len(win_rates))), layout="constrained")
     left, right = figure.subplots(1, 2)

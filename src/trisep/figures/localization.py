@@ -1,4 +1,7 @@
-"""What a localisation looks like: heat over frames, in colours ordered by lightness, and sheets of many such frames."""
+"""Heat maps of a localisation over video frames, in colours ordered by lightness, and sheets of many such frames.
+
+This file knows no model and no query.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,22 +16,23 @@ from trisep.media.files import replacing
 from trisep.types import Localization
 
 _COLOURS = (colormaps["inferno"](np.linspace(0.15, 0.85, 256))[:, :3] * 255).astype(np.float32)
-"""Without the ends, which vanish on a dark and on a white picture."""
+"""The colour map without its ends, which vanish on a dark and on a white picture."""
 _OPACITY = 0.7
-"""Of the highest value; the frame shows through it."""
+"""Opacity of the highest value; the frame shows through it."""
 
 
 class HeatOverlay:
     """Lays the maps of one video over its frames."""
 
     def __init__(self, localization: Localization) -> None:
-        """Scale the maps."""
+        """Scale the maps to relative heat."""
         self._heat = relative_heat(localization.maps)
         self._times_seconds = np.asarray(localization.frame_times_seconds)
 
     def draw(self, frame: UInt8[np.ndarray, "H W 3"], time_seconds: float) -> UInt8[np.ndarray, "H W 3"]:
-        """The frame under the heat of its time: between two maps a mixture of both, before the first and after the last
-        that one.
+        """Blend the heat of a time over a frame.
+
+        Between two maps it is a mixture of both; before the first and after the last map it is that map.
         """
         after = int(np.searchsorted(self._times_seconds, time_seconds))
         if after in (0, len(self._heat)):
@@ -39,11 +43,11 @@ class HeatOverlay:
 
 
 def relative_heat(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K H W"]:
-    """Heat from 0, a cell no better than its frame's average one, to 1, the best cell. Flat maps, in which none stands
-    out, give 0.
+    """Scale maps to heat from 0, a cell no better than the average of its frame, to 1, the best cell.
 
-    Each map is scaled by itself: summing to one, it is lower the more cells share it, which says how large a thing is,
-    not how surely it is there. Where the best cell has less than twice the average, the heat stays below 1.
+    Flat maps, in which no cell is above the average, give 0. Each map is scaled by itself: since a map sums to one, it
+    is lower the more cells share it. This tells how large an object is, not how certain its presence is. Where the best
+    cell has less than twice the average, the heat stays below 1.
     """
     average = 1.0 / (maps.shape[1] * maps.shape[2])
     above_average = maps.max(axis=(1, 2), keepdims=True) - average
@@ -51,8 +55,9 @@ def relative_heat(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K H W"
 
 
 def overlay(frame: UInt8[np.ndarray, "H W 3"], heat: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Blend a frame with the colours of a grid of heat in [0, 1], brought to its size (bicubic); the hotter, the less
-    transparent.
+    """Blend a frame with the colours of a grid of heat in [0, 1], brought to its size (bicubic).
+
+    Hotter cells are less transparent.
     """
     size = (frame.shape[1], frame.shape[0])
     smooth = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)).clip(0.0, 1.0)

@@ -1,4 +1,7 @@
-"""What a separation looks like: the frame, and spectrograms of mixture, stems and residual on one scale."""
+"""A figure of a separation: the frame, and spectrograms of mixture, stems and residual on one scale.
+
+This file knows no model.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +28,9 @@ def draw_separation(
     frame: UInt8[np.ndarray, "H W 3"] | None = None,
     title: str = "",
 ) -> None:
-    """Draw one panel per sound (mono, at `signal.sample_rate_hz`), in order, after the frame; the loudest bin of all is
-    0 dB.
+    """Draw one panel per sound (mono, at `signal.sample_rate_hz`), in order, after the frame.
+
+    The loudest bin of all is 0 dB.
     """
     levels = {name: _level_db(sound, signal) for name, sound in sounds.items()}
     top = max(float(level.max()) for level in levels.values())
@@ -67,5 +71,5 @@ def _level_db(sound: Float[np.ndarray, "S"], signal: SignalSettings) -> Float[np
 
 
 def _rows(signal: SignalSettings) -> list[float]:
-    """Rows of the log grid at which the ticks stand."""
+    """Compute the rows of the log grid at which the ticks stand."""
     return log_row_of_frequency(torch.tensor(_TICKS_HZ) / (signal.sample_rate_hz / 2), signal.num_log_bins).tolist()

@@ -1,4 +1,4 @@
-"""Loss and validation dB over the steps of a run."""
+"""Loss and validation score (dB) over the steps of a run. This file knows no model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from trisep.media.files import replacing
 
 
 def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
-    """`entries` are the lines of `log.jsonl`: some with `loss`, some with `si_sdri`."""
+    """Draw the curves of a run; `entries` are the lines of `log.jsonl`, some with `loss`, some with `si_sdri`."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     training = [entry for entry in entries if "loss" in entry]
