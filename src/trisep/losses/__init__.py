@@ -1,5 +1,6 @@
-"""The papers' losses: pure functions of tensors, and for each system a frozen configuration that calls them; a recipe
-holds one.
+"""The papers' losses: pure functions of tensors, and a frozen configuration per system that calls them.
+
+A recipe holds one such configuration. This package knows no optimiser, no data and no files.
 """
 
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from trisep.types import SpectralMixture
 
 @dataclass(frozen=True, slots=True)
 class LossTerms:
-    """What a loss makes of one batch."""
+    """The terms that a loss computes from one batch."""
 
     weighted: dict[str, Tensor]
-    """Scalars that add up to what is minimised, by name."""
+    """Scalars by name whose sum is minimised."""
     observed: dict[str, Tensor] = field(default_factory=dict)
     """Scalars that are only logged."""
 
@@ -27,7 +28,7 @@ class LossTerms:
 
 
 class Loss(Protocol):
-    """A frozen dataclass that, called, runs the model on a batch and compares."""
+    """A frozen dataclass that runs the model on a batch and compares the result with the targets."""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -35,10 +36,10 @@ class Loss(Protocol):
         ...
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
-        """One forward pass and its terms; `model` may be wrapped for several processes (see `unwrapped`)."""
+        """Run one forward pass and compute the terms; `model` may be distributed (see `unwrapped`)."""
         ...
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """The network inside a wrapper for several processes: methods other than `forward` are called on it."""
+    """Return the network inside a distributed wrapper, on which methods other than `forward` are called."""
     return getattr(model, "module", model)

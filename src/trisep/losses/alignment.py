@@ -1,4 +1,4 @@
-"""Losses that pull the sound's embedding into the space of pictures and words: VAST's Eq. 2, 3 and 5, HFRA's Eq. 8.
+"""Losses that align the embedding of a sound with pictures and text: VAST's Eq. 2, 3 and 5, HFRA's Eq. 8.
 
 All similarities are cosines over a temperature, in single precision at least. Eq. 2 and 3 print dot products, which
 without a scale give a near-uniform softmax; the temperature 0.01 is the public code's scale of 100 (spec section 4).
@@ -22,8 +22,9 @@ _SAME = 1 - 1e-6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VASTLoss:
-    """`λ₁ mask + λ₂ tri-modal + λ₃ audio–language` (Eq. 5), and the public code's fourth term. A weight of 0 leaves a
-    term out.
+    """`λ₁ mask + λ₂ tri-modal + λ₃ audio–language` (Eq. 5), and the public code's fourth term.
+
+    A weight of 0 leaves a term out.
     """
 
     mask: MaskLoss = field(default_factory=lambda: MaskLoss(kind="ratio_l1", logarithmic_weight=False))
@@ -38,18 +39,19 @@ class VASTLoss:
     temperature: float = 0.01
     """τ; not in the paper."""
     vocabulary_size: int = 8192
-    """Latent captions that Eq. 2 compares with: all of the training set, or a sample of so many in each step."""
+    """Number of latent captions that Eq. 2 compares with: the whole training set, or a new sample of so
+    many in each step."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """`captions` unless only the masks count; `vocabulary` for Eq. 2."""
+        """`captions` unless only the masks have weight; `vocabulary` for Eq. 2."""
         needed = (
             {"captions"} if self.tri_modal_weight or self.audio_language_weight or self.caption_mask_weight else set()
         )
         return frozenset(needed | ({"vocabulary"} if self.audio_language_weight else set()))
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
-        """One pass for the masks; one of the encoder alone for the separated sounds, where an alignment counts."""
+        """Run one pass for the masks, and the encoder alone on the separated sounds where an alignment has weight."""
         output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         terms = {name: self.mask_weight * value for name, value in self.mask.terms(output, batch).items()}
         observed: dict[str, Tensor] = {}
@@ -69,15 +71,16 @@ class VASTLoss:
                     audio.flatten(0, 1), captions.flatten(0, 1), batch.mixture.vocabulary, temperature=self.temperature
                 )
         if captions is not None and self.caption_mask_weight:
-            asked = model(log_magnitude(batch.magnitude), QueryEmbedding(vectors=captions))
-            terms["caption_mask"] = self.caption_mask_weight * self.mask.terms(asked, batch)["mask"]
+            captioned = model(log_magnitude(batch.magnitude), QueryEmbedding(vectors=captions))
+            terms["caption_mask"] = self.caption_mask_weight * self.mask.terms(captioned, batch)["mask"]
         return LossTerms(terms, observed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherAlignedLoss:
-    """HFRA's `L_sep + λ (1 − cos(z_a, z_teacher))` (Eq. 8): the mixture's bottleneck is pulled towards a frozen audio
-    teacher.
+    """HFRA's `L_sep + λ (1 − cos(z_a, z_teacher))` (Eq. 8).
+
+    The bottleneck of the mixture is pulled towards a frozen audio teacher.
     """
 
     mask: MaskLoss = field(default_factory=lambda: MaskLoss(kind="magnitude_l1"))
@@ -86,11 +89,11 @@ class TeacherAlignedLoss:
 
     @property
     def needs(self) -> frozenset[str]:
-        """`teacher` where it counts."""
+        """`teacher` where its weight is not 0."""
         return frozenset({"teacher"} if self.teacher_weight else ())
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
-        """Masks and alignment from the same pass: the bottleneck is the mixture's."""
+        """Compute masks and alignment from the same pass, since the bottleneck is that of the mixture."""
         output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         terms = self.mask.terms(output, batch)
         if not self.teacher_weight:
@@ -103,7 +106,7 @@ class TeacherAlignedLoss:
 def embed_sources(
     model: nn.Module, masks: Float[Tensor, "B N F T"], magnitude: Float[Tensor, "B F T"]
 ) -> Float[Tensor, "B N D"]:
-    """`f̂^A = pool(E(log(M̂ ⊙ A_mix)))` of every predicted spectrogram (spec section 4)."""
+    """Compute `f̂^A = pool(E(log(M̂ ⊙ A_mix)))` of every predicted spectrogram (spec section 4)."""
     predicted = (masks * magnitude.unsqueeze(1)).flatten(0, 1)
     embedded: Tensor = unwrapped(model).embed_audio(log_magnitude(predicted))
     return embedded.reshape(*masks.shape[:2], -1)
@@ -116,10 +119,10 @@ def audio_language(
     *,
     temperature: float = 0.01,
 ) -> Float[Tensor, ""]:
-    """`−log softmax` of cosine(f̂^A, C*)/τ at each sound's own caption, over the vocabulary and that caption (Eq. 2);
-    mean over sounds.
+    """Compute `−log softmax` of cosine(f̂^A, C*)/τ at each sound's own caption (Eq. 2); mean over sounds.
 
-    The vocabulary may hold the own caption or not: it counts once.
+    The softmax runs over the vocabulary and the own caption. The vocabulary may hold the own caption or
+    not: it counts once.
     """
     audio, captions, vocabulary = (normalize(values.float(), dim=-1) for values in (audio, captions, vocabulary))
     own = (audio * captions).sum(dim=-1, keepdim=True) / temperature
@@ -134,10 +137,10 @@ def tri_modal(
     *,
     temperature: float = 0.01,
 ) -> Float[Tensor, ""]:
-    """Words and sound must look at the same regions (Eq. 3).
+    """Compare the regions at which text and sound point (Eq. 3).
 
-    For each frame `KL(softmax_x(f_x·C*/τ) ‖ softmax_x(f_x·f̂^A/τ))` over the H·W regions x, summed over them; mean over
-    frames and sounds.
+    For each frame this is `KL(softmax_x(f_x·C*/τ) ‖ softmax_x(f_x·f̂^A/τ))` over the H·W regions x, summed over them;
+    mean over frames and sounds.
     """
     cells = normalize(regions.float().flatten(3, 4), dim=-1)
     by_words, by_sound = (
@@ -148,5 +151,5 @@ def tri_modal(
 
 
 def representation_alignment(audio: Float[Tensor, "B E"], teacher: Float[Tensor, "B E"]) -> Float[Tensor, ""]:
-    """`1 − cos(z_a, z_teacher)`, mean over the batch (HFRA Eq. 7)."""
+    """Compute `1 − cos(z_a, z_teacher)`, mean over the batch (HFRA Eq. 7)."""
     return 1 - cosine_similarity(audio.float(), teacher.float(), dim=-1).mean()

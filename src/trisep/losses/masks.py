@@ -1,5 +1,6 @@
-"""Losses between predicted masks and mask targets (spec section 2). All reduce by the mean over bins, sources and
-batch.
+"""Losses between predicted masks and mask targets (spec section 2).
+
+All reduce by the mean over bins, sources and batch.
 """
 
 from dataclasses import dataclass
@@ -17,45 +18,44 @@ from trisep.types import MaskOutput, QueryEmbedding, SpectralMixture
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskLoss:
-    """One of the papers' mask losses, of the masks whose queries are in the mixture, and of those that are not."""
+    """One of the papers' mask losses, for queries that are in the mixture and for absent queries."""
 
     kind: Literal["weighted_bce", "ratio_l1", "magnitude_l1"] = "weighted_bce"
-    """CLIPSep's on binary masks (Eq. 1); VAST's on ratio masks (Eq. 11); HFRA's on magnitudes (Eq. 4)."""
+    """CLIPSep's loss on binary masks (Eq. 1), VAST's on ratio masks (Eq. 11), or HFRA's on magnitudes (Eq. 4)."""
     logarithmic_weight: bool = True
-    """Weigh bins by log(1 + A_mix), as the public code does; False weighs by A_mix, as CLIPSep prints, and for
-    `ratio_l1` not at all.
-    """
+    """Weigh bins by log(1 + A_mix), as in the public code. False weighs by A_mix, as CLIPSep prints; `ratio_l1`
+    then has no weight."""
     absent_weight: float = 1.0
-    """Weight of the loss on absent queries, where the mixing draws any; `ratio_l1` does not count them."""
+    """Weight of the loss on absent queries, where the mixing draws any; `ratio_l1` ignores them."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """Nothing but the mixture."""
+        """The loss needs no optional field."""
         return frozenset()
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
-        """Ask for every query of the batch and compare."""
+        """Predict the masks of every query of the batch and compare them with the targets."""
         return LossTerms(self.terms(model(log_magnitude(batch.magnitude), batch.mixture.query), batch))
 
     def terms(self, output: MaskOutput, batch: SpectralMixture) -> dict[str, Tensor]:
-        """`mask`, and `absent` where absent queries were asked; the first N masks are the sources'."""
-        num_sources, heard = batch.sources.shape[1], batch.magnitude
+        """Compute `mask`, and `absent` where there are absent queries; the first N masks are those of the sources."""
+        num_sources, mixture = batch.sources.shape[1], batch.magnitude
         masks, absent = output.masks[:, :num_sources], output.masks[:, num_sources:]
         if self.kind == "ratio_l1":
             return {
                 "mask": ratio_l1(
-                    masks, ratio_mask(batch.sources), magnitude_weight(heard) if self.logarithmic_weight else None
+                    masks, ratio_mask(batch.sources), magnitude_weight(mixture) if self.logarithmic_weight else None
                 )
             }
         unlike = _dissimilarity(batch.mixture.query, num_sources)[:, None, None] if absent.shape[1] else 1.0
         if self.kind == "magnitude_l1":
-            terms = {"mask": magnitude_l1(masks, batch.sources, heard)}
+            terms = {"mask": magnitude_l1(masks, batch.sources, mixture)}
             if absent.shape[1]:
-                terms["absent"] = self.absent_weight * magnitude_l1(absent, torch.zeros_like(absent), heard * unlike)
+                terms["absent"] = self.absent_weight * magnitude_l1(absent, torch.zeros_like(absent), mixture * unlike)
             return terms
         assert output.logits is not None
-        weight = magnitude_weight(heard, logarithmic=self.logarithmic_weight)
-        terms = {"mask": weighted_bce(output.logits[:, :num_sources], binary_mask(batch.sources, heard), weight)}
+        weight = magnitude_weight(mixture, logarithmic=self.logarithmic_weight)
+        terms = {"mask": weighted_bce(output.logits[:, :num_sources], binary_mask(batch.sources, mixture), weight)}
         if absent.shape[1]:
             silence = torch.zeros_like(absent)
             terms["absent"] = self.absent_weight * weighted_bce(
@@ -65,8 +65,9 @@ class MaskLoss:
 
 
 def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Float[Tensor, "B"]:
-    """How far each mixture's absent queries are from its sources' : 1 below a cosine of ½, falling to 0 at 1, where it
-    is not absent.
+    """Compute how unlike the absent queries of each mixture are to its sources.
+
+    It is 1 below a cosine of ½ and falls to 0 at a cosine of 1, where the query is not absent.
     """
     assert query.vectors is not None
     unit = nn.functional.normalize(query.vectors, dim=-1)
@@ -75,8 +76,9 @@ def _dissimilarity(query: QueryEmbedding, num_sources: int) -> Float[Tensor, "B"
 
 
 def magnitude_weight(mixture: Float[Tensor, "B F T"], *, logarithmic: bool = True) -> Float[Tensor, "B F T"]:
-    """Weight of each bin: `clamp(log(1 + A_mix), 1e-3, 10)` (CLIPSep's public code), or `A_mix` itself (as Eq. 1 prints
-    it).
+    """Compute the weight of each bin.
+
+    It is `clamp(log(1 + A_mix), 1e-3, 10)` (CLIPSep's public code), or `A_mix` itself (as Eq. 1 prints it).
     """
     return torch.log1p(mixture).clamp(1e-3, 10) if logarithmic else mixture
 
@@ -84,14 +86,14 @@ def magnitude_weight(mixture: Float[Tensor, "B F T"], *, logarithmic: bool = Tru
 def weighted_bce(
     logits: Float[Tensor, "B N F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
 ) -> Float[Tensor, ""]:
-    """Weighted binary cross-entropy on logits (CLIPSep Eq. 1)."""
+    """Compute the weighted binary cross-entropy on logits (CLIPSep Eq. 1)."""
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, weight.unsqueeze(1).expand_as(target))
 
 
 def ratio_l1(
     masks: Float[Tensor, "B N F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"] | None = None
 ) -> Float[Tensor, ""]:
-    """`|M̂ − M|`, optionally weighted (VAST Eq. 11)."""
+    """Compute `|M̂ − M|`, optionally weighted (VAST Eq. 11)."""
     error = (masks - target).abs()
     return error.mean() if weight is None else (error * weight.unsqueeze(1)).mean()
 
@@ -99,5 +101,5 @@ def ratio_l1(
 def magnitude_l1(
     masks: Float[Tensor, "B N F T"], sources: Float[Tensor, "B N F T"], mixture: Float[Tensor, "B F T"]
 ) -> Float[Tensor, ""]:
-    """`|M̂ ⊙ A_mix − A|` on linear magnitudes of the log-frequency grid (HFRA Eq. 4)."""
+    """Compute `|M̂ ⊙ A_mix − A|` on linear magnitudes of the log-frequency grid (HFRA Eq. 4)."""
     return (masks * mixture.unsqueeze(1) - sources).abs().mean()

@@ -1,8 +1,8 @@
-"""Losses whose estimates are interchangeable: each mixture takes the assignment that costs it least.
+"""Losses whose estimates are interchangeable: each mixture takes the assignment of least cost.
 
-Source: permutation invariant training (Yu et al. 2017), as CLIPSep's baseline has it (Eq. 7). The assignment is found
-for every mixture of a batch on its own. Our deviation: the papers write a sum over sources; here the mean, which only
-rescales.
+Source: permutation invariant training (Yu et al. 2017), as in CLIPSep's baseline (Eq. 7). The assignment is
+found for every mixture of a batch on its own. Our deviation: the papers write a sum over sources; here it is the
+mean, which only rescales.
 """
 
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from trisep.types import SpectralMixture
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PermutationInvariantLoss:
-    """`permutation_invariant_bce` of a model that answers no query (CLIPSep's baseline PIT)."""
+    """`permutation_invariant_bce` of a model that takes no query (CLIPSep's baseline PIT)."""
 
     logarithmic_weight: bool = True
     """As in `MaskLoss`."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """Nothing but the mixture."""
+        """The loss needs no optional field."""
         return frozenset()
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
-        """The least cost over the assignments."""
+        """Compute the least cost over the assignments."""
         output = model(log_magnitude(batch.magnitude), batch.mixture.query)
         weight = magnitude_weight(batch.magnitude, logarithmic=self.logarithmic_weight)
         return LossTerms(
@@ -41,12 +41,11 @@ class PermutationInvariantLoss:
 
 
 def cheapest_assignment(costs: Float[Tensor, "B N J"]) -> Int[Tensor, "B N"]:
-    """For each mixture, which estimate j_i goes to source i so that `Σ_i costs[i, j_i]` is least; no estimate is taken
-    twice.
+    """Find for each mixture the estimate j_i of each source i so that `Σ_i costs[i, j_i]` is least.
 
-    Exact for any N ≤ J (by the Hungarian method, so no search over N! permutations). A cost that is not a number does
-    not stop the
-    search: it stays in the loss, where training notices it. Raises ValueError with fewer estimates than sources.
+    No estimate is taken twice. The result is exact for any N ≤ J (by the Hungarian method, so without a search over N!
+    permutations). A cost that is not a number does not stop the search: it stays in the loss, where training notices
+    it. Raises ValueError with fewer estimates than sources.
     """
     _, num_sources, num_estimates = costs.shape
     if num_estimates < num_sources:
@@ -57,8 +56,9 @@ def cheapest_assignment(costs: Float[Tensor, "B N J"]) -> Int[Tensor, "B N"]:
 
 
 def assigned_mean(costs: Float[Tensor, "B N J"]) -> Float[Tensor, ""]:
-    """Mean over mixtures and sources of the costs that `cheapest_assignment` picks; the gradient flows through those
-    alone.
+    """Average the costs that `cheapest_assignment` picks, over mixtures and sources.
+
+    The gradient flows through these costs alone.
     """
     return costs.gather(2, cheapest_assignment(costs).unsqueeze(2)).mean()
 
@@ -66,7 +66,7 @@ def assigned_mean(costs: Float[Tensor, "B N J"]) -> Float[Tensor, ""]:
 def permutation_costs(
     logits: Float[Tensor, "B J F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
 ) -> Float[Tensor, "B N J"]:
-    """Weighted binary cross-entropy of every estimate (on logits) against every source's mask, mean over bins."""
+    """Compute the weighted binary cross-entropy of every estimate (on logits) with every mask, mean over bins."""
     columns = []
     for estimate in logits.unsqueeze(2).unbind(dim=1):
         bins = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -79,9 +79,8 @@ def permutation_costs(
 def permutation_invariant_bce(
     logits: Float[Tensor, "B J F T"], target: Float[Tensor, "B N F T"], weight: Float[Tensor, "B F T"]
 ) -> Float[Tensor, ""]:
-    """The least weighted binary cross-entropy over all ways to give the sources' masks to the estimates (CLIPSep Eq.
-    7).
+    """Compute the least weighted binary cross-entropy over all assignments of masks to estimates (CLIPSep Eq. 7).
 
-    The paper has two sources and two estimates; any N ≤ J is taken, estimates left over being free.
+    The paper has two sources and two estimates; any N ≤ J is allowed, and surplus estimates are free.
     """
     return assigned_mean(permutation_costs(logits, target, weight))
