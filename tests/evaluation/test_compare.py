@@ -72,7 +72,10 @@ def test_other_pairs_are_refused_by_the_first_difference(
 def test_another_protocol_is_refused(a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     b = write_table(tmp_path / "b", BASE, protocol="sop")
     assert main(["compare", str(a), str(b)]) == 2
-    assert "cannot be compared: protocol is avmini in A and sop in B; evaluate both alike" in capsys.readouterr().err
+    assert (
+        "cannot be compared: protocol is avmini in A and sop in B; evaluate both with the same settings"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,13 +97,17 @@ def test_wrong_input_is_one_clear_line(words: str, message: str, a: Path, capsys
 @pytest.mark.parametrize(
     ("suffix", "change", "message"),
     [
-        (".csv", ("\n0,", "\nfirst,"), "got mixture 'first', source '0', sdri '1.000000'; mend the row"),
+        (".csv", ("\n0,", "\nfirst,"), "got mixture 'first', source '0', sdri '1.000000'; correct the row"),
         (
             ".csv",
             ("1.000000", ""),
             "expected two whole numbers and a score (or skipped), got mixture '0', source '0', sdri ''",
         ),
-        (".json", (None, "5"), "text.json: expected the summary that trisep evaluate wrote, got 5; mend or remove it"),
+        (
+            ".json",
+            (None, "5"),
+            "text.json: expected the summary that trisep evaluate wrote, got 5; correct or remove it",
+        ),
         (".json", (None, "{"), "text.json: cannot be read as JSON"),
         (
             ".csv",

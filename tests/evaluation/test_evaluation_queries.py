@@ -102,7 +102,7 @@ def test_a_region_is_the_cell_at_the_place(rising: ProtocolSource) -> None:
     vectors = embed_sources(checkpoint(CLIPSEP), placed, "region", protocol("avmini-duets")).vectors
     assert vectors is not None and vectors.shape == (1, 2, 3)
     assert vectors.mean(dim=-1)[0].tolist() == pytest.approx([48, 98], abs=COLOUR_TOLERANCE)
-    with pytest.raises(ConfigError, match="protocol 'avmini' says of no source where it is in the picture"):
+    with pytest.raises(ConfigError, match="protocol 'avmini' does not say where a source is in the picture"):
         embed_sources(checkpoint(CLIPSEP), [rising], "region", protocol("avmini"))
 
 
@@ -132,9 +132,7 @@ def test_a_picture_is_asked_for_where_there_is_none(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav", tone(0.5), subtype="wav_float32")
     source = ProtocolSource(path=tmp_path / "a.wav", label="dog")
     for query in ("image", "video"):
-        with pytest.raises(
-            QueryError, match="a.wav: holds no picture, which this --query needs; ask with --query text"
-        ):
+        with pytest.raises(QueryError, match="a.wav: holds no picture, which this --query needs; use --query text"):
             embed_sources(checkpoint(CLIPSEP), [source], query, protocol("avmini"))
 
 
@@ -144,7 +142,7 @@ def test_a_model_of_labels_is_asked_by_number(sources: tuple[ProtocolSource, ...
     assert asked.label_ids is not None and asked.label_ids.tolist() == [[1, 0]] and asked.vectors is None
     with pytest.raises(ConfigError) as caught:
         embed_sources(checkpoint(labels), sources, "image", protocol("avmini"))
-    reason = "net reads labels, so it cannot be asked with --query image; use --query text"
+    reason = "net reads labels, so it does not take --query image; use --query text"
     assert str(caught.value) == f"ours: {reason}"
     with pytest.raises(CheckpointError, match="config.json: lists no labels"):
         embed_sources(checkpoint(labels), sources, "text", protocol("avmini"))
@@ -161,7 +159,5 @@ def test_a_model_with_eyes_of_its_own_is_shown_the_frames(rising: ProtocolSource
         seen = frames[0, 0].float().mean(dim=(1, 2, 3))
         expected = read_frames(source.path, [0.0, 0.5, 1.0]).mean(axis=(1, 2, 3))
         assert seen.tolist() == pytest.approx(expected.tolist(), abs=COLOUR_TOLERANCE)
-    with pytest.raises(
-        ConfigError, match="reads pictures, so it cannot be asked with --query text; use --query image or"
-    ):
+    with pytest.raises(ConfigError, match="reads pictures, so it does not take --query text; use --query image or"):
         embed_sources(pixels, [source], "text", rules())

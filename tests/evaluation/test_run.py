@@ -176,7 +176,8 @@ def test_an_unfinished_table_of_other_settings_is_not_gone_on_with(data: Path, t
     summary = json.loads((tmp_path / "baselines.json").read_text())
     (tmp_path / "baselines.partial.json").write_text(json.dumps(summary))
     with pytest.raises(
-        ConfigError, match=r"unfinished, with other settings \(seed 0, now 1\); finish that or remove it"
+        ConfigError,
+        match=r"unfinished, with other settings \(seed 0, now 1\); finish that evaluation or remove the file",
     ):
         score(data, tmp_path, seed=1)
 
@@ -278,7 +279,7 @@ def test_silence_is_skipped_and_counted(
         ("evaluate --data {data}/wrong/no_split.csv --baseline mixture", "no_split.csv: lacks the column split"),
         (
             "evaluate default --data {data} --query video",
-            "wav: holds no picture, which this --query needs; ask with --query text",
+            "wav: holds no picture, which this --query needs; use --query text",
         ),
         ("evaluate --data {data} --baseline mixture --out {data}/manifest.csv", "manifest.csv"),
         (

@@ -1,11 +1,13 @@
-"""Scoring a protocol's mixtures: what `evaluate` and `compare` are made of. Imported without torch, for the arguments'
-sake.
+"""The evaluation of models and baselines on a protocol, and the comparison of two evaluations.
 
-arguments  what the two verbs can be told
-sounds     the sources: read, cut, brought to their level
-queries    what a model is asked for each of them
-mixtures   one mixture: made, separated by every system, scored
-journal    the table while it is being made
-ranks      a list shared by the processes that torchrun started
-table      what a finished table says
+    run.py          the flow: a protocol's mixtures → separations → metrics → a table
+    sounds.py       the sources of a mixture: read, cut, brought to their level
+    queries.py      the query for each source, in the form that the model reads
+    mixtures.py     one mixture: made, separated by every system, scored
+    journal.py      the table while it is being written
+    table.py        the averages of a finished table
+    compare.py      two tables of the same mixtures: paired differences, tests, a figure
+    distributed.py  one evaluation shared by the processes that torchrun started
+
+This file imports nothing, so that importing the package does not load torch.
 """

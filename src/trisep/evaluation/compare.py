@@ -1,7 +1,7 @@
-"""Comparing: two evaluations of the same mixtures → paired differences → tests, a win rate per class, a figure.
+"""The comparison of two evaluations of the same mixtures: paired differences, tests, a win rate per class, a figure.
 
-Sources of one mixture are not independent, so tests and intervals are over mixtures, each the mean of its sources'
-differences.
+Sources of one mixture are not independent, so tests and intervals are over mixtures, each represented by the mean of
+its sources' differences. No model runs here.
 """
 
 import json
@@ -23,35 +23,35 @@ from trisep.media.tables import read_rows
 from trisep.metrics import PairedTest, paired_test
 
 _PAIRING = ("label", "other_label", "path", "other_path", "start", "interference")
-"""What must be the same of each source in both tables."""
+"""The columns that must be the same for each source in both tables."""
 _SETTINGS = ("protocol", "sample_rate_hz")
-"""What must be the same of both evaluations, where their summaries are there."""
+"""The settings that must be the same in both evaluations, where both have a summary."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """One system's column of a table."""
+    """The scores of one system, read from a table."""
 
     name: str
-    """The table's and the system's."""
+    """Name of the table and of the system."""
     sources: Mapping[tuple[int, int], tuple[str, ...]]
-    """(mixture, source) → what `_PAIRING` says of it."""
+    """(mixture, source) → its values in the columns of `_PAIRING`."""
     scores: Mapping[tuple[int, int], float]
-    """Of the sources with a finite score."""
+    """(mixture, source) → its score, for sources with a finite score."""
     settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassResult:
-    """How two systems differ on the sources of one class, or on all."""
+    """How two systems differ on the sources of one class, or on all sources."""
 
     label: str
     sources: int
     wins: int
-    """Sources where A is better."""
+    """Number of sources on which A is better."""
     ties: int
     win_rate: float
-    """Wins and half of the ties, of all; 0 to 1."""
+    """Wins and half of the ties, as a share of all sources; 0 to 1."""
     mean_a: float
     mean_b: float
     mean_difference: float
@@ -60,14 +60,14 @@ class ClassResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What came of comparing two evaluations."""
+    """The result of comparing two evaluations."""
 
     text: str
-    """As Markdown."""
+    """The comparison as Markdown."""
     results: list[ClassResult]
-    """Of all sources, then of each class."""
+    """The result for all sources, then that for each class."""
     test: PairedTest
-    """Of A − B over mixtures."""
+    """Test and interval of A − B over mixtures."""
     p_wilcoxon: float
 
 
@@ -85,12 +85,12 @@ def compare(
 
     Args:
         a: a folder or table that `evaluate` wrote.
-        b: another, or the same with `system_b`.
+        b: another one, or the same one with `system_b`.
         metric: the column that is compared.
         system_a: which system of `a`; None is its first.
         system_b: which system of `b`; None is its first.
         out: folder for comparison.md, comparison.csv and comparison.png; None writes nothing.
-        seed: of the bootstrap and the permutation test.
+        seed: seed of the bootstrap and of the permutation test.
 
     Raises MediaError or ConfigError where the two are not evaluations of the same mixtures.
     """
@@ -107,8 +107,9 @@ def compare(
 def read_both(
     a: Path, b: Path, *, metric: str, system_a: str | None = None, system_b: str | None = None
 ) -> tuple[Scored, Scored, list[tuple[int, int]]]:
-    """Two evaluations of the same mixtures, and the sources with a score in both; MediaError or ConfigError where they
-    are not that.
+    """Read two evaluations of the same mixtures, and find the sources that have a score in both.
+
+    Raises MediaError or ConfigError where they are not evaluations of the same mixtures.
     """
     require_metric(metric)
     first, second = read_scores(a, system_a, metric), read_scores(b, system_b, metric)
@@ -120,7 +121,10 @@ def read_both(
 
 
 def read_scores(place: Path, system: str | None, metric: str) -> Scored:
-    """One system's scores from an evaluation's folder or table; MediaError or ConfigError names what is missing."""
+    """Read one system's scores from an evaluation's folder or table.
+
+    Raises MediaError or ConfigError that names what is missing.
+    """
     table = _table(place)
     sources: dict[tuple[int, int], tuple[str, ...]] = {}
     scores: dict[tuple[int, int], float] = {}
@@ -135,7 +139,7 @@ def read_scores(place: Path, system: str | None, metric: str) -> Scored:
         except ValueError as error:
             found = ", ".join(f"{column} '{row[column]}'" for column in ("mixture", "source", metric))
             raise MediaError(
-                f"{table}: expected two whole numbers and a score (or skipped), got {found}; mend the row"
+                f"{table}: expected two whole numbers and a score (or skipped), got {found}; correct the row"
             ) from error
         sources[key] = tuple(row[column] for column in _PAIRING)
         if np.isfinite(score):
@@ -149,13 +153,12 @@ def read_scores(place: Path, system: str | None, metric: str) -> Scored:
 
 
 def require_same_pairs(a: Scored, b: Scored) -> None:
-    """ConfigError that names the first thing in which two evaluations are not of the same mixtures."""
+    """Raise ConfigError that names the first difference between the mixtures of two evaluations."""
     for setting in _SETTINGS:
         if setting in a.settings and setting in b.settings and a.settings[setting] != b.settings[setting]:
             raise ConfigError(
                 f"{a.name} and {b.name} cannot be compared: {setting} is {a.settings[setting]} in A and "
-                f"{b.settings[setting]} in B; "
-                "evaluate both alike"
+                f"{b.settings[setting]} in B; evaluate both with the same settings"
             )
     for key in sorted({*a.sources, *b.sources}):
         mixture, source = key
@@ -170,14 +173,15 @@ def require_same_pairs(a: Scored, b: Scored) -> None:
             if ours != theirs:
                 raise ConfigError(
                     f"{a.name} and {b.name} cannot be compared: {column} of mixture {mixture}, source {source} is "
-                    f"'{ours}' in A and "
-                    f"'{theirs}' in B; evaluate both with the same data, protocol and seed"
+                    f"'{ours}' in A and '{theirs}' in B; evaluate both with the same data, protocol and seed"
                 )
 
 
 def paired_over_mixtures(a: Scored, b: Scored, both: list[tuple[int, int]], *, seed: int) -> tuple[PairedTest, float]:
-    """The permutation test and bootstrap of A − B over mixtures, and the p-value of Wilcoxon's signed-rank test (1
-    where all are equal).
+    """Test A − B over mixtures.
+
+    Returns the permutation test with the bootstrap interval, and the p-value of Wilcoxon's signed-rank test (1 where
+    all are equal).
     """
     differences: dict[int, list[float]] = defaultdict(list)
     for key in both:
@@ -188,7 +192,7 @@ def paired_over_mixtures(a: Scored, b: Scored, both: list[tuple[int, int]], *, s
 
 
 def per_class(a: Scored, b: Scored, both: list[tuple[int, int]]) -> list[ClassResult]:
-    """All sources, then each class, the one where A wins most first."""
+    """Compare on all sources, then on each class, beginning with the class in which A wins most."""
     classes: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for key in both:
         classes[a.sources[key][0]].append(key)
@@ -207,7 +211,7 @@ def markdown(
     metric: str,
     num_skipped: int,
 ) -> str:
-    """The comparison as Markdown."""
+    """Return the comparison as Markdown."""
     name, interval = metric_name(metric), test.interval
     lines = [f"**A: {a.name}**", "", f"**B: {b.name}**", ""]
     lines += [
@@ -229,7 +233,7 @@ def markdown(
 
 
 def _table(place: Path) -> Path:
-    """The table of an evaluation: itself, or the only one in its folder."""
+    """Return the table of an evaluation: `place` itself, or the only table in that folder."""
     if not place.is_dir():
         if not place.is_file():
             raise MediaError(f"{place}: no such folder or table; give what trisep evaluate --out wrote")
@@ -250,14 +254,14 @@ def _table(place: Path) -> Path:
 
 
 def _settings(summary: Path) -> dict[str, Any]:
-    """What the summary beside a table says; nothing where there is none."""
+    """Read the summary beside a table; the result is empty where there is none."""
     try:
         settings = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
     except (OSError, ValueError) as error:
-        raise MediaError(f"{summary}: cannot be read as JSON ({error}); mend or remove it") from error
+        raise MediaError(f"{summary}: cannot be read as JSON ({error}); correct or remove it") from error
     if not isinstance(settings, dict):
         raise MediaError(
-            f"{summary}: expected the summary that trisep evaluate wrote, got {settings!r:.40}; mend or remove it"
+            f"{summary}: expected the summary that trisep evaluate wrote, got {settings!r:.40}; correct or remove it"
         )
     return settings
 
@@ -283,7 +287,7 @@ def _result(label: str, a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) ->
 def _write(
     out: Path, text: str, results: list[ClassResult], a: Scored, b: Scored, both: list[tuple[int, int]], metric: str
 ) -> None:
-    """The comparison's three files."""
+    """Write the comparison's three files."""
     write_report(out, "comparison", text, [asdict(result) for result in results])
     names = tuple(scored.name.rpartition(": ")[2] for scored in (a, b))
     win_rates = {result.label: result.win_rate for result in results[1:]}

@@ -1,9 +1,8 @@
-"""The table of an evaluation while it is being made: rows are appended mixture by mixture, so that a run that was
-killed goes on.
+"""The table of an evaluation while it is being written, mixture by mixture, so that a run that was killed continues.
 
-While unfinished, the table is `NAME.partial.csv`, and `NAME.partial.json` says with which settings it is made. It
-becomes `NAME.csv` when all rows are there. What a kill cut off in the middle of a mixture is dropped and made again,
-which gives the same bytes.
+An unfinished table is `NAME.partial.csv`, and `NAME.partial.json` holds the settings it is made with. It becomes
+`NAME.csv` when all rows are written. A mixture that a kill cut off in the middle is dropped and scored again, which
+gives the same bytes. This module computes no score.
 """
 
 import csv
@@ -27,20 +26,21 @@ COLUMNS = (
 
 
 class Journal:
-    """A table in the making: a context manager that is `write`n to, then `finish`ed.
+    """A table that is being written: a context manager with `write` for each mixture and `finish` at the end.
 
     Args:
-        folder: where; made if absent.
-        name: of the table, without suffix.
-        settings: JSON values that the rows depend on; an unfinished table of others is not gone on with.
+        folder: the table's folder, which is made if it is absent.
+        name: the table's name, without suffix.
+        settings: JSON values that the rows depend on; an unfinished table with other settings is not continued.
         rows_per_mixture: how many rows make a mixture complete.
 
     Raises:
-        MediaError: the folder cannot be written. ConfigError: it holds an unfinished table of other settings.
+        MediaError: the folder cannot be written.
+        ConfigError: the folder holds an unfinished table with other settings.
     """
 
     def __init__(self, folder: Path, name: str, *, settings: Mapping[str, Any], rows_per_mixture: int) -> None:
-        """Find out how far an earlier run came; `num_done` is how many mixtures are complete."""
+        """Find out how far an earlier run came; `num_done` is the number of mixtures that are complete."""
         self.path = folder / f"{name}.csv"
         self._partial, self._settings_file = folder / f"{name}.partial.csv", folder / f"{name}.partial.json"
         self._rows_per_mixture = rows_per_mixture
@@ -54,20 +54,20 @@ class Journal:
                 self._file.close()
                 raise ConfigError(
                     f"{self._partial}: is unfinished, with other settings ({_difference(known, settings)}); finish "
-                    "that or remove it"
+                    "that evaluation or remove the file"
                 )
             write_json(self._settings_file, settings)
         except (OSError, ValueError) as error:
             raise write_failure(self._partial, error) from error
 
     def __enter__(self) -> "Journal":
-        """Nothing more to do."""
+        """Return the journal, which is open already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave an unfinished table for the next run, unless nothing is in it."""
+        """Keep an unfinished table for the next run, unless it is empty."""
         self._file.close()
         if kind is not None and not self._num_rows:
             self._partial.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ class Journal:
         self._num_rows += len(rows)
 
     def finish(self) -> Path:
-        """Give the table its name and return it."""
+        """Give the finished table its name, and return its path."""
         self._file.close()
         try:
             move_into_place(self._partial, self.path)
@@ -98,9 +98,7 @@ class Journal:
             raise write_failure(self._partial, error) from error
 
     def _keep_whole_mixtures(self) -> int:
-        """Cut off what is not a whole mixture, start the table where there is none, and return how many mixtures it
-        holds.
-        """
+        """Cut off an incomplete mixture, or begin a new table; return the number of mixtures that the table holds."""
         header = _line(COLUMNS)
         self._num_rows = 0
         self._file.seek(0)
@@ -123,8 +121,9 @@ class Journal:
 
 
 def row_cells(row: SourceRow) -> list[str]:
-    """A row as the table shows it, by `COLUMNS`; numbers with six digits after the point, scores empty where there are
-    none.
+    """Return a row as the table shows it, by `COLUMNS`.
+
+    Numbers have six digits after the point; the scores are empty where the row has none.
     """
     values = [getattr(row, entry.name) for entry in fields(row) if entry.name != "scores"]
     scores = [getattr(row.scores, entry.name) if row.scores else "" for entry in fields(Scores)]
@@ -141,7 +140,7 @@ def _line(cells: Sequence[str]) -> bytes:
 
 
 def _difference(known: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """The first setting that differs."""
+    """Name the first setting that differs."""
     for key in (*settings, *known):
         if known.get(key) != settings.get(key):
             return f"{key} {known.get(key)}, now {settings.get(key)}"

@@ -1,4 +1,4 @@
-"""One mixture of a protocol: made, separated by every system, scored. `evaluate` calls it in each of its processes.
+"""One mixture of a protocol: it is made, separated by every system, and scored; `evaluate` does so in each process.
 
 sources → sum → masks of the model (each query alone; all together) and estimates of the baselines → one SourceRow per
 scored source
@@ -37,18 +37,18 @@ _ORACLE = " (oracle order)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoringJob:
-    """What is done with every mixture alike; it travels to other processes."""
+    """What is the same for every mixture of an evaluation; it is sent to other processes."""
 
     protocol: Protocol
     folder: Path
-    """What paths are shown relative to."""
+    """The folder that paths in the table are relative to."""
     checkpoint: Path | None
     query: str
     systems: tuple[str, ...]
     """Names of all systems in the order of the rows: the model's first, then `baselines`."""
     baselines: tuple[str, ...]
     signal: SignalSettings
-    """Rate of the mixtures, segment, and STFT of the baselines."""
+    """Sample rate of the mixtures, length of a segment, and STFT of the baselines."""
     binary_masks: bool
     seed: int
     device: str
@@ -75,18 +75,18 @@ class SourceRow:
     mixture_level_db: float
     seed: int
     skipped: str
-    """Why there are no scores; empty where there are."""
+    """Why there are no scores; empty where there are some."""
     scores: Scores | None
 
 
 def baseline_systems() -> tuple[str, ...]:
-    """The names that `--baseline` takes: those of `trisep.baselines`, and both ideal masks."""
+    """Return the names that `--baseline` takes: those of `trisep.baselines`, and both ideal masks."""
     names = [name.replace("_", "-") for name in baseline_names() if name != "ideal_mask"]
     return (*names, "ideal-binary-mask", "ideal-ratio-mask")
 
 
 def system_names(model: Any | None, query: str, baselines: Sequence[str]) -> tuple[str, ...]:
-    """Names of all systems as tables show them; those whose estimates an oracle has to order say so."""
+    """Return the names of all systems as tables show them; a name says so where an oracle orders the estimates."""
     names: list[str] = []
     if model is not None:
         contract = model.contract
@@ -100,10 +100,10 @@ def system_names(model: Any | None, query: str, baselines: Sequence[str]) -> tup
 
 
 def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpoint | None) -> list[SourceRow]:
-    """The rows of one mixture, by system, then by source. A pure function of its arguments, the processor's rounding
-    apart.
+    """Return the rows of one mixture, by system, then by source.
 
-    With `job.skip_missing` a file that cannot be read makes rows that say so; without it, MediaError.
+    The result is a pure function of the arguments, except for the processor's rounding. With `job.skip_missing` a file
+    that cannot be read gives rows that say so; otherwise it raises MediaError.
     """
     try:
         sources, total = mixture_sounds(job, mixture)
@@ -130,19 +130,20 @@ def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpo
 def mixture_sounds(
     job: ScoringJob, mixture: ProtocolMixture
 ) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
-    """The sources as they stand in the mixture, and the mixture, which may hold more than they. MediaError for an
-    unreadable file.
+    """Return the sources at their level in the mixture, and the mixture, which may also hold interference.
+
+    Raises MediaError for an unreadable file.
     """
-    rules, rate = job.protocol, job.signal.sample_rate_hz
-    length = None if rules.whole_clips else job.signal.clip_samples
-    sources = mix(mixture.sources, rules.level_db, rate, clip_samples=length)
+    protocol, rate = job.protocol, job.signal.sample_rate_hz
+    length = None if protocol.whole_clips else job.signal.clip_samples
+    sources = mix(mixture.sources, protocol.level_db, rate, clip_samples=length)
     if mixture.interference is None:
         return sources, sources.sum(axis=0)
     noise = np.resize(read_clip(ProtocolSource(path=mixture.interference, label=""), rate), sources.shape[1])
     reference_db = (
-        rules.level_db if rules.level_db is not None else float(np.mean([level_db(source) for source in sources]))
+        protocol.level_db if protocol.level_db is not None else float(np.mean([level_db(source) for source in sources]))
     )
-    return sources, sources.sum(axis=0) + noise * gain_to(noise, reference_db + rules.interference_db)
+    return sources, sources.sum(axis=0) + noise * gain_to(noise, reference_db + protocol.interference_db)
 
 
 def separate_mixture(
@@ -153,7 +154,7 @@ def separate_mixture(
     device: str = "cpu",
     binary_masks: bool = False,
 ) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
-    """The estimates of a model for one sound at its rate: each query alone, and all queries together."""
+    """Return a model's estimates for one sound at its sample rate: each query alone, and all queries together."""
     masks = infer_masks(checkpoint, mixture, query, device=device).masks
     return _alone_and_together(checkpoint.signal, mixture, masks, binary_masks=binary_masks)
 
@@ -161,12 +162,13 @@ def separate_mixture(
 def infer_masks(
     checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, *, device: str = "cpu"
 ) -> MaskSegment:
-    """The masks of a mixture by the inference chain that `separate` uses; noise masks too, where the model has noise
-    heads.
+    """Infer the masks of a mixture with the inference chain that `separate` uses.
+
+    Noise masks are included where the model has noise heads.
     """
 
     def network(log_magnitude: Float[Tensor, "B 1 256 T"]) -> MaskOutput:
-        """The model, asked this query."""
+        """Run the model with this query."""
         with torch.inference_mode():
             output: MaskOutput = checkpoint.model(log_magnitude, query)
             return output
@@ -179,12 +181,11 @@ def infer_masks(
 def with_noise_heads(
     signal: SignalSettings, mixture: Float[np.ndarray, "S"], masks: MaskSegment, references: Float[np.ndarray, "Q S"]
 ) -> Float[np.ndarray, "Q S"]:
-    """What CLIPSep-NIT gives where its noise heads are kept: each query's mask and the noise mask added to it, at most
-    1.
+    """Return the estimates of CLIPSep-NIT with its noise heads kept.
 
-    Which noise mask goes to which query is chosen with the sources in hand, by the least squared error: an oracle
-    (section 3.2; in training the loss chooses alike). Where there are fewer noise masks than queries, some queries get
-    none.
+    A noise mask is added to each query's mask, and the sum is at most 1. Which noise mask goes to which query is chosen
+    by the least squared error against the sources, as an oracle would (section 3.2; in training the loss chooses in the
+    same way). Where there are fewer noise masks than queries, some queries get none.
     """
     assert masks.noise_masks is not None
     spectrum, num_samples = stft(torch.from_numpy(mixture)[None], signal), len(mixture)
@@ -198,7 +199,7 @@ def with_noise_heads(
 
 @contextmanager
 def _noise_heads_kept(model: Any) -> Iterator[None]:
-    """Nothing for a model without noise heads."""
+    """Keep a model's noise heads in its output while the context lasts; a model without noise heads is unchanged."""
     if not model.contract.has_noise_heads:
         yield
         return
@@ -212,7 +213,7 @@ def _noise_heads_kept(model: Any) -> Iterator[None]:
 def _alone_and_together(
     signal: SignalSettings, mixture: Float[np.ndarray, "S"], masks: Float[Tensor, "Q 256 n"], *, binary_masks: bool
 ) -> tuple[Float[np.ndarray, "Q S"], Float[np.ndarray, "Q S"]]:
-    """The estimates that masks give as they are (or binarised), and where the queries share the sound out."""
+    """Return the estimates that the masks give as they are (or binarised), and those with the masks made exclusive."""
     spectrum = stft(torch.from_numpy(mixture)[None], signal)
     alone = (masks > 0.5).to(masks.dtype) if binary_masks else masks
     first, second = (
@@ -229,7 +230,7 @@ def _model_estimates(
     sources: Float[np.ndarray, "N S"],
     total: Float[np.ndarray, "S"],
 ) -> list[Float[np.ndarray, "N S"]]:
-    """The systems of the model, in the order of `system_names`."""
+    """Return the estimates of the model's systems, in the order of `system_names`."""
     answers = checkpoint.model.contract.answers_queries
     query = (
         embed_sources(checkpoint, mixture.sources, job.query, job.protocol, device=job.device)
@@ -254,7 +255,7 @@ def _baseline_estimate(
 
 
 def _baseline_of(name: str) -> tuple[ModuleType, Any]:
-    """The module and the setting behind a name of `baseline_systems`."""
+    """Return the module and the config behind a name of `baseline_systems`."""
     if name not in baseline_systems():
         raise ConfigError(f"unknown baseline '{name}': expected one of {', '.join(baseline_systems())}")
     if name.startswith("ideal-"):
@@ -265,7 +266,7 @@ def _baseline_of(name: str) -> tuple[ModuleType, Any]:
 def _rows(
     job: ScoringJob, mixture: ProtocolMixture, system: str, levels: Mapping[str, float], results: Sequence[Scores | str]
 ) -> list[SourceRow]:
-    """One row per scored source; a result is its scores, or why there are none."""
+    """Make one row per scored source; a result is its scores, or why there are none."""
     rows = []
     for index, result in enumerate(results):
         source, others = (

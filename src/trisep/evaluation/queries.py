@@ -1,11 +1,12 @@
-"""What a model is asked for each source of a mixture: words, pictures, a video or a place in it, in the form that the
-model reads.
+"""The query for each source of a mixture: words, pictures, a video or a place in it, in the form that the model reads.
 
-model reads …     text                       image, video                                  region
-vectors           words, by the templates    mean embedding of K frames                    embedding of the place
-regions (VAST)    words                      image: as above; video: all cells of K frames embedding of the place
-frames            –                          K frames                                      –
-label ids         the label                  –                                             –
+The table shows, for each form and each `--query`, what the model gets:
+
+    model reads …     text                       image, video                                  region
+    vectors           words, by the templates    mean embedding of K frames                    embedding of the place
+    regions (VAST)    words                      image: as above; video: all cells of K frames embedding of the place
+    frames            –                          K frames                                      –
+    label ids         the label                  –                                             –
 """
 
 from collections.abc import Sequence
@@ -29,13 +30,14 @@ from trisep.types import Place, Query, QueryEmbedding
 
 
 def embed_sources(
-    checkpoint: Checkpoint, sources: Sequence[ProtocolSource], query: str, rules: Protocol, *, device: str = "cpu"
+    checkpoint: Checkpoint, sources: Sequence[ProtocolSource], query: str, protocol: Protocol, *, device: str = "cpu"
 ) -> QueryEmbedding:
-    """The queries for all sources of a mixture (B = 1), on `device`.
+    """Return the queries for all sources of a mixture (B = 1), on `device`.
 
     Raises:
-        ConfigError: the model cannot be asked so. MediaError, QueryError: a file without picture, or a source without a
-            place.
+        ConfigError: the model cannot read this kind of query, or the protocol has no place for a source.
+        MediaError: a file cannot be read.
+        QueryError: a file has no picture, or a label is not one of the model's.
     """
     reads = checkpoint.model.contract.reads
     if reads == "labels":
@@ -44,37 +46,37 @@ def embed_sources(
         return QueryEmbedding(label_ids=torch.tensor([ids], device=device))
     if reads == "frames":
         _require(checkpoint, query, {"image", "video"}, "pictures")
-        frames = [square_frames(list(read_frames(*_pictures(source, rules)))) for source in sources]
+        frames = [square_frames(list(read_frames(*_pictures(source, protocol)))) for source in sources]
         return QueryEmbedding(frames=torch.stack(frames)[None].to(device))
     if query == "video" and reads == "regions":
-        regions = [_regions(checkpoint.encoder, *_pictures(source, rules)) for source in sources]
+        regions = [_regions(checkpoint.encoder, *_pictures(source, protocol)) for source in sources]
         return QueryEmbedding(regions=torch.stack(regions)[None].float().to(device))
-    return QueryEmbedding(
-        vectors=torch.stack([_vector(checkpoint.encoder, source, query, rules) for source in sources])[None].to(device)
-    )
+    vectors = [_vector(checkpoint.encoder, source, query, protocol) for source in sources]
+    return QueryEmbedding(vectors=torch.stack(vectors)[None].to(device))
 
 
-def _vector(encoder: str, source: ProtocolSource, query: str, rules: Protocol) -> Float[Tensor, "D"]:
+def _vector(encoder: str, source: ProtocolSource, query: str, protocol: Protocol) -> Float[Tensor, "D"]:
     if query == "text":
-        return _text(encoder, source.query or source.label, rules.templates)
+        return _text(encoder, source.query or source.label, protocol.templates)
     if query == "region":
         if source.place is None:
             raise ConfigError(
-                f"protocol '{rules.name}' says of no source where it is in the picture, which --query region needs"
+                f"protocol '{protocol.name}' does not say where a source is in the picture, which --query region needs"
             )
         return _region(encoder, source.picture or source.path, source.place)
-    return _mean(encoder, *_pictures(source, rules))
+    return _mean(encoder, *_pictures(source, protocol))
 
 
-def _pictures(source: ProtocolSource, rules: Protocol) -> tuple[Path, tuple[float, ...]]:
-    """The file that shows a source, and the times to look at: around the middle of the segment."""
+def _pictures(source: ProtocolSource, protocol: Protocol) -> tuple[Path, tuple[float, ...]]:
+    """Return the file that shows a source, and the times of the frames to read: around the middle of the segment."""
     path = source.picture or source.path
     if not probe(path).video:
-        raise QueryError(f"{path}: holds no picture, which this --query needs; ask with --query text")
-    segment_seconds = None if rules.whole_clips else rules.signal.clip_samples / rules.signal.sample_rate_hz
+        raise QueryError(f"{path}: holds no picture, which this --query needs; use --query text")
+    signal = protocol.signal
+    segment_seconds = None if protocol.whole_clips else signal.clip_samples / signal.sample_rate_hz
     begin, end = (0.0, probe(path).duration_seconds) if source.picture else bounds_seconds(source, segment_seconds)
-    offsets = [number - rules.num_frames // 2 for number in range(rules.num_frames)]
-    return path, tuple((begin + end) / 2 + offset * rules.frame_spacing_seconds for offset in offsets)
+    offsets = [number - protocol.num_frames // 2 for number in range(protocol.num_frames)]
+    return path, tuple((begin + end) / 2 + offset * protocol.frame_spacing_seconds for offset in offsets)
 
 
 @lru_cache(maxsize=1024)
@@ -101,6 +103,6 @@ def _require(checkpoint: Checkpoint, query: str, possible: set[str], reads: str)
     if query not in possible:
         remedy = " or ".join(f"--query {one}" for one in sorted(possible))
         raise ConfigError(
-            f"{checkpoint.path}: {checkpoint.model_name} reads {reads}, so it cannot be asked with --query {query}; "
-            f"use {remedy}"
+            f"{checkpoint.path}: {checkpoint.model_name} reads {reads}, so it does not take --query {query}; use "
+            f"{remedy}"
         )

@@ -1,10 +1,10 @@
 """`trisep evaluate`: protocol (pair list) → separations → metrics → table.
 
-The list is walked twice: once to count it and to see that all clips are there, once to score it, a few mixtures ahead
-in other processes. Rows come in the order of the list and are written as they come, so that neither the list nor the
-table is ever in memory, any number of processes gives the same bytes, and a run that was killed goes on where it
-stopped. Under torchrun each of its processes scores its share of the list, with processes of its own, and the main one
-writes everything.
+The list is read twice: once to count it and to check that all clips exist, once to score it, a few mixtures ahead in
+other processes. Rows are written in the order of the list as soon as they are ready, so neither the list nor the table
+is ever in memory as a whole, any number of processes gives the same bytes, and a run that was killed continues where it
+stopped. Under torchrun, each process scores its share of the list, with worker processes of its own, and the main
+process writes everything.
 """
 
 import multiprocessing
@@ -45,17 +45,17 @@ from trisep.store.pool import end_with_parent
 
 Pairs = Callable[[], Iterator[ProtocolMixture]]
 _MIXTURES_AHEAD = 4
-"""Mixtures handed out per process before the first of them must be done."""
+"""Number of mixtures given to each process before the first of them must be done."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What came of scoring a list of mixtures."""
+    """The result of scoring a list of mixtures."""
 
     text: str
-    """The table, as Markdown."""
+    """The table as Markdown."""
     table: list[dict[str, Any]]
-    """Its entries: the statistics of every system and group."""
+    """The table's entries: the statistics of every system and group."""
     settings: dict[str, Any]
     """Everything that the scores depend on, as JSON values."""
     num_mixtures: int
@@ -81,23 +81,23 @@ def evaluate(
     """Score a model, baselines, or both on mixtures whose sources are known; a run that was interrupted continues.
 
     Returns None in the processes of torchrun other than the main one. Raises TrisepError for an unknown name, a model
-    that does not fit the protocol, or a clip that is not there.
+    that does not fit the protocol, or a clip that does not exist.
 
     Args:
-        checkpoint: name or folder of a model; None scores baselines alone.
-        data: its clips: a CSV (path, split, label), a folder with manifest.csv, or what `trisep data` wrote.
-        media: where the paths of the list start from; None is its own folder.
+        checkpoint: name or folder of a model; None scores baselines only.
+        data: the clips: a CSV (path, split, label), a folder with manifest.csv, or what `trisep data` wrote.
+        media: the folder that paths of the list are relative to; None is the list's own folder.
         protocol: name of the protocol.
-        pairs: a list of mixtures in place of the protocol's own.
-        query: what the model is asked with: text, image, video or region.
+        pairs: a list of mixtures that replaces the protocol's own.
+        query: the kind of query for the model: text, image, video or region.
         baselines: further systems (see `mixtures.baseline_systems`); none scores the ideal ratio mask beside the model.
-        masks: whether the masks of the model are binarised; `protocol` keeps to the protocol.
+        masks: whether the model's masks are binarised; `protocol` does what the protocol says.
         out: folder for the table, the score of every source and the pair list; None writes nothing.
-        seed: of the pair list, the baselines and the bootstrap.
-        num_workers: processes; None is one per processor.
-        limit: how many mixtures of the list, from its start.
+        seed: seed of the pair list, the baselines and the bootstrap.
+        num_workers: number of processes; None is one per processor.
+        limit: how many mixtures of the list are scored, from its start.
         skip_missing: count mixtures with missing or unreadable clips as skipped.
-        device: where the model computes.
+        device: the device that the model computes on.
     """
     chosen = protocol_named(protocol)
     how: dict[str, Any] = {"query": query, "baselines": baselines, "masks": masks, "seed": seed, "device": device}
@@ -115,7 +115,10 @@ def _evaluate(
         ranks.share_gpus()
 
         def results(num_done: int) -> Iterator[list[SourceRow]]:
-            """The rows of the mixtures after so many, which the main process says: to be walked by every process."""
+            """Yield the rows of the mixtures after the first `num_done`, a number that the main process decides.
+
+            Every process must iterate over this.
+            """
             own = islice(pairs(), ranks.from_main(num_done) + ranks.rank, None, ranks.count)
             return ranks.in_order(score_all(job, own, num_workers=num_workers or ranks.num_processors))
 
@@ -134,20 +137,21 @@ def write_tables(
     out: Path | None,
     num_workers: int | None,
 ) -> Evaluation:
-    """Take in the rows, after those of a run that was killed, and write what they say; `results` is told how many are
-    there.
+    """Write the rows, after those of a run that was killed, and their summary.
+
+    `results` is called with the number of mixtures that are done already.
     """
     started = time.monotonic()
     protocol = job.protocol
     name = job.query if job.checkpoint else "baselines"
-    with tempfile.TemporaryDirectory() as nowhere:
-        folder = out or Path(nowhere)
+    with tempfile.TemporaryDirectory() as temporary_folder:
+        folder = out or Path(temporary_folder)
         with Journal(
             folder, name, settings=settings, rows_per_mixture=len(job.systems) * protocol.num_scored
         ) as journal:
             num_mixtures = survey(pairs, folder / "pairs.csv", folder=job.folder, skip_missing=job.skip_missing)
             console = Console(stderr=True)
-            # Only for eyes, and gone at the end: an error is one line on stderr.
+            # The bar is shown only on a terminal, and removed at the end, so that an error is one line on stderr.
             shown: dict[str, Any] = {"console": console, "transient": True, "disable": not console.is_interactive}
             for rows in track(results(journal.num_done), "evaluate", num_mixtures, completed=journal.num_done, **shown):
                 journal.write(rows)
@@ -176,7 +180,7 @@ def plan(
     device: str = "auto",
     skip_missing: bool = False,
 ) -> ScoringJob:
-    """What is done with every mixture. Raises CheckpointError for a model that does not fit the protocol."""
+    """Return what is the same for every mixture. Raises CheckpointError for a model that does not fit the protocol."""
     checkpoint = None if name is None else load_named(name)
     if checkpoint is None and not baselines:
         raise ConfigError(
@@ -217,18 +221,16 @@ def pair_list(
     seed: int = 0,
     limit: int | None = None,
 ) -> Pairs:
-    """The list of mixtures, which can be walked any number of times: of the file `pairs`, or as the
-    protocol draws it.
-    """
+    """Return the list of mixtures, which can be read any number of times: from `pairs`, or as the protocol draws it."""
     home = list_folder(data)
     folder = media or home
 
     def moved(path: Path) -> Path:
-        """The path under the folder that the media are in."""
+        """Return the path under the folder that the media are in."""
         return folder / path.relative_to(home) if path.is_relative_to(home) else path
 
     def walk() -> Iterator[ProtocolMixture]:
-        """The mixtures, one at a time."""
+        """Yield the mixtures, one at a time."""
         drawn = read_pairs(pairs, folder=home) if pairs else protocol.pairs(data, seed)
         for mixture in islice(drawn, limit):
             if folder == home:
@@ -246,8 +248,9 @@ def pair_list(
 
 
 def survey(pairs: Pairs, file: Path, *, folder: Path, skip_missing: bool) -> int:
-    """Write the list down and count it. MediaError when it names clips that are not there, unless they are to be
-    skipped, or is empty.
+    """Write the list to a file and count its mixtures.
+
+    Raises MediaError when the list is empty, or when it names clips that do not exist and are not to be skipped.
     """
     known: dict[Path, bool] = {}
     num_mixtures, num_lacking = 0, 0
@@ -258,12 +261,11 @@ def survey(pairs: Pairs, file: Path, *, folder: Path, skip_missing: bool) -> int
         for path in paths:
             known.setdefault(path, path.is_file())
         num_lacking += not all(known[path] for path in paths)
-    absent = [path for path, is_there in known.items() if not is_there]
+    absent = [path for path, exists in known.items() if not exists]
     if absent and not skip_missing:
         raise MediaError(
             f"{absent[0]}: no such file; {len(absent)} of {len(known)} clips are absent, in {num_lacking} of "
-            f"{num_mixtures} mixtures: "
-            "get them, or count and skip those mixtures with --skip-missing"
+            f"{num_mixtures} mixtures: get them, or count and skip those mixtures with --skip-missing"
         )
     if num_mixtures == 0:
         raise MediaError(f"{file}: the pair list is empty; give one with at least one mixture")
@@ -273,10 +275,11 @@ def survey(pairs: Pairs, file: Path, *, folder: Path, skip_missing: bool) -> int
 def score_all(
     job: ScoringJob, mixtures: Iterable[ProtocolMixture], *, num_workers: int = 1
 ) -> Iterator[list[SourceRow]]:
-    """The rows of each mixture, in order; they do not depend on the number of processes. Few mixtures are in work at a
-    time.
+    """Yield the rows of each mixture, in order; they do not depend on the number of processes.
+
+    Only a few mixtures are in work at a time.
     """
-    # One thread a process: the environment is read when a worker imports the linear algebra libraries.
+    # Each process has one thread; the linear algebra libraries read the environment when a worker imports them.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     context = multiprocessing.get_context("spawn")
     waiting: deque[Future[list[SourceRow]]] = deque()
@@ -290,8 +293,8 @@ def score_all(
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
             raise TrisepError(
-                "a process that scores mixtures died (killed, or out of memory): run the same command again to go on, "
-                "with fewer --workers"
+                "a process that scores mixtures died (killed, or out of memory): run the same command again to "
+                "continue, with fewer --workers"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -306,7 +309,7 @@ def journal_settings(
     pairs: Path | None,
     limit: int | None,
 ) -> dict[str, Any]:
-    """Everything that the rows depend on, as JSON values."""
+    """Return everything that the rows depend on, as JSON values."""
     weights = job.checkpoint / "model.safetensors" if job.checkpoint else None
     return {
         "protocol": job.protocol.name,
@@ -328,7 +331,7 @@ def journal_settings(
 
 
 def environment(num_workers: int | None) -> dict[str, Any]:
-    """What the numbers were made with, beyond the settings."""
+    """Return what the numbers were made with, beyond the settings: versions and machine."""
     packages = ("trisep", "torch", "numpy", "scipy", "av", "soxr")
     versions = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
     return {
@@ -350,7 +353,7 @@ def _score(job: ScoringJob, mixture: ProtocolMixture) -> list[SourceRow]:
 
 @lru_cache(maxsize=1)
 def _checkpoint(path: Path, device: str) -> Checkpoint:
-    """The model on its device, its encoder checked if it is asked anything; loaded once per process."""
+    """Load the model onto its device, once per process; its encoder is checked if the model reads queries."""
     checkpoint = load_model(path)
     if checkpoint.model.contract.answers_queries:
         return load(path, device=device).checkpoint
@@ -359,8 +362,9 @@ def _checkpoint(path: Path, device: str) -> Checkpoint:
 
 
 def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:
-    """By the recipe in its card: `loss.mask.kind` or `loss.kind`. Losses that name none, and published checkpoints, all
-    were.
+    """Return whether the model learned binary masks, by the recipe in its card (`loss.mask.kind` or `loss.kind`).
+
+    Losses that name no kind, and published checkpoints, count as binary.
     """
     loss = checkpoint.card.get("recipe", {}).get("loss", {})
     mask = loss.get("mask", loss)
@@ -368,7 +372,7 @@ def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:
 
 
 def _list_file(data: Path) -> Path | None:
-    """The file that lists the clips; None where a folder has none by its usual names."""
+    """Return the file that lists the clips; None where a folder has none by its usual names."""
     files = (data,) if data.is_file() else (data / "manifest.csv", data / "labels.csv")
     return next((file for file in files if file.is_file()), None)
 
@@ -381,7 +385,7 @@ def _sha256(path: Path | None) -> str | None:
 
 
 def _version(package: str) -> str | None:
-    """None for a package that runs from a checkout."""
+    """Return the version of a package; None for one that runs from a checkout."""
     with suppress(PackageNotFoundError):
         return version(package)
     return None

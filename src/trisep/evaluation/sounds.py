@@ -1,4 +1,4 @@
-"""The sounds of a protocol's sources: read, cut, brought to their level."""
+"""The sounds of a protocol's sources: they are read, cut, and brought to their level, without any model or query."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,15 @@ from trisep.protocols import ProtocolSource
 def mix(
     sources: Sequence[ProtocolSource], level_db: float | None, sample_rate_hz: int, *, clip_samples: int | None = None
 ) -> Float[np.ndarray, "N S"]:
-    """The sources as they stand in the sum: at their level, or as recorded and divided by N; of one length.
+    """Return the sources as they are added to the mixture, all of one length.
+
+    Each is at its level, or as recorded and divided by N.
 
     Args:
-        sources: what to read.
-        level_db: RMS in dBFS of each over its whole length; None divides by N instead.
-        sample_rate_hz: what they are brought to.
-        clip_samples: length of a segment of each, zeros after its end; None takes them whole, cut to the shortest.
+        sources: the sources to read.
+        level_db: RMS in dBFS of each source over its whole length; None divides by N instead.
+        sample_rate_hz: the sample rate that they are converted to.
+        clip_samples: length of a segment of each, with zeros after its end; None takes them whole, cut to the shortest.
     """
     if clip_samples is None:
         sounds = [read_clip(source, sample_rate_hz) for source in sources]
@@ -32,8 +34,9 @@ def mix(
 
 
 def bounds_seconds(source: ProtocolSource, segment_seconds: float | None) -> tuple[float, float]:
-    """Where in its file the segment of a source begins and ends; None means all of the clip. A clip that is shorter is
-    taken whole.
+    """Return where in its file the segment of a source begins and ends; None for the length means all of the clip.
+
+    A clip that is shorter than the segment is taken whole.
     """
     end = probe(source.path).duration_seconds if source.end_seconds is None else source.end_seconds
     if segment_seconds is None:
@@ -43,7 +46,7 @@ def bounds_seconds(source: ProtocolSource, segment_seconds: float | None) -> tup
 
 
 def read_clip(source: ProtocolSource, rate_hz: int) -> Float[np.ndarray, "S"]:
-    """The whole clip, mono."""
+    """Read the whole clip, mono."""
     start, end = source.start_seconds, source.end_seconds
     seconds = None if end is None else end - start
     audio = read_audio(source.path, sample_rate_hz=rate_hz, mono=True, start_seconds=start, duration_seconds=seconds)
@@ -52,9 +55,9 @@ def read_clip(source: ProtocolSource, rate_hz: int) -> Float[np.ndarray, "S"]:
 
 
 def _segment(source: ProtocolSource, rate_hz: int, num_samples: int) -> Float[np.ndarray, "S"]:
-    """A segment of a clip, filled up with zeros where the clip is shorter."""
+    """Read a segment of a clip, padded with zeros where the clip is shorter."""
     begin, end = bounds_seconds(source, num_samples / rate_hz)
-    # One sample more is read than rounding could lose.
+    # One sample more is read, which rounding could otherwise lose.
     seconds = end - begin + 1 / rate_hz
     sound = read_audio(
         source.path, sample_rate_hz=rate_hz, mono=True, start_seconds=begin, duration_seconds=seconds

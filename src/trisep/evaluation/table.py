@@ -1,7 +1,7 @@
-"""What a finished table says: averages with intervals per system and group of sources, as JSON values and as Markdown.
+"""The summary of a finished table: averages with intervals per system and group of sources, as JSON and as Markdown.
 
 Means and medians are over sources. Sources of one mixture are not independent, so standard errors and bootstrap
-intervals are those of the mean over mixtures, each standing for the mean of its sources. Infinite scores are left out
+intervals are those of the mean over mixtures, each represented by the mean of its sources. Infinite scores are left out
 and counted.
 """
 
@@ -24,7 +24,7 @@ METRICS = tuple(entry.name for entry in fields(Scores))
 _NAMES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "snri": "SNRi", "sdri": "SDRi", "siri": "SIRi", "sari": "SARi"}
 _PLAIN = ("sdr", "sir", "sar", "snr")
 _MANY_MIXTURES = 20_000
-"""Beyond so many, intervals take a tenth of the resamples: they are narrow, and would take minutes."""
+"""Beyond this many mixtures, intervals use a tenth of the resamples: they are narrow, and would take minutes."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class _Column:
 
 
 def summarise(table: Path, intervals: Sequence[str], *, seed: int) -> list[dict[str, Any]]:
-    """One entry per system and group of sources ("all" first): counts, and mean, median, s.e.m. of every metric.
+    """Return one entry per system and group of sources ("all" first): counts, and mean, median, s.e.m. of every metric.
 
     Metrics in `intervals` also get their 95 % interval (`_low`, `_high`), improvements the share above 0 (`_improved`).
     """
@@ -52,7 +52,7 @@ def summarise(table: Path, intervals: Sequence[str], *, seed: int) -> list[dict[
             "skipped": column.skipped.total(),
         }
         entry["reasons"] = dict(sorted(column.skipped.items()))
-        # NumPy's own int64: the array's is another name for it.
+        # The conversion gives NumPy's own int64, since the array's type is only another name for it.
         mixtures = np.asarray(column.mixtures).astype(np.int64)
         for metric in METRICS if column.mixtures else ():
             entry |= _statistics(np.asarray(column.values[metric]), mixtures, metric, metric in intervals, seed)
@@ -61,7 +61,7 @@ def summarise(table: Path, intervals: Sequence[str], *, seed: int) -> list[dict[
 
 
 def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, title: str) -> str:
-    """The summary as a Markdown table; ratios in dB, suffix i: improvement over the mixture."""
+    """Return the summary as a Markdown table; ratios are in dB, and the suffix i means improvement over the mixture."""
     names = ["system", "sources", "n (skipped)"]
     for metric in headline:
         names += [f"{metric_name(metric)} mean [95 %]", "± s.e.m.", "median"] + ["improved"] * metric.endswith("i")
@@ -93,8 +93,9 @@ def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, t
 
 
 def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`name`.md and `name`.csv in a folder, which is made if absent; numbers with six digits after the point.
-    MediaError where it fails.
+    """Write `name`.md and `name`.csv to a folder, which is made if it is absent.
+
+    Numbers have six digits after the point. Raises MediaError when a file cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -106,8 +107,9 @@ def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, An
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table, its columns the first row's; numbers with six digits after the point. MediaError where the place cannot
-    be written.
+    """Write a table whose columns are those of the first row; numbers have six digits after the point.
+
+    Raises MediaError when it cannot be written.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -118,19 +120,20 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def require_metric(metric: str) -> None:
-    """ConfigError for anything but a metric's name."""
+    """Raise ConfigError for anything but a metric's name."""
     if metric not in METRICS:
         raise ConfigError(f"--metric: unknown metric '{metric}': expected one of {', '.join(METRICS)}")
 
 
 def metric_name(metric: str) -> str:
-    """A metric as headings show it."""
+    """Return a metric's name as headings show it."""
     return _NAMES.get(metric, metric.upper())
 
 
 def _read(table: Path) -> dict[tuple[str, str], _Column]:
-    """The numbers of a table, by system and group, systems in their order and "all" first; a few bytes
-    for each source.
+    """Read the numbers of a table, by system and group; they take a few bytes for each source.
+
+    Systems are in the order of the table, and the group "all" is the first of each.
     """
     columns: defaultdict[tuple[str, str], _Column] = defaultdict(_Column)
     with table.open(encoding="utf-8", newline="") as file:
@@ -150,7 +153,7 @@ def _read(table: Path) -> dict[tuple[str, str], _Column]:
 def _statistics(
     values: Float[np.ndarray, "n"], mixtures: Int[np.ndarray, "n"], metric: str, interval: bool, seed: int
 ) -> dict[str, float | int | None]:
-    """The statistics of one metric under the names that entries use; None where nothing is finite."""
+    """Return the statistics of one metric under the names that entries use; None where nothing is finite."""
     finite = np.isfinite(values)
     entry: dict[str, float | int | None] = {f"{metric}_infinite": int((~finite).sum())} if not finite.all() else {}
     if not finite.any():
