@@ -1,8 +1,7 @@
-"""Augmentations of one source before it is mixed: drawn choices are data, applying them is pure. It knows no label,
-query or network.
+"""Augmentations of one source before it is mixed: the drawn choices are data, and applying them is pure.
 
-Everything is linear filtering and resampling done with one forward and one inverse FFT, so that a training sample costs
-milliseconds.
+All steps are linear filters and resampling, done with one forward and one inverse FFT, so that a training sample costs
+milliseconds. This file knows no label, query or network.
 """
 
 from dataclasses import dataclass
@@ -18,28 +17,29 @@ _EQ_EDGES_HZ = (60.0, 120.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentationConfig:
-    """How often and how strongly. The defaults change nothing."""
+    """Probabilities and ranges of the augmentations. The defaults change nothing."""
 
     resample_probability: float = 0.0
-    """Play faster or slower: pitch and tempo together."""
+    """Probability of playing faster or slower: pitch and tempo change together."""
     resample_semitones: float = 2.0
     """Largest shift either way."""
     room_probability: float = 0.0
-    """Convolve with a synthetic room: exponentially decaying noise after a few early reflections."""
+    """Probability of a synthetic room: exponentially decaying noise after a few early reflections."""
     room_decay_seconds: tuple[float, float] = (0.15, 0.9)
     """Range of the reverberation time T60."""
     room_direct_db: tuple[float, float] = (-3.0, 12.0)
     """Range of the direct-to-reverberant energy ratio."""
     equalizer_probability: float = 0.0
-    """A smooth random gain over octave bands, as other microphones and instruments have."""
+    """Probability of a smooth random gain over octave bands, as other microphones and instruments have."""
     equalizer_db: float = 9.0
     """Largest gain either way per octave band."""
     codec_probability: float = 0.0
-    """Low-pass and noise shaped like the signal's own spectrum, as low-bit-rate codecs leave behind."""
+    """Probability of a low-pass and noise shaped like the signal's own spectrum, as codecs of low
+    bit rate leave behind."""
     codec_cutoff_hz: tuple[float, float] = (3000.0, 7500.0)
-    """Range of the low-pass."""
+    """Range of the cut-off frequency of the low-pass."""
     codec_noise_db: tuple[float, float] = (-35.0, -15.0)
-    """Range of the noise under the signal, per band."""
+    """Range of the level of the noise relative to the signal, per band."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -63,8 +63,9 @@ class Augmentation:
 
 
 def draw(config: AugmentationConfig, generator: np.random.Generator) -> Augmentation:
-    """Draw the choices for one source. The number of draws does not depend on their outcome, so that settings can be
-    compared.
+    """Draw the choices for one source.
+
+    The number of draws does not depend on their outcome, so that settings can be compared.
     """
     chances = generator.random(4)
     semitones = generator.uniform(-config.resample_semitones, config.resample_semitones)
@@ -88,17 +89,17 @@ def draw(config: AugmentationConfig, generator: np.random.Generator) -> Augmenta
 
 
 def samples_needed(num_samples: int, choice: Augmentation) -> int:
-    """How many samples must be read to make `num_samples` after the change of speed."""
+    """Compute the number of samples that give `num_samples` after the change of speed."""
     return int(fft.next_fast_len(round(num_samples * choice.speed), real=True))
 
 
 def apply(
     waveform: Float[np.ndarray, "S"], choice: Augmentation, *, num_samples: int, sample_rate_hz: int
 ) -> Float[np.ndarray, "S2"]:
-    """The augmented source, `num_samples` long, at the RMS it had.
+    """Apply the choices; the result is `num_samples` long and has the RMS of the source.
 
-    `waveform` holds `samples_needed` samples. Filters are zero-phase but for the room, whose direct sound stays in
-    place.
+    `waveform` holds `samples_needed` samples. Filters are zero-phase but for the room, whose direct
+    sound stays in place.
     """
     level = _rms(waveform)
     result = waveform.astype(np.float32, copy=False)
@@ -111,7 +112,7 @@ def apply(
 
 
 def _resample(waveform: Float[np.ndarray, "S"], speed: float) -> Float[np.ndarray, "S2"]:
-    """Band-limited change of length by cutting or padding the spectrum; the clip is taken as periodic."""
+    """Change the length without aliasing, by cutting or padding the spectrum; the clip is treated as periodic."""
     target = fft.next_fast_len(round(len(waveform) / speed), real=True)
     spectrum = fft.rfft(waveform)
     kept = min(len(spectrum), target // 2 + 1)
@@ -144,8 +145,9 @@ def _filter(waveform: Float[np.ndarray, "S"], choice: Augmentation, sample_rate_
 
 
 def _room_response(room: tuple[float, float, int], sample_rate_hz: int) -> Float[np.ndarray, "R"]:
-    """Unit impulse, then a tail whose energy the direct-to-reverberant ratio sets and which has fallen by 60 dB after
-    the decay time.
+    """Build a room response: a unit impulse, then a tail of decaying noise.
+
+    The direct-to-reverberant ratio sets the energy of the tail, which has fallen by 60 dB after the decay time.
     """
     decay_seconds, direct_db, seed = room
     generator = np.random.default_rng(seed)
@@ -160,7 +162,7 @@ def _room_response(room: tuple[float, float, int], sample_rate_hz: int) -> Float
 
 
 def _loudness(waveform: Float[np.ndarray, "S"], block: int = 512) -> Float[np.ndarray, "S"]:
-    """RMS of each block of samples, held over the block."""
+    """Compute the RMS of each block of samples, held over the block."""
     blocks = np.pad(waveform, (0, -len(waveform) % block)).reshape(-1, block)
     return np.repeat(np.sqrt(np.mean(blocks**2, axis=1)), block)[: len(waveform)]
 

@@ -1,7 +1,7 @@
-"""Mix-and-separate: which clips meet, from where, how loud. Pairing is uniform over clips and never sees a label.
+"""Mix-and-separate: the draw of clips, crops and levels, and the mixture of the sounds.
 
-`draw_mixture` makes the choices, which are data; `mix` carries out those about level on sounds that were read. It knows
-no store and no network.
+Clips are drawn uniformly and without labels, unless `MixingConfig` states otherwise. `draw_mixture` makes the choices,
+which are data; `mix` applies the choices about level to sounds that were read. This file knows no store and no network.
 """
 
 import math
@@ -17,16 +17,15 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixingConfig:
-    """How clips become mixtures."""
+    """Settings of the draw and of the mixture."""
 
     num_sources: int = 2
-    """N: clips in a mixture, each with its query."""
+    """N, the number of clips in a mixture, each with its query."""
     num_frames: int = 3
-    """K: frames around the middle of the crop that make the query."""
+    """K, the number of frames around the middle of the crop that make the query."""
     frame_spacing_seconds: float | None = None
-    """How far apart they are, the frame nearest to each moment being taken; None takes the K frames nearest to the
-    middle.
-    """
+    """Distance of these frames, of which the nearest to each moment is taken; None takes the K frames
+    nearest to the middle."""
     source_gain_db: tuple[float, float] = (-6.0, 3.5)
     """Range of each source's random gain; the default is CLIPSep's factor 0.5 to 1.5."""
     equalize_levels: bool = False
@@ -40,11 +39,11 @@ class MixingConfig:
     draws all clips alike, 1 all groups alike. Needs labels. Ours; 0 in the papers.
     """
     num_absent_queries: int = 0
-    """Queries of clips that are not in the mixture, to be answered with silence. Ours; 0 in the papers."""
+    """Number of queries of clips that are not in the mixture, whose targets are silence. Ours; 0 in the papers."""
     interference_probability: float = 0.0
-    """How often an off-screen sound, which no query names, is added."""
+    """Probability of an off-screen sound, which no query names."""
     interference_db: tuple[float, float] = (-12.0, 0.0)
-    """Range of its level relative to a source."""
+    """Range of the level of the off-screen sound relative to a source."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -66,30 +65,30 @@ class MixingConfig:
 
 @dataclass(frozen=True, slots=True)
 class MixtureChoice:
-    """Everything drawn for one training sample."""
+    """All choices for one training sample."""
 
     clips: tuple[int, ...]
     """Indices of the N sources, then of the absent queries."""
     positions: tuple[float, ...]
-    """Where in each clip the crop lies, 0 to 1."""
+    """Position of the crop in each clip, 0 to 1."""
     gains_db: tuple[float, ...]
     mixture_gain_db: float
     interference: tuple[float, float, float] | None
-    """Which interfering clip (0 to 1 of their number), position and level in dB."""
+    """The interfering clip (0 to 1 of their number), its position and its level in dB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipGroups:
-    """What drawing by labels needs to know of the clips of a store."""
+    """Labels and weights of the clips of a store, for draws by labels."""
 
     labels: Int[np.ndarray, "clips"]
     """The label of each clip, as a number."""
     weights: Float[np.ndarray, "clips"]
-    """How often each clip is drawn; they sum to 1."""
+    """Probability of each clip in a draw; they sum to 1."""
 
 
 def group_clips(labels: Int[np.ndarray, "clips"], groups: Sequence[str], balance: float) -> ClipGroups:
-    """The weights of clips by their labels and groups (library, recordist), as `MixingConfig.balance` has it."""
+    """Compute the weights of clips by their labels and groups (library, recordist), for `MixingConfig.balance`."""
     keys = list(zip(labels.tolist(), groups, strict=True))
     sizes = Counter(keys)
     weights = np.array([sizes[key] ** -balance for key in keys])
@@ -99,7 +98,7 @@ def group_clips(labels: Int[np.ndarray, "clips"], groups: Sequence[str], balance
 def draw_mixture(
     num_clips: int, config: MixingConfig, generator: np.random.Generator, groups: ClipGroups | None = None
 ) -> MixtureChoice:
-    """Choose distinct clips: uniformly, whatever they contain, or, with `groups`, as the configuration says.
+    """Draw distinct clips: uniformly, whatever they contain, or, with `groups`, as the configuration states.
 
     Raises ConfigError when there are too few clips, or too few labels.
     """
@@ -132,10 +131,10 @@ def mix(
     *,
     level_gains_db: Sequence[float],
 ) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
-    """The sources as they stand in the sum, each divided by N as in the public code, and the interference at its level
-    under them.
+    """Return the sources as they stand in the sum, each divided by N as in the public code, and the interference.
 
-    `level_gains_db` is applied to each source beside its drawn gain; `interference` has unit RMS over its whole clip.
+    `level_gains_db` is applied to each source beside its drawn gain. `interference` has unit RMS over its whole clip
+    and is brought to its level under the sources.
     """
     gains_db = np.asarray(choice.gains_db) + np.asarray(level_gains_db)
     scaled = np.stack(sources) * (10 ** (gains_db / 20) / len(sources)).astype(np.float32)[:, None]
