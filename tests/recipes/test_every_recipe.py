@@ -238,7 +238,7 @@ def test_lengths_of_nothing_are_refused(name: str) -> None:
     [
         ("clipsep", {"query": "text"}, "needs labels, and the recipe clipsep declares supervision = none"),
         ("clipsep", {"encoder": "none"}, "needs an encoder, and the recipe clipsep names none"),
-        ("clipsep-bertsep", {"query": "hybrid"}, "looks at pictures, and the encoder 'bert' knows words alone"),
+        ("clipsep-bertsep", {"query": "hybrid"}, "needs pictures, and the encoder 'bert' embeds text only"),
     ],
 )
 def test_a_recipe_asks_only_for_what_it_has(name: str, changes: dict[str, Any], message: str) -> None:

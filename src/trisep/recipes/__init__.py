@@ -1,9 +1,8 @@
-"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`, found by file name;
-`recipe(name)` gives one.
+"""Recipes: one file per paper, each a set of functions that return one complete `Recipe`; `recipe(name)` gives one.
 
-A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there is `clipsep-music`. A recipe
-is data alone: what is trained, on what, how, and what the paper claims. `override` changes one value by its dotted
-path.
+The files are found by name. A function named `clipsep` in `clipsep.py` is the recipe `clipsep`; `clipsep_music` there
+is `clipsep-music`. A recipe is data alone: model, data, settings of training, and the numbers that the paper claims.
+`override` changes one value by its dotted path. This package trains nothing.
 """
 
 import difflib
@@ -39,11 +38,11 @@ class ModelConfig(Protocol):
 
     @classmethod
     def tiny(cls) -> Any:
-        """A network of a few thousand parameters."""
+        """Configure a network of a few thousand parameters."""
         ...
 
     def build(self) -> nn.Module:
-        """The network with fresh weights."""
+        """Build the network with fresh weights."""
         ...
 
 
@@ -58,7 +57,7 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    """Decoupled for Adam (AdamW); 0 is Adam."""
+    """Weight decay, decoupled for Adam (AdamW); 0 is Adam."""
     warmup_steps: int = 0
     decay: Literal["constant", "linear", "cosine", "step"] = "constant"
     decay_steps: int = 0
@@ -82,7 +81,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """Length, batch, precision and how often to look."""
+    """Length, batch, precision and intervals of logging, validation and checkpoints."""
 
     num_steps: int
     batch_size: int = 32
@@ -96,9 +95,8 @@ class TrainingConfig:
     validation_steps: int = 10000
     num_validation_mixtures: int = 64
     frozen: tuple[str, ...] = ()
-    """Parts of the network that stay as `--init` left them, with all that is below them: `unet.down`,
-    `query_projection`.
-    """
+    """Parts of the network that stay as `--init` left them, with all their parts, such
+    as `unet.down` or `query_projection`."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -125,7 +123,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Everything that makes a training run, complete and typed."""
+    """All settings of a training run, complete and typed."""
 
     name: str
     citation: str
@@ -138,9 +136,8 @@ class Recipe:
     model: ModelConfig
     loss: Loss = field(default_factory=MaskLoss)
     teacher: str | None = None
-    """Audio teacher (one of `trisep.encoders.TEACHER_NAMES`) that embeds each mixture while it is read, for a loss that
-    needs it.
-    """
+    """Audio teacher (one of `trisep.encoders.TEACHER_NAMES`) that embeds each mixture when it is read, for
+    losses that need it."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig
     protocol: str
@@ -148,7 +145,7 @@ class Recipe:
     """Numbers that the paper prints for this recipe, by name."""
 
     def __post_init__(self) -> None:
-        """Labels reach a recipe only where it says so; embeddings are asked with only where there is an encoder."""
+        """Raise ConfigError for labels without declared supervision, and for queries that the encoder cannot embed."""
         if self.query in ("text", "hybrid", "mixed", "label") and self.supervision == "none":
             raise ConfigError(
                 f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none"
@@ -162,12 +159,12 @@ class Recipe:
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
         if self.query in ("image", "regions", "hybrid", "mixed") and self.encoder in TEXT_ENCODER_NAMES:
             raise ConfigError(
-                f"query: '{self.query}' looks at pictures, and the encoder '{self.encoder}' knows words alone; "
+                f"query: '{self.query}' needs pictures, and the encoder '{self.encoder}' embeds text only; "
                 "expected text"
             )
 
     def tiny(self) -> "Recipe":
-        """The same recipe cut down to two steps of seconds on a CPU."""
+        """Reduce the recipe to two steps that take seconds on a CPU."""
         small = type(self.model).tiny()
         widths = {name: getattr(small, name) for name in ("unet", "image_width") if hasattr(small, name)}
         return replace(
@@ -188,12 +185,12 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes."""
+    """List the names of all recipes."""
     return sorted(_functions())
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name; `ConfigError` for an unknown one."""
+    """Return the recipe of that name; `ConfigError` for an unknown one."""
     functions = _functions()
     if name not in functions:
         raise ConfigError(f"unknown recipe '{name}': expected one of {', '.join(sorted(functions))}")
@@ -201,8 +198,9 @@ def recipe(name: str) -> Recipe:
 
 
 def override(config: Any, assignments: tuple[str, ...]) -> Any:
-    """Apply `dotted.path=value` assignments to a tree of frozen dataclasses; values are read as the
-    field's own type.
+    """Apply `dotted.path=value` assignments to a tree of frozen dataclasses.
+
+    Each value is read as the type of its field.
     """
     for assignment in assignments:
         path, separator, value = assignment.partition("=")

@@ -1,7 +1,7 @@
-"""CLIPSep (Dong et al., ICLR 2023): the paper's settings, its baselines and variants, and a size that a CPU can train.
+"""CLIPSep (Dong et al., ICLR 2023): the paper's settings, its baselines and variants, and a size for a CPU.
 
-Numbers are SNR in dB, which the paper calls SDR; `text` and `image` are the queries at test time. Tables 2 (MUSIC), 3
-(VGGSound) and 6.
+Numbers are SNR in dB, which the paper calls SDR; `text` and `image` are the queries at test time. They are from Tables
+2 (MUSIC), 3 (VGGSound) and 6.
 """
 
 from dataclasses import replace
@@ -23,8 +23,9 @@ _CITATION = "Dong et al., CLIPSep: Learning Text-queried Sound Separation with N
 
 
 def clipsep() -> Recipe:
-    """CLIPSep as trained on MUSIC (section 4.1, Appendix C): image queries, weighted BCE on binary
-    masks, 200 k steps.
+    """CLIPSep as trained on MUSIC (section 4.1, Appendix C).
+
+    It has image queries, weighted BCE on binary masks, and 200 k steps.
     """
     return Recipe(
         name="clipsep",
@@ -81,20 +82,21 @@ def clipsep_nit() -> Recipe:
 
 
 def clipsep_text() -> Recipe:
-    """CLIPSep-Text on MUSIC: trained with the labels as words."""
+    """CLIPSep-Text on MUSIC: trained with the labels as text queries."""
     claims = (("text snr mean", 7.91), ("text snr median", 7.46), ("image snr mean", 6.25), ("image snr median", 6.19))
     return replace(clipsep(), name="clipsep-text", supervision="labels", query="text", claims=claims)
 
 
 def clipsep_hybrid() -> Recipe:
-    """CLIPSep-Hybrid on MUSIC: one batch asks with pictures, the next with the labels as words."""
+    """CLIPSep-Hybrid on MUSIC: one batch has image queries, the next has the labels as text queries."""
     claims = (("text snr mean", 8.36), ("text snr median", 8.72), ("image snr mean", 8.06), ("image snr median", 8.01))
     return replace(clipsep(), name="clipsep-hybrid", supervision="labels", query="hybrid", claims=claims)
 
 
 def clipsep_bertsep() -> Recipe:
-    """BERTSep on VGGSound: CLIPSep-Text with BERT's embedding of the label in the place of CLIP's (section 4.2, Table
-    3).
+    """BERTSep on VGGSound: CLIPSep-Text with BERT's embedding of the label in the place of CLIP's.
+
+    It is described in section 4.2 and Table 3.
     """
     return replace(
         clipsep_vggsound(),
@@ -113,8 +115,9 @@ def clipsep_bertsep() -> Recipe:
 
 
 def clipsep_labelsep() -> Recipe:
-    """LabelSep on MUSIC: an embedding is learned for each of the 11 instruments. Other labels: `--set
-    model.num_labels=…`.
+    """LabelSep on MUSIC: an embedding is learned for each of the 11 instruments.
+
+    Other labels need `--set model.num_labels=…`.
     """
     return replace(
         clipsep(),
@@ -128,7 +131,7 @@ def clipsep_labelsep() -> Recipe:
 
 
 def clipsep_pit() -> Recipe:
-    """PIT on MUSIC: two masks without a query; its scores know the sources (Appendix D)."""
+    """PIT on MUSIC: two masks without a query; its scores use the known sources (Appendix D)."""
     return replace(
         clipsep(),
         name="clipsep-pit",
@@ -143,8 +146,8 @@ def clipsep_pit() -> Recipe:
 def clipsep_sop() -> Recipe:
     """Sound of Pixels on MUSIC, in CLIPSep's setting. The original starts from ImageNet: `--init resnet18-….pth`.
 
-    Ours: all of it is trained at one rate; the original's image network learns ten times slower, that of the paper's
-    row stays fixed (`--set training.frozen=image_network`).
+    Ours: the whole model is trained at one rate. The original trains its image network at a tenth of the rate; the row
+    in the paper keeps it fixed (`--set training.frozen=image_network`).
     """
     return replace(
         clipsep(),
@@ -157,7 +160,7 @@ def clipsep_sop() -> Recipe:
 
 
 def clipsep_esc50() -> Recipe:
-    """CLIPSep on ESC-50, which has words and no pictures: with `--init` fine-tuned, without from scratch (Appendix H).
+    """CLIPSep on ESC-50, which has text and no pictures: fine-tuned with `--init`, from scratch without (Appendix H).
 
     Ours, since the paper gives none: 20 000 steps at a tenth of the rate.
     """

@@ -1,7 +1,7 @@
-"""HFRA (Hu et al., BMVC 2025): hierarchical fusion with alignment to an audio teacher, the ablations of Table 6, and a
-size for a CPU.
+"""HFRA (Hu et al., BMVC 2025): hierarchical fusion with alignment to an audio teacher, ablations, and a size for a CPU.
 
-Numbers are BSS Eval's SDR, SIR and SAR in dB (Tables 1 to 3), and what Tables 4 and 5 measure of the bottleneck.
+The ablations are those of Table 6. Numbers are BSS Eval's SDR, SIR and SAR in dB (Tables 1 to 3), and the measures of
+the bottleneck in Tables 4 and 5.
 """
 
 from dataclasses import replace
@@ -17,13 +17,14 @@ from trisep.types import SignalSettings
 
 
 def hfra() -> Recipe:
-    """Hierarchical fusion, aligned with CLAP (section 4.1). Another teacher: `--set teacher=efficientat-mn04 --set
-    model.teacher_dim=384`.
+    """Hierarchical fusion, aligned with CLAP (section 4.1).
 
-    Ours, since the paper gives none: Adam, λ = 1, source gains of 0 dB, and 1500 steps an epoch, which is the 483
-    videos a hundred times over, as Sound of Pixels' code goes through them; its 60th epoch of 100 is step 90 000.
-    Our deviations: the paper resamples the spectrogram of 5 s to 256 frames; here a clip is 65 535 samples (5.64 s),
-    which has 256 frames as it is. The frame is the one nearest to the middle of the random crop, the paper's any of it.
+    Another teacher: `--set teacher=efficientat-mn04 --set model.teacher_dim=384`.
+
+    Ours, since the paper gives none: Adam, λ = 1, source gains of 0 dB, and 1500 steps an epoch. That is the 483 videos
+    a hundred times over, as in Sound of Pixels' code; the 60th epoch of 100 is step 90 000. Our deviations: the paper
+    resamples the spectrogram of 5 s to 256 frames; here a clip is 65 535 samples (5.64 s), which has 256 frames as it
+    is. The frame is the one nearest to the middle of the random crop; in the paper it is any frame of the crop.
     """
     return Recipe(
         name="hfra",
@@ -85,8 +86,8 @@ def hfra_late_aligned() -> Recipe:
 def hfra_avmini() -> Recipe:
     """Hierarchical fusion with the `lite` encoder in a size that one CPU core trains in an hour and a half.
 
-    As `clipsep-avmini`, but for network and loss, crops of 2 s, sources nearer to one level, rooms as the only
-    augmentation, and nothing asked for that is not there.
+    It differs from `clipsep-avmini` in network and loss, crops of 2 s, sources nearer to one level, rooms as the only
+    augmentation, and no absent queries.
     """
     base = clipsep.clipsep_avmini()
     unet = UNetConfig(base_width=32, max_width=256, upsampling="transposed", out_channels=32)

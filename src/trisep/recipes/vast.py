@@ -1,5 +1,4 @@
-"""VAST (Tan et al., CVPR 2023): the paper's settings, its baselines on the same encoder, and a size that a CPU can
-train.
+"""VAST (Tan et al., CVPR 2023): the paper's settings, its baselines on the same encoder, and a size for a CPU.
 
 Every ablation of the paper is one of these with `--set`; docs/vast.md lists them with the published numbers. Table 6
 (number of tokens) is chosen by `trisep embed --captions --tokens`.
