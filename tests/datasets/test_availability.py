@@ -136,11 +136,11 @@ def test_people_read_the_name_and_the_reason_of_each_defect_in_80_columns(
     assert any("train" in row and "class of silent" in row and "1 silent" in row for row in rows)
     for name in NAMES[1:8]:
         assert any(IDS[name] in row and f"│ {name} " in row for row in rows), name
-    assert "more that cannot serve" not in told
+    assert "more that are not usable" not in told
     monkeypatch.setattr(trisep.datasets.availability, "MAX_TABLE_ROWS", 3)
     assert _status(media, metadata) == 1
     told = capsys.readouterr().out
-    assert "and 6 more that cannot serve: --out DIR or --json gives them all" in told and "class of silent" not in told
+    assert "and 6 more that are not usable: --out DIR or --json gives them all" in told and "class of silent" not in told
 
 
 def test_a_second_run_decodes_only_what_is_new(
@@ -290,7 +290,7 @@ def test_a_wrong_template_is_refused(template: str, expected: str) -> None:
         ("esc50 --media {media} --metadata {csv}", "expected 7 columns"),
         ("vggsound --media {media} --metadata {csv} --rule fifth", "has a split of its own"),
         ("vggsound --media {media}/nowhere --metadata {csv}", "no such folder"),
-        ("vggsound --media {empty} --metadata {csv}", "none of the 12 listed clips can serve (12 missing)"),
+        ("vggsound --media {empty} --metadata {csv}", "none of the 12 listed clips is usable (12 missing)"),
         ("vggsound --media {empty} --metadata {csv} --command", "nowhere-to-be-found cannot be run"),
     ],
 )

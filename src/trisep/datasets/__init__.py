@@ -1,13 +1,14 @@
-"""Data sets: metadata as published → a list of clips with labels and splits. Nothing here downloads, and no label
-enters a clip store.
+"""Data sets: published metadata → a list of clips with labels and splits. Nothing here downloads a file.
 
-    clip_list.py     `ListedClip`, and reading the text files that data sets come as
-    whole_videos.py  the split rules of the data sets that list whole videos
+    clip_list.py     `ListedClip`, and the reading of the text files that data sets are published as
+    whole_videos.py  the splits of the data sets that list whole videos
     music.py solos.py audioset.py vggsound.py esc50.py folder.py    one published form each
-    status.py        whether a clip's file can serve: missing, unreadable, too short, silent, still …
-    lists.py         the report of that, and the lists of usable clips that `trisep prepare --clips` reads
+    status.py        the state of one clip's file: usable, missing, unreadable, too short, silent, still …
+    lists.py         the report of all states, and the lists of usable clips that `trisep prepare --clips` reads
     availability.py  the flow: all of them over a whole data set
     fetch.py         the user's own command for missing clips
+
+No label enters a clip store.
 """
 
 from collections.abc import Sequence
@@ -30,14 +31,14 @@ DataSetName = Literal["music", "music21", "solos", "audioset", "vggsound", "vggs
 
 
 def list_clips(name: str, metadata: Sequence[Path], media: Path, *, rule: SplitRule | None = None) -> list[ListedClip]:
-    """The clips of a data set, in the order of its metadata.
+    """List the clips of a data set, in the order of its metadata.
 
     Args:
         name: one of `DataSetName`.
-        metadata: the files as published; which, each reader's module says. None for a folder.
+        metadata: the published files, which the module of each reader names. None for a folder.
         media: the folder of media files, which only `folder` reads.
-        rule: how MUSIC, MUSIC-21 and Solos are split; the default is that of the paper that used the set (VAST's; for
-            MUSIC-21, HFRA's sizes). The others bring their split along and take no rule.
+        rule: the split of MUSIC, MUSIC-21 and Solos; the default is that of the paper that used the set (VAST's; for
+            MUSIC-21, HFRA's sizes). The other data sets have a split of their own and take no rule.
 
     Raises ConfigError when a name is unknown, or a file is missing, of another form or empty.
     """
@@ -67,5 +68,5 @@ def list_clips(name: str, metadata: Sequence[Path], media: Path, *, rule: SplitR
 
 
 def has_pictures(name: str) -> bool:
-    """Whether the clips of a data set are videos."""
+    """Return whether the clips of a data set are videos."""
     return name != "esc50"

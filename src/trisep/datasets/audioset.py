@@ -2,8 +2,10 @@
 
 Files as published: balanced_train_segments.csv and unbalanced_train_segments.csv, whose rows (after three lines that
 begin with #) are
+
     ID, 30.000, 40.000, "/m/09x0r,/m/05zppz"
-and class_labels_indices.csv, which names the classes: index,mid,display_name.
+
+and class_labels_indices.csv, which names the classes: index,mid,display_name. This file knows no media files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,10 +46,10 @@ _CLASSES_HEADER = ["index", "mid", "display_name"]
 
 
 def read_audioset(metadata: Sequence[Path]) -> list[ListedClip]:
-    """The stretches that carry at least one of the 15 labels; ConfigError when a file is missing or has another form.
+    """Read the stretches with at least one of the 15 labels; ConfigError when a file is missing or has another form.
 
-    Unbalanced → training, balanced → validation and test (VAST, appendix A.5); which half is which is not printed: ours
-    goes by the last bit of the id's SHA-256.
+    The unbalanced list is the training split; the balanced one is validation and test (VAST, appendix A.5). The paper
+    does not print which half is which: ours goes by the last bit of the SHA-256 of the id.
     """
     require_files(metadata, _FILES)
     class_files = [path for path in metadata if read_text(path).startswith(",".join(_CLASSES_HEADER))]
@@ -59,7 +61,7 @@ def read_audioset(metadata: Sequence[Path]) -> list[ListedClip]:
 
 
 def _class_names(path: Path) -> dict[str, str]:
-    """Our name of each instrument by AudioSet's identifier."""
+    """Read our name of each instrument by AudioSet's identifier."""
     rows = [row for _, row in read_rows(path, num_columns=3, form=",".join(_CLASSES_HEADER))]
     names = {identifier: INSTRUMENTS[name] for _, identifier, name in rows if name in INSTRUMENTS}
     if absent := sorted(set(INSTRUMENTS.values()) - set(names.values())):
@@ -68,7 +70,7 @@ def _class_names(path: Path) -> dict[str, str]:
 
 
 def _segments(path: Path, names: Mapping[str, str]) -> list[ListedClip]:
-    """The stretches of one file."""
+    """Read the stretches of one file."""
     training = path.name.startswith("unbalanced")
     if not training and not path.name.startswith("balanced"):
         raise ConfigError(

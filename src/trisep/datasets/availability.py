@@ -1,8 +1,8 @@
-"""The availability of a data set: the clips that it lists → which of them can serve, as a table, a report and the lists
-that `prepare` reads.
+"""The availability of a data set: which of its listed clips are usable, as a table, a report and lists for `prepare`.
 
-Every checked file is noted at once beside the lists, so a run that was interrupted goes on where it stopped, and a
-second run decodes only what is new or changed. What a usable clip is stands in `datasets/status.py`.
+Every checked file is recorded at once beside the lists, so a run that was interrupted continues where it stopped, and a
+second run decodes only new or changed files. `datasets/status.py` defines when a clip is usable. This file knows no
+published form of metadata.
 """
 
 import json
@@ -32,17 +32,18 @@ from trisep.media.files import make_folder
 from trisep.store.pool import end_with_parent
 
 CHECKS = "checks.jsonl"
-"""What was found of each file so far, one line each; delete it to look at every file anew."""
+"""Name of the file with the checks so far, one line each; delete it to check every file again."""
 MAX_TABLE_ROWS = 60
-"""Above this the table shows splits alone, and the first of what cannot serve; status.json always holds all."""
+"""Above this number of rows the table shows splits alone, and the first clips that are not usable;
+status.json always holds all."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckJob:
-    """One clip whose file is there."""
+    """One clip whose file exists."""
 
     place: int
-    """Of the clip in the list."""
+    """Position of the clip in the list."""
     clip: ListedClip
     source: str
     is_cut: bool
@@ -62,20 +63,20 @@ def check_data_set(
     num_workers: int | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Which clips of a published data set are there and can serve, and what is wrong with the others, as a report.
+    """Check the clips of a published data set, and report which are usable and what is wrong with the others.
 
     Args:
         name: a `DataSetName`.
         media: folder of its files, searched through all its levels.
         metadata: its files as published.
         out: folder for the lists of usable clips, one for each split, and the report; None writes nothing.
-        rule: how it is split; None is the rule of the papers.
+        rule: the split; None is that of the papers.
         command: the user's own command for each missing clip (see `fetch`).
         min_seconds: clips with less sound are too short.
         silence_db: clips below this level in dBFS are silent.
         still_level: clips whose frames differ by no more than this many grey levels are still.
         num_workers: processes; None is one per processor.
-        console: where progress goes; None is quiet.
+        console: where progress is printed; None prints none.
 
     Raises ConfigError and MediaError for metadata, folders and templates that cannot be used.
     """
@@ -99,12 +100,12 @@ def check_data_set(
 
 
 def require_usable(report: dict[str, Any], media: Path) -> int:
-    """How many clips of a report cannot serve; MediaError when none can."""
+    """Count the clips of a report that are not usable; MediaError when none is usable."""
     states: dict[str, int] = report["states"]
     if not states["usable"]:
         reasons = ", ".join(f"{count} {state}" for state, count in states.items() if count)
         raise MediaError(
-            f"{media}: none of the {sum(states.values())} listed clips can serve ({reasons}); give the folder of their "
+            f"{media}: none of the {sum(states.values())} listed clips is usable ({reasons}); give the folder of their "
             "files"
         )
     return sum(states.values()) - states["usable"]
@@ -119,15 +120,15 @@ def check_clips(
     num_workers: int = 1,
     console: Console | None = None,
 ) -> list[ClipCheck | None]:
-    """Look at the file of every clip; None where there is none. Duplicates are not looked for.
+    """Check the file of every clip; None where there is none. Duplicates are not searched.
 
     Args:
-        clips: what a data set lists.
+        clips: the clips that a data set lists.
         media: the folder of media files. MediaError when it cannot be read.
         settings: thresholds.
-        out: an existing folder where findings are noted, for the next run to use unless file or thresholds differ.
+        out: an existing folder where checks are recorded, for the next run to use unless file or thresholds differ.
         num_workers: processes.
-        console: where progress goes; None is quiet.
+        console: where progress is printed; None prints none.
     """
     index = MediaIndex(media_files(media))
     found: list[ClipCheck | None] = [None] * len(clips)
@@ -155,7 +156,7 @@ def check_clips(
         for job, check in _run(jobs, media, settings, num_workers):
             found[job.place] = check
             if file is not None:
-                # The line's end comes first: what a kill tore off does not spoil the next line.
+                # The line end comes first: then a line that a kill cut off does not spoil the next one.
                 file.write("\n" + json.dumps({"of": identities[job.place], "check": asdict(check)}))
                 file.flush()
             progress.advance(task)
@@ -165,8 +166,9 @@ def check_clips(
 def _run(
     jobs: Iterable[CheckJob], media: Path, settings: CheckSettings, num_workers: int
 ) -> Iterator[tuple[CheckJob, ClipCheck]]:
-    """Every job with what was found, in any order. A file that crashes the decoder takes one process with it, and is
-    named.
+    """Yield every job with its check, in any order.
+
+    A file that crashes the decoder takes one process with it, and is named.
     """
     waiting = deque(jobs)
     if min(num_workers, len(waiting)) <= 1:
@@ -177,7 +179,7 @@ def _run(
         try:
             yield from _run_pool(waiting, at_work, media, settings, num_workers)
         except BrokenProcessPool:
-            # Which of the files in work did it? Alone in a process, the guilty one does it again.
+            # One of the files in work crashed its process; alone in a process, it crashes again and is found.
             for job in at_work.values():
                 try:
                     yield from _run_pool(deque([job]), {}, media, settings, 1)
@@ -193,8 +195,9 @@ def _run_pool(
     settings: CheckSettings,
     num_workers: int,
 ) -> Iterator[tuple[CheckJob, ClipCheck]]:
-    """Jobs side by side, a few more in the queue than there are processes. `at_work` holds those begun and not yet
-    handed out.
+    """Check jobs in parallel, with a few more in the queue than there are processes.
+
+    `at_work` holds the jobs that have begun and are not yet yielded.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
@@ -211,7 +214,7 @@ def _run_pool(
 
 
 def _start_worker() -> None:
-    """An interrupt is the parent's to handle; a killed parent ends its workers."""
+    """Ignore interrupts, which the parent handles, and end with the parent when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 
@@ -223,7 +226,7 @@ def _check(job: CheckJob, media: Path, settings: CheckSettings) -> ClipCheck:
 def _fetch(
     command: str, clips: Sequence[ListedClip], media: Path, settings: CheckSettings, console: Console | None
 ) -> dict[str, str]:
-    """Run the user's command for missing clips; returns why it failed, by key."""
+    """Run the user's command for missing clips; return the reasons of failures, by key."""
     words = parse_template(command)
     index = MediaIndex(media_files(media))
     missing = [clip for clip in clips if index.find(clip) is None]
@@ -231,14 +234,14 @@ def _fetch(
 
 
 def _identity(job: CheckJob, media: Path, settings: CheckSettings) -> str:
-    """Everything that decides what is found of a file, its content by size and time of change."""
+    """Join everything that decides the check of a file; size and time of change stand for its content."""
     status = (media / job.source).stat()
     stretch = (job.clip.start_seconds, job.clip.end_seconds, job.is_cut)
     return json.dumps([job.source, status.st_size, status.st_mtime_ns, *stretch, *astuple(settings)])
 
 
 def _read_notes(out: Path | None) -> dict[str, ClipCheck]:
-    """What earlier runs found, by identity; a line torn by a kill is passed over."""
+    """Read the checks of earlier runs, by identity; a line that a kill cut off is skipped."""
     known: dict[str, ClipCheck] = {}
     if out is not None and (out / CHECKS).is_file():
         for line in (out / CHECKS).read_text(encoding="utf-8").splitlines():
@@ -251,7 +254,7 @@ def _read_notes(out: Path | None) -> dict[str, ClipCheck]:
 
 
 def report_tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | str]:
-    """The report for people, in 80 columns: counts by class and by split, then what cannot serve, by name."""
+    """Yield the report in 80 columns: counts by class and by split, then the clips that are not usable, by name."""
     table = Table("split", "class", "listed", "usable", "not usable", title=report["data_set"])
     if len(report["classes"]) <= MAX_TABLE_ROWS:
         for row in report["classes"]:
@@ -269,10 +272,10 @@ def report_tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | 
     yield named
     if len(defects) > MAX_TABLE_ROWS:
         where = f"{out}/status.json has them all" if out else "--out DIR or --json gives them all"
-        yield f"and {len(defects) - MAX_TABLE_ROWS} more that cannot serve: {where}"
+        yield f"and {len(defects) - MAX_TABLE_ROWS} more that are not usable: {where}"
 
 
 def _counts(states: dict[str, int]) -> tuple[str, str, str]:
-    """How many are listed, how many can serve, and how many of the others there are of each kind."""
+    """Format how many clips are listed, how many are usable, and how many of the others there are in each state."""
     others = ", ".join(f"{states[state]} {state}" for state in STATES if state != "usable" and states[state])
     return str(sum(states.values())), str(states["usable"]), others

@@ -1,8 +1,7 @@
-"""What a data set lists: clips by name, stretch, labels and split; and reading the text files that data sets are
-published as.
+"""The clips that a data set lists, by name, stretch, labels and split; and the reading of published text files.
 
-Ids come from files that others wrote, and end up in file names and command lines: whatever is not an id is refused
-here.
+Ids come from files that others wrote, and end up in file names and command lines: a value that is not an id is refused
+here. This file knows no particular data set.
 """
 
 import csv
@@ -21,14 +20,14 @@ _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedClip:
-    """One clip as the metadata name it, whether or not its file is there."""
+    """One clip as the metadata name it, whether or not its file exists."""
 
     key: str
-    """Name of the clip: the media's id, with the start of the stretch where the data set cuts stretches."""
+    """Name of the clip: the id of the media, with the start of the stretch where the data set cuts stretches."""
     media_id: str
     """Name, without suffix, of a file that holds the whole recording or just the stretch."""
     cut_names: tuple[str, ...] = ()
-    """Names, without suffix, under which people keep the stretch alone; looked for before `media_id`."""
+    """Names, without suffix, under which people keep the stretch alone; they are searched before `media_id`."""
     source: str | None = None
     """Path relative to the media folder, where the listing gives it."""
     start_seconds: float | None = None
@@ -45,7 +44,7 @@ class ListedClip:
 
 
 def read_text(path: Path) -> str:
-    """The content of a metadata file; ConfigError when it cannot be read as text."""
+    """Read a metadata file; ConfigError when it cannot be read as text."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -54,7 +53,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The value that a JSON file holds; ConfigError when it is not JSON."""
+    """Read the value of a JSON file; ConfigError when it is not JSON."""
     try:
         return json.loads(read_text(path))
     except ValueError as error:
@@ -64,9 +63,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_rows(path: Path, *, num_columns: int, form: str) -> Iterator[tuple[str, list[str]]]:
-    """The rows of a CSV file without comments and empty lines, each with its place ("FILE, line 3") for error messages.
+    """Yield the rows of a CSV file without comments and empty lines, each with its place for error messages.
 
-    ConfigError, showing the `form` that was expected, for a row of another number of columns.
+    A place is written "FILE, line 3". ConfigError, showing the `form` that was expected, for a row of
+    another number of columns.
     """
     reader = csv.reader(read_text(path).splitlines(), skipinitialspace=True)
     try:
@@ -86,13 +86,13 @@ def read_rows(path: Path, *, num_columns: int, form: str) -> Iterator[tuple[str,
 
 
 def require_files(metadata: Sequence[Path], expected: str) -> None:
-    """ConfigError when no metadata file was given."""
+    """Raise ConfigError when no metadata file was given."""
     if not metadata:
         raise ConfigError(f"--metadata is missing: give {expected}")
 
 
 def require_youtube_id(value: Any, place: object) -> str:
-    """`value`, if it is the id of a YouTube video; ConfigError otherwise."""
+    """Return `value`, if it is the id of a YouTube video; ConfigError otherwise."""
     if not isinstance(value, str) or not _YOUTUBE_ID.fullmatch(value):
         raise ConfigError(
             f"{place}: expected the id of a video (11 letters, digits, - or _), got {value!r}; give the file as "
@@ -102,7 +102,7 @@ def require_youtube_id(value: Any, place: object) -> str:
 
 
 def require_number(value: str, place: str) -> float:
-    """A time in seconds, not negative; ConfigError otherwise."""
+    """Read a time in seconds, not negative; ConfigError otherwise."""
     try:
         seconds = float(value)
     except ValueError:
@@ -113,11 +113,11 @@ def require_number(value: str, place: str) -> float:
 
 
 def tidy_label(label: str) -> str:
-    """A class as words: "acoustic_guitar" → "acoustic guitar", "DoubleBass" → "double bass"."""
+    """Write a class as words: "acoustic_guitar" → "acoustic guitar", "DoubleBass" → "double bass"."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label.replace("_", " "))
     return " ".join(apart.lower().split())
 
 
 def hash_rank(media_id: str) -> str:
-    """A value to sort ids by: an order that is the same everywhere and has nothing to do with the ids' own."""
+    """Return a value to sort ids by: the order is the same everywhere and independent of the ids' own order."""
     return hashlib.sha256(media_id.encode("utf-8")).hexdigest()

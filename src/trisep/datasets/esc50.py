@@ -1,6 +1,7 @@
 """ESC-50 (Piczak 2015): 2000 sounds of five seconds in 50 classes and five folds, without pictures.
 
-File as published: meta/esc50.csv, with the header filename,fold,target,category,esc10,src_file,take.
+File as published: meta/esc50.csv, with the header filename,fold,target,category,esc10,src_file,take. This file
+knows no media files.
 """
 
 import re
@@ -15,8 +16,9 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.(wav|ogg)")
 
 
 def read_esc50(metadata: Sequence[Path]) -> list[ListedClip]:
-    """The sounds, each in the split "fold1" to "fold5": cross-validation is the user's to arrange. ConfigError for
-    another form.
+    """Read the sounds, each in the split "fold1" to "fold5"; the user arranges the cross-validation.
+
+    Raises ConfigError for another form.
     """
     require_files(metadata, "meta/esc50.csv")
     clips = []

@@ -1,8 +1,8 @@
-"""The user's own command for missing clips. trisep brings no downloader: what the template does, and whether it may, is
-the user's matter.
+"""The user's own command for missing clips. trisep has no downloader.
 
-No shell is involved: the template is cut into words first, then the placeholders inside each word are filled in, so
-nothing in a data set's metadata can become another word, an option or a second command.
+The user is responsible for the effect of the template and for the right to use it. No shell is involved: the template
+is cut into words first, then the placeholders inside each word are filled in, so nothing in a data set's metadata can
+become another word, an option or a second command.
 """
 
 import re
@@ -23,8 +23,9 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 def parse_template(template: str) -> tuple[str, ...]:
-    """The words of a command; ConfigError unless it holds {id} and {out}, only known placeholders, and no word that
-    begins with {id}.
+    """Split a command template into words.
+
+    Raises ConfigError unless it holds {id} and {out}, only known placeholders, and no word that begins with {id}.
     """
     try:
         words = tuple(shlex.split(template))
@@ -46,7 +47,7 @@ def parse_template(template: str) -> tuple[str, ...]:
 
 
 def fill_in(words: Sequence[str], clip: ListedClip, out: Path) -> list[str]:
-    """The command for one clip: times in seconds, 0 and inf for a whole recording."""
+    """Fill in the command for one clip: times are in seconds, 0 and inf for a whole recording."""
     start = 0.0 if clip.start_seconds is None else clip.start_seconds
     end = float("inf") if clip.end_seconds is None else clip.end_seconds
     values = {"id": clip.media_id, "start": f"{start:g}", "end": f"{end:g}", "out": str(out)}
@@ -56,10 +57,10 @@ def fill_in(words: Sequence[str], clip: ListedClip, out: Path) -> list[str]:
 def fetch_missing(
     clips: Sequence[ListedClip], words: Sequence[str], media: Path, *, suffix: str, console: Console | None = None
 ) -> dict[str, str]:
-    """Run the command once for each clip, one after the other; what it wrote becomes `media`/KEY + `suffix` when it
-    ends well.
+    """Run the command once for each clip, one after the other; a complete file becomes `media`/KEY + `suffix`.
 
-    Returns why it failed, by the clip's key. ConfigError when the program cannot be started at all.
+    Returns the reasons of failures, by the key of the clip. Raises ConfigError when the program cannot
+    be started at all.
     """
     failures: dict[str, str] = {}
     unique = {clip.key: clip for clip in clips}

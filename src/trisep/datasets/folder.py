@@ -1,4 +1,7 @@
-"""The files of a media folder: a data set without metadata, and the place where the clips of the others are found."""
+"""The files of a media folder: a data set without metadata, and the place where the clips of the others are found.
+
+This file decodes nothing.
+"""
 
 import os
 from collections import defaultdict
@@ -14,8 +17,9 @@ _ORDER = {suffix: place for place, suffix in enumerate(VIDEO_SUFFIXES + SOUND_SU
 
 
 def read_folder(metadata: Sequence[Path], media: Path) -> list[ListedClip]:
-    """Every video and sound below `media` as a training clip, sorted by path; the folder it lies in, below `media`, is
-    its label.
+    """List every video and sound below `media` as a training clip, sorted by path.
+
+    Its label is the folder it lies in, below `media`.
     """
     if metadata:
         raise ConfigError(
@@ -32,10 +36,10 @@ def read_folder(metadata: Sequence[Path], media: Path) -> list[ListedClip]:
 
 
 def media_files(media: Path) -> list[str]:
-    """Videos and sounds below a folder by their suffix, hidden ones left out, as sorted relative paths with forward
-    slashes.
+    """List videos and sounds below a folder by their suffix, without hidden ones, as sorted relative paths.
 
-    Links to files are followed, links to folders are not. MediaError when the folder cannot be read.
+    The paths have forward slashes. Links to files are followed, links to folders are not. MediaError when the
+    folder cannot be read.
     """
     if not media.is_dir():
         raise MediaError(
@@ -46,7 +50,7 @@ def media_files(media: Path) -> list[str]:
 
 def _walk(media: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
-        """A folder that cannot be listed stops the walk."""
+        """Stop the walk at a folder that cannot be listed."""
         raise MediaError(
             f"{error.filename}: the folder cannot be read ({error.strerror}); change its permissions or move it away"
         )
@@ -59,12 +63,13 @@ def _walk(media: Path) -> Iterator[str]:
 
 
 class MediaIndex:
-    """Finds the file of a clip anywhere below a folder by its name without suffix; a video goes before a sound of the
-    same name.
+    """Finds the file of a clip anywhere below a folder by its name without suffix.
+
+    A video takes precedence over a sound of the same name.
     """
 
     def __init__(self, sources: Sequence[str]) -> None:
-        """`sources` are relative paths, as from `media_files`."""
+        """Index the files; `sources` are relative paths, as from `media_files`."""
         by_stem: dict[str, list[str]] = defaultdict(list)
         for source in sorted(sources, key=lambda source: (_ORDER[PurePosixPath(source).suffix.lower()], source)):
             by_stem[PurePosixPath(source).stem].append(source)
@@ -72,7 +77,7 @@ class MediaIndex:
         self._sources = frozenset(sources)
 
     def find(self, clip: ListedClip) -> tuple[str, bool] | None:
-        """The clip's file, and whether its name says that it holds the stretch alone; None when it is missing."""
+        """Return the file of a clip and whether it holds the stretch alone by its name; None when it is missing."""
         if clip.source is not None:
             return (clip.source, True) if clip.source in self._sources else None
         for name in (*clip.cut_names, clip.media_id):

@@ -1,4 +1,7 @@
-"""What a look at a data set leaves behind: the report, and one list of usable clips for each split, labels apart."""
+"""The results of checking a data set: the report, and one list of usable clips for each split, with separate labels.
+
+This file checks no clips.
+"""
 
 import csv
 import json
@@ -12,13 +15,13 @@ from trisep.datasets.status import STATES, ClipCheck, count_states
 from trisep.media.files import replacing
 
 LIST_COLUMNS = ("key", "source", "start_seconds", "end_seconds", "sha256")
-"""Of SPLIT.csv, which `trisep prepare --clips` reads; empty times mean the whole file."""
+"""Columns of SPLIT.csv, which `trisep prepare --clips` reads; empty times mean the whole file."""
 LABEL_COLUMNS = ("key", "label", "split")
-"""Of labels.csv: one row for each label of each usable clip."""
+"""Columns of labels.csv: one row for each label of each usable clip."""
 
 
 def status_report(name: str, clips: Sequence[ListedClip], checks: Sequence[ClipCheck]) -> dict[str, Any]:
-    """Counts by state, split and class, and every clip that cannot serve with the reason, as JSON values."""
+    """Report counts by state, split and class, and every clip that is not usable with the reason, as JSON values."""
     counts = count_states(clips, checks)
     splits = sorted({clip.split for clip in clips})
     return {
@@ -47,8 +50,9 @@ def status_report(name: str, clips: Sequence[ListedClip], checks: Sequence[ClipC
 
 
 def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipCheck], report: dict[str, Any]) -> None:
-    """Write SPLIT.csv for each split, labels.csv and status.json into an existing folder. MediaError when it cannot be
-    written.
+    """Write SPLIT.csv for each split, labels.csv and status.json into an existing folder.
+
+    Raises MediaError when it cannot be written.
     """
     usable = [(clip, check) for clip, check in zip(clips, checks, strict=True) if check.state == "usable"]
     for split in sorted({clip.split for clip in clips}):
@@ -68,7 +72,7 @@ def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipChe
 
 
 def _by_state(counters: Iterable[Counter[str]]) -> dict[str, int]:
-    """The sum of counters, all states in their order."""
+    """Sum counters, all states in their order."""
     total: Counter[str] = Counter()
     for counter in counters:
         total.update(counter)
@@ -76,7 +80,7 @@ def _by_state(counters: Iterable[Counter[str]]) -> dict[str, int]:
 
 
 def _seconds(value: float | None) -> str:
-    """A time as text that reads back the same; empty for none."""
+    """Format a time as text that reads back the same; empty for none."""
     return "" if value is None else repr(value)
 
 

@@ -1,8 +1,8 @@
 """MUSIC and MUSIC-21 (Zhao et al. 2018, 2019): solos and duets of instruments, as lists of YouTube ids by class.
 
 Files as published in roudimit/MUSIC_dataset: MUSIC_solo_videos.json, MUSIC_duet_videos.json, MUSIC21_solo_videos.json,
-each of the form {"version": 1.0, "videos": {"acoustic_guitar": ["ID", …], "flute violin": ["ID", …], …}}; a space parts
-the two instruments of a duet.
+each of the form {"version": 1.0, "videos": {"acoustic_guitar": ["ID", …], "flute violin": ["ID", …], …}}; a space
+separates the two instruments of a duet. This file knows no media files.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trisep.errors import ConfigError
 
 
 def read_music(metadata: Sequence[Path], rule: SplitRule) -> list[ListedClip]:
-    """The clips of one or more of the files; ConfigError when a file has another form."""
+    """Read the clips of one or more of the files; ConfigError when a file has another form."""
     require_files(
         metadata, "MUSIC_solo_videos.json, MUSIC_duet_videos.json or MUSIC21_solo_videos.json, or several of them"
     )

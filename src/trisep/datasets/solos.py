@@ -1,6 +1,7 @@
 """Solos (Montesinos et al. 2020): auditions and solos of 13 instruments, as lists of YouTube ids by class.
 
 File as published in JuanFMontesinos/Solos: solos_ids.json, of the form {"Bassoon": ["ID", …], "DoubleBass": […], …}.
+This file knows no media files.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from trisep.errors import ConfigError
 
 
 def read_solos(metadata: Sequence[Path], rule: SplitRule) -> list[ListedClip]:
-    """The clips of the file; ConfigError when it has another form (solos_timestamps.json, which lists frames, is not
-    it).
+    """Read the clips of the file; ConfigError when it has another form.
+
+    solos_timestamps.json, which lists frames, is another form.
     """
     require_files(metadata, "solos_ids.json")
     clips: list[ListedClip] = []

@@ -1,4 +1,4 @@
-"""Whether the file of a listed clip can serve. This file looks at one clip; it knows no process, cache or table.
+"""The state of a listed clip's file. This file looks at one clip; it knows no process, cache or table.
 
 The checks come in this order, and the first that fails names the state:
 
@@ -7,9 +7,8 @@ The checks come in this order, and the first that fails names the state:
     no sound, no picture
     too short    there is 90 % of the listed stretch, and at least `min_seconds`
     silent       the RMS of the mono sound is at least `silence_db`
-    still        the picture moves: of five frames, evenly spread, 64 pixels on the short side, one differs from the
-                 first by a mean absolute difference above `still_level`; compression alone changes a still by a few
-                 tenths of a grey level
+    still the picture moves: of five frames, evenly spread, 64 pixels on the short side, one differs from the first by a
+    mean absolute difference above `still_level`; compression alone changes a still by a few tenths of a grey level
     duplicate    it is the first usable clip of its name and of its content (SHA-256 of the file and stretch)
 
 The thresholds are ours; the papers name none.
@@ -31,7 +30,7 @@ from trisep.media.probe import MediaInfo, probe
 from trisep.media.video import read_frames
 
 STATES = ("usable", "missing", "unreadable", "no sound", "no picture", "too short", "silent", "still", "duplicate")
-"""Everything that a listed clip can be."""
+"""All states of a listed clip."""
 _WHOLE_TOLERANCE_SECONDS = 1.0
 _NEEDED_SHARE = 0.9
 _NUM_FRAMES = 5
@@ -40,7 +39,7 @@ _FRAME_SHORT_SIDE = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckSettings:
-    """Where the line is drawn."""
+    """The thresholds of the checks."""
 
     needs_picture: bool = True
     min_seconds: float = 1.0
@@ -59,34 +58,34 @@ class CheckSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipCheck:
-    """What was found of one clip."""
+    """The result of the checks of one clip."""
 
     state: str
     """One of `STATES`."""
     detail: str = ""
-    """For people; empty for a usable clip."""
+    """The reason, as text for the report; empty for a usable clip."""
     source: str | None = None
     """The file, relative to the media folder; None when it is missing."""
     start_seconds: float | None = None
-    """Where in the file the clip begins; None when the file is the clip."""
+    """Start of the clip in the file; None when the file is the clip."""
     end_seconds: float | None = None
     duration_seconds: float | None = None
-    """Of the sound that was decoded."""
+    """Duration of the decoded sound."""
     level_db: float | None = None
     """RMS of the mono sound in dBFS; None when silent to the bit or never decoded."""
     motion: float | None = None
     """The largest mean absolute difference between frames, in grey levels."""
     sha256: str | None = None
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
 
 
 def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, settings: CheckSettings) -> ClipCheck:
-    """Decode a clip's file and judge it; nothing that is wrong with the file is raised.
+    """Decode the file of a clip and determine its state; a defect of the file is never raised as an error.
 
     Args:
         media: the media folder.
         source: the clip's file, relative to it.
-        clip: what the metadata say.
+        clip: the clip as the metadata list it.
         is_cut: the file's name says that it holds the stretch alone. Where it does not, a file no more than 1 s longer
             than the stretch is taken to be the stretch, a longer one to be the whole recording.
         settings: thresholds.
@@ -111,13 +110,13 @@ def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, sett
         return replace(check, state="unreadable", detail=str(error).replace(f"{path}: ", ""))
     except OSError as error:
         return replace(check, state="unreadable", detail=f"cannot be read ({error.strerror})")
-    # One file must never stop a run over many: whatever a decoder can throw is counted and named, not raised.
+    # One file must never stop a run over many: any error of a decoder is counted and named, not raised.
     except Exception as error:
         return replace(check, state="unreadable", detail=f"{type(error).__name__}: {error}")
 
 
 def _judge(info: MediaInfo, clip: ListedClip, check: ClipCheck, settings: CheckSettings) -> ClipCheck:
-    """Length, level and motion of a file that can be opened."""
+    """Check length, level and motion of a file that can be opened."""
     seconds, level_db = _measure_sound(info, check)
     check = replace(
         check, duration_seconds=round(seconds, 3), level_db=round(level_db, 2) if math.isfinite(level_db) else None
@@ -145,7 +144,7 @@ def _judge(info: MediaInfo, clip: ListedClip, check: ClipCheck, settings: CheckS
 
 
 def _measure_sound(info: MediaInfo, check: ClipCheck) -> tuple[float, float]:
-    """Length in seconds and RMS in dBFS (−inf for none) of the clip's mono sound."""
+    """Measure the length in seconds and the RMS in dBFS (−inf for none) of the clip's mono sound."""
     start = check.start_seconds or 0.0
     wanted = None if check.end_seconds is None else check.end_seconds - start
     num_samples, energy = 0, 0.0
@@ -157,14 +156,14 @@ def _measure_sound(info: MediaInfo, check: ClipCheck) -> tuple[float, float]:
 
 
 def _measure_motion(path: Path, start_seconds: float, seconds: float) -> float:
-    """The largest mean absolute difference, in grey levels, between the first of a few frames and another."""
+    """Measure the largest mean absolute difference, in grey levels, between the first of a few frames and another."""
     times = [start_seconds + seconds * (number + 0.5) / _NUM_FRAMES for number in range(_NUM_FRAMES)]
     frames = read_frames(path, times, short_side=_FRAME_SHORT_SIDE).astype(np.float32)
     return float(np.abs(frames[1:] - frames[0]).mean(axis=(1, 2, 3)).max())
 
 
 def mark_duplicates(clips: Sequence[ListedClip], checks: Sequence[ClipCheck]) -> list[ClipCheck]:
-    """The checks, with every usable clip that repeats an earlier one's name or content marked as a duplicate of it."""
+    """Mark every usable clip that repeats the name or content of an earlier one as a duplicate of it."""
     first_of: dict[object, str] = {}
     marked = []
     for clip, check in zip(clips, checks, strict=True):
@@ -181,8 +180,9 @@ def mark_duplicates(clips: Sequence[ListedClip], checks: Sequence[ClipCheck]) ->
 
 
 def count_states(clips: Iterable[ListedClip], checks: Iterable[ClipCheck]) -> dict[tuple[str, str], Counter[str]]:
-    """How many clips are in which state, by (split, class), sorted. A clip with several labels counts under all of them
-    joined by " + ".
+    """Count the clips in each state, by (split, class), sorted.
+
+    A clip with several labels counts under all of them joined by " + ".
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for clip, check in zip(clips, checks, strict=True):

@@ -1,9 +1,8 @@
-"""VGGSound (Chen et al. 2020), ten-second stretches of YouTube videos with one of 309 labels; and VGGSound-Clean (Dong
-et al. 2023).
+"""VGGSound (Chen et al. 2020) and VGGSound-Clean (Dong et al. 2023): ten-second stretches of YouTube videos.
 
-Files as published: vggsound.csv, without header, `ID,30,"female speech, woman speaking",train`; and, for
-VGGSound-Clean, the list of CLIPSep's repository, test-good.csv, without header,
-`data/vggsound/audio/e/2/ID.wav,data/vggsound/preprocessed/e/2/ID,12,dog barking`.
+Each has one of 309 labels. Files as published: vggsound.csv, without header, `ID,30,"female speech, woman
+speaking",train`; and, for VGGSound-Clean, the list of CLIPSep's repository, test-good.csv, without header,
+`data/vggsound/audio/e/2/ID.wav,data/vggsound/preprocessed/e/2/ID,12,dog barking`. This file knows no media files.
 """
 
 from collections.abc import Sequence
@@ -18,8 +17,9 @@ _CLEAN_FORM = "path of the sound,path of the pictures,number of pictures,label"
 
 
 def read_vggsound(metadata: Sequence[Path]) -> list[ListedClip]:
-    """The clips of vggsound.csv with its own split, which has no validation part; ConfigError when a file has another
-    form.
+    """Read the clips of vggsound.csv with its own split, which has no validation part.
+
+    Raises ConfigError when a file has another form.
     """
     require_files(metadata, "vggsound.csv")
     clips = []
@@ -34,9 +34,9 @@ def read_vggsound(metadata: Sequence[Path]) -> list[ListedClip]:
 
 
 def read_vggsound_clean(metadata: Sequence[Path]) -> list[ListedClip]:
-    """The 100 clips of CLIPSep's list, all of the test split; ConfigError when a file has another form.
+    """Read the 100 clips of CLIPSep's list, all of the test split; ConfigError when a file has another form.
 
-    That list does not say where in its video a clip begins. With vggsound.csv beside it the start is looked up there;
+    The list does not say where in its video a clip begins. With vggsound.csv beside it the start is read from there;
     without, the media files have to be the stretches themselves.
     """
     require_files(metadata, "CLIPSep's test-good.csv, and vggsound.csv for the clips' starts")
@@ -54,13 +54,13 @@ def read_vggsound_clean(metadata: Sequence[Path]) -> list[ListedClip]:
 
 
 def _is_clean_list(path: Path) -> bool:
-    """Whether the first column holds paths of sounds."""
+    """Return whether the first column holds paths of sounds."""
     first = next(read_rows(path, num_columns=4, form=_FORM), None)
     return first is not None and first[1][0].endswith(".wav")
 
 
 def _clip(media_id: str, start_seconds: float | None, label: str, split: str) -> ListedClip:
-    """One clip. VGGSound calls its files ID_000030.mp4."""
+    """Build one clip. VGGSound calls its files ID_000030.mp4."""
     key = media_id if start_seconds is None else f"{media_id}_{round(start_seconds):06d}"
     return ListedClip(
         key=key,

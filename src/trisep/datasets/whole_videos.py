@@ -1,4 +1,7 @@
-"""Data sets that list whole videos by class: which go to training, validation and test."""
+"""The splits of data sets that list whole videos by class: training, validation and test.
+
+This file knows no metadata and no media files.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,14 +9,15 @@ from typing import Literal
 from trisep.datasets.clip_list import ListedClip, hash_rank
 
 SplitRule = Literal["first-two", "fifth"]
-"""first-two: of each class the first video validates, the second tests, the rest train (VAST, appendix A.5, after
-Co-Separation). fifth: of each class of solos one fifth tests, the rest train; duets train. HFRA prints only the sizes
-of its split (MUSIC 483/118 of the 601 videos still online, test on solos only; MUSIC-21 831/208), which are four fifths
-and one fifth; *which* videos is not printed. Ours takes the fifth that comes first in the order of the ids' SHA-256."""
+"""first-two: of each class the first video is for validation, the second for test, the rest for training (VAST,
+appendix A.5, after Co-Separation). fifth: of each class of solos one fifth is for test, the rest for training, as are
+duets. HFRA prints only the sizes of its split (MUSIC 483/118 of the 601 videos still online, test on solos only;
+MUSIC-21 831/208), which are four fifths and one fifth; *which* videos is not printed. Ours takes the fifth that comes
+first in the order of the ids' SHA-256."""
 
 
 def class_clips(media_ids: Sequence[str], *, labels: tuple[str, ...], rule: SplitRule) -> list[ListedClip]:
-    """The clips of one class, in the order listed. A class with several labels is one of duets."""
+    """List the clips of one class, in the order given. A class with several labels is one of duets."""
     splits = dict.fromkeys(media_ids, "train")
     if rule == "first-two":
         splits.update(zip(media_ids, ("validation", "test"), strict=False))
