@@ -88,7 +88,7 @@ def test_the_analysis_writes_table_and_figure(
             {},
             "8 wide and the vectors of 'lite' are 384.*bottleneck_width=384",
         ),
-        (clipsep.Config.tiny(), {"encoder": "none"}, "shares no space with pictures"),
+        (clipsep.Config.tiny(), {"encoder": "none"}, "has no embedding space with pictures"),
         (clipsep.Config.tiny(), {"encoder": "clip-rn50"}, "no embeddings by 'clip-rn50'"),
         (clipsep.Config.tiny(), {"fingerprint": "other"}, "embedded by another version of 'lite'.*--overwrite"),
     ],

@@ -86,7 +86,7 @@ def test_paraphrases_from_a_table(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("label,wording\ndog,hound\ndog,a barking animal\nrain,drizzle\ncat,kitten\n")
     *_, first, second = read_wordings(tmp_path / "mine.csv", LABELS)
     assert first.words == {"dog": "hound", "rain": "drizzle"} and second.words == {"dog": "a barking animal"}
-    with pytest.raises(ConfigError, match=r"mine.csv: names none of the labels that are asked for \(tuba, …\)"):
+    with pytest.raises(ConfigError, match=r"mine.csv: names none of the labels of the mixtures \(tuba, …\)"):
         read_wordings(tmp_path / "mine.csv", ["tuba"])
 
 

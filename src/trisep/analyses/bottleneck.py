@@ -1,8 +1,7 @@
-"""What networks make of single, unmixed clips: the innermost map of each, pooled; and what an audio teacher says of the
-same sounds.
+"""Representations of single, unmixed clips: each network's bottleneck, pooled, and an audio teacher's embedding.
 
-Of each clip the middle is heard, as long as the network's training clips (HFRA takes the middle in testing), at the
-level that mixtures are brought to. It knows no labels and no pictures.
+Of each clip the middle is used (as HFRA does in testing), as long as the network's training clips, at the level that
+mixtures are brought to. This module knows no labels and no pictures.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ _CLIPS_AT_ONCE = 16
 
 
 def load_models(names: Sequence[str], device: torch.device) -> dict[str, Checkpoint]:
-    """The checkpoints on a device, by what tables call them; CheckpointError for one that cannot be read."""
+    """Load the checkpoints onto a device, by the names that tables use; CheckpointError for one that cannot be read."""
     loaded = {}
     for shown, name in zip(short_names(names), names, strict=True):
         loaded[shown] = load_model(checkpoint_folder(name))
@@ -39,7 +38,10 @@ def load_models(names: Sequence[str], device: torch.device) -> dict[str, Checkpo
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """The ends of paths that tell them apart, without a closing "model", which the folder of every run has."""
+    """Return the shortest ends of the paths that are all different.
+
+    A last part "model", which the folder of every run has, is dropped first.
+    """
     parts = [
         path.parts[:-1] if path.name == "model" and len(path.parts) > 1 else path.parts for path in map(Path, names)
     ]
@@ -49,7 +51,7 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def choose_clips(store: ClipStore, limit: int | None, seed: int) -> Int[np.ndarray, "n"]:
-    """All clips of a store, or so many drawn at random; ascending."""
+    """Return the numbers of all clips of a store, or of `limit` clips drawn at random; ascending."""
     drawn = np.random.default_rng(seed).permutation(len(store))[:limit]
     return np.sort(drawn)
 
@@ -57,21 +59,20 @@ def choose_clips(store: ClipStore, limit: int | None, seed: int) -> Int[np.ndarr
 def pooled_bottlenecks(
     checkpoint: Checkpoint, store: ClipStore, clips: Int[np.ndarray, "n"], *, device: torch.device
 ) -> Float[np.ndarray, "n C"]:
-    """The mean over frequency and time of the network's innermost map, clip by clip; raw.
+    """Return the network's bottleneck, averaged over frequency and time, for each clip; raw.
 
     Raises:
-        StoreError: the store's rate is not the network's.
+        StoreError: the store's sample rate is not the network's.
     """
     signal = checkpoint.signal
     if store.sample_rate_hz != signal.sample_rate_hz:
         raise StoreError(
             f"{store.path}: the store holds sound at {store.sample_rate_hz} Hz, {checkpoint.path} reads "
-            f"{signal.sample_rate_hz}: "
-            f"prepare it again with --sample-rate-hz {signal.sample_rate_hz}"
+            f"{signal.sample_rate_hz}: prepare it again with --sample-rate-hz {signal.sample_rate_hz}"
         )
     pooled = []
     with torch.inference_mode():
-        for sounds in _middles(store, clips, signal.clip_samples, f"hear {checkpoint.path}"):
+        for sounds in _middles(store, clips, signal.clip_samples, f"run {checkpoint.path}"):
             levelled = np.stack([sound * gain_to(sound, signal.mixture_level_db) for sound in sounds])
             magnitude = to_log_frequency(stft(torch.from_numpy(levelled), signal).abs(), signal.num_log_bins)
             log_magnitude = network_input(
@@ -85,19 +86,19 @@ def pooled_bottlenecks(
 def teacher_embeddings(
     teacher: AudioTeacher, store: ClipStore, clips: Int[np.ndarray, "n"], *, num_samples: int
 ) -> Float[np.ndarray, "n E"]:
-    """What an audio teacher says of the middle of each clip, as long as is said; raw."""
-    batches = _middles(store, clips, num_samples, f"hear {teacher.name}")
+    """Return an audio teacher's embedding of the middle `num_samples` samples of each clip; raw."""
+    batches = _middles(store, clips, num_samples, f"run {teacher.name}")
     return np.concatenate(
         [teacher.encode_audio(torch.from_numpy(sounds), store.sample_rate_hz).numpy() for sounds in batches]
     )
 
 
 def _middles(
-    store: ClipStore, clips: Int[np.ndarray, "n"], num_samples: int, doing: str
+    store: ClipStore, clips: Int[np.ndarray, "n"], num_samples: int, description: str
 ) -> Iterator[Float[np.ndarray, "b S"]]:
-    """The middle of each clip, a few at once; a clip that is too short is repeated, as in training."""
+    """Yield the middle of each clip, a few clips at a time; a clip that is too short is repeated, as in training."""
     starts = range(0, len(clips), _CLIPS_AT_ONCE)
-    for start in track(starts, doing, console=Console(stderr=True), transient=True):
+    for start in track(starts, description, console=Console(stderr=True), transient=True):
         yield np.stack(
             [read_crop(store, int(clip), 0.5, num_samples) for clip in clips[start : start + _CLIPS_AT_ONCE]]
         )

@@ -1,8 +1,7 @@
-"""`trisep analyze fusion`: what each class gains by one evaluation over another of the same mixtures, late over middle
-fusion for one.
+"""`trisep analyze fusion`: what each class gains by one evaluation over another, for example late over middle fusion.
 
-Source: HFRA, Fig. 1. Intervals and tests are over mixtures, class by class, and not corrected for how many classes
-there are; the paper gives neither.
+Source: HFRA, Fig. 1. Intervals and tests are over mixtures, class by class, and not corrected for the number of
+classes; the paper gives neither. Both evaluations must be of the same mixtures; no network runs here.
 """
 
 from collections.abc import Sequence
@@ -16,18 +15,18 @@ from trisep.figures.analysis import draw_gains
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassGain:
-    """What one class gains, or all do."""
+    """What one class gains, or what all of them gain together."""
 
     label: str
     sources: int
     mean_a: float
     mean_b: float
     gain: float
-    """Mean of A − B in dB over mixtures, each the mean of its sources of the class."""
+    """Mean of A − B in dB over mixtures, each represented by the mean of its sources of the class."""
     low: float
     high: float
     p_value: float
-    """Of the sign-flip permutation test."""
+    """p-value of the sign-flip permutation test."""
 
 
 def analyze_fusion(
@@ -40,10 +39,9 @@ def analyze_fusion(
     system_b: str | None = None,
     seed: int = 0,
 ) -> str:
-    """What each class gains by evaluation `a` over `b`; writes fusion.md, fusion.csv and fusion.png to `out` and
-    returns the table.
+    """Return a table of what each class gains by evaluation `a` over `b`.
 
-    Arguments and errors are those of `compare`.
+    It also writes fusion.md, fusion.csv and fusion.png to `out`. Arguments and errors are those of `compare`.
     """
     first, second, both = read_both(a, b, metric=metric, system_a=system_a, system_b=system_b)
     gains = class_gains(first, second, both, seed=seed)
@@ -56,7 +54,7 @@ def analyze_fusion(
 
 
 def class_gains(a: Scored, b: Scored, both: list[tuple[int, int]], *, seed: int) -> list[ClassGain]:
-    """All sources, then each class, the one that gains most first."""
+    """Return the gain over all sources, then that of each class, beginning with the class that gains most."""
     gains = []
     for result in per_class(a, b, both):
         keys = both if result.label == "all" else [key for key in both if a.sources[key][0] == result.label]
@@ -77,13 +75,12 @@ def class_gains(a: Scored, b: Scored, both: list[tuple[int, int]], *, seed: int)
 
 
 def markdown(a: Scored, b: Scored, gains: Sequence[ClassGain], *, metric: str, num_skipped: int) -> str:
-    """The table."""
+    """Return the gains as a Markdown table."""
     lines = [f"**A: {a.name}**", "", f"**B: {b.name}**", ""]
     lines += [
         f"{gains[0].sources} sources compared, {num_skipped} skipped in one or both. Intervals (95 %, bootstrap) and p "
-        "(sign-flip "
-        f"permutation) are over mixtures, each class by itself; with {len(gains) - 1} classes, one in twenty is below "
-        "0.05 by chance.",
+        f"(sign-flip permutation) are over mixtures, each class by itself; with {len(gains) - 1} classes, one in "
+        "twenty is below 0.05 by chance.",
         "",
         f"| class | sources | A {metric} | B {metric} | A − B [95 %] | p |",
         "|---|---:|---:|---:|---|---:|",

@@ -1,10 +1,10 @@
 """`trisep analyze gap`: the distance between sounds and pictures of the same clips in a network's space.
 
-‖mean(audio) − mean(visual)‖ on vectors of unit length (HFRA Eq. 9 and Table 5; Liang et al. 2022), 0 to 2. The audio
-vector is the pooled bottleneck, of which the paper does not say how its width comes to be that of the visual vectors:
-here the network has to be built so. The visual vector is the store's, of the frame (or frames) in the middle of the
-clip. Intervals, and the cosines of matching pairs and of shuffled ones, are ours: a small gap says nothing of whether
-sound and picture of one clip are closer than those of two.
+The gap is ‖mean(audio) − mean(visual)‖ of vectors of unit length (HFRA Eq. 9 and Table 5; Liang et al. 2022), 0 to 2.
+The audio vector is the pooled bottleneck. The paper does not say how its width comes to equal that of the visual
+vectors; here the network must be built with that width. The visual vector is the store's, of the frame (or frames) in
+the middle of the clip. The intervals, and the cosines of matching and of shuffled pairs, are ours: a small gap does not
+show whether sound and picture of one clip are closer than those of two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Gap:
     clips: int
     gap: Interval
     difference: Interval
-    """From the first network's gap, on the same clips; zero for that one."""
+    """Difference from the first network's gap, on the same clips; zero for the first."""
     matching: Interval
     """Mean cosine of a clip's sound and its own picture."""
     shuffled: float
@@ -54,17 +54,18 @@ def analyze_gap(
     seed: int = 0,
     device: str = "auto",
 ) -> str:
-    """How far apart sounds and pictures of the same clips lie; writes gap.md, gap.csv and gap.png to `out` and returns
-    the table.
+    """Return a table of how far apart sounds and pictures of the same clips lie.
+
+    It also writes gap.md, gap.csv and gap.png to `out`.
 
     Args:
-        checkpoints: names or folders of models; the first is what the others are compared with.
+        checkpoints: names or folders of models; the others are compared with the first.
         data: a clip store that the encoders of the checkpoints embedded.
         out: folder of the outputs.
-        frames: how many frames around the middle of a clip make its visual vector, their mean.
-        limit: take only so many clips, drawn at random.
-        seed: of the bootstrap and of `limit`.
-        device: where the networks compute.
+        frames: how many frames around the middle of a clip are averaged into its visual vector.
+        limit: number of clips, drawn at random; None takes all.
+        seed: seed of the bootstrap and of `limit`.
+        device: the device that the networks compute on.
     """
     chosen, store = choose_device(device), ClipStore(data)
     models = load_models(checkpoints, chosen)
@@ -91,16 +92,17 @@ def analyze_gap(
 def visual_vectors(
     checkpoint: Checkpoint, store: ClipStore, clips: Int[np.ndarray, "n"], *, num_frames: int
 ) -> Float[np.ndarray, "n D"]:
-    """The mean embedding of the frames nearest to the middle of each clip, of unit length.
+    """Return the mean embedding of the frames nearest to the middle of each clip, of unit length.
 
     Raises:
-        CheckpointError: the network learned without an encoder of pictures.
-        StoreError: the store lacks the encoder's embeddings, or has those of another version of it, or clips without a
+        CheckpointError: the network was trained without an encoder of pictures.
+        StoreError: the store lacks the encoder's embeddings, has those of another version of it, or has clips without a
             picture.
     """
     if checkpoint.encoder == NO_ENCODER:
         raise CheckpointError(
-            f"{checkpoint.path}: {checkpoint.model_name} shares no space with pictures, so there is no gap to measure"
+            f"{checkpoint.path}: {checkpoint.model_name} has no embedding space with pictures, so it has no gap to "
+            "measure"
         )
     queries = TrainingQueries(
         store, checkpoint.encoder, kind="image", mixing=MixingConfig(num_frames=num_frames), labels=None
@@ -108,8 +110,7 @@ def visual_vectors(
     if queries.encoder_fingerprint != checkpoint.encoder_fingerprint:
         raise StoreError(
             f"{store.path}: was embedded by another version of '{checkpoint.encoder}' than {checkpoint.path} was "
-            "trained with; "
-            f"run `trisep embed {store.path} --encoder {checkpoint.encoder} --overwrite`"
+            f"trained with; run `trisep embed {store.path} --encoder {checkpoint.encoder} --overwrite`"
         )
     middles = (store.num_samples[clips] / store.sample_rate_hz / 2).tolist()
     return _unit(queries.read(clips.tolist(), middles, batch_number=0)["vectors"])
@@ -118,8 +119,9 @@ def visual_vectors(
 def measure(
     pairs: Mapping[str, tuple[Float[np.ndarray, "n D"], Float[np.ndarray, "n D"]]], *, seed: int
 ) -> dict[str, Gap]:
-    """The gap of each network from its (audio, visual) vectors of unit length, row by row of the same clips for all
-    networks.
+    """Measure the gap of each network from its (audio, visual) vectors of unit length.
+
+    Rows are clips, the same ones for all networks.
     """
     gaps: dict[str, Gap] = {}
     for name, (audio, visual) in pairs.items():
@@ -143,8 +145,8 @@ def measure(
 
 
 def markdown(gaps: Mapping[str, Gap], models: Mapping[str, Checkpoint], data: Path, *, num_frames: int) -> str:
-    """The table."""
-    looked_at = "middle frame" if num_frames == 1 else f"{num_frames} middle frames"
+    """Return the gaps as a Markdown table."""
+    frames = "middle frame" if num_frames == 1 else f"{num_frames} middle frames"
     lines = [
         f"**Modality gap on {next(iter(gaps.values())).clips} clips of {data}**",
         "",
@@ -156,7 +158,7 @@ def markdown(gaps: Mapping[str, Gap], models: Mapping[str, Checkpoint], data: Pa
         difference = (
             f"{gap.difference.mean:+.3f} [{gap.difference.low:+.3f}, {gap.difference.high:+.3f}]" if number else "–"
         )
-        seen = f"{models[name].encoder}, {looked_at}"
+        seen = f"{models[name].encoder}, {frames}"
         lines.append(
             f"| {name} | pooled bottleneck of the U-Net | {seen} | {_shown(gap.gap)} | {difference} | "
             f"{_shown(gap.matching)} "
@@ -167,19 +169,18 @@ def markdown(gaps: Mapping[str, Gap], models: Mapping[str, Checkpoint], data: Pa
 
 
 def _require_width(checkpoint: Checkpoint, dim: int) -> None:
-    """ConfigError, before anything is computed, where the bottleneck is not as wide as the visual vectors."""
+    """Raise ConfigError, before anything is computed, where the bottleneck is not as wide as the visual vectors."""
     width = checkpoint.model.unet.config.widths[-1]
     if width != dim:
         raise ConfigError(
             f"{checkpoint.path}: its bottleneck is {width} wide and the vectors of '{checkpoint.encoder}' are {dim}, "
-            "so no distance can be "
-            f"taken; the network needs model.unet.bottleneck_width = {dim}: train it with --set "
+            f"so no distance can be taken; the network needs model.unet.bottleneck_width = {dim}: train it with --set "
             f"model.unet.bottleneck_width={dim}"
         )
 
 
 def _resampled_distances(differences: Float[np.ndarray, "n D"], seed: int) -> Float[np.ndarray, "R"]:
-    """‖mean‖ over clips drawn with replacement; the same clips for the same number of them and seed."""
+    """Return ‖mean‖ over clips drawn with replacement; equal numbers of clips and equal seeds give the same draws."""
     generator, num_clips = np.random.default_rng(seed), len(differences)
     evenly = np.full(num_clips, 1 / num_clips)
     counts = (generator.multinomial(num_clips, evenly) for _ in range(_NUM_RESAMPLES))
@@ -200,7 +201,7 @@ def _shown(interval: Interval) -> str:
 
 
 def _row(name: str, checkpoint: str, encoder: str, gap: Gap) -> dict[str, object]:
-    """A line of the CSV; intervals flattened."""
+    """Make a line of the CSV, with one column for each end of an interval."""
     row: dict[str, object] = {"network": name, "checkpoint": checkpoint, "encoder": encoder}
     for column, value in asdict(gap).items():
         row |= (

@@ -1,9 +1,9 @@
 """`trisep analyze probe`: how much of the classes a linear classifier reads off a network's bottleneck.
 
-Source: HFRA, section 4.3 and Table 4, which says neither which classifier nor how it was fitted. Ours: multinomial
-logistic regression on standardised features, its regularisation chosen by cross-validation on the training clips alone;
-each clip unmixed, its bottleneck pooled over frequency and time. Labels are read here, and only here: no network sees
-them.
+Source: HFRA, section 4.3 and Table 4, which does not say which classifier was used or how it was fitted. *Our choice:*
+multinomial logistic regression on standardised features, its regularisation chosen by cross-validation on the training
+clips only; each clip is unmixed, and its bottleneck is pooled over frequency and time. Labels are read here only for
+the classifier: no network gets them.
 """
 
 from collections import Counter
@@ -28,27 +28,27 @@ from trisep.store.read import ClipStore
 from trisep.training.queries import read_labels
 
 _STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 3))
-"""Inverse regularisations C that are tried."""
+"""The inverse regularisations C that are tried."""
 _NUM_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """Which clips the classifier is fitted on and scored on, and what they are."""
+    """The clips that the classifier is fitted on and those it is scored on, with their labels."""
 
     train: Int[np.ndarray, "n"]
     train_labels: Int[np.ndarray, "n"]
     test: Int[np.ndarray, "m"]
     test_labels: Int[np.ndarray, "m"]
     names: tuple[str, ...]
-    """Of the classes; labels count these."""
+    """Names of the classes; labels are indices into it."""
     num_left_out: tuple[int, int]
-    """Training and test clips of classes that the other side lacks."""
+    """Number of training and of test clips whose class the other side lacks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeResult:
-    """How one representation does."""
+    """How well the classes are read off one representation."""
 
     source: str
     """What the vectors are."""
@@ -57,11 +57,11 @@ class ProbeResult:
     """The inverse regularisation C that cross-validation chose."""
     is_right: Bool[np.ndarray, "m"]
     accuracy: Interval
-    """Share of test clips named right, interval by bootstrap over them."""
+    """Share of test clips classified correctly, with an interval by bootstrap over the clips."""
     recalls: Float[np.ndarray, "classes"]
-    """The same share of each class."""
+    """The same share for each class."""
     difference: PairedTest
-    """From the first representation, on the same clips."""
+    """Difference from the first representation, on the same clips."""
 
 
 def analyze_probe(
@@ -76,18 +76,20 @@ def analyze_probe(
     seed: int = 0,
     device: str = "auto",
 ) -> str:
-    """What a linear classifier reads off the bottleneck; writes probe.md, .csv and .png to `out` and returns the table.
+    """Return a table of what a linear classifier reads off the bottleneck.
+
+    It also writes probe.md, probe.csv, probe.png and probe_classes.csv to `out`.
 
     Args:
-        checkpoints: names or folders of models; the first is what the others are compared with.
+        checkpoints: names or folders of models; the others are compared with the first.
         train: the clip store that the classifier is fitted on.
-        test: the clip store that it is scored on; none of its clips may be among the others.
+        test: the clip store that it is scored on; none of its clips may be in `train`.
         labels: a CSV with the columns path, label for the clips of both.
         out: folder of the outputs.
         teacher: name of a frozen audio network whose embeddings are probed as the ceiling.
-        limit: take only so many clips of each store, drawn at random.
-        seed: of the folds, the bootstrap and `limit`.
-        device: where the networks compute.
+        limit: number of clips of each store, drawn at random; None takes all.
+        seed: seed of the folds, the bootstrap and `limit`.
+        device: the device that the networks compute on.
     """
     require_sklearn()
     stores = ClipStore(train), ClipStore(test)
@@ -114,7 +116,7 @@ def analyze_probe(
 
 
 def require_sklearn() -> None:
-    """ConfigError, at once, where scikit-learn is not installed."""
+    """Raise ConfigError, before any work is done, where scikit-learn is not installed."""
     try:
         import sklearn  # noqa: F401
     except ImportError as error:
@@ -124,14 +126,14 @@ def require_sklearn() -> None:
 
 
 def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int | None, seed: int) -> Split:
-    """The clips of the classes that both stores have, at least two of them for training, so that cross-validation can
-    hold one out.
+    """Select the clips of the classes that both stores have.
 
-    Raises ConfigError where a clip has no label, a clip is in both stores, or fewer than two classes are left.
+    A class needs at least two training clips, so that cross-validation can hold one out. Raises ConfigError where a
+    clip has no label, a clip is in both stores, or fewer than two classes are left.
     """
     chosen = [choose_clips(store, limit, seed) for store in (train, test)]
     numbers, names = zip(*(read_labels(labels, store) for store in (train, test)), strict=True)
-    known, heard = (all_of[clips] for all_of, clips in zip(numbers, chosen, strict=True))
+    train_labels, test_labels = (all_of[clips] for all_of, clips in zip(numbers, chosen, strict=True))
     fingerprints = {(entry.source, entry.num_samples, entry.rms_db) for entry in train.entries}
     shared = [entry.source for entry in test.entries if (entry.source, entry.num_samples, entry.rms_db) in fingerprints]
     if shared:
@@ -139,19 +141,19 @@ def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int |
             f"{test.path}: {len(shared)} of its {len(test)} clips are also in {train.path}, the first is {shared[0]}; "
             "score on clips that the classifier was not fitted on"
         )
-    counts = Counter(known.tolist())
-    common = sorted(label for label in {*heard.tolist()} if counts[label] >= 2)
+    counts = Counter(train_labels.tolist())
+    common = sorted(label for label in {*test_labels.tolist()} if counts[label] >= 2)
     if len(common) < 2:
         raise ConfigError(
             f"{labels}: needs at least two classes with two clips in {train.path} and one in {test.path}, found "
             f"{len(common)}"
         )
-    kept = [np.isin(present, common) for present in (known, heard)]
+    kept = [np.isin(present, common) for present in (train_labels, test_labels)]
     return Split(
         train=chosen[0][kept[0]],
-        train_labels=np.searchsorted(common, known[kept[0]]),
+        train_labels=np.searchsorted(common, train_labels[kept[0]]),
         test=chosen[1][kept[1]],
-        test_labels=np.searchsorted(common, heard[kept[1]]),
+        test_labels=np.searchsorted(common, test_labels[kept[1]]),
         names=tuple(names[0][label] for label in common),
         num_left_out=(int((~kept[0]).sum()), int((~kept[1]).sum())),
     )
@@ -160,8 +162,9 @@ def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int |
 def fit_and_predict(
     train: Float[np.ndarray, "n C"], labels: Int[np.ndarray, "n"], test: Float[np.ndarray, "m C"], *, seed: int
 ) -> tuple[Int[np.ndarray, "m"], float]:
-    """What the classifier says of the test vectors, and the C that cross-validation chose. Standardisation, too, sees
-    its fold only.
+    """Return the classifier's predictions for the test vectors, and the C that cross-validation chose.
+
+    The standardisation, too, is fitted on each fold's own training part only.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
@@ -176,8 +179,9 @@ def fit_and_predict(
 
 
 def _folds(labels: Int[np.ndarray, "n"], seed: int) -> list[tuple[Int[np.ndarray, "_"], Int[np.ndarray, "_"]]]:
-    """(fitted on, held out): each class dealt out over the folds in turn, so that small classes are fitted on in every
-    fold.
+    """Return pairs of (fitted on, held out) for cross-validation.
+
+    The clips of each class are distributed over the folds in turn, so that small classes are fitted on in every fold.
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -197,7 +201,7 @@ def _features(
     split: Split,
     device: torch.device,
 ) -> dict[str, tuple[str, Float[np.ndarray, "n C"], Float[np.ndarray, "m C"]]]:
-    """What the vectors are, and those of the training and test clips, by what tables call them."""
+    """Return, by the names that tables use, what the vectors are, and those of the training and of the test clips."""
     sides = ((train, split.train), (test, split.test))
     found = {}
     for name, model in models.items():
@@ -219,7 +223,7 @@ def _score(
     before: Mapping[str, ProbeResult],
     seed: int,
 ) -> ProbeResult:
-    """Compare with the truth, and with the first of those scored before."""
+    """Compare the predictions with the labels, and with the first of the representations scored before."""
     is_right = predicted == split.test_labels
     first = next(iter(before.values())).is_right if before else is_right
     return ProbeResult(
@@ -236,7 +240,7 @@ def _score(
 
 
 def markdown(results: Mapping[str, ProbeResult], split: Split, train: Path, test: Path) -> str:
-    """The table; shares in percent."""
+    """Return the results as a Markdown table, with shares in percent."""
     lines = [
         f"**Linear probe of {len(split.names)} classes**",
         "",
@@ -258,9 +262,8 @@ def markdown(results: Mapping[str, ProbeResult], split: Split, train: Path, test
     lines += [
         "",
         f"Chance: {100 / len(split.names):.1f} %. Left out, as the other side lacks their class: {left_out}. Intervals "
-        "by bootstrap over "
-        "test clips, p by sign-flip permutation; C is the inverse regularisation that cross-validation on the training "
-        "clips chose.",
+        "by bootstrap over test clips, p by sign-flip permutation; C is the inverse regularisation that "
+        "cross-validation on the training clips chose.",
     ]
     return "\n".join(lines)
 
@@ -270,7 +273,7 @@ def _recalls(results: Mapping[str, ProbeResult]) -> list[list[float]]:
 
 
 def _row(name: str, result: ProbeResult, split: Split) -> dict[str, object]:
-    """A line of the CSV."""
+    """Make a line of the CSV."""
     return {
         "network": name,
         "representation": result.source,

@@ -1,10 +1,9 @@
-"""`trisep analyze queries`: does it matter how one asks? The same mixtures, asked for the same sources in different
-words.
+"""`trisep analyze queries`: whether the wording of a query matters, on the same mixtures and sources.
 
 Source: CLIPSep, Appendix G and Fig. 16, which shows spectrograms; the scores are ours. Every mixture is made and
-transformed once and the network runs on it once, all wordings being queries of that run. Wordings: single templates;
-paraphrases, asked as they stand; and the mean of the four templates that `trisep separate` asks with, which the others
-are compared with.
+transformed once, and the network runs on it once with all wordings as queries. The wordings are single templates,
+paraphrases without a template, and the mean of the four templates that `trisep separate` uses, with which all others
+are compared.
 """
 
 from collections import defaultdict
@@ -36,48 +35,49 @@ from trisep.types import QueryEmbedding
 
 ENSEMBLE = f"mean of {len(QUERY_TEMPLATES)} templates"
 TEMPLATES = (*QUERY_TEMPLATES, "{}", "person playing a {}", "the sound of a {}", "a recording of {}")
-"""Asked one by one: CLIPSep's four, the bare name, VAST's, and two that speak of sound."""
+"""The templates that are used one by one: CLIPSep's four, the bare name, VAST's, and two that speak of sound."""
 _BUNDLED = Path(__file__).with_name("paraphrases.csv")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wording:
-    """One way of asking."""
+    """One way of putting a query into words."""
 
     name: str
     templates: tuple[str, ...]
     words: Mapping[str, str] | None = None
-    """What stands in the templates for a label, where that is not the label itself; labels that are not named are not
-    asked so.
+    """For each label, the words that replace it in the templates; None keeps the labels.
+
+    Labels without an entry get no query in this wording.
     """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AskedRow:
-    """The score of one source, asked in one way."""
+    """The score of one source for one wording of its query."""
 
     mixture: int
     source: int
     label: str
     wording: str
     text: str
-    """What was asked; of the mean of templates, the label."""
+    """The query's text; for the mean of templates, the label."""
     skipped: str
-    """Why there is no score; empty where there is."""
+    """Why there is no score; empty where there is one."""
     score: float
-    """In dB; nan where there is none."""
+    """The score in dB; nan where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WordingScore:
-    """What one way of asking comes to."""
+    """The score of one wording over all mixtures."""
 
     wording: str
     sources: int
     score: Interval
-    """Mean over mixtures, each the mean of its sources."""
+    """Mean over mixtures, each represented by the mean of its sources."""
     difference: PairedTest
-    """From the mean of the templates, over the mixtures that have both."""
+    """Difference from the mean of the templates, over the mixtures that have both."""
 
 
 def analyze_queries(
@@ -92,20 +92,21 @@ def analyze_queries(
     seed: int = 0,
     device: str = "auto",
 ) -> str:
-    """Whether the wording of a query matters; writes queries.md, .csv and .png, and the score of every source to `out`;
-    returns the table.
+    """Return a table of whether the wording of a query matters.
+
+    It also writes queries.md, queries.csv, queries.png and the score of every source to `out`.
 
     Args:
         checkpoint: name or folder of a model that reads words.
         data: the list of the protocol's clips, as for `evaluate`.
         out: folder of the outputs.
         protocol: name of the protocol.
-        paraphrases: other words for the labels: a CSV with the columns label, wording; None takes a table for the
-            classes of avmini.
+        paraphrases: other words for the labels: a CSV with the columns label, wording; None takes the table that comes
+            with trisep, for the classes of avmini.
         metric: the score that is shown.
-        limit: how many mixtures of the list, from its start.
-        seed: of the pair list, the bootstrap and the permutation tests.
-        device: where the model computes.
+        limit: how many mixtures of the list are used, from its start; None uses all.
+        seed: seed of the pair list, the bootstrap and the permutation tests.
+        device: the device that the model computes on.
     """
     require_metric(metric)
     chosen = protocol_named(protocol)
@@ -139,8 +140,7 @@ def _draw(results: Sequence[WordingScore], file: Path, *, metric: str) -> None:
 
 
 def read_wordings(paraphrases: Path, labels: Iterable[str]) -> list[Wording]:
-    """All ways of asking: the mean of templates, the templates, then the first paraphrase of each label, the second,
-    and so on.
+    """Return all wordings: the mean of templates, each template, then each label's first paraphrase, second, and so on.
 
     Raises MediaError for a file that is no table of label, wording, ConfigError for one that names none of the labels.
     """
@@ -151,11 +151,10 @@ def read_wordings(paraphrases: Path, labels: Iterable[str]) -> list[Wording]:
     if not wanted:
         expected = ", ".join(sorted(set(labels))[:3])
         raise ConfigError(
-            f"{paraphrases}: names none of the labels that are asked for ({expected}, …); give --paraphrases with "
-            "others"
+            f"{paraphrases}: names none of the labels of the mixtures ({expected}, …); give --paraphrases with others"
         )
     most = max(len(others[label]) for label in wanted)
-    spoken = [
+    paraphrased = [
         {label: others[label][number] for label in wanted if number < len(others[label])} for number in range(most)
     ]
     return [
@@ -166,7 +165,7 @@ def read_wordings(paraphrases: Path, labels: Iterable[str]) -> list[Wording]:
         ),
         *(
             Wording(name=f"paraphrase {number}", templates=("{}",), words=words)
-            for number, words in enumerate(spoken, start=1)
+            for number, words in enumerate(paraphrased, start=1)
         ),
     ]
 
@@ -175,8 +174,8 @@ def ask(
     job: ScoringJob, checkpoint: Checkpoint, mixture: ProtocolMixture, wordings: Sequence[Wording], metric: str
 ) -> Iterator[AskedRow]:
     """Score a mixture's sources in every wording, from one run of the network. MediaError for an unreadable file."""
-    sources, heard = mixture_sounds(job, mixture)
-    questions: dict[str, dict[int, str]] = {}
+    sources, total = mixture_sounds(job, mixture)
+    texts_of: dict[str, dict[int, str]] = {}
     vectors = []
     for wording in wordings:
         named = {index: mixture.sources[index] for index in range(job.protocol.num_scored)}
@@ -187,19 +186,19 @@ def ask(
                 if one.label in wording.words
             }
         if named:
-            rules = replace(job.protocol, templates=wording.templates)
-            embedded = embed_sources(checkpoint, list(named.values()), "text", rules, device=job.device).vectors
+            protocol = replace(job.protocol, templates=wording.templates)
+            embedded = embed_sources(checkpoint, list(named.values()), "text", protocol, device=job.device).vectors
             assert embedded is not None
             vectors.append(embedded)
             template = wording.templates[0] if len(wording.templates) == 1 else "{}"
-            questions[wording.name] = {index: template.format(one.label) for index, one in named.items()}
+            texts_of[wording.name] = {index: template.format(one.label) for index, one in named.items()}
     query = QueryEmbedding(vectors=torch.cat(vectors, dim=1))
-    estimates, _ = separate_mixture(checkpoint, heard, query, device=job.device, binary_masks=job.binary_masks)
+    estimates, _ = separate_mixture(checkpoint, total, query, device=job.device, binary_masks=job.binary_masks)
     begin = 0
-    for name, texts in questions.items():
+    for name, texts in texts_of.items():
         chosen = estimates[begin : begin + len(texts)]
         begin += len(texts)
-        for result in score_separation(references=sources, estimates=chosen, mixture=heard, scored=list(texts)):
+        for result in score_separation(references=sources, estimates=chosen, mixture=total, scored=list(texts)):
             yield AskedRow(
                 mixture=mixture.index,
                 source=result.source,
@@ -212,8 +211,9 @@ def ask(
 
 
 def summarise(rows: Sequence[AskedRow], *, seed: int) -> list[WordingScore]:
-    """Each wording's mean and difference from the mean of templates, in the order of the rows; ConfigError where
-    nothing has a score.
+    """Return the mean of each wording and its difference from the mean of templates, in the order of the rows.
+
+    Raises ConfigError where nothing has a score.
     """
     by_wording: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -221,8 +221,7 @@ def summarise(rows: Sequence[AskedRow], *, seed: int) -> list[WordingScore]:
             by_wording[row.wording][row.mixture].append(row.score)
     if not by_wording[ENSEMBLE]:
         raise ConfigError(
-            "no source has a score when asked by the mean of templates: every sound or estimate is silent; see trisep "
-            "evaluate"
+            "no source has a score for the mean of templates: every sound or estimate is silent; see trisep evaluate"
         )
     reference = {mixture: float(np.mean(scores)) for mixture, scores in by_wording[ENSEMBLE].items()}
     results = []
@@ -242,7 +241,7 @@ def summarise(rows: Sequence[AskedRow], *, seed: int) -> list[WordingScore]:
 
 
 def spread_db(rows: Sequence[AskedRow]) -> Float[np.ndarray, "n"]:
-    """Of each source, the standard deviation of its scores over all wordings that have one."""
+    """Return, for each source, the standard deviation of its scores over all wordings that have one, in dB."""
     scores: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
     for row in rows:
         if np.isfinite(row.score):
@@ -251,7 +250,7 @@ def spread_db(rows: Sequence[AskedRow]) -> Float[np.ndarray, "n"]:
 
 
 def markdown(results: Sequence[WordingScore], rows: Sequence[AskedRow], *, metric: str, title: str) -> str:
-    """The table; dB."""
+    """Return the results as a Markdown table, in dB."""
     num_mixtures, spread = len({row.mixture for row in rows}), spread_db(rows)
     lines = [
         f"**{title} · {num_mixtures} mixtures, text queries, each alone**",
@@ -269,18 +268,16 @@ def markdown(results: Sequence[WordingScore], rows: Sequence[AskedRow], *, metri
     lines += [
         "",
         f"One source's score moves by {spread.mean():.2f} dB with the wording (standard deviation over wordings, mean "
-        f"over {len(spread)} "
-        f"sources; 95 % of them below {np.quantile(spread, 0.95):.2f}). "
-        f"{sum(not np.isfinite(row.score) for row in rows)} of {len(rows)} "
-        "estimates without a finite score. Means, intervals (bootstrap) and p (sign-flip permutation) are over "
-        "mixtures, each the mean of "
-        "its sources; p is not corrected for the number of wordings.",
+        f"over {len(spread)} sources; 95 % of them below {np.quantile(spread, 0.95):.2f}). "
+        f"{sum(not np.isfinite(row.score) for row in rows)} of {len(rows)} estimates without a finite score. Means, "
+        "intervals (bootstrap) and p (sign-flip permutation) are over mixtures, each the mean of its sources; p is not "
+        "corrected for the number of wordings.",
     ]
     return "\n".join(lines)
 
 
 def _row(result: WordingScore) -> dict[str, object]:
-    """A line of the CSV."""
+    """Make a line of the CSV."""
     interval = result.difference.interval
     return {
         "wording": result.wording,
