@@ -1,9 +1,9 @@
-"""Protocols: frozen, seeded lists of mixtures whose sources are known, with signal and scoring settings. One file each.
+"""Protocols: frozen, seeded lists of mixtures whose sources are known, with their signal and scoring settings.
 
-A protocol file, found by its name, defines `PROTOCOL` (or several as `PROTOCOLS`) and says in its docstring what the
-original code did and where the paper differs from it. Lists are drawn lazily, from a list of clips (`clip_lists`) by a
-method of `pairing`; they can be written and read back (`pair_files`). Labels choose pairs and text queries, and group
-scores; training never sees anything of this.
+There is one file for each protocol. It is found by its name, defines `PROTOCOL` (or several as `PROTOCOLS`) and says in
+its docstring how the original code works and where the paper differs from it. Lists are drawn lazily, from a list of
+clips (`clip_lists`) by a method of `pairing`; they can be written and read back (`pair_files`). Labels choose pairs and
+text queries, and group scores; training never sees anything of this.
 """
 
 import importlib
@@ -21,25 +21,23 @@ class ProtocolSource:
     """One source of a mixture."""
 
     path: Path
-    """File with the source's sound."""
+    """File that holds the sound of the source."""
     label: str
-    """Name of its class: for the query and the report, never for training."""
+    """Name of its class, for the query and the report, never for training."""
     query: str = ""
-    """How a person would name it, for the text query; empty where that is the label."""
+    """The text query that a person would use for it; empty where that is the label."""
     group: str = ""
-    """Sources of one group are also reported apart."""
+    """Name of its group; the sources of one group are also reported apart."""
     start_seconds: float = 0.0
-    """Where the clip begins in the file."""
+    """Start of the clip in the file."""
     end_seconds: float | None = None
-    """Where it ends; None at the end of the file."""
+    """End of the clip in the file; None is the end of the file."""
     start: float = 0.5
-    """Where a segment lies in the clip, as a share of the room there is: 0 at its beginning, ½ in the middle, 1 at its
-    end.
-    """
+    """Position of a segment in the clip as a share of the free length: 0 at the beginning, 1 at the end."""
     picture: Path | None = None
-    """Video that shows it; None where that is `path`."""
+    """Video that shows the source; None where that is `path`."""
     place: Place | None = None
-    """Where in the picture it is; None where all of the picture is of it."""
+    """Place of the source in the picture; None where the whole picture shows it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,44 +51,42 @@ class ProtocolMixture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """How mixtures are drawn, made, separated and scored."""
+    """Settings by which mixtures are drawn, made, separated and scored."""
 
     name: str
     pairs: Callable[[Path, int], Iterator[ProtocolMixture]]
-    """(data, seed) → the list; the same for the same data and seed."""
+    """Function of (data, seed) that yields the list; the same data and seed give the same list."""
     signal: SignalSettings
     """Sampling rate and segment length of the mixtures, and the STFT of the classical systems."""
     fixes_rate: bool = True
-    """Refuse models of another sampling rate. Where false, clips are brought to the model's own rate, and scored at it.
-    """
+    """Refuse models of another sampling rate. False: clips are brought to the model's own rate, and scored at it."""
     whole_clips: bool = False
     """Take clips over their whole length, cut to the shorter, rather than segments of `signal.clip_samples`."""
     level_db: float | None = None
-    """RMS in dBFS that each source is brought to, over its whole length; None leaves it as recorded and divides it by
-    N.
-    """
+    """RMS in dBFS to which each source is brought, over its whole length; None divides the recorded level by N."""
     interference_db: float = 0.0
-    """Level of the interference over that of a source, over the mixture's length."""
+    """Level of the interference relative to a source, over the length of the mixture."""
     templates: tuple[str, ...]
-    """Wordings of a text query. One: its raw embedding. Several: each normalised, their mean, normalised."""
+    """Prompt templates of a text query. One gives its raw embedding; several are each
+    normalised, averaged, and normalised."""
     num_frames: int = 3
-    """Frames of an image or video query, around the middle of the segment."""
+    """Number of frames of an image or video query, around the middle of the segment."""
     frame_spacing_seconds: float = 1.0
     num_scored: int = 2
-    """Sources that are scored, from the first; all are separated."""
+    """Number of sources that are scored, from the first; all are separated."""
     binary_masks: bool = False
     """Binarise masks at ½ where the model was trained on binary targets."""
     headline: tuple[str, ...] = ("sdri", "si_sdri")
-    """The metrics that the printed table shows; all others are in the CSV and the summary."""
+    """Metrics that the printed table shows; all others are in the CSV and the summary."""
 
 
 def protocol_names() -> list[str]:
-    """Names of all protocols, as `--protocol` takes them."""
+    """List the names of all protocols, as `--protocol` takes them."""
     return sorted(_protocols())
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of that name; `ConfigError` for an unknown one."""
+    """Return the protocol of that name; `ConfigError` for an unknown one."""
     known = _protocols()
     if name not in known:
         raise ConfigError(f"unknown protocol '{name}': expected one of {', '.join(sorted(known))}")

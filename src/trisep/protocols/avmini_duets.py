@@ -1,9 +1,9 @@
-"""`avmini-duets`: two things in one picture, side by side, whose sounds are known apart.
+"""`avmini-duets`: two sources in one picture, side by side, whose sounds are known separately.
 
-Every clip of the split `duet_dev`, in the list's order: beside `NAME.mp4` lie `NAME_left.flac` and `NAME_right.flac`,
-whose sum is the mixture, as recorded; the label is `left+right`. Both halves are scored. Region queries point at the
-middle of each half, image and video queries see the whole picture and so cannot tell the two apart: what they score
-shows how much a place adds. Ours.
+The list has every clip of the split `duet_dev`, in its order. Beside `NAME.mp4` lie `NAME_left.flac` and
+`NAME_right.flac`, whose sum is the mixture, as recorded; the label is `left+right`. Both halves are scored. Region
+queries point at the middle of each half. Image and video queries see the whole picture and so cannot distinguish the
+two; their scores show how much a place adds. The protocol is ours.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ PLACES = {"left": Place(x=0.25, y=0.5), "right": Place(x=0.75, y=0.5)}
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """The duets; nothing is drawn, so that the seed plays no part."""
+    """Yield the duets; nothing is drawn, so that the seed has no effect."""
     for index, duet in enumerate(read_clips(data, {"duet_dev"})):
         labels = duet.label.split("+")
         if len(labels) != len(PLACES):

@@ -1,9 +1,9 @@
 """`avmini-offscreen`: the mixtures of `avmini`, each with a noise that no picture shows and no query names.
 
-The noise is a clip of the split `offscreen`, drawn uniformly, at 6 dB below either source over the mixture's length
-(repeated where it is shorter). It is not scored, but it is in the mixture that improvements are over, and counts as
-artefact in BSS Eval. Ours: CLIPSep tests against such noise with `clipsep-music+`, whose interferers take the place of
-the second source.
+The noise is a clip of the split `offscreen`, drawn uniformly, at 6 dB below either source over the length of the
+mixture (repeated where it is shorter). It is not scored. It is in the mixture from which improvements are measured, and
+counts as artifact in BSS Eval. The protocol is ours: CLIPSep tests against such noise with `clipsep-music+`, whose
+interferers take the place of the second source.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ INTERFERENCE_DB = -6.0
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """The pairs of `avmini` for the same seed, and a noise for each."""
+    """Yield the pairs of `avmini` for the same seed, with a noise for each."""
     noises = read_clips(data, {"offscreen"})
     for mixture in avmini.mixtures(data, seed):
         drawn = noises[np.random.default_rng((seed, mixture.index)).integers(len(noises))]

@@ -1,9 +1,9 @@
-"""Lists of clips that protocols draw from, in one of two forms:
+"""Lists of clips from which protocols draw, in one of two forms. This file knows no particular protocol.
 
-a CSV with the columns path, split, label (and, for stretches of recordings, start_seconds, end_seconds), or a folder
-that holds it as
-    manifest.csv; paths are absolute or relative to that folder
-a folder that `trisep data` wrote: SPLIT.csv for each split, with key, source and times, and labels.csv with key, label
+The first form is a CSV with the columns path, split, label (and optionally start_seconds and end_seconds for stretches
+of recordings, query, and recording_id), or a folder that holds it as manifest.csv. Paths are absolute or relative to
+that folder. The second form is a folder that `trisep data` wrote: SPLIT.csv for each split, with key, source and times,
+and labels.csv with key, label.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ class _Row(NamedTuple):
 
 
 def list_folder(data: Path) -> Path:
-    """The folder that relative paths of `data`, a list or a folder, start from."""
+    """Return the folder from which the relative paths of `data`, a list or a folder, start."""
     return data if data.is_dir() else data.parent
 
 
 def read_clips(
     data: Path, splits: Collection[str], *, group_by_split: bool = False, half: Half | None = None
 ) -> list[ProtocolSource]:
-    """The clips of some splits, in the list's order; a clip of several labels is called "one and the other".
+    """Read the clips of some splits, in the order of the list; a clip of several labels is named "one and the other".
 
     Args:
         data: the list.
-        splits: which to take.
+        splits: names of the splits.
         group_by_split: report the sources of each split apart.
         half: take the clips of one half only. Clips of one recording (the column recording_id, otherwise the path) are
             in one half, which the hash of the recording's name decides.
@@ -70,12 +70,12 @@ def read_clips(
 
 
 def half_of(recording: str) -> Half:
-    """The half of a set that the clips of a recording are in: the one that models are chosen on, or the other."""
+    """Return the half of a set that the clips of a recording are in; models are chosen on the half "choosing"."""
     return "choosing" if hashlib.sha256(recording.encode("utf-8", "surrogateescape")).digest()[0] % 2 else "test"
 
 
 def require_two_labels(sources: Collection[ProtocolSource], data: Path) -> None:
-    """`MediaError` where pairs of different labels cannot be drawn, as a rule that looks for them would never end."""
+    """Raise `MediaError` where pairs of different labels cannot be drawn, since the search for one would never end."""
     if len({source.label for source in sources}) < 2:
         raise MediaError(f"{data}: the protocol pairs clips of different labels, and the list has fewer than two")
 
@@ -92,7 +92,7 @@ def _one_list(data: Path) -> Iterator[_Row]:
 
 
 def _data_set(folder: Path, splits: Collection[str]) -> Iterator[_Row]:
-    """What `trisep data` left in a folder."""
+    """Read the lists that `trisep data` wrote to a folder."""
     labels: dict[str, list[str]] = defaultdict(list)
     for row in read_rows(folder / "labels.csv", ("key", "label")):
         labels[row["key"]].append(row["label"])

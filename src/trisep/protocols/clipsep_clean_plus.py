@@ -1,10 +1,9 @@
-"""`clipsep-clean+`: VGGSound-Clean+ (CLIPSep, section 4.2, Table 2): 100 hand-picked clean clips against the VGGSound
-test set.
+"""`clipsep-clean+`: VGGSound-Clean+ (CLIPSep, section 4.2, Table 2): clean clips against the VGGSound test set.
 
-Rule, from the public code: as `clipsep-music+`; the public lists are the 100 clips of VGGSound-Clean as targets and 5
-322 VGGSound test clips as interferers, here the splits `target` and `interferer` of one list of clips. The paper says
-the same in words, without the lists. Its rows for CLIPSep-NIT drop the noise heads, or keep them with an oracle that
-picks the better head: here they are dropped.
+Source: the public code. Pairs and scoring are those of `clipsep-music+`. The public lists are the 100 hand-picked clips
+of VGGSound-Clean as targets and 5 322 VGGSound test clips as interferers, here the splits `target` and `interferer` of
+one list of clips. The paper says the same in words, without the lists. Its rows for CLIPSep-NIT drop the noise heads,
+or keep them with an oracle that picks the better head: here they are dropped.
 """
 
 from dataclasses import replace

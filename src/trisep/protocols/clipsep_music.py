@@ -1,12 +1,15 @@
 """`clipsep-music`: CLIPSep on MUSIC (section 4.1, Table 1): solos mixed with solos, only the first scored.
 
-Rule, from the public code: every clip of the test list with another one drawn by Python's generator with seed = index;
-the middle 65 535 samples at 16 kHz of each, divided by 2; soft masks; the second estimate is 1 − mask, which is not
-scored and does not touch the score of the first. The ratio printed as "SDR" is museval's with one-frame windows, which
-is our `snr`; mean ± s.e.m. and median over mixtures. The paper prints neither list nor seed. Public code fills a clip
-that cannot be read with silence and leaves it out; here it is an error, or counted. It crops 65 534 samples around
-(centre frame − ½) s; ours crops 65 535 around the clip's middle, and fills shorter clips up with zeros. The text is the
-mean over the paper's four templates (public code lists five, one of them twice).
+Source: the public code. Every clip of the test list is mixed with another one drawn by Python's generator with seed
+= index: the middle 65 535 samples at 16 kHz of each, divided by 2. Masks are soft. The second estimate is 1 − mask,
+which is not scored and does not change the score of the first. The ratio printed as "SDR" is museval's with
+one-frame windows, which is our `snr`; the report has mean ± s.e.m. and median over mixtures. The paper prints
+neither list nor seed.
+
+Deviations: the public code replaces a clip that cannot be read by silence and leaves it out; here it is an error, or
+counted. It crops 65 534 samples around (centre frame − ½) s; ours crops 65 535 around the middle of the clip, and
+pads shorter clips with zeros. The text query is the mean over the paper's four templates (public code lists five,
+one of them twice).
 """
 
 from collections.abc import Iterator
@@ -20,7 +23,7 @@ from trisep.types import SignalSettings
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """As many mixtures as the split `test` has clips."""
+    """Yield as many mixtures as the split `test` has clips."""
     return with_another_clip(read_clips(data, {"test"}), seed)
 
 

@@ -1,10 +1,10 @@
-"""`clipsep-music+`: MUSIC targets against noises that nobody asks for (CLIPSep, section 4.2, Table 2).
+"""`clipsep-music+`: MUSIC targets against noises that no query names (CLIPSep, section 4.2, Table 2).
 
-Rule, from the public code: every target with an interferer drawn by Python's generator with seed = index; the rest as
-in `clipsep-music`. The public lists are 46 MUSIC clips as targets and 75 hand-picked VGGSound clips without music as
-interferers; the paper says that interferers are VGGSound videos without instruments. Here both stand in one list of
-clips, in the splits `target` and `interferer`. As the harness separates all sources, the interferer's label is asked
-for too where both are asked together; it is not scored.
+Source: the public code. Every target is mixed with an interferer drawn by Python's generator with seed = index; the
+rest is as in `clipsep-music`. The public lists are 46 MUSIC clips as targets and 75 hand-picked VGGSound clips without
+music as interferers; the paper says that interferers are VGGSound videos without instruments. Here both are in one list
+of clips, in the splits `target` and `interferer`. The harness separates all sources, so the label of the interferer is
+a query, too, where both are separated in one call; it is not scored.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from trisep.protocols.pairing import with_interferer
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """As many mixtures as the split `target` has clips."""
+    """Yield as many mixtures as the split `target` has clips."""
     return with_interferer(read_clips(data, {"target"}), read_clips(data, {"interferer"}), seed)
 
 

@@ -1,10 +1,10 @@
-"""`duets`: real duets, two of which are mixed, as a duet has no isolated truth of its own.
+"""`duets`: mixtures of two real duets, since a duet has no isolated sources of its own.
 
-VAST and Co-Separation report "MUSIC duets" so: the sources that are scored are whole duets, each with two instruments.
-Neither prints the pairs. Ours: every clip of the split `test` of a list of duets, with another drawn from the list as
-in CLIPSep's public code; the rest as in `vast`. Labels such as "cello+flute" are asked for as "cello and flute". It
-measures whether a whole picture finds its own sound, not whether the instruments inside one picture are told apart:
-`avmini-duets` does.
+VAST and Co-Separation report "MUSIC duets" in this way: the sources that are scored are whole duets, each with two
+instruments. Neither prints the pairs. Ours: every clip of the split `test` of a list of duets is mixed with another one
+drawn from the list as in CLIPSep's public code; the rest is as in `vast`. A label such as "cello+flute" becomes the
+query "cello and flute". The protocol measures whether a whole picture finds its own sound. It does not measure whether
+the instruments inside one picture are distinguished: `avmini-duets` does.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from trisep.protocols.pairing import with_another_clip
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """As many mixtures as the split `test` has clips."""
+    """Yield as many mixtures as the split `test` has clips."""
     sources = [replace(source, label=source.label.replace("+", " and ")) for source in read_clips(data, {"test"})]
     return with_another_clip(sources, seed)
 

@@ -1,9 +1,10 @@
-"""`esc50`: ESC-50 by folds (CLIPSep, Appendix H): sounds without pictures, asked for in words.
+"""`esc50`: ESC-50 by folds (CLIPSep, Appendix H): sounds without pictures, with text queries.
 
-The paper fine-tunes on ESC-50 and reports one SNR; it prints neither the fold that is held out nor the pairs, and
-public code has no list. Ours: every clip of a fold with one of another class from the same fold, drawn seeded, so that
-a model is only scored on what it was not trained on: give a list of the folds that were held out. Each fold is also
-reported apart. 16 kHz, the middle 65 535 samples, each divided by 2, soft masks, only the first scored.
+The paper fine-tunes on ESC-50 and reports one SNR. It prints neither the fold that is held out nor the pairs, and the
+public code has no list. Ours: every clip of a fold is mixed with one of another class from the same fold, drawn with a
+seed, so that a model is only scored on clips it was not trained on: give a list of the folds that were held out. Each
+fold is also reported apart. The signal is 16 kHz, the middle 65 535 samples, each divided by 2; masks are soft, and
+only the first source is scored.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ FOLDS = tuple(f"{prefix}{number}" for prefix in ("", "fold", "fold ", "fold-") f
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """As many mixtures as the folds in the list have clips."""
+    """Yield as many mixtures as the folds in the list have clips."""
     first_index = 0
     for sources in by_group(read_clips(data, FOLDS, group_by_split=True)).values():
         require_two_labels(sources, data)

@@ -1,9 +1,10 @@
-"""Held-out clips of the miniature sets in two halves: one that models are chosen on, one that is only reported.
+"""Held-out clips of the miniature sets in two halves: models are chosen on one, and the other is only reported.
 
-`avmini-choosing`, `avmini-test` and the same of `soundmini` (everyday sounds) and `solomini` (instruments by recordists
-that training lacks). Each draws 200 pairs of different labels from the clips of its half of the split `dev`, each clip
-over its whole length, cut to the shorter, at −20 dBFS RMS before the sum; the text query is the column `query` of the
-list (or the label) through one template. Clips of one recording are in one half. Ours.
+The protocols are `avmini-choosing`, `avmini-test` and the same of `soundmini` (everyday sounds) and `solomini`
+(instruments by recordists that training lacks). Each draws 200 pairs of different labels from the clips of its half
+of the split `dev`, each clip over its whole length, cut to the shorter, at −20 dBFS RMS before the sum. The text
+query is the column `query` of the list (or the label) through one template. Clips of one recording are in one half.
+The protocols are ours.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ HALVES: tuple[Half, ...] = ("choosing", "test")
 
 
 def mixtures(data: Path, seed: int = 0, *, half: Half) -> Iterator[ProtocolMixture]:
-    """The pair list of one half; the same for the same list of clips and seed."""
+    """Yield the pairs of one half; the same list of clips and seed give the same pairs."""
     sources = read_clips(data, {"dev"}, half=half)
     require_two_labels(sources, data)
     return islice(random_pairs(sources, seed), avmini.NUM_MIXTURES)

@@ -2,8 +2,9 @@
 
     path_1 label_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1   the same for 2, 3 …   interference
 
-Only path and label of each source are needed; what is empty or absent takes its default. Paths are absolute or relative
-to the folder that `trisep evaluate` is given; points (x, y) are shares of the picture's width and height.
+Only path and label of each source are needed; an empty or absent cell takes its default. Paths are absolute or relative
+to the folder that `trisep evaluate` is given; points (x, y) are shares of the picture's width and height. This file
+knows no particular protocol.
 """
 
 import csv
@@ -20,14 +21,14 @@ _FIELDS = ("path", "label", "start", "start_seconds", "end_seconds", "picture", 
 
 
 def relative_to(path: Path, folder: Path) -> str:
-    """A path as lists and tables show it: relative to the folder where it lies below it, with slashes."""
+    """Format a path for lists and tables: relative to the folder where it lies below it, with slashes."""
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def write_pairs(
     mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path, num_sources: int = 2
 ) -> Iterator[ProtocolMixture]:
-    """Pass mixtures on while writing them down; the file appears when the last has passed."""
+    """Yield the mixtures unchanged and write them; the file appears when the last one has passed."""
     with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(
@@ -40,7 +41,7 @@ def write_pairs(
 
 
 def read_pairs(file: Path, *, folder: Path) -> Iterator[ProtocolMixture]:
-    """The mixtures of a file, in its order; `MediaError` names the line that cannot be read."""
+    """Yield the mixtures of a file, in its order; `MediaError` names the mixture that cannot be read."""
     for index, row in enumerate(read_rows(file, ("path_1", "label_1", "path_2", "label_2"))):
         numbers = [number for number in range(1, len(row)) if row.get(f"path_{number}")]
         try:
@@ -48,7 +49,7 @@ def read_pairs(file: Path, *, folder: Path) -> Iterator[ProtocolMixture]:
                 _source({field: row.get(f"{field}_{number}", "") for field in _FIELDS}, folder) for number in numbers
             )
         except ValueError as error:
-            raise MediaError(f"{file}, mixture {index}: expected a number ({error}); mend the row") from error
+            raise MediaError(f"{file}, mixture {index}: expected a number ({error}); fix the row") from error
         if len(sources) < 2:
             raise MediaError(f"{file}, mixture {index}: path_1 or path_2 is empty; a mixture needs two sources")
         interference = row.get("interference")

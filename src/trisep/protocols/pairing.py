@@ -1,7 +1,7 @@
-"""Rules by which protocols draw pairs from lists of clips: pure, seeded, one mixture at a time.
+"""The methods by which protocols draw pairs from lists of clips: pure, seeded, one mixture at a time.
 
-Rules taken from public code use Python's own generator as that code does, so that with seed 0 the same list of clips
-gives the same pairs.
+Methods from public code use Python's own generator as that code does, so that with seed 0 the same list of clips gives
+the same pairs. This file knows no files and no signal.
 """
 
 from collections import defaultdict
@@ -15,12 +15,13 @@ import numpy as np
 from trisep.protocols import ProtocolMixture, ProtocolSource
 
 _SEED_STRIDE = 1_000_003
-"""Public code seeds a mixture with its index; other seeds of a list are moved out of the way of all indices."""
+"""Public code seeds a mixture with its index; other seeds of a list are shifted away from all indices."""
 
 
 def with_any_clip(sources: Sequence[ProtocolSource], seed: int) -> Iterator[ProtocolMixture]:
-    """Each clip with one drawn from all (public code of Sound of Pixels). Where it draws itself, the next one is taken:
-    our deviation.
+    """Yield each clip with one drawn from all (public code of Sound of Pixels).
+
+    Our deviation: where a clip draws itself, the next one is taken.
     """
     for index, first in enumerate(sources):
         partner = _generator(seed, index).randint(0, len(sources) - 1)
@@ -30,7 +31,7 @@ def with_any_clip(sources: Sequence[ProtocolSource], seed: int) -> Iterator[Prot
 
 
 def with_another_clip(sources: Sequence[ProtocolSource], seed: int) -> Iterator[ProtocolMixture]:
-    """Each clip with one drawn from all others (public code of CLIPSep, one list)."""
+    """Yield each clip with one drawn from all others (public code of CLIPSep, one list)."""
     for index, first in enumerate(sources):
         (drawn,) = _generator(seed, index).sample(range(len(sources) - 1), 1)
         yield ProtocolMixture(index=index, sources=(first, sources[drawn + (drawn >= index)]))
@@ -39,7 +40,7 @@ def with_another_clip(sources: Sequence[ProtocolSource], seed: int) -> Iterator[
 def with_interferer(
     targets: Sequence[ProtocolSource], interferers: Sequence[ProtocolSource], seed: int
 ) -> Iterator[ProtocolMixture]:
-    """Each target with one drawn from the interferers (public code of CLIPSep, two lists)."""
+    """Yield each target with one drawn from the interferers (public code of CLIPSep, two lists)."""
     for index, target in enumerate(targets):
         drawn = interferers[_generator(seed, index).randint(0, len(interferers) - 1)]
         yield ProtocolMixture(index=index, sources=(target, drawn))
@@ -48,7 +49,7 @@ def with_interferer(
 def with_another_class(
     sources: Sequence[ProtocolSource], seed: int, *, first_index: int = 0
 ) -> Iterator[ProtocolMixture]:
-    """Each clip with one drawn from those of other labels, which must exist."""
+    """Yield each clip with one drawn from those of other labels, which must exist."""
     for index, first in enumerate(sources, start=first_index):
         others = [source for source in sources if source.label != first.label]
         yield ProtocolMixture(
@@ -57,7 +58,7 @@ def with_another_class(
 
 
 def random_pairs(sources: Sequence[ProtocolSource], seed: int) -> Iterator[ProtocolMixture]:
-    """Pairs of different labels drawn from all pairs, without end; at least two labels must exist."""
+    """Yield pairs of different labels drawn from all pairs, without end; at least two labels must exist."""
     generator = np.random.default_rng(seed)
     indices = count()
     while True:
@@ -67,8 +68,9 @@ def random_pairs(sources: Sequence[ProtocolSource], seed: int) -> Iterator[Proto
 
 
 def classes_in_pairs(sources: Sequence[ProtocolSource], seed: int, *, num_draws: int) -> Iterator[ProtocolMixture]:
-    """The first clip of each label with that of each other label, `num_draws` times, each time with other segments of
-    both.
+    """Yield the first clip of each label with that of each other label, `num_draws` times.
+
+    Each draw takes other segments of both clips.
     """
     first_of: dict[str, ProtocolSource] = {}
     for source in sources:
@@ -83,7 +85,7 @@ def classes_in_pairs(sources: Sequence[ProtocolSource], seed: int, *, num_draws:
 
 
 def by_group(sources: Sequence[ProtocolSource]) -> dict[str, list[ProtocolSource]]:
-    """The sources of each group, groups in order of their names."""
+    """Return the sources of each group, groups in order of their names."""
     groups: dict[str, list[ProtocolSource]] = defaultdict(list)
     for source in sources:
         groups[source.group].append(source)

@@ -1,10 +1,10 @@
 """`vast`: improvements on pairs of clips of different classes, both scored (VAST, section 4 and Tables 1 to 3).
 
-The paper reports SDR, SIR and SAR as improvements over the mixture and mixes two clips of different classes; how pairs
-are drawn, their number and the segments are not printed. The public code draws pairs by class in training, too; here
-classes choose pairs in evaluation only. Ours: every clip of the split `test` once as the first, its partner drawn
-uniformly from all clips of other classes; the middle 65 535 samples at 11 025 Hz; soft masks; K = 3 frames 3 s apart
-(public code: 24 frames at 8 fps). Text: "person playing a …" (paper).
+The paper reports SDR, SIR and SAR as improvements over the mixture and mixes two clips of different classes. It does
+not print how pairs are drawn, their number or the segments. The public code draws pairs by class in training, too; here
+classes choose pairs in evaluation only. Ours: every clip of the split `test` is once the first source, and its partner
+is drawn uniformly from all clips of other classes; the middle 65 535 samples at 11 025 Hz; soft masks; K = 3 frames 3 s
+apart (public code: 24 frames at 8 fps). The text query is "person playing a …" (paper).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from trisep.protocols.sop import SIGNAL
 
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
-    """As many mixtures as the split `test` has clips."""
+    """Yield as many mixtures as the split `test` has clips."""
     sources = read_clips(data, {"test"})
     require_two_labels(sources, data)
     return with_another_class(sources, seed)
