@@ -1,19 +1,21 @@
-"""The errors a user can cause. Each message names the argument or file, what was expected, what came, and the remedy.
+"""The errors that a user can cause.
 
-    TrisepError                 anything the command line turns into exit code 2 and one line
+Each message names the argument or file, the expected and the actual value, and a remedy.
+
+    TrisepError                 any error that the command line turns into exit code 2 and one line
     ├── MediaError              a file cannot be read, decoded or written
     ├── QueryError              a query is empty, unreadable or does not fit the input
     ├── CheckpointError         a model, encoder or pretrained file is missing, altered or does not fit
-    ├── StoreError              a clip store is missing, damaged or lacks what is asked of it
+    ├── StoreError              a clip store is missing, damaged or lacks data that a command needs
     ├── ConfigError             a setting is unknown, of the wrong type or out of range
-    └── TrainingError           a run cannot go on (not-a-number loss, data that do not fit the recipe)
+    └── TrainingError           a run cannot continue (not-a-number loss, data that do not fit the recipe)
 
 Programming mistakes raise the usual built-in exceptions instead.
 """
 
 
 class TrisepError(Exception):
-    """Base of every error that is the user's to mend; the command line prints its message and exits with 2."""
+    """Base of every error that the user can correct; the command line prints its message and exits with 2."""
 
 
 class MediaError(TrisepError):
@@ -29,7 +31,7 @@ class CheckpointError(TrisepError):
 
 
 class StoreError(TrisepError):
-    """A clip store is missing, damaged or lacks what is asked of it."""
+    """A clip store is missing, damaged or lacks data that a command needs."""
 
 
 class ConfigError(TrisepError):
@@ -37,4 +39,4 @@ class ConfigError(TrisepError):
 
 
 class TrainingError(TrisepError):
-    """A training run cannot go on."""
+    """A training run cannot continue."""

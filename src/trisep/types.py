@@ -1,9 +1,11 @@
 """The types that cross module borders, and the legend of axis letters. Nothing here computes more than a check.
 
 Axes, used in every shape of this project:
+
     B batch · N sources of a mixture · Q queries · C channels (of sound, or of a feature map) · F frequency bins of the
     STFT · 256 rows of the log-frequency grid · T spectrogram frames · K frames of video · H, W rows and columns of an
     image or region grid · D embedding dimension · S samples
+
 Frequency comes before time; time is last. Sounds are float32 with full scale at ±1; images are uint8 RGB.
 """
 
@@ -45,9 +47,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip of a store: a mono sound with time-stamped frames. It never carries a label (spec: labels
-    stay outside).
-    """
+    """One clip of a store: a mono sound with time-stamped frames. It never carries a label."""
 
     key: str
     waveform: Float[np.ndarray, "S"]
@@ -67,21 +67,20 @@ class Place:
     height: float = 0.0
     time_seconds: float | None = None
     in_pixels: bool = False
-    """Coordinates count pixels of the picture as it is shown; otherwise they are shares of its width and height, 0 to
-    1.
-    """
+    """Whether coordinates count pixels of the picture as it is shown. Otherwise they are shares of its width and
+    height, 0 to 1."""
 
     @property
     def is_box(self) -> bool:
-        """Whether it has an area."""
+        """Whether the place has an area."""
         return self.width > 0 and self.height > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to listen for: exactly one of words, a picture, a video, or a place in the video that is separated.
+    """A query: exactly one of text, a picture, a video, or a place in the video that is separated.
 
-    `name` is what the outputs are called after.
+    `name` names the outputs.
     """
 
     name: str
@@ -92,7 +91,7 @@ class Query:
     place: Place | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a query that says nothing or two things."""
+        """Raise QueryError for a query that is empty or holds more than one of text, picture, video and place."""
         if sum(value is not None for value in (self.text, self.image, self.video, self.place)) != 1:
             raise QueryError(f"query '{self.name}': give words, a picture, a video or a place, exactly one of them")
         if self.text is not None and not any(character.isalnum() for character in self.text):
@@ -103,23 +102,24 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbedding:
-    """Queries in the form that models read. A model uses the field it was made for and refuses to guess when it is
-    None.
+    """Queries in the form that models read.
+
+    A model reads the field it was made for and raises ConfigError when that is None.
     """
 
     vectors: Float[Tensor, "B Q D"] | None = None
     regions: Float[Tensor, "B Q K H W D"] | None = None
     label_ids: Int[Tensor, "B Q"] | None = None
     frames: UInt8[Tensor, "B Q K 3 H2 W2"] | None = None
-    """The pictures themselves, RGB, for a model that has an image network of its own (`reads_frames`)."""
+    """RGB pictures, for a model that has an image network of its own (`reads` is `frames`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskOutput:
-    """What a model returns for a batch of log-magnitude spectrograms."""
+    """The output of a model for a batch of log-magnitude spectrograms."""
 
     masks: Float[Tensor, "B Q 256 T"]
-    """In [0, 1] (VAST's sums over regions before clamping apart)."""
+    """Masks in [0, 1]; VAST's sums over regions can exceed 1 before clamping."""
     logits: Float[Tensor, "B Q 256 T"] | None = None
     noise_masks: Float[Tensor, "B N 256 T"] | None = None
     bottleneck: Float[Tensor, "B C H T2"] | None = None
@@ -127,9 +127,7 @@ class MaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A training batch on the waveform level: the sources as they stand in the sum, and what the frozen encoders said
-    of each.
-    """
+    """A training batch of waveforms: the sources as they stand in the sum, and their embeddings by frozen encoders."""
 
     sources: Float[Tensor, "B N S"]
     interference: Float[Tensor, "B S"] | None
@@ -140,37 +138,38 @@ class Mixture:
     vocabulary: Float[Tensor, "V D"] | None = None
     """Latent captions of the training set, or a sample of them."""
     teacher: Float[Tensor, "B E"] | None = None
-    """What the frozen audio teacher says of the mixture."""
+    """The frozen audio teacher's embedding of the mixture."""
 
     @property
     def waveform(self) -> Float[Tensor, "B S"]:
-        """The sum that the network hears."""
+        """The sum that the network reads."""
         total = self.sources.sum(dim=1)
         return total if self.interference is None else total + self.interference
 
 
 @dataclass(frozen=True, slots=True)
 class SpectralMixture:
-    """The same batch as the network and the losses see it: magnitudes on the log-frequency grid, frames padded as the
-    network needs.
+    """The same batch as the network and the losses read it: magnitudes on the log-frequency grid.
+
+    The number of frames is padded to the multiple that the network needs.
     """
 
     mixture: Mixture
     sources: Float[Tensor, "B N 256 T"]
     magnitude: Float[Tensor, "B 256 T"]
-    """Of the whole mixture, interference included."""
+    """Magnitude of the whole mixture, interference included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """One separated sound and what is known about it."""
+    """One separated sound and its properties."""
 
     query: str
     audio: Audio
     level_db: float
     """RMS of the stem in dBFS; −inf for digital silence."""
     presence: float
-    """How sure it is that the query is heard at all, 0 to 1."""
+    """Estimated probability that the query is present in the mixture at all, 0 to 1."""
     present: bool
     activity_hop_seconds: float
     activity: tuple[float, ...]
@@ -179,14 +178,14 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """Everything `Separator.separate` returns: one stem per query, and the rest."""
+    """The result of `Separator.separate`: one stem per query, and the rest."""
 
     stems: Mapping[str, Stem]
     residual: Audio
-    """mixture − Σ stems, by construction."""
+    """The mixture minus the sum of the stems, by construction."""
     mixture: Audio
     masks: Float[np.ndarray, "Q 256 T"]
-    """On the model's log-frequency grid, over the whole file."""
+    """Masks on the model's log-frequency grid, over the whole file."""
     frames: UInt8[np.ndarray, "K H W 3"] | None = None
     frame_times_seconds: tuple[float, ...] = ()
     source: Path | None = None
@@ -195,7 +194,7 @@ class Separation:
 
 @dataclass(frozen=True, slots=True)
 class Localization:
-    """Where in the picture a query is: one map per frame, summing to one over the grid."""
+    """The place of a query in the picture: one map per frame, summing to one over the grid."""
 
     maps: Float[np.ndarray, "K H W"]
     frame_times_seconds: tuple[float, ...]
@@ -204,7 +203,7 @@ class Localization:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignalSettings:
-    """The signal chain a model was trained with; it travels in every checkpoint."""
+    """The signal settings that a model was trained with; they are part of every checkpoint."""
 
     sample_rate_hz: int = 16000
     window_samples: int = 1024
@@ -214,7 +213,7 @@ class SignalSettings:
     """Length of a training clip: 256 frames at hop 256."""
     num_log_bins: int = 256
     mixture_level_db: float = -20.0
-    """RMS, in dBFS, that a mixture is brought to before the network reads it."""
+    """RMS, in dBFS, to which a mixture is brought before the network reads it."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
