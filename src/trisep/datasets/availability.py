@@ -152,7 +152,7 @@ def check_clips(
     )
     notes = nullcontext() if out is None else (out / CHECKS).open("a", encoding="utf-8")
     with notes as file, Progress(*columns, console=console, disable=console is None) as progress:
-        task = progress.add_task("look at", total=len(identities), completed=len(identities) - len(jobs))
+        task = progress.add_task("check", total=len(identities), completed=len(identities) - len(jobs))
         for job, check in _run(jobs, media, settings, num_workers):
             found[job.place] = check
             if file is not None:

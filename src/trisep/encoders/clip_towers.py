@@ -26,7 +26,7 @@ class Attention(nn.Module):
     """Multi-head self-attention, causal in the text tower."""
 
     def __init__(self, width: int, num_heads: int, *, causal: bool) -> None:
-        """`width` is a multiple of `num_heads`."""
+        """Build the layers; `width` is a multiple of `num_heads`."""
         super().__init__()
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
@@ -104,7 +104,7 @@ class VisionTransformer(nn.Module):
         embedding_dim: int,
         quick_gelu: bool,
     ) -> None:
-        """`grid` is the number of patches along each side of the training picture."""
+        """Build the layers; `grid` is the number of patches along each side of the training picture."""
         super().__init__()
         self.stride = patch
         self.num_heads = num_heads
@@ -139,7 +139,7 @@ class AttentionPool(nn.Module):
     """The head of the ResNet tower: the mean location attends to all locations and itself."""
 
     def __init__(self, grid: int, width: int, num_heads: int, embedding_dim: int) -> None:
-        """`grid` is the number of locations along each side of the training picture's last feature map."""
+        """Build the layers; `grid` is the number of locations along each side of the last feature map in training."""
         super().__init__()
         self.positional_embedding = nn.Parameter(torch.empty(1 + grid**2, width))
         self.k_proj, self.q_proj, self.v_proj = (
@@ -189,7 +189,7 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """The block."""
+        """Apply the block."""
         inner = F.relu(self.bn1(self.conv1(x)))
         inner = self.avgpool(F.relu(self.bn2(self.conv2(inner))))
         inner = self.bn3(self.conv3(inner))

@@ -62,7 +62,7 @@ _PUBLISHED = ((".fc", ".conc_se_layers.0.fc"), ("hidden.", "classifier.2."), ("c
 def round_to_eight(channels: float) -> int:
     """Round to the nearest multiple of 8, at least 8.
 
-    It goes one step up where rounding would lose more than a tenth (MobileNet's definition).
+    The next higher multiple is taken where rounding would lose more than a tenth, as in MobileNet.
     """
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
@@ -143,7 +143,7 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """One block."""
+        """Apply the block."""
         result: Tensor = self.block(x)
         return x + result if self.shortcut else result
 

@@ -63,7 +63,7 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """One block."""
+        """Apply the block."""
         result: Tensor = self.layers(x)
         return x + result if self.shortcut else result
 

@@ -59,7 +59,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def _is_script_archive(file: Path) -> bool:
-    """Whether a file is a TorchScript archive, which carries code; a zip without `constants.pkl` is torch.save's."""
+    """Return whether a file is a TorchScript archive, which carries code.
+
+    A zip file without `constants.pkl` is an archive of torch.save.
+    """
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
@@ -77,7 +80,7 @@ class _ScriptObject:
 
 
 def _keep_value(value: Any, *_: Any) -> Any:
-    """Stands for TorchScript's makers of typed lists and dictionaries."""
+    """Return the value: it replaces TorchScript's constructors of typed lists and dictionaries."""
     return value
 
 
