@@ -10,6 +10,7 @@ import ast
 import importlib
 import math
 import pkgutil
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -36,14 +37,16 @@ def load_verb(name: str) -> ModuleType:
 
 
 def summary(name: str) -> str:
-    """The first line of a verb's help. The file is read and not imported, so that the overview of all
-    verbs is instant.
+    """The beginning of a verb's help, up to its first colon, semicolon or full stop.
+
+    The file is read and not imported, so that the overview of all verbs is instant.
     """
     tree = ast.parse((Path(__path__[0]) / f"{verbs()[name]}.py").read_text(encoding="utf-8"))
     docstrings = (
         ast.get_docstring(node) for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Arguments"
     )
-    return (next(docstrings, None) or "").partition("\n")[0]
+    first_paragraph = (next(docstrings, None) or "").partition("\n\n")[0]
+    return re.split(r"[:;.](?:\s|$)", " ".join(first_paragraph.split()))[0]
 
 
 def require_positive(**values: float | None) -> None:
