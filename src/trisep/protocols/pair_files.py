@@ -1,6 +1,7 @@
 """Pair lists as CSV files, one mixture a line, read and written lazily: a list of any length takes no memory.
 
-    path_1 label_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1   the same for 2, 3 …   interference
+    path_1 label_1 query_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1   the same for 2, 3 …
+    interference
 
 Only path and label of each source are needed; an empty or absent cell takes its default. Paths are absolute or relative
 to the folder that `trisep evaluate` is given; points (x, y) are shares of the picture's width and height. This file
@@ -17,7 +18,7 @@ from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolMixture, ProtocolSource
 from trisep.types import Place
 
-_FIELDS = ("path", "label", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
+_FIELDS = ("path", "label", "query", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
 
 
 def relative_to(path: Path, folder: Path) -> str:
@@ -62,6 +63,7 @@ def _cells(source: ProtocolSource, folder: Path) -> list[str]:
     return [
         relative_to(source.path, folder),
         source.label,
+        source.query,
         repr(source.start),
         repr(source.start_seconds),
         "" if source.end_seconds is None else repr(source.end_seconds),
@@ -76,6 +78,7 @@ def _source(cells: dict[str, str], folder: Path) -> ProtocolSource:
     return ProtocolSource(
         path=folder / cells["path"],
         label=cells["label"],
+        query=cells["query"],
         group=cells["group"],
         start=float(cells["start"] or 0.5),
         start_seconds=float(cells["start_seconds"] or 0),
