@@ -5,7 +5,6 @@ import importlib.util
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel
 
 from trisep import pretrained
 
@@ -15,8 +14,10 @@ needs_weights = pytest.mark.skipif(
 )
 
 
-def published_bert(dtype: torch.dtype, attention: str) -> BertModel:
+def published_bert(dtype: torch.dtype, attention: str) -> torch.nn.Module:
     """Frozen; `attention` is "sdpa" for PyTorch's fused attention, or "eager" for the formula written out."""
+    from transformers import BertConfig, BertModel  # seconds, for slow tests only
+
     config = BertConfig(
         vocab_size=30522,
         hidden_size=384,

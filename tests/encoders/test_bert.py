@@ -13,22 +13,24 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from training_stores import make_store, write_labels
-from transformers import BertConfig, BertForPreTraining, BertModel, BertTokenizer
 
 import trisep
 from trisep.encoders import SharedEncoder, load_encoder
-from trisep.encoders.bert import Bert
 from trisep.errors import CheckpointError, QueryError
 from trisep.recipes import recipe
 from trisep.training.loop import TrainSettings, train
 from trisep.types import Audio, Place, Query
 
+# Importing transformers takes seconds, which nobody should wait for who leaves these tests out.
+pytestmark = pytest.mark.slow
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a photo of the small low resolution many violin tuba harp ##s".split()
 
 
 @pytest.fixture(scope="module")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As Google publishes them: with the heads of BERT's own training, which embed nothing."""
+    from transformers import BertConfig, BertForPreTraining
+
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
     sizes = {
@@ -41,6 +43,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertForPreTraining(BertConfig(vocab_size=len(WORDS), **sizes, initializer_range=0.5)).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     return folder
+
+
+def bert(folder: Path) -> SharedEncoder:
+    """The encoder of a folder, whatever `TRISEP_BERT` says."""
+    from trisep.encoders.bert import Bert
+
+    return Bert(str(folder))
 
 
 @pytest.fixture
@@ -56,6 +65,8 @@ def by_name(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_it_loads_offline_and_embeds_as_its_model_does(
     tiny_bert: Path, by_name: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    from transformers import BertModel, BertTokenizer
+
     encoder = load_encoder("bert")
     assert capfd.readouterr() == ("", "")
     assert isinstance(encoder, SharedEncoder)
@@ -85,8 +96,8 @@ def test_the_fingerprint_follows_weights_and_vocabulary(tiny_bert: Path, tmp_pat
         save_file(weights, tmp_path / name / "model.safetensors", metadata={"format": "pt"})
         (tmp_path / name / "config.json").write_bytes((tiny_bert / "config.json").read_bytes())
         (tmp_path / name / "vocab.txt").write_text("\n".join(words) + "\n")
-    same, weights, words = (Bert(str(tmp_path / name)).fingerprint for name in ("same", "weights", "words"))
-    assert same == Bert(str(tiny_bert)).fingerprint and len({same, weights, words}) == 3
+    same, weights, words = (bert(tmp_path / name).fingerprint for name in ("same", "weights", "words"))
+    assert same == bert(tiny_bert).fingerprint and len({same, weights, words}) == 3
 
 
 class Bomb:
@@ -104,7 +115,7 @@ def test_a_pickle_is_refused_and_not_opened(tiny_bert: Path, tmp_path: Path) -> 
         (tmp_path / name).write_bytes((tiny_bert / name).read_bytes())
     torch.save(Bomb(tmp_path / "went off"), tmp_path / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"nothing to load at .*model\.safetensors"):
-        Bert(str(tmp_path))
+        bert(tmp_path)
     assert not (tmp_path / "went off").exists()
     torch.load(tmp_path / "pytorch_model.bin", weights_only=False)
     assert (tmp_path / "went off").exists(), "the pickle would not have shown that it was opened"
@@ -115,11 +126,11 @@ def test_what_is_no_bert_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
         CheckpointError,
         match="encoder 'bert': nothing to load at .*; run `hf download bert-base-uncased`, or set TRISEP_BERT",
     ):
-        Bert(str(tmp_path / "none"))
+        bert(tmp_path / "none")
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((tiny_bert / name).read_bytes())
     with pytest.raises(CheckpointError, match="the vocabulary at .* has 5 words, expected 17"):
-        Bert(str(tmp_path))
+        bert(tmp_path)
     (tmp_path / "vocab.txt").write_bytes((tiny_bert / "vocab.txt").read_bytes())
     state = load_file(tiny_bert / "model.safetensors")
     save_file(
@@ -128,13 +139,12 @@ def test_what_is_no_bert_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
         {"format": "pt"},
     )
     with pytest.raises(CheckpointError, match=r"is not BERT, it lacks encoder\.layer\.1\.attention\S+ and 15 more"):
-        Bert(str(tmp_path))
+        bert(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(CheckpointError, match="nothing to load at"):
-        Bert(str(tmp_path))
+        bert(tmp_path)
 
 
-@pytest.mark.slow
 def test_bertsep_trains_and_is_asked_in_words(by_name: None, tmp_path: Path) -> None:
     store = make_store(tmp_path)
     tiny = recipe("clipsep-bertsep").tiny()

@@ -56,6 +56,7 @@ def test_equals_the_original(tmp_path, name):
         assert torch.allclose(visual.regions(trunk).reshape(2, 2, 2, 64), case["regions"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
 def test_equals_transformers(tmp_path, activation):
     from transformers import CLIPConfig, CLIPModel

@@ -22,6 +22,7 @@ def bare_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["json", "merges", "openai"])
 def test_tokenizer_equals_transformers(tmp_path, layout):
     from transformers import CLIPTokenizer as PublishedTokenizer
@@ -40,6 +41,7 @@ def test_tokenizer_equals_transformers(tmp_path, layout):
     assert tokenizer.decode(512 + 1) == "cat"
 
 
+@pytest.mark.slow
 def test_the_letters_of_bytes_stand_in_the_usual_order():
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 

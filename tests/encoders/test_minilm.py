@@ -4,14 +4,13 @@ import pytest
 import torch
 from published_bert import needs_weights, published_bert
 from safetensors.torch import load_file
-from transformers import BertModel
 
 from trisep import pretrained
 from trisep.encoders.minilm import MiniLM, load_minilm
 
 pytestmark = needs_weights
 LENGTHS = torch.tensor([3, 17, 40, 1])
-Pair = tuple[MiniLM, BertModel, float]
+Pair = tuple[MiniLM, torch.nn.Module, float]
 
 
 KINDS = [(torch.float32, "sdpa", 1e-6), (torch.float64, "eager", 1e-11)]
@@ -34,6 +33,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return ids, (torch.arange(ids.shape[1]) < LENGTHS[:, None]).long()
 
 
+@pytest.mark.slow
 def test_the_states_of_padded_sentences_equal_transformers(pair: Pair) -> None:
     network, reference, largest = pair
     ids, mask = batch()
@@ -41,6 +41,7 @@ def test_the_states_of_padded_sentences_equal_transformers(pair: Pair) -> None:
     torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], atol=largest, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_states_of_free_vectors_and_their_gradients_equal_transformers(pair: Pair, masked: bool) -> None:
     network, reference, largest = pair

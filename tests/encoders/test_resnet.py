@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import ResNetConfig, ResNetModel
 
 from trisep.encoders.resnet import ResNet18, imagenet_normalise, load_imagenet, square_frames
 from trisep.errors import CheckpointError
@@ -45,7 +44,10 @@ def our_key(theirs: str) -> str:
     return f"{block}.{'conv' if parts[-1] == 'convolution' else 'bn'}{int(parts[6]) + 1}.{kind}"
 
 
+@pytest.mark.slow
 def test_it_agrees_with_another_implementation() -> None:
+    from transformers import ResNetConfig, ResNetModel
+
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 32, 64], depths=[2, 2, 2, 2], layer_type="basic")
     original = with_statistics(ResNetModel(config))

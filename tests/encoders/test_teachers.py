@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from transformers import ClapAudioConfig, ClapConfig, ClapFeatureExtractor, ClapModel, ClapTextConfig
 
 from trisep.encoders import AudioTeacher, load_teacher
-from trisep.encoders.clap import Clap
 from trisep.encoders.resample import resample
 from trisep.errors import CheckpointError
 
 
+def clap(folder: Path) -> AudioTeacher:
+    """The teacher of a folder, whatever `TRISEP_CLAP` says."""
+    from trisep.encoders.clap import Clap  # seconds of transformers, for slow tests only
+
+    return Clap(str(folder))
+
+
 @pytest.fixture(scope="module")
 def tiny_clap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import ClapAudioConfig, ClapConfig, ClapFeatureExtractor, ClapModel, ClapTextConfig
+
     folder = tmp_path_factory.mktemp("clap")
     torch.manual_seed(0)
     sizes = {
@@ -50,9 +57,12 @@ def noise(num_sounds: int, num_samples: int) -> torch.Tensor:
     return 0.1 * torch.randn(num_sounds, num_samples, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_a_saved_clap_loads_offline_and_embeds_as_its_model_does(
     tiny_clap: Path, fresh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from transformers import ClapFeatureExtractor, ClapModel
+
     monkeypatch.setenv("TRISEP_CLAP", str(tiny_clap))
     teacher = load_teacher("clap")
     assert isinstance(teacher, AudioTeacher)
@@ -67,18 +77,20 @@ def test_a_saved_clap_loads_offline_and_embeds_as_its_model_does(
     torch.testing.assert_close(embedded, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_embedding_is_a_function_of_the_sound(tiny_clap: Path) -> None:
-    teacher = Clap(str(tiny_clap))
+    teacher = clap(tiny_clap)
     longer = noise(2, 11 * 48000)
     np.random.seed(1)
     first = teacher.encode_audio(longer, 48000)
     torch.testing.assert_close(teacher.encode_audio(longer[:1], 48000), first[:1], rtol=1e-4, atol=1e-5)
     middle = longer[:, 24000:-24000]
     torch.testing.assert_close(teacher.encode_audio(middle, 48000), first)
-    assert Clap(str(tiny_clap)).fingerprint == teacher.fingerprint
+    assert clap(tiny_clap).fingerprint == teacher.fingerprint
     assert teacher.encode_audio(noise(0, 100), 48000).shape == (0, 12)
 
 
+@pytest.mark.slow
 def test_what_is_no_clap_is_refused(
     tmp_path: Path, tiny_clap: Path, fresh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def test_without_ray_or_a_cluster_the_remedy_is_named(ray: FakeRay, monkeypatch:
     assert list(run_on_cluster([], print, address="local")) == []
 
 
+@pytest.mark.slow
 def test_a_cluster_makes_the_same_store(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trisep.store.embed, "load_encoder", lambda name: MeanColour())
     videos = write_folder(tmp_path / "videos", 3)
