@@ -94,7 +94,7 @@ def test_the_verb_prints_table_5_and_who_did_not_finish(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("ann,zz,violin,1", "sample 'zz', which the key does not know"),
+        ("ann,zz,violin,1", "sample 'zz', which is not in the key"),
         ("ann,t1,tuba,1", "answers 'tuba': expected one of dog, barking, violin, both, none"),
         (" ,t1,violin,1", "names no rater"),
         ("ann,t1,violin,soon", "took 'soon' seconds"),

@@ -1,7 +1,7 @@
 """`trisep listening-test build`: clips → one page that works from a local file, without a network, and the key to it.
 
-The page holds opaque names, the two names of sounds in alphabetical order, and the sound; which model made it stands in
-the key alone.
+The page holds opaque names, the names of the two sounds in alphabetical order, and the sound itself; which model made
+it is written only in the key.
 """
 
 import base64
@@ -25,7 +25,7 @@ PAGE = Path("page") / "index.html"
 KEY = Path("key.csv")
 _PLACEHOLDER = "__TEST_JSON__"
 _PEAK = 0.89
-"""Loudest sample of a test that had to be brought down: 1 dB below full scale."""
+"""Largest sample of a test whose gain had to be lowered: 1 dB below full scale."""
 
 
 def make_test(
@@ -39,18 +39,20 @@ def make_test(
     seed: int = 0,
     device: str = "auto",
 ) -> str:
-    """Make the page and the key below `out`, from models or from a table of clips (`samples`); says where they are.
+    """Make the page and the key below `out`, from models or from a table of clips (`samples`).
+
+    The result is a text that says where they are.
 
     Args:
         out: folder for page/index.html and key.csv.
-        models: names of models or checkpoints, each with `=text` or `=image` behind it if need be; they separate
-            mixtures of a protocol.
-        data: where the clips of the protocol are; models need it.
-        protocol: its name.
-        count: how many mixtures.
-        samples: a table of clips that are there already, in place of models.
-        seed: of the mixtures, and of which of their two sounds is the target.
-        device: where models compute.
+        models: names of models or checkpoints, each optionally followed by `=text` or `=image`; they separate mixtures
+            of a protocol.
+        data: the folder of the protocol's clips, which models need.
+        protocol: name of the protocol.
+        count: number of mixtures.
+        samples: a table of existing clips, used instead of models.
+        seed: seed of the mixtures, and of which of their two sounds is the target.
+        device: the device that models compute on.
 
     Raises what `build_test` raises, and ConfigError when neither models with data nor samples are given.
     """
@@ -60,14 +62,14 @@ def make_test(
         clips = list(clips_from_models(models, data, protocol_name=protocol, count=count, seed=seed, device=device))
     else:
         raise ConfigError(
-            "listening test: models separate the clips of a protocol, so give the folder of its clips, or a table of "
+            "listening test: models separate the clips of a protocol; give the folder of its clips, or a table of "
             "samples"
         )
     build_test(clips, out)
     page = out / PAGE
     return (
         f"{page}: {len(clips)} clips, {page.stat().st_size / 1e6:.1f} MB; open it in a browser, or send the folder to "
-        "whoever listens\n"
+        "the raters\n"
         f"{out / KEY}: which model made which clip; keep it"
     )
 
@@ -76,11 +78,11 @@ def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
     """Write `out`/page/index.html and `out`/key.csv.
 
     All clips are written as 16-bit FLAC with one gain for all, below 1 only if the loudest would clip: levels are part
-    of what is judged, since a leak that is soft enough is no longer heard. The paper does not speak of levels.
+    of what is judged, since a leak that is soft enough is inaudible. The paper does not mention levels.
 
     Raises:
-        ConfigError: no clips.
-        MediaError: a sound holds values that are not finite, or the place cannot be written.
+        ConfigError: there are no clips.
+        MediaError: a sound holds values that are not finite, or a file cannot be written.
     """
     if not clips:
         raise ConfigError("listening test: expected at least one clip, got none")
@@ -103,14 +105,17 @@ def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
 
 
 def _flac(audio: Audio, gain: float) -> bytes:
-    """A sound as a FLAC file in memory."""
+    """Encode a sound as a FLAC file in memory."""
     buffer = io.BytesIO()
     soundfile.write(buffer, audio.samples.T * np.float32(gain), audio.sample_rate_hz, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
 
 def _key_row(clip: ListeningClip, sound: bytes, position: int) -> KeyRow:
-    """The clip under a name drawn from its sound and its place in the list, so that no two tests share a name."""
+    """Make the key's row of a clip.
+
+    The clip's name is a hash of its sound and its place in the list, so that no two tests share a name.
+    """
     sample = hashlib.sha256(f"{position}:".encode() + sound).hexdigest()[:12]
     return KeyRow(
         sample=sample,
@@ -123,7 +128,7 @@ def _key_row(clip: ListeningClip, sound: bytes, position: int) -> KeyRow:
 
 
 def _page(rows: Sequence[KeyRow], sounds: Sequence[bytes]) -> str:
-    """The page with its data; clips stand in the order of their opaque names."""
+    """Return the page with its data; the clips are in the order of their opaque names."""
     samples = [
         {"id": row.sample, "names": sorted((row.label_a, row.label_b)), "sound": base64.b64encode(sound).decode()}
         for row, sound in sorted(zip(rows, sounds, strict=True), key=lambda pair: pair[0].sample)

@@ -1,5 +1,6 @@
-"""The sounds of a listening test, with what is true of each: read from files, or separated here from mixtures of a
-protocol.
+"""The sounds of a listening test and what the key holds of them.
+
+They are read from files, or separated here from mixtures of a protocol.
 """
 
 import itertools
@@ -15,7 +16,8 @@ from trisep.listening.key import BOTH, NONE, read_table
 from trisep.media.audio import read_audio
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
-from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource, protocol
+from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
+from trisep.protocols import protocol as protocol_named
 from trisep.separation.separator import Separator, load
 from trisep.types import Audio, Query
 
@@ -25,22 +27,22 @@ _COLUMNS = ("model", "query_kind", "file", "label_a", "label_b")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListeningClip:
-    """One sound to be judged."""
+    """One sound that raters judge."""
 
     model: str
     query_kind: str
     """image, text or mixture."""
     label_a: str
-    """Name of the sound that was asked for."""
+    """Name of the target sound."""
     label_b: str
     """Name of the other sound of the mixture."""
     file: str
-    """Where it came from, for the key."""
+    """Where the clip came from, for the key."""
     audio: Audio
-    """Mono; all clips of a test at one rate, so that the rate tells nothing of the model."""
+    """Mono sound; all clips of a test have one sample rate, so that the rate does not reveal the model."""
 
     def __post_init__(self) -> None:
-        """Refuse names that could not be told apart from one another or from the other answers."""
+        """Raise ConfigError for names that are equal, empty or like other answers, and for an unknown kind of query."""
         if not self.label_a.strip() or not self.label_b.strip() or self.label_a == self.label_b:
             raise ConfigError(
                 f"{self.file}: needs two different names of sounds, got {self.label_a!r} and {self.label_b!r}"
@@ -56,15 +58,15 @@ class ListeningClip:
 
 
 def clips_from_table(path: Path) -> list[ListeningClip]:
-    """Clips that a table lists.
+    """Read the clips that a table lists.
 
     Args:
         path: CSV with the columns model, query_kind (image, text or mixture), file (relative to the table), label_a
-            (the sound that was asked for), label_b; or a folder that holds it as samples.csv. Sounds are brought to the
-            highest rate among them.
+            (the target sound), label_b; or a folder that holds it as samples.csv. Sounds are brought to the highest
+            sample rate among them.
 
     Raises:
-        ConfigError: a column, file or name is missing or makes no sense.
+        ConfigError: a column, file or name is missing or invalid.
         MediaError: a sound cannot be read.
     """
     table = path / "samples.csv" if path.is_dir() else path
@@ -90,39 +92,42 @@ def clips_from_models(
     seed: int = 0,
     device: str = "auto",
 ) -> Iterator[ListeningClip]:
-    """`count` mixtures as they are, and what each model makes of them when asked for one of the two sounds: text by its
-    name, image by the middle frame of its video.
+    """Yield `count` mixtures as they are, and each model's stem of one of their two sounds.
 
-    Every model gets the same mixtures and the same questions, so that rows of the table differ by the model alone; the
-    paper does not say.
+    A text query is the name of that sound, an image query is the middle frame of its video. Every model gets the same
+    mixtures and the same targets, so that rows of the table differ by the model only; the paper does not say how this
+    was done.
 
     Args:
-        models: each a model's name or checkpoint, then `=text` or `=image`; text if it says neither.
+        models: a model's name or checkpoint, optionally followed by `=text` or `=image`; text is the default.
         data: folder of the protocol's clips.
-        protocol_name: whose mixtures to take; of two sources and nothing else.
-        count: how many.
-        seed: of the protocol's list, whose first mixtures are taken, and of the source that is asked for.
+        protocol_name: the protocol whose mixtures are used; they must have two sources and nothing else.
+        count: number of mixtures.
+        seed: seed of the protocol's list, whose first mixtures are used, and of the target in each mixture.
         device: auto, cpu, cuda or mps.
 
     Raises:
-        ConfigError: a model is named twice, or the protocol has fewer mixtures, or others.
-        CheckpointError, MediaError: a model or a clip cannot be read.
+        ConfigError: a model is named twice, or the protocol has too few mixtures, or mixtures of another kind.
+        CheckpointError: a model cannot be read.
+        MediaError: a clip cannot be read.
     """
     systems = [_model_and_kind(model) for model in models]
     if len(set(systems)) < len(systems):
         raise ConfigError(f"--model: expected each model once for each kind of query, got {', '.join(models)}")
-    rules = protocol(protocol_name)
-    questions = _questions(rules, data, count, seed)
-    sounds = [_mixture_audio(rules, mixture) for mixture, _, _ in questions]
+    protocol = protocol_named(protocol_name)
+    questions = _questions(protocol, data, count, seed)
+    sounds = [_mixture_audio(protocol, mixture) for mixture, _, _ in questions]
     for name, kind in [("mixture", "mixture"), *systems]:
         separator = load(name, device=device) if kind != "mixture" else None
-        for (mixture, asked, other), sound in zip(questions, sounds, strict=True):
+        for (mixture, target, other), sound in zip(questions, sounds, strict=True):
             audio = (
-                sound if separator is None else _separated(separator, sound, asked.label, _query(rules, asked, kind))
+                sound
+                if separator is None
+                else _separated(separator, sound, target.label, _query(protocol, target, kind))
             )
             file = f"{protocol_name} mixture {mixture.index}"
             yield ListeningClip(
-                model=name, query_kind=kind, label_a=asked.label, label_b=other.label, file=file, audio=audio
+                model=name, query_kind=kind, label_a=target.label, label_b=other.label, file=file, audio=audio
             )
 
 
@@ -133,44 +138,46 @@ def _model_and_kind(text: str) -> tuple[str, str]:
 
 
 def _questions(
-    rules: Protocol, data: Path, count: int, seed: int
+    protocol: Protocol, data: Path, count: int, seed: int
 ) -> list[tuple[ProtocolMixture, ProtocolSource, ProtocolSource]]:
-    """The first mixtures of the list, each with the source that is asked for and the other one."""
-    mixtures = list(itertools.islice(rules.pairs(data, seed), count))
+    """Return the first mixtures of the list, each with its target source and the other source."""
+    mixtures = list(itertools.islice(protocol.pairs(data, seed), count))
     if len(mixtures) < count:
         raise ConfigError(
-            f"--count must be at most {len(mixtures)}, the number of mixtures of protocol '{rules.name}', got {count}"
+            f"--count must be at most {len(mixtures)}, the number of mixtures of protocol '{protocol.name}', got "
+            f"{count}"
         )
     if any(len(mixture.sources) != 2 or mixture.interference is not None for mixture in mixtures):
         raise ConfigError(
-            f"protocol '{rules.name}': the test asks about mixtures of two sounds and nothing else; choose another "
+            f"protocol '{protocol.name}': the test needs mixtures of two sounds and nothing else; choose another "
             "protocol"
         )
-    asked = np.random.default_rng(seed).integers(2, size=count)
+    targets = np.random.default_rng(seed).integers(2, size=count)
     return [
         (mixture, mixture.sources[index], mixture.sources[1 - index])
-        for mixture, index in zip(mixtures, asked, strict=True)
+        for mixture, index in zip(mixtures, targets, strict=True)
     ]
 
 
-def _mixture_audio(rules: Protocol, mixture: ProtocolMixture) -> Audio:
-    """The sum of the sources as the protocol has them."""
-    rate = rules.signal.sample_rate_hz
-    clip_samples = None if rules.whole_clips else rules.signal.clip_samples
-    sources = mix(mixture.sources, rules.level_db, rate, clip_samples=clip_samples)
+def _mixture_audio(protocol: Protocol, mixture: ProtocolMixture) -> Audio:
+    """Return the sum of the sources at the levels of the protocol."""
+    rate = protocol.signal.sample_rate_hz
+    clip_samples = None if protocol.whole_clips else protocol.signal.clip_samples
+    sources = mix(mixture.sources, protocol.level_db, rate, clip_samples=clip_samples)
     return Audio(np.asarray(sources.sum(axis=0, keepdims=True), np.float32), rate)
 
 
-def _query(rules: Protocol, source: ProtocolSource, kind: str) -> Query:
-    """What a model is asked for a source: its name, or the picture in the middle of the stretch that is heard."""
+def _query(protocol: Protocol, source: ProtocolSource, kind: str) -> Query:
+    """Make the query for a source: its name, or the picture in the middle of the segment that is in the mixture."""
     if kind == "text":
         return Query(source.label, text=source.label)
-    segment_seconds = None if rules.whole_clips else rules.signal.clip_samples / rules.signal.sample_rate_hz
+    signal = protocol.signal
+    segment_seconds = None if protocol.whole_clips else signal.clip_samples / signal.sample_rate_hz
     if source.picture is not None:
         return Query(source.label, image=read_frames(source.picture, [probe(source.picture).duration_seconds / 2])[0])
     return Query(source.label, image=read_frames(source.path, [sum(bounds_seconds(source, segment_seconds)) / 2])[0])
 
 
 def _separated(separator: Separator, sound: Audio, label: str, query: Query) -> Audio:
-    """What the model makes of a mixture when it is asked for one source."""
+    """Return the stem that the model separates from a mixture for this query."""
     return separator.separate(sound, [query]).stems[label].audio

@@ -1,5 +1,6 @@
-"""The key of a listening test: which system made the clip behind each opaque name, and what it was asked for. Raters
-never see it.
+"""The key of a listening test: which system made the clip behind each opaque name, and for which target sound.
+
+Raters never see the key.
 """
 
 import csv
@@ -16,17 +17,17 @@ BOTH, NONE = "both", "none"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRow:
-    """What is true of one clip of the test."""
+    """The facts about one clip of the test."""
 
     sample: str
     """Opaque name of the clip."""
     model: str
     query_kind: str
-    """image, text or mixture: how the model was asked; a mixture is heard as it is."""
+    """The kind of the model's query, image or text; or mixture for a mixture as it is."""
     label_a: str
-    """Name of the sound that was asked for."""
+    """Name of the target sound."""
     label_b: str
-    """Name of the other one."""
+    """Name of the other sound."""
     file: str
     """Where the clip came from."""
 
@@ -37,7 +38,7 @@ class KeyRow:
 
 
 def write_key(path: Path, rows: Iterable[KeyRow]) -> None:
-    """One line a clip; MediaError when the place cannot be written."""
+    """Write one line per clip; MediaError when the file cannot be written."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(KeyRow))
@@ -45,7 +46,7 @@ def write_key(path: Path, rows: Iterable[KeyRow]) -> None:
 
 
 def read_key(path: Path) -> dict[str, KeyRow]:
-    """The key by sample, in the file's order; ConfigError names what it lacks, or a sample that stands there twice."""
+    """Read the key by sample, in the file's order; ConfigError names what it lacks, or a sample that is in it twice."""
     names = [field.name for field in fields(KeyRow)]
     key: dict[str, KeyRow] = {}
     for row in read_table(path, names):
@@ -58,7 +59,7 @@ def read_key(path: Path) -> dict[str, KeyRow]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a CSV file that has at least these columns and one line; ConfigError says what it lacks instead."""
+    """Read a CSV file that has at least these columns and one line; ConfigError says what it lacks."""
     if not path.is_file():
         raise ConfigError(f"{path}: is not a file; expected a table with the columns {', '.join(columns)}")
     try:

@@ -1,4 +1,4 @@
-"""Scoring a listening test: answers and key → CLIPSep's Table 5."""
+"""The scores of a listening test: answers and key → CLIPSep's Table 5. This module opens no sound and no page."""
 
 import math
 from collections.abc import Sequence
@@ -19,33 +19,34 @@ _COLUMNS = ("rater", "sample", "answer", "seconds")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What one person heard in one clip."""
+    """The answer of one person for one clip."""
 
     rater: str
     sample: str
     answer: str
-    """Name of a sound, both or none."""
+    """Name of a sound, or both or none."""
     seconds: float
-    """From the start of the first playback to the answer."""
+    """Time from the start of the first playback to the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemScore:
-    """One row of the table: a model and the kind of query it was asked with."""
+    """One row of the table: a model and the kind of its queries."""
 
     model: str
     query_kind: str
     shares: dict[str, float]
-    """Share of answers, 0 to 1, for each of OUTCOMES; the mean over raters of each rater's own share."""
+    """Share of answers, 0 to 1, for each of OUTCOMES: the mean over raters of each rater's own share."""
     correct: Interval | None
-    """Bootstrap interval of the share correct over raters; None where there is only one, who says nothing of others."""
+    """Bootstrap interval of the correct share over raters; None where only one rater answered."""
     num_answers: int
     num_raters: int
 
 
 def score_test(answers: Sequence[Path], key: Path, *, seed: int = 0) -> str:
-    """The table of a listening test as Markdown, and who did not finish; `seed` is that of the bootstrap
-    over people.
+    """Return the table of a listening test as Markdown, and who did not finish.
+
+    `seed` is that of the bootstrap over raters.
     """
     rows = read_key(key)
     given = read_answers(answers, rows)
@@ -61,11 +62,11 @@ def score_test(answers: Sequence[Path], key: Path, *, seed: int = 0) -> str:
 
 
 def read_answers(paths: Sequence[Path], key: dict[str, KeyRow]) -> list[Answer]:
-    """The answers of all files, checked against the key.
+    """Read the answers of all files and check them against the key.
 
     Raises:
-        ConfigError: a file is not one that the page saved, holds a sample that the key does not know, an answer that
-            the sample does not offer, or an answer of the same rater to the same sample a second time.
+        ConfigError: a file is not one that the page saved, or holds a sample that is not in the key, an answer that the
+            sample does not offer, or a second answer of one rater to one sample.
     """
     answers: dict[tuple[str, str], Answer] = {}
     for path in paths:
@@ -74,20 +75,18 @@ def read_answers(paths: Sequence[Path], key: dict[str, KeyRow]) -> list[Answer]:
             if (answer.rater, answer.sample) in answers:
                 raise ConfigError(
                     f"{path}: line {number} answers sample {answer.sample} for rater '{answer.rater}' a second time; "
-                    "give each file once, "
-                    "and each person a name of their own"
+                    "give each file once, and each person a name of their own"
                 )
             answers[answer.rater, answer.sample] = answer
     return list(answers.values())
 
 
 def _answer(row: dict[str, str], key: dict[str, KeyRow], place: str) -> Answer:
-    """One line, checked."""
+    """Parse and check one line."""
     clip = key.get(row["sample"])
     if clip is None:
         raise ConfigError(
-            f"{place} has the sample '{row['sample']}', which the key does not know; give the key.csv made with that "
-            "page"
+            f"{place} has the sample '{row['sample']}', which is not in the key; give the key.csv made with that page"
         )
     offered = (clip.label_a, clip.label_b, BOTH, NONE)
     if row["answer"] not in offered:
@@ -106,12 +105,11 @@ def _answer(row: dict[str, str], key: dict[str, KeyRow], place: str) -> Answer:
 
 
 def score(answers: Sequence[Answer], key: dict[str, KeyRow], *, generator: np.random.Generator) -> list[SystemScore]:
-    """Shares of correct, wrong, both and none for each system that was answered, in the order of the key (CLIPSep,
-    Appendix F, Table 5).
+    """Return the shares of correct, wrong, both and none for each system that has answers, in the order of the key.
 
-    Correct means that exactly the sound that was asked for was named. Raters count alike, however many clips each of
-    them finished; where all finish, as in the paper, that is the share of all answers. The interval is ours: the paper
-    gives none.
+    Source: CLIPSep, Appendix F, Table 5. An answer is correct when it names exactly the target sound. Raters have equal
+    weight, however many clips each of them finished; where all finish, as in the paper, this is the share of all
+    answers. The interval is ours: the paper gives none.
     """
     scores = []
     for system in dict.fromkeys(row.system for row in key.values()):
@@ -134,7 +132,7 @@ def score(answers: Sequence[Answer], key: dict[str, KeyRow], *, generator: np.ra
 
 
 def _shares(answers: Sequence[Answer], key: dict[str, KeyRow]) -> Float[np.ndarray, "4"]:
-    """How one rater's answers divide among OUTCOMES."""
+    """Return the shares of OUTCOMES among one rater's answers."""
     outcomes = []
     for answer in answers:
         names = {key[answer.sample].label_a: "correct", key[answer.sample].label_b: "wrong"}
@@ -143,7 +141,7 @@ def _shares(answers: Sequence[Answer], key: dict[str, KeyRow]) -> Float[np.ndarr
 
 
 def markdown(scores: Sequence[SystemScore]) -> str:
-    """The table: shares in percent, the interval of the share correct over raters in brackets."""
+    """Return the table as Markdown: shares in percent, the interval of the correct share over raters in brackets."""
     names = ["Model", "Query type", "Correct [95 %]", "Wrong", "Both", "None", "answers", "raters"]
     lines = ["| " + " | ".join(names) + " |", "|---|---|" + "---:|" * (len(names) - 2)]
     previous = ""
