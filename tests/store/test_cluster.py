@@ -121,7 +121,7 @@ def test_a_cluster_makes_the_same_store(ray: FakeRay, tmp_path: Path, monkeypatc
 
 def test_a_cluster_elsewhere_is_not_told_how_many_processes(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="--workers counts processes of this machine, and the cluster auto knows its own"
+        ConfigError, match="--workers counts processes of this machine, and the cluster auto has its own number"
     ):
         PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="auto")
     assert PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="local").cluster == "local"

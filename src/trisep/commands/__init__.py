@@ -1,9 +1,9 @@
-"""The verbs of the command line, one file each, found by file name.
+"""The verbs of the command line; each is one file, found by its name.
 
-A file holds `Arguments`, a frozen dataclass whose docstrings are the help, and `run(arguments)`, which returns the exit
-code and imports what it needs when it is called. Nothing here computes: each `run` calls one function of the library,
-which raises TrisepError for a mistake of the user. The file `listening_test.py` is the verb `listening-test`; a closing
-underscore, as in `import_.py`, is left out.
+A file holds `Arguments`, a frozen dataclass whose docstrings are the help texts, and `run(arguments)`, which returns
+the exit code and imports what it needs when it is called. Nothing is computed here: each `run` calls one function of
+the library, which raises TrisepError for a mistake of the user. The file `listening_test.py` is the verb
+`listening-test`; a trailing underscore, as in `import_.py`, is dropped.
 """
 
 import ast
@@ -19,11 +19,11 @@ from trisep.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 _FIRST = ("separate", "localize", "models", "info", "data", "prepare", "embed", "store", "train", "evaluate", "compare")
-"""The order in which people meet the verbs; any other follows."""
+"""The order in which help shows these verbs; all others follow."""
 
 
 def verbs() -> dict[str, str]:
-    """The module of each verb, in the order that help shows them."""
+    """Return the module of each verb, in the order in which help shows them."""
     modules = {module.name.rstrip("_").replace("_", "-"): module.name for module in pkgutil.iter_modules(__path__)}
     return {
         name: modules[name]
@@ -32,12 +32,12 @@ def verbs() -> dict[str, str]:
 
 
 def load_verb(name: str) -> ModuleType:
-    """The file of a verb, which is one of `verbs()`."""
+    """Import the file of a verb, which is one of `verbs()`."""
     return importlib.import_module(f"{__name__}.{verbs()[name]}")
 
 
 def summary(name: str) -> str:
-    """The beginning of a verb's help, up to its first colon, semicolon or full stop.
+    """Return the beginning of a verb's help, up to its first colon, semicolon or full stop.
 
     The file is read and not imported, so that the overview of all verbs is instant.
     """
@@ -64,14 +64,12 @@ def require_not_negative(**values: int | None) -> None:
 
 
 def require_between(low: float, high: float, **values: float | None) -> None:
-    """Raise ConfigError for the first value outside `low` to `high`, both of which are allowed; None
-    means not given.
-    """
+    """Raise ConfigError for the first value outside `low` to `high`, both of which are valid; None means not given."""
     for name, value in values.items():
         if value is not None and not low <= value <= high:
             raise ConfigError(f"{_option(name)} must be between {low} and {high}, got {value}")
 
 
 def _option(name: str) -> str:
-    """The name of a value as the command line spells it."""
+    """Return the name of a value as the command line spells it."""
     return f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""`trisep analyze`: looking into what was trained."""
+"""`trisep analyze`: trained models → analyses, each a table and a figure."""
 
 import importlib
 from dataclasses import dataclass, fields
@@ -15,36 +15,37 @@ Teacher = Literal["efficientat-mn04", "clap"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeArguments:
-    """What a network's bottleneck knows of classes: a linear classifier on it, fitted on training clips, scored on
-    others (HFRA, Table 4).
+    """Fit a linear classifier to the bottleneck of networks, and score it on other clips (HFRA, Table 4).
 
     For example:
 
         trisep analyze probe run/model aligned/model --train store --test dev_store --labels manifest.csv --out probe
         trisep analyze probe run/model --train store --test dev_store --labels list.csv --out probe --teacher clap
+
+    The score shows how much a network knows of the classes, although it was trained without labels.
     """
 
     checkpoints: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME|PATH ...")]
-    """Models' names (see: trisep models) or checkpoints; the first is what the others are compared with."""
+    """Models, by name (see: trisep models) or checkpoint folder; the others are compared with the first."""
     train: Annotated[Path, arg(metavar="STORE")]
-    """The clips that the classifier is fitted on."""
+    """The clip store that the classifier is fitted on."""
     test: Annotated[Path, arg(metavar="STORE")]
-    """The clips that it is scored on; none may be among the others."""
+    """The clip store that the classifier is scored on; it must share no clip with the other."""
     labels: Annotated[Path, arg(metavar="CSV")]
-    """What is heard in each clip of both: a CSV with the columns path, label."""
+    """The class of each clip in both stores: a CSV with the columns path, label."""
     out: Annotated[Path, arg(metavar="DIR")]
-    """Folder for probe.md, probe.csv and probe.png."""
+    """Folder for probe.md, probe.csv, probe.png and probe_classes.csv."""
     teacher: Teacher | None = None
-    """Also probe the embeddings of this frozen audio network, as the ceiling."""
+    """Also probe the embeddings of this frozen audio network, as a ceiling."""
     limit: int | None = None
-    """Take only so many clips of each store, drawn at random."""
+    """Use only this many clips of each store, drawn at random."""
     seed: int = 0
     """Seed of the folds, the bootstrap and --limit."""
     device: Device = "auto"
-    """Where the networks compute; auto takes a GPU if there is one."""
+    """Device that the networks compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and a command without a checkpoint."""
+        """Raise ConfigError for numbers out of range, or without a checkpoint."""
         require_positive(limit=self.limit)
         require_not_negative(seed=self.seed)
         _require_checkpoints("probe", self.checkpoints)
@@ -52,33 +53,33 @@ class ProbeArguments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GapArguments:
-    """How far apart sounds and pictures of the same clips lie in a network's space (HFRA, Table 5).
+    """Measure how far apart sounds and pictures of the same clips lie in a network's space (HFRA, Table 5).
 
     For example:
 
         trisep analyze gap run/model --data dev_store --out gap
         trisep analyze gap run/model aligned/model --data dev_store --out gap
 
-    The network's bottleneck has to be as wide as the space: --set model.unet.bottleneck_width=D in training.
+    The network's bottleneck must be as wide as that space: train it with --set model.unet.bottleneck_width=D.
     """
 
     checkpoints: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME|PATH ...")]
-    """Models' names (see: trisep models) or checkpoints; the first is what the others are compared with."""
+    """Models, by name (see: trisep models) or checkpoint folder; the others are compared with the first."""
     data: Annotated[Path, arg(metavar="STORE")]
-    """Clips, embedded by the checkpoints' encoders."""
+    """A clip store that the encoders of the models embedded."""
     out: Annotated[Path, arg(metavar="DIR")]
     """Folder for gap.md, gap.csv and gap.png."""
     frames: int = 1
-    """How many frames around the middle of a clip make its visual vector, their mean."""
+    """How many frames around the middle of a clip are averaged into its visual vector."""
     limit: int | None = None
-    """Take only so many clips, drawn at random."""
+    """Use only this many clips, drawn at random."""
     seed: int = 0
     """Seed of the bootstrap and --limit."""
     device: Device = "auto"
-    """Where the networks compute; auto takes a GPU if there is one."""
+    """Device that the networks compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and a command without a checkpoint."""
+        """Raise ConfigError for numbers out of range, or without a checkpoint."""
         require_positive(limit=self.limit, frames=self.frames)
         require_not_negative(seed=self.seed)
         _require_checkpoints("gap", self.checkpoints)
@@ -86,46 +87,49 @@ class GapArguments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FusionArguments:
-    """Which classes gain by one way of fusing query and sound over another (HFRA, Fig. 1); any two evaluations will do.
+    """Show which classes gain by one evaluation over another (HFRA, Fig. 1).
 
     For example:
 
         trisep analyze fusion scores_late scores_middle --out fusion
+
+    The paper compares two kinds of fusion; any two evaluations of the same mixtures can be compared.
     """
 
     a: Annotated[Positional[Path], arg(metavar="A")]
     """A folder or table that trisep evaluate wrote."""
     b: Annotated[Positional[Path], arg(metavar="B")]
-    """Another, of the same mixtures."""
+    """Another one, of the same mixtures."""
     out: Annotated[Path, arg(metavar="DIR")]
     """Folder for fusion.md, fusion.csv and fusion.png."""
     metric: str = "sdri"
     """The column that is compared."""
     system_a: Annotated[str | None, arg(metavar="NAME")] = None
-    """Which system of A; the default is its first."""
+    """The system of A to compare; the default is the first."""
     system_b: Annotated[str | None, arg(metavar="NAME")] = None
-    """Which system of B; the default is its first."""
+    """The system of B to compare; the default is the first."""
     seed: int = 0
     """Seed of the bootstrap and the permutation tests."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes."""
+        """Raise ConfigError for a negative seed."""
         require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueriesArguments:
-    """Whether the wording of a query matters: templates, paraphrases and the mean of templates on the same mixtures
-    (CLIPSep, Appendix G).
+    """Show whether the wording of a query matters, on the same mixtures (CLIPSep, Appendix G).
 
     For example:
 
         trisep analyze queries default --data avmini --out wordings
         trisep analyze queries run/model --data avmini --limit 200 --paraphrases mine.csv --out wordings
+
+    It compares single templates and paraphrases with the mean of templates that trisep separate uses.
     """
 
     checkpoint: Annotated[Positional[str], arg(metavar="NAME|PATH")]
-    """A model's name (see: trisep models) or a checkpoint that is asked in words."""
+    """A model that reads words, by name (see: trisep models) or checkpoint folder."""
     data: Annotated[Path, arg(metavar="FOLDER|LIST")]
     """The list of the protocol's clips, as for trisep evaluate."""
     out: Annotated[Path, arg(metavar="DIR")]
@@ -133,26 +137,25 @@ class QueriesArguments:
     protocol: str = "avmini"
     """Name of the protocol."""
     paraphrases: Annotated[Path | None, arg(metavar="CSV")] = None
-    """Other words for the labels: a CSV with the columns label, wording; the default is a table for avmini's classes.
-    """
+    """Other words for the labels: a CSV with the columns label, wording; the default is for the classes of avmini."""
     metric: str = "sdri"
     """The score that is shown."""
     limit: int | None = 40
-    """Score only so many mixtures of the list, from its start."""
+    """Score only this many mixtures of the list, from its start."""
     seed: int = 0
     """Seed of the pair list, the bootstrap and the permutation tests."""
     device: Device = "auto"
-    """Where the model computes; auto takes a GPU if there is one."""
+    """Device that the model computes on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Raise ConfigError for numbers out of range."""
         require_positive(limit=self.limit)
         require_not_negative(seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Look into what was trained: each analysis writes a table and a figure.
+    """Analyse trained models: each analysis writes a table and a figure.
 
     For example:
 
@@ -166,7 +169,7 @@ class Arguments:
         | Annotated[FusionArguments, subcommand(name="fusion")]
         | Annotated[QueriesArguments, subcommand(name="queries")]
     )
-    """Which analysis."""
+    """The analysis to run."""
 
 
 def _require_checkpoints(analysis: str, checkpoints: tuple[str, ...]) -> None:
@@ -180,7 +183,7 @@ _NAMES = {ProbeArguments: "probe", GapArguments: "gap", FusionArguments: "fusion
 
 
 def run(arguments: Arguments) -> int:
-    """Run the chosen analysis, whose function takes what the dataclass holds, and print its table; returns 0."""
+    """Run the chosen analysis with the fields of its dataclass, and print its table; returns 0."""
     name = _NAMES[type(arguments.analysis)]
     analyze = getattr(importlib.import_module(f"trisep.analyses.{name}"), f"analyze_{name}")
     print(analyze(**{entry.name: getattr(arguments.analysis, entry.name) for entry in fields(arguments.analysis)}))

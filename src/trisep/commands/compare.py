@@ -11,7 +11,7 @@ from trisep.commands import require_not_negative
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Compare two evaluations of the same mixtures, source by source: which is better, by how much, on which classes.
+    """Compare two evaluations of the same mixtures: which is better, by how much, and on which classes.
 
     For example:
 
@@ -23,25 +23,25 @@ class Arguments:
     a: Annotated[Positional[Path], arg(metavar="A")]
     """A folder or table that trisep evaluate wrote."""
     b: Annotated[Positional[Path], arg(metavar="B")]
-    """Another, or the same with --system-b."""
+    """Another one, or the same one with --system-b."""
     metric: str = "sdri"
     """The column that is compared."""
     system_a: Annotated[str | None, arg(metavar="NAME")] = None
-    """Which system of A; the default is its first."""
+    """The system of A to compare; the default is the first."""
     system_b: Annotated[str | None, arg(metavar="NAME")] = None
-    """Which system of B; the default is its first."""
+    """The system of B to compare; the default is the first."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for comparison.md, comparison.csv and comparison.png."""
     seed: int = 0
     """Seed of the bootstrap and the permutation test."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes."""
+        """Raise ConfigError for a negative seed."""
         require_not_negative(seed=self.seed)
 
 
 def run(arguments: Arguments) -> int:
-    """Compare, print and write; returns 0."""
+    """Compare the two evaluations, print the result and write it where `--out` says; returns 0."""
     from trisep.evaluation.compare import compare
 
     comparison = compare(

@@ -1,4 +1,4 @@
-"""`trisep data`: what is there of a published data set, and what of it can serve."""
+"""`trisep data`: a published data set → which of its clips exist and are usable."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,7 @@ from trisep.datasets import DataSetName, SplitRule
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Look at every clip that a data set lists: which files are there, which can serve, and what is wrong with the
-    others.
+    """Check every clip that a data set lists: which files exist, which are usable, and what is wrong with the others.
 
     For example:
 
@@ -21,7 +20,7 @@ class Arguments:
         trisep data status folder --media my_videos
         trisep prepare videos --clips lists/train.csv --out store
 
-    Run again after an interruption, it continues. Nothing is downloaded.
+    After an interruption, run the same command again to continue. Nothing is downloaded.
     """
 
     action: Annotated[Positional[Literal["status"]], arg(metavar="status")]
@@ -29,33 +28,33 @@ class Arguments:
     name: Annotated[Positional[DataSetName], arg(metavar="NAME")]
     """Data set: music, music21, solos, audioset, vggsound, vggsound-clean, esc50, or folder for videos of your own."""
     media: Annotated[Path, arg(metavar="DIR")]
-    """Folder of the media files, searched through all its levels."""
+    """Folder of the media files; all its subfolders are searched."""
     metadata: Annotated[tuple[Path, ...], arg(metavar="FILE ...")] = ()
     """The data set's files as published; see docs/datasets.md."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the lists of usable clips, one for each split, their labels, and the report."""
     rule: SplitRule | None = None
-    """How music, music21 and solos are split; the default is the papers'."""
+    """How music, music21 and solos are split; the default is the split of the papers."""
     command: Annotated[str | None, arg(metavar="TEMPLATE")] = None
     """Your own command for each missing clip, with {id}, {start}, {end} (seconds) and {out} (the file to write)."""
     min_seconds: Annotated[float, arg(metavar="SECONDS")] = 1.0
-    """Clips with less sound are too short."""
+    """Clips with less sound than this count as too short."""
     silence_db: Annotated[float, arg(metavar="DBFS")] = -60.0
-    """Clips below this level are silent."""
+    """Clips below this level count as silent."""
     still_level: Annotated[float, arg(metavar="0..255")] = 1.0
-    """Clips whose frames differ by no more than this many grey levels are still."""
+    """Clips whose frames differ by no more than this many grey levels count as still."""
     workers: int | None = None
-    """Processes at work; the default is one per processor."""
+    """Number of processes; the default is one per processor."""
     json: FlagCreatePairsOff[bool] = False
     """Print the report as JSON."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
+        """Raise ConfigError for numbers out of range."""
         require_positive(workers=self.workers)
 
 
 def run(arguments: Arguments) -> int:
-    """Check the clips and print the report; returns 0 when every listed clip can serve, 1 when some cannot."""
+    """Check the clips and print the report; returns 0 when every listed clip is usable, 1 when some are not."""
     import json
 
     from rich.console import Console

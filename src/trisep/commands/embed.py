@@ -12,7 +12,7 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Look at every picture of a clip store once, with a frozen encoder, and keep the embeddings beside it.
+    """Embed every picture of a clip store with a frozen encoder, and write the embeddings beside it.
 
     For example:
 
@@ -21,7 +21,7 @@ class Arguments:
         trisep embed store --encoder lite --captions --nearest-words 10
         trisep embed store --encoder lite --cluster local
 
-    Run again after an interruption, it continues.
+    After an interruption, run the same command again to continue.
     """
 
     store: Annotated[Positional[Path], arg(metavar="STORE")]
@@ -29,22 +29,22 @@ class Arguments:
     encoder: str = "lite"
     """Name of the shared image and text encoder."""
     regions: bool = True
-    """Whether to keep one embedding per region of each picture, too."""
+    """Whether to write one embedding per region of each picture, too."""
     overwrite: FlagCreatePairsOff[bool] = False
-    """Replace embeddings that another version of the encoder made, and captions sought in another way."""
+    """Replace embeddings by another version of the encoder, and captions made with other settings."""
     captions: FlagCreatePairsOff[bool] = False
-    """Also seek a latent caption for each clip: words that the encoder reads as its picture."""
+    """Also search for a latent caption of each clip: tokens that the text encoder maps to what the picture shows."""
     tokens: Annotated[int, arg(metavar="1..4")] = 3
-    """Length of a latent caption."""
+    """Length of a latent caption, in tokens."""
     seed: int = 0
-    """Draws the words that the search for captions begins with."""
+    """Seed of the words that the search for captions begins with."""
     nearest_words: Annotated[int, arg(metavar="CLIPS")] = 0
-    """Print the captions of so many clips, as the words nearest to them."""
+    """Print the captions of this many clips, as the words nearest to their tokens."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
-    """Work through Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
+    """Use Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and words of captions that nobody asked for."""
+        """Raise ConfigError for numbers out of range, or for --nearest-words without --captions."""
         require_between(1, 4, tokens=self.tokens)
         require_not_negative(nearest_words=self.nearest_words)
         if self.nearest_words and not self.captions:

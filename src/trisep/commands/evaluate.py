@@ -12,7 +12,7 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Score a checkpoint, baselines, or both by a protocol: a frozen list of mixtures whose sources are known.
+    """Score a model, baselines, or both on a protocol: a frozen list of mixtures whose sources are known.
 
     For example:
 
@@ -20,45 +20,40 @@ class Arguments:
         trisep evaluate run/model --data avmini --query image --out scores
         trisep evaluate --data avmini --baseline mixture --baseline nmf-mfcc --out scores
 
-    Run again after an interruption, it continues.
+    After an interruption, run the same command again to continue.
     """
 
     checkpoint: Annotated[Positional[str | None], arg(metavar="NAME|PATH")] = None
-    """A model's name (see: trisep models) or a checkpoint; may be left out where baselines are given."""
+    """A model, by name (see: trisep models) or checkpoint folder; it may be left out where baselines are given."""
     data: Annotated[Path, arg(metavar="FOLDER|LIST")]
-    """The list of the protocol's clips: a CSV (path, split, label), a folder with manifest.csv, or what trisep data
-    wrote.
-    """
+    """The protocol's clips: a CSV (path, split, label), a folder with manifest.csv, or what trisep data wrote."""
     media: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Where the list's paths start from; the default is its own folder."""
+    """Folder that the list's paths are relative to; the default is the list's own folder."""
     protocol: str = "avmini"
     """Name of the protocol."""
     pairs: Annotated[Path | None, arg(metavar="CSV")] = None
-    """Take the mixtures of this list (path_1, label_1, path_2, label_2; as pairs.csv of --out) in place of the
-    protocol's own.
-    """
+    """Score the mixtures of this list instead (path_1, label_1, path_2, label_2; like pairs.csv of --out)."""
     query: Literal["text", "image", "video", "region"] = "text"
-    """What the model is asked with."""
+    """The kind of query for the model."""
     baseline: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()
-    """Another system to score: mixture, random-mask, nmf-mfcc, rpca, ideal-binary-mask, ideal-ratio-mask (the default).
-    """
+    """A further system: mixture, random-mask, nmf-mfcc, rpca, ideal-binary-mask, ideal-ratio-mask (the default)."""
     masks: Literal["protocol", "soft", "binary"] = "protocol"
-    """Whether the model's masks are binarised; the default is the protocol's rule."""
+    """Whether the model's masks are binarised; by default the protocol decides."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the table, the score of every source and the pair list."""
     seed: int = 0
     """Seed of the pair list, the baselines and the bootstrap."""
     workers: int | None = None
-    """Processes at work; the default is one per processor."""
+    """Number of processes; the default is one per processor."""
     limit: int | None = None
-    """Score only so many mixtures of the list, from its start."""
+    """Score only this many mixtures of the list, from its start."""
     skip_missing: FlagCreatePairsOff[bool] = False
     """Count mixtures with missing or unreadable clips as skipped."""
     device: Device = "auto"
-    """Where the model computes; auto takes a GPU if there is one."""
+    """Device that the model computes on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and a command that would score nothing."""
+        """Raise ConfigError for numbers out of range, and for a command that would score nothing."""
         require_positive(workers=self.workers, limit=self.limit)
         require_not_negative(seed=self.seed)
         if self.checkpoint is None and not self.baseline:
@@ -68,7 +63,7 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Score, print the table and write it where `--out` says; returns 0."""
+    """Score the mixtures, print the table and write it where `--out` says; returns 0."""
     from trisep.evaluation.run import evaluate
 
     summary = evaluate(

@@ -11,28 +11,28 @@ from trisep.checkpoints import PublishedKind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Turn a state dict that a paper's authors published into a checkpoint; only tensors are read from it, and nothing
-    is run.
+    """Turn a state dict that a paper's authors published into a checkpoint.
 
     For example:
 
         trisep import best.pt --as clipsep-nit --out clipsep-nit
         trisep separate clip.mp4 "violin" --model clipsep-nit
+
+    Only tensors are read from the file; no code in it is run.
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """The published file: a PyTorch state dict or safetensors; for sound-of-pixels also the folder of its three files.
-    """
+    """The published file: a PyTorch state dict or safetensors; for sound-of-pixels also the folder of three files."""
     kind: Annotated[PublishedKind, arg(name="as")]
-    """Which published network it is."""
+    """Which published network the file holds."""
     out: Annotated[Path, arg(metavar="DIR")]
-    """The checkpoint folder to write."""
+    """Folder for the checkpoint."""
     encoder: str = "clip-vit-b32"
-    """Name of the encoder that the network was trained on."""
+    """Name of the encoder that the network was trained with."""
 
 
 def run(arguments: Arguments) -> int:
-    """Convert the file and print where the checkpoint lies; returns 0."""
+    """Convert the file and print where the checkpoint is; returns 0."""
     from trisep.checkpoints.published import import_checkpoint
 
     encoder = None if arguments.kind == "sound-of-pixels" else arguments.encoder

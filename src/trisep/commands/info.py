@@ -1,4 +1,4 @@
-"""`trisep info`: the card of a checkpoint."""
+"""`trisep info`: a model → its card."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Show a checkpoint's card: what it is, what it was trained on, under which licences, and how well it does.
+    """Show a model's card: its kind, its training data, their licences, and its scores.
 
     For example:
 
@@ -17,7 +17,7 @@ class Arguments:
     """
 
     file: Annotated[Positional[str], arg(metavar="FILE")]
-    """A checkpoint, or a model's name (see: trisep models)."""
+    """A model, by name (see: trisep models) or checkpoint folder."""
 
 
 def run(arguments: Arguments) -> int:

@@ -1,4 +1,4 @@
-"""`trisep listening-test`: a page that asks people what they hear, and the table of their answers."""
+"""`trisep listening-test`: separated clips → a page that people answer; their answers → a table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,37 +12,35 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildArguments:
-    """Make the page, from models that separate mixtures of a protocol, or from clips that are there already.
+    """Make the page, from models that separate mixtures of a protocol, or from clips that exist already.
 
     For example:
 
         trisep listening-test build --model default --model default=image --data avmini --out test
         trisep listening-test build --samples clips.csv --out test
 
-    Send out the folder DIR/page; keep DIR/key.csv.
+    Send the folder DIR/page to the raters, and keep DIR/key.csv.
     """
 
     out: Annotated[Path, arg(metavar="DIR")]
-    """Folder for page/index.html and key.csv; made if absent."""
+    """Folder for page/index.html and key.csv; it is made if absent."""
     model: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME[=text|image]")] = ()
-    """A model's name or a checkpoint, and how it is asked: text, or image."""
+    """A model, by name or checkpoint folder, and the kind of its queries: text (the default) or image."""
     data: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Where the protocol's clips are."""
+    """Folder of the protocol's clips."""
     protocol: str = "avmini"
     """Name of the protocol that the mixtures are drawn from."""
     count: int = 10
-    """Mixtures, each heard once as it is and once from each model."""
+    """Number of mixtures; each is in the test once as it is and once for each model."""
     samples: Annotated[Path | None, arg(metavar="CSV|FOLDER")] = None
-    """Clips that are there already: a table (or a folder with samples.csv) of model, query_kind, file, label_a,
-    label_b.
-    """
+    """Clips that exist already: a table of model, query_kind, file, label_a, label_b, or a folder with samples.csv."""
     seed: int = 0
-    """Seed of the mixtures, and of which of their two sounds is asked for."""
+    """Seed of the mixtures, and of which of their two sounds is the target."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse a command that names no clips, or both kinds, and numbers out of range."""
+        """Raise ConfigError for a command that names no clips or both kinds, and for numbers out of range."""
         if (self.samples is None) == (not self.model):
             raise ConfigError(
                 "listening-test build: give either --samples, or --model (as often as needed) with --data"
@@ -55,7 +53,7 @@ class BuildArguments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreArguments:
-    """Print what people heard, as in CLIPSep's Table 5: a row for each model and kind of query.
+    """Print the answers as in CLIPSep's Table 5: one row for each model and kind of query.
 
     For example:
 
@@ -67,10 +65,10 @@ class ScoreArguments:
     key: Annotated[Path, arg(metavar="FILE")]
     """The key.csv that was made with the page."""
     seed: int = 0
-    """Seed of the bootstrap over people."""
+    """Seed of the bootstrap over raters."""
 
     def __post_init__(self) -> None:
-        """Refuse a command without answers, and a seed that no generator takes."""
+        """Raise ConfigError for a command without answers, and for a negative seed."""
         if not self.answers:
             raise ConfigError("listening-test score: give at least one file of answers, as the page saves them")
         require_not_negative(seed=self.seed)
@@ -78,7 +76,7 @@ class ScoreArguments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Ask people which sound they hear in separated clips: make the page for it, then score the answers.
+    """Ask people which sound they hear in separated clips: make the page, then score the answers.
 
     For example:
 

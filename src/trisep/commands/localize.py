@@ -26,26 +26,26 @@ class Arguments:
     input: Annotated[Positional[Path], arg(metavar="VIDEO")]
     """A video."""
     query: Annotated[Positional[str | None], arg(metavar="[QUERY]")] = None
-    """What to look for, in words; not needed by caption."""
+    """What to look for, in words; not needed with --by caption."""
     out: Annotated[Path, arg(metavar="FILE|DIR")] = Path("heat.mp4")
-    """A video, with a picture of the centre frame beside it; a picture (.png) alone; or a folder for both."""
+    """A video, beside which a picture of the centre frame is written; a picture (.png) only; or a folder for both."""
     by: LocalizeBy = "text"
-    """Look for the words, for the sound that they separate, or for the latent caption of the centre frame."""
+    """What to look for: the words, the sound that they separate, or the latent caption of the centre frame."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
-    """A model's name (see: trisep models) or a checkpoint; its encoder looks at the picture."""
+    """A model, by name (see: trisep models) or checkpoint folder; its encoder embeds the picture."""
     fps: float = 4.0
-    """Heat maps computed per second of video; the overlay moves from one to the next."""
+    """Heat maps computed per second of video; the overlay is interpolated between them."""
     temperature: float = 0.01
-    """The lower, the more the best region stands out."""
+    """Temperature of the softmax over regions: the lower it is, the more the best region stands out."""
     arrays: FlagCreatePairsOff[bool] = False
     """Also write the maps and their times as a NumPy archive (.npz)."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
     allow_truncated: FlagCreatePairsOff[bool] = False
-    """Go on when more than 1 % of the sound cannot be decoded."""
+    """Continue when more than 1 % of the sound cannot be decoded."""
 
     def __post_init__(self) -> None:
-        """Refuse a missing query and numbers out of range."""
+        """Raise QueryError for a missing query, and ConfigError for numbers out of range."""
         if self.query is None and self.by != "caption":
             raise QueryError('nothing to look for: name it in words, as in "violin"')
         require_between(*FPS_RANGE, fps=self.fps)
@@ -53,7 +53,7 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Localise, then write the overlays; returns the exit code."""
+    """Localise the query, then write the overlays; returns 0."""
     from trisep.separation.localize import localize, output_files, write_outputs
 
     files = output_files(arguments.out, source=arguments.input, arrays=arguments.arrays)

@@ -1,4 +1,4 @@
-"""`trisep models`: what can be given to --model."""
+"""`trisep models`: the models that --model takes."""
 
 from dataclasses import dataclass
 

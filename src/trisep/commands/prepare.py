@@ -13,7 +13,7 @@ from trisep.media import FPS_RANGE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Turn a folder of videos into a clip store for training; clips that cannot serve are skipped and counted.
+    """Turn a folder of videos into a clip store for training; files that are not usable are skipped and counted.
 
     For example:
 
@@ -22,43 +22,43 @@ class Arguments:
         trisep prepare my_videos --clips lists/train.csv --out store
         trisep prepare my_videos --out store --cluster auto
 
-    Run again after an interruption, it continues.
+    After an interruption, run the same command again to continue.
     """
 
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
-    """Folder of videos, searched through all its levels."""
+    """Folder of videos; all its subfolders are searched."""
     out: Annotated[Path, arg(metavar="STORE")]
     """The clip store to write or to continue."""
     fps: float = 1.0
     """Pictures kept per second of video."""
     sample_rate_hz: Annotated[int, arg(metavar="HZ")] = 16000
-    """Rate the sound is brought to."""
+    """Sample rate of the stored sound."""
     max_seconds: Annotated[float | None, arg(metavar="SECONDS")] = None
-    """Use only so much of each file, from its start."""
+    """Use only this much of each file, from its start."""
     exclude: Annotated[Path | None, arg(metavar="LIST")] = None
     """A list of SHA-256 sums or paths of files to leave out."""
     clips: Annotated[tuple[Path, ...], arg(metavar="LIST ...")] = ()
     """Use only the files and stretches on these lists (see: trisep data)."""
     audio_only_ok: FlagCreatePairsOff[bool] = False
-    """Keep sound without a picture: for off-screen noise."""
+    """Keep sound without a picture, for off-screen noise."""
     workers: int | None = None
-    """Processes at work; the default is one per processor."""
+    """Number of processes; the default is one per processor."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
-    """Work through Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
+    """Use Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and to limit a cluster."""
+        """Raise ConfigError for numbers out of range, and for --workers with a cluster of other machines."""
         if self.workers is not None and self.cluster not in (None, "local"):
             raise ConfigError(
-                f"--workers counts processes of this machine, and the cluster {self.cluster} knows its own; leave it "
-                "out"
+                f"--workers counts processes of this machine, and the cluster {self.cluster} has its own number; leave "
+                "it out"
             )
         require_between(*FPS_RANGE, fps=self.fps)
         require_positive(sample_rate_hz=self.sample_rate_hz, max_seconds=self.max_seconds, workers=self.workers)
 
 
 def run(arguments: Arguments) -> int:
-    """Prepare the store; returns 1 when some input became no clip."""
+    """Prepare the store; returns 1 when some input became no clip, otherwise 0."""
     from dataclasses import replace
 
     from rich.console import Console

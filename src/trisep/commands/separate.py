@@ -13,7 +13,7 @@ from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Write one sound file for each thing you name or point at, and the rest.
+    """Write one sound file for each thing you name or point at, and one for the rest.
 
     For example:
 
@@ -28,42 +28,40 @@ class Arguments:
     queries: Annotated[
         Positional[tuple[str, ...]], arg(name="query", metavar="[QUERY ...]", help_behavior_hint="")
     ] = ()
-    """What to listen for, in words; each gets a file of its own."""
+    """A sound to separate, in words; each query gets a file of its own."""
     also: Annotated[UseAppendAction[tuple[tuple[Path, ...], ...]], arg(metavar="FILE ...")] = ()
-    """More files or folders to separate by the same queries."""
+    """More files or folders, which are separated by the same queries."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("separated")
-    """Folder for the sounds and report.json; made if absent."""
+    """Folder for the sounds and report.json; it is made if absent."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
-    """A model's name (see: trisep models) or a checkpoint."""
+    """A model, by name (see: trisep models) or checkpoint folder."""
     image: UseAppendAction[tuple[Path, ...]] = ()
-    """A photograph of what to listen for."""
+    """A photograph of what to separate."""
     video: UseAppendAction[tuple[Path, ...]] = ()
-    """A video that shows what to listen for; INPUT itself asks for all that is in its picture."""
+    """A video that shows what to separate; INPUT itself means everything in its picture."""
     region: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y[,T]")] = ()
-    """What is at a point of INPUT's picture: shares of width and height from the upper left, or pixels (320px,180px); T
-    in seconds.
-    """
+    """What is at a point of the picture, in shares from the upper left corner or pixels (320px,180px); T in seconds."""
     box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y,W,H[,T]")] = ()
-    """What is in a box: upper left corner, width, height."""
+    """What is in a box of the picture: upper left corner, width and height, in the same units; T in seconds."""
     residual: bool = True
-    """Whether to write what no query took: residual.wav."""
+    """Whether to write residual.wav, the mixture minus all stems."""
     remove: FlagCreatePairsOff[bool] = False
     """Also write without.wav, the mixture without the queries."""
     format: Literal["wav", "flac"] = "wav"
-    """wav is 32-bit float; flac is 24-bit, scaled by one shared gain if it would clip."""
+    """wav is 32-bit float; flac is 24-bit, with one shared gain if a sound would clip."""
     threshold: Annotated[float | None, arg(metavar="0..1")] = None
-    """Below this presence a stem is flagged as absent; the default is the model's own."""
+    """Presence below which a stem is reported as absent; the default is the model's own."""
     segment_seconds: Annotated[float | None, arg(name="segment", metavar="SECONDS")] = None
-    """Length separated at a time; longer takes more memory."""
+    """Length that is separated at a time; a longer one takes more memory."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
     exclusive: bool = True
-    """Whether several queries share the sound out among themselves, or each gets what it would get if asked alone."""
+    """Whether the sound is divided among the queries, or each query is separated as if it were the only one."""
     allow_truncated: FlagCreatePairsOff[bool] = False
-    """Go on when more than 1 % of a file cannot be decoded."""
+    """Continue when more than 1 % of a file cannot be decoded."""
 
     def __post_init__(self) -> None:
-        """Refuse a command without a query, files in the place of words, and numbers out of range."""
+        """Raise QueryError without a query or for a file in place of words, ConfigError for numbers out of range."""
         for query in self.queries:
             suffix = Path(query).suffix.lower()
             if suffix in IMAGE_SUFFIXES:

@@ -1,4 +1,4 @@
-"""`trisep store`: whether a clip store is whole."""
+"""`trisep store`: a clip store → whether it is intact."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Verify a clip store: every count and hash of its manifest against the files.
+    """Verify a clip store: every count and hash of its manifest is compared with the files.
 
     For example:
 

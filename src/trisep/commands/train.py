@@ -20,36 +20,36 @@ class Arguments:
         trisep train hfra-avmini --data store --out run --set model.unet.base_width=16
         torchrun --nproc-per-node 4 -m trisep.cli train hfra-avmini --data store --out run
 
-    Run again after an interruption, it continues with the same numbers as if it had never stopped.
+    After an interruption, run the same command again to continue; the numbers are those of an uninterrupted run.
     """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """Name of a recipe: a paper's settings, or the default model's."""
+    """Name of a recipe: the settings of a paper, or of the default model."""
     data: Annotated[Path, arg(metavar="STORE")]
-    """A clip store with embeddings (trisep prepare, trisep embed)."""
+    """A clip store with embeddings (see: trisep prepare, trisep embed)."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, logs and plots."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
     """Change one setting of the recipe, by its dotted path."""
     seed: int | None = None
-    """Same seed, same numbers; the default is the recipe's own."""
+    """Random seed: the same seed gives the same numbers; the default is the recipe's own."""
     precision: Literal["fp32", "bf16", "fp16"] | None = None
-    """Arithmetic of the network; the default is the recipe's own."""
+    """Numeric precision of the network; the default is the recipe's own."""
     offscreen: Annotated[Path | None, arg(metavar="STORE")] = None
-    """Clip store of sounds to mix in that no query names."""
+    """Clip store of sounds that no query names, to mix in."""
     validation: Annotated[Path | None, arg(metavar="STORE")] = None
     """Clip store to validate on; the default is the training clips."""
     init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
-    """Checkpoint to start from."""
+    """Checkpoint to initialise the network from."""
     labels: Annotated[Path | None, arg(metavar="CSV")] = None
     """The clips' labels (columns path, label), for the few recipes that learn from labels."""
     device: Literal["auto", "cpu"] = "auto"
-    """Where to compute; auto takes the GPUs there are."""
+    """Device to compute on; auto takes a GPU if there is one (one per process under torchrun)."""
     workers: int = 1
-    """Processes that read and mix clips."""
+    """Number of processes that read and mix clips."""
 
     def __post_init__(self) -> None:
-        """Refuse overrides that are not PATH=VALUE, and numbers out of range."""
+        """Raise ConfigError for settings that are not PATH=VALUE, and for numbers out of range."""
         require_not_negative(seed=self.seed, workers=self.workers)
         for override in self.set:
             path, equals, _ = override.partition("=")
@@ -60,13 +60,13 @@ class Arguments:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """Everything that changes the recipe, as PATH=VALUE: --set, then --seed and --precision."""
+        """All changes to the recipe, as PATH=VALUE: --set, then --seed and --precision."""
         named = {"training.seed": self.seed, "training.precision": self.precision}
         return (*self.set, *(f"{path}={value}" for path, value in named.items() if value is not None))
 
 
 def run(arguments: Arguments) -> int:
-    """Train, or go on training, and print where the model is; returns 0."""
+    """Train, or continue to train, and print where the model is; returns 0."""
     from trisep.recipes import override, recipe
     from trisep.training.loop import TrainSettings, train
 
