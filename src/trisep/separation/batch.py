@@ -1,5 +1,6 @@
-"""Several inputs in one command: which files, into which folders, what happens to a bad one, and how far it is. It
-knows no sound.
+"""Several inputs in one command: their files and folders, what happens to a bad file, and the progress bar.
+
+This module reads no sound.
 """
 
 import os
@@ -17,19 +18,18 @@ from trisep.separation.stems import SCHEMA, OutputError
 from trisep.separation.streaming import Progress
 
 Separate = Callable[[Path, Path, Progress], None]
-"""(input, output folder, progress): writes the outputs of one file."""
+"""(input, output folder, progress) → None: it writes the outputs of one file."""
 _OTHER_MEDIA_SUFFIXES = frozenset(
     ".3gp .aif .aiff .amr .caf .flv .m4b .m4v .mka .mpeg .mpg .mts .oga .ogv .ts .wma .wmv".split()
 )
 
 
 def separate_batch(inputs: Sequence[Path], out: Path, separate: Separate) -> int:
-    """Separate one file into `out`, or several, or those of folders, each into `out/<input stem>/`, and write
-    `out/batch.json`.
+    """Separate one file into `out`, or several files and the files of folders each into `out/<input stem>/`.
 
-    A bad file in a batch is reported on stderr and skipped. Returns 0 when all are done, 1 when some were skipped, 2
-    when all were. Raises TrisepError for a single bad file, a folder without media, or an output place that cannot be
-    written.
+    For several, `out/batch.json` lists what was done; a bad file is reported on stderr and skipped. Returns 0 when all
+    are done, 1 when some were skipped, 2 when all were. Raises TrisepError for a single bad file, a folder without
+    media, or an output folder that cannot be written.
     """
     files = [file for path in inputs for file in media_files(path)]
     if len(inputs) == 1 and files == [inputs[0]]:
@@ -63,8 +63,9 @@ def separate_batch(inputs: Sequence[Path], out: Path, separate: Separate) -> int
 
 
 def media_files(path: Path) -> list[Path]:
-    """A file as it is; of a folder the sound and video files directly in it, by their suffix, sorted. MediaError when
-    it has none.
+    """Return a file as it is, and of a folder the sound and video files directly in it, by their suffix, sorted.
+
+    Raises MediaError when the folder has none, or cannot be read.
     """
     if not path.is_dir():
         return [path]
@@ -84,7 +85,7 @@ def media_files(path: Path) -> list[Path]:
 
 @contextmanager
 def _progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr if that is a terminal, else nothing."""
+    """Show a progress bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda share: None
         return

@@ -1,9 +1,8 @@
-"""Localize: frames → regions; query → a vector in the same space; both → a heat map per frame → video, picture. Read it
-from the top.
+"""Localisation: frames → regions; query → a vector in the same space; both → a heat map per frame → video, picture.
 
 The vector is that of the query's words, of the sound that they separate (for models that embed sound in the encoder's
 space), or of the latent caption of the centre frame (VAST, Figs. 5 and 9; spec section 4). Maps are computed a few
-times a second; the overlay moves from one to the next.
+times a second, and the overlay is interpolated between them.
 """
 
 import errno
@@ -38,7 +37,7 @@ from trisep.types import Localization, Query
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _BATCH_FRAMES = 8
 _MAX_OUTPUT_FPS = 60.0
-"""Some recordings declare their clock as the rate of their frames."""
+"""Limit of the output's frame rate, since some recordings declare their clock as their frame rate."""
 _FALLBACK_FPS = 25.0
 
 
@@ -53,26 +52,27 @@ def localize(
     device: str = "auto",
     allow_truncated: bool = False,
 ) -> Localization:
-    """Where in a video's picture something is: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
+    """Localise a query in a video: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
 
     Args:
         path: a video; by text or caption it needs no sound.
-        query: words; by caption they are not needed, and not looked at.
+        query: words; by caption they are ignored.
         by: what v is: `text`, the words' embedding (several templates averaged); `audio`, the embedding of the sound
             that the words separate; `caption`, the latent caption of the centre frame.
-        model: name or folder of a checkpoint, whose encoder looks at the picture; or one that is loaded.
-        fps: maps per second; no frame gets two.
-        temperature: the lower, the more the best cell takes. The default is that of the alignment losses.
-        device: where a model that is not loaded yet is put; encoders stay on the CPU.
+        model: name or folder of a checkpoint, whose encoder embeds the picture, or a loaded `Separator`.
+        fps: number of maps per second; no frame gets two.
+        temperature: the lower it is, the more the best cell takes. The default is that of the alignment losses.
+        device: the device for a model that is not loaded yet; encoders stay on the CPU.
         allow_truncated: accept sound that cannot be decoded to its end.
 
     Returns:
-        One map a frame on the encoder's grid, each summing to one, with the frames' own times.
+        One map per frame on the encoder's grid, each summing to one, with the times of the frames.
 
     Raises:
-        QueryError: the query is missing or empty. MediaError: unreadable, no picture, or by audio no sound or silence.
+        QueryError: the query is missing or empty.
+        MediaError: the file is unreadable, has no picture, or (by audio) no sound or only silence.
         CheckpointError: by audio, for a model that does not embed sound where its encoder embeds pictures.
-        ConfigError: a number out of range, or another word for `by`.
+        ConfigError: a number is out of range, or `by` is none of the three.
     """
     path = Path(path)
     if by not in get_args(LocalizeBy):
@@ -94,8 +94,9 @@ def localize(
 def heat_maps(
     regions: Float[Tensor, "K H W D"], vector: Float[Tensor, "D"], *, temperature: float = 0.01
 ) -> Float32[np.ndarray, "K H W"]:
-    """Per frame, softmax over its H·W regions of their cosine with a vector, divided by the temperature (VAST, Fig. 5;
-    spec section 4).
+    """Return, per frame, the softmax over its H·W regions of their cosine with a vector, divided by the temperature.
+
+    Source: VAST, Fig. 5; spec section 4.
     """
     cosines = F.normalize(regions.float(), dim=-1) @ F.normalize(vector.float(), dim=-1)
     maps: np.ndarray = torch.softmax(cosines.flatten(1) / temperature, dim=-1).view(cosines.shape).numpy()
@@ -103,8 +104,9 @@ def heat_maps(
 
 
 def stream_regions(path: Path, encoder: SharedEncoder, *, fps: float) -> Iterator[tuple[float, Float[Tensor, "H W D"]]]:
-    """(time in seconds, region embeddings) of a video's frames at `fps` per second or, if it has fewer,
-    of every frame.
+    """Yield (time in seconds, region embeddings) of a video's frames, at `fps` per second.
+
+    A video with fewer frames than that gives each of its frames once.
     """
     frames = _different(stream_frames(path, fps=fps))
     while batch := list(islice(frames, _BATCH_FRAMES)):
@@ -113,20 +115,19 @@ def stream_regions(path: Path, encoder: SharedEncoder, *, fps: float) -> Iterato
 
 
 def audio_vector(separator: Separator, path: Path, query: str, *, allow_truncated: bool = False) -> Float[Tensor, "D"]:
-    """Embedding of what a query separates from a file: `pool(E(log(mask ⊙ mixture)))` (VAST, section 3).
+    """Embed what a query separates from a file: `pool(E(log(mask ⊙ mixture)))` (VAST, section 3).
 
-    The paper embeds clips of one length. *Our deviation:* a file is taken in pieces of the length of a training clip,
-    and their embeddings are averaged, weighted by the energy that was separated in each.
+    The paper embeds clips of one length. *Our deviation:* a file is cut into pieces as long as a training clip, and
+    their embeddings are averaged, weighted by the energy that was separated in each.
 
     Raises CheckpointError for a model without an audio embedding in the encoder's space, MediaError for a file without
-    sound, or silence.
+    sound, or with silence only.
     """
     model = separator.model
     if model.contract.audio_space != "query":
         raise CheckpointError(
             f"{separator.checkpoint.path}: a model of kind '{separator.checkpoint.model_name}' cannot compare sound "
-            "with the picture; "
-            "give --model a checkpoint of kind vast, or localise by text"
+            "with the picture; give --model a checkpoint of kind vast, or localise by text"
         )
     signal, multiple = separator.signal, model.contract.time_multiple
     length = round_up(num_frames(signal.clip_samples, signal), multiple)
@@ -140,19 +141,18 @@ def audio_vector(separator: Separator, path: Path, query: str, *, allow_truncate
         weight = float(piece.square().sum())
         total, energy = total + weight * embedding.cpu().float(), energy + weight
     if energy == 0.0:
-        raise MediaError(f"{path}: is silent, so there is no sound of '{query}' to look for; localise by text")
+        raise MediaError(f"{path}: is silent, so '{query}' has no sound to localise; localise by text")
     return total / energy
 
 
 def centre_seconds(path: Path) -> float:
-    """The middle of a video's picture; MediaError when it has none."""
+    """Return the middle of a video's picture, in seconds; MediaError when it has none."""
     stream = _picture_stream(path)
     return (stream.duration_seconds or probe(path).duration_seconds) / 2
 
 
 def output_files(out: Path, *, source: Path, arrays: bool) -> tuple[Path, ...]:
-    """What `--out` asks for: a video and the picture of its centre frame beside it, the picture alone, or both in a
-    folder; and arrays.
+    """Return the files that `--out` names: a video with a picture of its centre frame, or the picture only; arrays.
 
     A folder that exists, or a name without a suffix, gets `heat.mp4` and `heat.png`. Nothing is written yet.
 
@@ -164,10 +164,10 @@ def output_files(out: Path, *, source: Path, arrays: bool) -> tuple[Path, ...]:
         raise ConfigError(f"--out {out}: expected a video ({', '.join(VIDEO_SUFFIXES)}), a picture (.png) or a folder")
     suffixes = ([] if out.suffix.lower() == ".png" else [".png"]) + ([".npz"] if arrays else [])
     files = (out, *(out.with_suffix(suffix) for suffix in suffixes))
-    there = next(folder for folder in out.absolute().parents if folder.exists())
-    if not there.is_dir():
+    existing = next(folder for folder in out.absolute().parents if folder.exists())
+    if not existing.is_dir():
         raise write_failure(out, NotADirectoryError(errno.ENOTDIR, ""))
-    if not os.access(there, os.W_OK):
+    if not os.access(existing, os.W_OK):
         raise write_failure(out, PermissionError(errno.EACCES, ""))
     for file in files:
         if file.is_dir():
@@ -178,13 +178,13 @@ def output_files(out: Path, *, source: Path, arrays: bool) -> tuple[Path, ...]:
 
 
 def write_outputs(found: Localization, path: Path, files: Sequence[Path], *, allow_truncated: bool = False) -> None:
-    """Write overlays of a video and the arrays, each by its suffix, each moved into place when it is complete; folders
-    are made.
+    """Write overlays of a video and the arrays, each by its suffix; folders are made.
 
-    A video is upright, in its own size, at a constant frame rate, with its own sound if it has any; a picture is the
-    centre frame. A NumPy archive (.npz) holds `maps` [K, H, W], `frame_times_seconds` [K] and `query`.
+    Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
+    with its own sound if it has any; a picture is the centre frame. A NumPy archive (.npz) holds `maps` [K, H, W],
+    `frame_times_seconds` [K] and `query`.
 
-    Raises MediaError when the place cannot be written, or the sound cannot be decoded.
+    Raises MediaError when a file cannot be written, or the sound cannot be decoded.
     """
     overlay = HeatOverlay(found)
     for file in files:
@@ -213,7 +213,7 @@ def write_outputs(found: Localization, path: Path, files: Sequence[Path], *, all
 def _target(
     separator: Separator, path: Path, query: str, by: LocalizeBy, *, allow_truncated: bool
 ) -> Float[Tensor, "D"]:
-    """The vector that regions are compared with."""
+    """Return the vector that regions are compared with."""
     if by == "audio":
         return audio_vector(separator, path, query, allow_truncated=allow_truncated)
     if by == "caption":
@@ -223,15 +223,15 @@ def _target(
 
 
 def _picture_stream(path: Path) -> VideoStream:
-    """The stream of pictures that is looked at; MediaError when there is none."""
+    """Return the video stream of a file; MediaError when it has none."""
     streams = probe(path).video
     if not streams:
-        raise MediaError(f"{path}: holds no picture to look for the query in; give a video")
+        raise MediaError(f"{path}: holds no picture to localise the query in; give a video")
     return streams[0]
 
 
 def _different(frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
-    """Frames without those that repeat the one before."""
+    """Yield the frames without those that repeat the one before."""
     last_seconds: float | None = None
     for time_seconds, frame in frames:
         if time_seconds != last_seconds:
@@ -240,7 +240,7 @@ def _different(frames: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any
 
 
 def _pieces(parts: Iterator[Float[Tensor, "256 n"]], num_frames: int) -> Iterator[Float[Tensor, "256 m"]]:
-    """The same frames in pieces of equal length; the last may be shorter."""
+    """Yield the same frames in pieces of equal length; the last may be shorter."""
     waiting: Tensor | None = None
     for part in parts:
         waiting = part if waiting is None else torch.cat([waiting, part], dim=-1)

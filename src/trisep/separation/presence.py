@@ -1,8 +1,9 @@
-"""Is the query heard at all? Features of its masks, gathered while streaming, and a logistic function of them.
+"""Whether a query is present in the mixture at all: a logistic function of features of its masks.
 
-A mask network answers every query with some mask; whether the query is really in the sound shows in how sure that mask
-is and how much it takes. The weights are fitted on clips whose content is known and travel in the checkpoint's card
-under `presence`.
+A mask network gives some mask for every query; whether the query is really in the mixture shows in how confident that
+mask is and how much of the mixture it takes. The features are accumulated while the masks are streamed. The weights are
+fitted on clips whose content is known, and are stored in the checkpoint's card under `presence`. This module runs no
+network.
 """
 
 import math
@@ -19,8 +20,9 @@ from trisep.checkpoints.format import from_dict
 from trisep.errors import CheckpointError
 
 FEATURE_NAMES = ("level_ratio_db", "mean_logit", "share_above_half", "max_activity_db", "mask_percentile_95")
-"""What `PresenceFeatures.values` returns; `relative_` before a name is that value minus its mean over reference
-queries.
+"""The features that `PresenceFeatures.values` returns.
+
+`relative_` before a name means that value minus its mean over the reference queries.
 """
 _FLOOR_DB = -80.0
 _NUM_HISTOGRAM_BINS = 64
@@ -29,19 +31,19 @@ _WINDOW_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PresenceCalibration:
-    """Weights of the logistic function."""
+    """Weights of the logistic function, and what its features are."""
 
     features: tuple[str, ...] = ("level_ratio_db",)
     weights: tuple[float, ...] = (0.35,)
     bias: float = 4.2
-    """With the defaults, which serve models without a calibration: 0.5 where the stem is 12 dB below the mixture."""
+    """The defaults serve models without a calibration: they give 0.5 where the stem is 12 dB below the mixture."""
     threshold: float = 0.5
-    """Below it a query counts as absent."""
+    """Presence below which a query counts as absent."""
     reference_queries: tuple[str, ...] = ()
-    """Words asked alongside, that `relative_…` features compare with."""
+    """Words that are run as queries alongside, with which `relative_…` features compare."""
 
     def __post_init__(self) -> None:
-        """Check names and lengths."""
+        """Raise CheckpointError for unknown names or unequal lengths."""
         unknown = [name for name in self.features if name.removeprefix("relative_") not in FEATURE_NAMES]
         if unknown or len(self.features) != len(self.weights) or not 0 <= self.threshold <= 1:
             raise CheckpointError(
@@ -49,11 +51,11 @@ class PresenceCalibration:
                 f"{', '.join(unknown) or 'none'}"
             )
         if any(name.startswith("relative_") for name in self.features) and not self.reference_queries:
-            raise CheckpointError("presence: features are relative to reference queries, and there are none")
+            raise CheckpointError("presence: features are relative to reference queries, but none are given")
 
 
 def read_calibration(card: Mapping[str, Any]) -> PresenceCalibration:
-    """The calibration in a checkpoint's card, or the default without one."""
+    """Return the calibration in a checkpoint's card, or the default where the card has none."""
     try:
         calibration: PresenceCalibration = from_dict(PresenceCalibration, card.get("presence") or {})
     except TypeError as error:
@@ -62,7 +64,7 @@ def read_calibration(card: Mapping[str, Any]) -> PresenceCalibration:
 
 
 def presence(features: Mapping[str, float], calibration: PresenceCalibration) -> float:
-    """`sigmoid(w · features + b)`, in [0, 1]."""
+    """Return `sigmoid(w · features + b)`, in [0, 1]."""
     total = calibration.bias
     total += sum(
         weight * features[name] for name, weight in zip(calibration.features, calibration.weights, strict=True)
@@ -71,7 +73,7 @@ def presence(features: Mapping[str, float], calibration: PresenceCalibration) ->
 
 
 def with_relative(features: Mapping[str, float], references: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The features, and each one's difference from its mean over the reference queries."""
+    """Return the features, and the difference of each from its mean over the reference queries."""
     if not references:
         return dict(features)
     return {
@@ -84,17 +86,17 @@ def with_relative(features: Mapping[str, float], references: Sequence[Mapping[st
 
 
 class PresenceFeatures:
-    """Gathers, per query, over a whole sound. Everything is weighted by the mixture's magnitude on the model's grid.
+    """Features of each query, accumulated over a whole sound and weighted by the mixture's magnitude on the log grid.
 
-    `level_ratio_db`: masked energy over energy. `mean_logit`. `share_above_half`: share of magnitude where the mask
-    exceeds 0.5.
-    `max_activity_db`: the largest ratio of masked energy to energy in half a second; a quiet half second counts less,
-    since a twentieth of the mean energy is added below the line. `mask_percentile_95`: the mask that 95 % of the
-    magnitude stay below, in steps of 1/64. Memory grows by one number per query and half second.
+    `level_ratio_db` is masked energy over energy, and `mean_logit` the mean of the mask's logits. `share_above_half` is
+    the share of magnitude where the mask exceeds 0.5. `max_activity_db` is the largest ratio of masked energy to energy
+    in half a second; a quiet half second counts less, since a twentieth of the mean energy is added to the denominator.
+    `mask_percentile_95` is the mask value that 95 % of the magnitude does not exceed, in steps of 1/64. Memory grows by
+    one number per query and half second.
     """
 
     def __init__(self, num_queries: int, *, hop_seconds: float) -> None:
-        """`hop_seconds` is the time from one frame to the next."""
+        """Start with no frames; `hop_seconds` is the time from one frame to the next."""
         self._window_frames = max(1, round(_WINDOW_SECONDS / hop_seconds))
         self._num_frames = 0
         self._magnitude = 0.0
@@ -111,10 +113,10 @@ class PresenceFeatures:
         logits: Float[Tensor, "Q 256 n"] | None,
         magnitude: Float[Tensor, "256 n"],
     ) -> None:
-        """Add the next n frames. Without logits they are computed from the masks, within ±12."""
+        """Add the next n frames. Without logits, they are computed from the masks and lie within ±12."""
         if masks.shape[-1] == 0:
             return
-        # Some devices have no float64, which sums over hours need.
+        # Sums over hours need float64, which some devices lack.
         masks, logits, magnitude = masks.cpu(), None if logits is None else logits.cpu(), magnitude.cpu()
         power = magnitude.square()
         self._magnitude += float(magnitude.sum(dtype=torch.float64))
@@ -134,7 +136,7 @@ class PresenceFeatures:
         self._add_windows(torch.stack(rows).double().numpy())
 
     def values(self) -> tuple[dict[str, float], ...]:
-        """The features of each query, by name. Of silence: the floor of −80 dB, and zeros."""
+        """Return the features of each query, by name; silence gives the floor of −80 dB, and zeros."""
         if self._energy <= 0:
             return tuple(
                 {name: _FLOOR_DB if name.endswith("_db") else 0.0 for name in FEATURE_NAMES} for _ in self._logits
@@ -152,7 +154,7 @@ class PresenceFeatures:
         return tuple(dict(zip(FEATURE_NAMES, map(float, row), strict=True)) for row in zip(*columns, strict=True))
 
     def _add_windows(self, rows: np.ndarray) -> None:
-        """Sum energies [1 + Q, n] into windows of half a second, across calls."""
+        """Sum energies [1 + Q, n] into windows of half a second, which may span several calls."""
         window_of = (self._num_frames + np.arange(rows.shape[1])) // self._window_frames
         for window in range(int(window_of[0]), int(window_of[-1]) + 1):
             energy = rows[:, window_of == window].sum(axis=1)
@@ -164,6 +166,6 @@ class PresenceFeatures:
 
 
 def _decibels(ratio: np.ndarray) -> np.ndarray:
-    """10 log10, not below the floor."""
+    """Return 10 log10 of the ratio, but not less than the floor."""
     values: np.ndarray = 10 * np.log10(np.maximum(ratio, 10 ** (_FLOOR_DB / 10)))
     return values

@@ -1,7 +1,7 @@
-"""Stems as people get them: names of files, levels over time, the sound files themselves, and report.json.
+"""The files of stems: their names, levels over time, sounds, and their entries in report.json.
 
-The files of one separation are written in a hidden folder beside their places and are moved there together once all are
-complete.
+The files of one separation are written in a hidden folder inside the output folder, and are moved out of it together
+once all of them are complete. This module runs no network.
 """
 
 import math
@@ -32,17 +32,18 @@ _LONGEST_NAME_BYTES = 200
 
 
 def output_name(query: str, taken: Collection[str] = ()) -> str:
-    """File name, without suffix, for a query.
+    """Return the file name, without suffix, for a query.
 
-    NFC, lower case; letters and digits stay, every other run becomes `_`, ends trimmed; `query` if nothing is left. A
-    name that is reserved (residual, without, report) or in `taken` gets `_2`, `_3` … At most 200 bytes.
+    The text is brought to NFC and lower case; letters and digits stay, every other run of characters becomes `_`, and
+    the ends are trimmed; `query` is used if nothing is left. A name that is reserved (residual, without, report) or in
+    `taken` gets `_2`, `_3` … A name has at most 200 bytes.
 
     Example:
         >>> output_name("Rooster, barking!"), output_name("residual"), output_name("violin", {"violin"})
         ('rooster_barking', 'residual_2', 'violin_2')
     """
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", query).lower())
-    # A combining mark belongs to its letter: without it, words of several scripts fall apart.
+    # A combining mark belongs to its letter; if it became `_`, words of several scripts would be torn apart.
     kept = "".join(
         letter if letter.isalnum() or unicodedata.category(letter).startswith("M") else " " for letter in text
     )
@@ -51,7 +52,7 @@ def output_name(query: str, taken: Collection[str] = ()) -> str:
 
 
 def output_names(queries: Sequence[str]) -> list[str]:
-    """One name per query, all different."""
+    """Return one file name per query, all different."""
     names: list[str] = []
     for query in queries:
         names.append(output_name(query, names))
@@ -59,18 +60,18 @@ def output_names(queries: Sequence[str]) -> list[str]:
 
 
 class LevelMeter:
-    """Level of a sound as a whole and over time, gathered block by block. Memory grows by one number per 0.1 s."""
+    """The level of a sound as a whole and over time, measured block by block. Memory grows by one number per 0.1 s."""
 
     def __init__(self, sample_rate_hz: int) -> None:
-        """Start at the first sample."""
+        """Start before the first sample."""
         self._hop_samples = max(1, round(_ACTIVITY_HOP_SECONDS * sample_rate_hz))
         self.hop_seconds = self._hop_samples / sample_rate_hz
-        """Time from one value of `activity` to the next."""
+        """Time from one value of `activity` to the next, in seconds."""
         self._num_samples = 0
         self._energy: list[float] = []
 
     def update(self, block: Float32[np.ndarray, "C n"]) -> None:
-        """Add samples."""
+        """Measure the next samples."""
         if block.shape[1] == 0:
             return
         power = np.square(block, dtype=np.float64).mean(axis=0)
@@ -99,7 +100,7 @@ class LevelMeter:
 
 
 def stem_entry(stem: Stem, file: str) -> dict[str, Any]:
-    """What report.json says of a stem. A level of −inf becomes null, which JSON can say."""
+    """Return what report.json says of a stem. A level of −inf becomes null, since JSON has no infinity."""
     return {
         "query": stem.query,
         "file": file,
@@ -118,29 +119,28 @@ _FULL_SCALE = 1.0 - 2.0**-23
 
 
 class OutputError(MediaError):
-    """The place of the outputs cannot be written: no input can change that, so a batch ends."""
+    """The output folder cannot be written: this would fail for every input, so a batch stops."""
 
 
 class StemFiles:
-    """Sounds of one length that grow side by side, as `DIR/<name>.wav` (32-bit float) or `.flac` (24-bit, one shared
-    gain).
+    """Sounds of one length, written side by side as `DIR/NAME.wav` (32-bit float) or `.flac` (24-bit, one shared gain).
 
-    flac: the peak is known only at the end, so float files are written first and converted in `finish`, all with the
-    gain that brings the highest peak among them to full scale if it lies above it, else with none. Needs about 4 bytes
-    per sample more on the disk meanwhile.
+    For flac the peak is known only at the end, so float files are written first and `finish` converts them. If the
+    highest peak among them lies above full scale, all get the gain that brings it there. Until then this takes about 4
+    bytes more per sample on the disk.
 
         with StemFiles(folder, ["violin", "residual"], sample_rate_hz=48000, num_channels=2, format="flac") as files:
             files.write({"violin": block, "residual": rest})
             gain_db = files.finish()
             files.write_json("report.json", {"gain_db": gain_db})
 
-    Raises OutputError, one line, when the place cannot be written; then nothing is left behind.
+    Raises OutputError, with a text of one line, when the folder cannot be written; then nothing is left behind.
     """
 
     def __init__(
         self, folder: Path, names: list[str], *, sample_rate_hz: int, num_channels: int, format: OutputFormat
     ) -> None:
-        """Take down what is to be written; nothing is touched before the `with` block."""
+        """Store what is to be written; no file is touched before the `with` block."""
         if format == "flac" and num_channels > _FLAC_CHANNELS:
             raise MediaError(f"flac holds at most {_FLAC_CHANNELS} channels, this sound has {num_channels}; choose wav")
         self.folder = Path(folder)
@@ -183,7 +183,7 @@ class StemFiles:
             raise self._failure(error) from error
 
     def finish(self) -> float:
-        """Complete the sounds; returns the shared gain in dB (0 for wav)."""
+        """Complete the sounds; return the shared gain in dB (0 for wav)."""
         peak = max((writer.peak for writer in self._writers.values()), default=0.0)
         gain = min(1.0, _FULL_SCALE / peak) if self._format == "flac" and peak > 0 else 1.0
         try:
@@ -206,7 +206,7 @@ class StemFiles:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Move everything into place, or remove it when the body failed."""
+        """Move all files into place, or remove them when the body failed."""
         try:
             if kind is not None:
                 self._stack.__exit__(kind, value, trace)
@@ -223,7 +223,7 @@ class StemFiles:
             self._remove()
 
     def _convert(self, name: str, gain: float) -> None:
-        """From the float file to flac."""
+        """Convert one float file to flac."""
         source = self._staging / f"{name}.wav"
         with AudioWriter(
             self._staging / self.names[name],
@@ -236,7 +236,7 @@ class StemFiles:
         source.unlink()
 
     def _failure(self, error: Exception) -> MediaError:
-        """The error with the name of the place that was asked for, not of the hidden one."""
+        """Return the error with the path of the output folder in place of the hidden folder."""
         if isinstance(error, OutputError):
             return error
         cause = error if isinstance(error, OSError) else error.__cause__
@@ -246,7 +246,7 @@ class StemFiles:
         return OutputError(str(error).replace(str(self._staging), str(self.folder)))
 
     def _remove(self) -> None:
-        """Remove the hidden folder, and folders made for outputs that never came."""
+        """Remove the hidden folder and, unless the outputs were completed, the folders made for them."""
         shutil.rmtree(self._staging, ignore_errors=True)
         for path in reversed(self._made):
             try:
