@@ -74,6 +74,11 @@ def test_what_a_short_clip_lacks_is_silence(tmp_path: Path) -> None:
     assert filled.shape == (1500,)
     np.testing.assert_array_equal(filled[:1001], counted(1001))
     assert not filled[1001:].any()
+    # A stretch of a longer file ends where it says; a sample more may be read than rounding could lose.
+    stretch = wav(tmp_path / "file.wav", counted(9000), start_seconds=0.25, end_seconds=0.3125)
+    (cut,) = mix([stretch], None, RATE_HZ, clip_samples=3000)
+    np.testing.assert_array_equal(cut[:1000], counted(9000)[4000:5000])
+    assert not cut[1001:].any()
     both = mix([short, wav(tmp_path / "long.wav", counted(5000), start=0.0)], None, RATE_HZ, clip_samples=1500)
     np.testing.assert_array_equal(both[0], filled / 2)
     np.testing.assert_array_equal(both[1], counted(1500) / 2)

@@ -73,11 +73,11 @@ def test_a_bad_file_is_skipped_and_told_on_one_line(tmp_path: Path, capsys: pyte
     ]
     batch = json.loads((tmp_path / "out" / "batch.json").read_text())
     assert (batch["done"], batch["skipped"]) == (3, 1)
-    assert [(entry["folder"], entry["error"]) for entry in batch["inputs"]] == [
-        ("a", None),
-        (None, "b.wav: no picture"),
-        ("c", None),
-        ("a_2", None),
+    assert batch["inputs"] == [
+        {"input": str(folder / "a.wav"), "folder": "a", "error": None},
+        {"input": str(folder / "b.wav"), "folder": None, "error": "b.wav: no picture"},
+        {"input": str(folder / "c.wav"), "folder": "c", "error": None},
+        {"input": str(tmp_path / "a.mp4"), "folder": "a_2", "error": None},
     ]
     assert sorted(os.listdir(tmp_path / "out")) == ["a", "a_2", "batch.json", "c"]
 
