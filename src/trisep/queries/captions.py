@@ -38,7 +38,7 @@ class CaptionSettings:
     max_iterations: int = 5000
     """The paper's number; the stop rule ends nearly every search long before it."""
     window_iterations: int = 5
-    """Number of iterations after which the stop rule is checked, again and again."""
+    """Number of iterations from one check of the stop rule to the next."""
     min_rise: float = 0.01
     """A search stops when its best cosine rose by less than this fraction in a window; below 0, none stops early."""
     learning_rate: float = 0.4

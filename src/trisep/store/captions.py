@@ -74,8 +74,8 @@ def write_captions(
 ) -> None:
     """Search for the captions of some shards, given by number, and write them; `progress` counts the clips done.
 
-    The frames' embeddings must have been written before. With a `cluster` each shard is done there, otherwise in this
-    process.
+    The frames' embeddings must have been written before. With a `cluster` it does the work, otherwise this process
+    does.
     """
     shards = clips.manifest.shards
     if not waiting:

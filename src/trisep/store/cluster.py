@@ -31,8 +31,7 @@ def run_on_cluster(
         items: the items to work on.
         work: is called with one item, in a process of Ray's; its result is dropped.
         address: "local", "auto" for the cluster that this machine belongs to, or the cluster's "HOST:PORT".
-        num_workers: number of processes side by side with "local"; None takes one per processor. A cluster has its own
-            number.
+        num_workers: number of processes with "local"; None takes one per processor. A cluster has its own number.
 
     Raises ConfigError when Ray is not installed or not reached, and whatever TrisepError `work` raises.
     """

@@ -154,8 +154,7 @@ def find_duplicates(folder: Path, files: tuple[InputFile, ...]) -> dict[str, str
             try:
                 first = first_of.setdefault(sha256_of(folder / source), source)
             except OSError:
-                # A file that cannot be read is no duplicate; it is skipped, with the system's reason, when its turn
-                # comes.
+                # A file that cannot be read is no duplicate; it is skipped later, with the system's reason.
                 continue
             if first != source:
                 duplicates[source] = first

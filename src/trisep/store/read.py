@@ -35,8 +35,8 @@ class ClipStore:
     def __init__(self, path: Path) -> None:
         """Read manifest and index, and compare the sizes of the shards with the manifest.
 
-        Raises StoreError when the folder is no store or an unfinished one, or when a shard is missing or has a wrong
-        size.
+        Raises StoreError for a folder that is no store or an unfinished one, and for a shard that is missing or has a
+        wrong size.
         """
         self.path = Path(path)
         self.manifest = read_manifest(self.path)

@@ -204,10 +204,9 @@ def _check_sizes(recipe: Recipe, queries: TrainingQueries) -> None:
 
 
 def read_crop(store: ClipStore, clip: int, position: float, num_samples: int) -> Float[np.ndarray, "S"]:
-    """Read a crop of a clip.
+    """Read a crop of a clip; a clip that is too short is repeated.
 
-    It begins at the clip's start for `position` 0 and ends at the clip's end for 1. A clip that is too short is
-    repeated.
+    The crop begins at the clip's start for `position` 0 and ends at the clip's end for 1.
     """
     available = int(store.num_samples[clip])
     start = int(position * max(0, available - num_samples + 1))

@@ -235,8 +235,7 @@ def _channels_last(network: nn.Module) -> nn.Module:
 def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tuple[MixtureDataset, MixtureDataset]:
     """Open the training and the validation samples.
 
-    Validation samples have no augmentation, interference or absent queries, and their queries are pictures where
-    possible.
+    Validation uses no augmentation, interference or absent queries, and its queries are pictures where possible.
     """
     if settings.labels is not None and recipe.supervision == "none":
         raise ConfigError(

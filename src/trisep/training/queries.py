@@ -32,8 +32,7 @@ class TrainingQueries:
     ) -> None:
         """Open what the queries are read from.
 
-        Raises ConfigError when `kind` needs labels and there are none, StoreError when the store lacks what `kind`
-        needs.
+        Raises ConfigError when `kind` needs labels and none are given, StoreError when the store lacks what it needs.
         """
         self._store, self._kind = store, kind
         self._num_frames, self._spacing_seconds = mixing.num_frames, mixing.frame_spacing_seconds
@@ -49,7 +48,7 @@ class TrainingQueries:
             self._vectors = store.load_vectors(encoder_name)
         self._regions = store.load_regions(encoder_name) if kind == "regions" else None
         self.groups: ClipGroups | None = None
-        """By which clips are drawn; None where labels play no part in it."""
+        """The groups by which clips are drawn; None where clips are drawn without regard to labels."""
         if kind in ("text", "hybrid", "mixed", "label"):
             self._read_labels(labels, None if kind == "label" else encoder_name)
             if labels is not None and (mixing.balance or mixing.distinct_labels):
@@ -87,7 +86,10 @@ class TrainingQueries:
         return {"vectors": np.stack(vectors).astype(np.float32)}
 
     def _picture_or_words(self, clip: int, centre_seconds: float) -> Float32[np.ndarray, "D"]:
-        """The embedding of the frames of a clip, or of its label; clip and moment decide which."""
+        """Return the embedding of a clip's frames, or that of its label, with equal probability.
+
+        The choice is a pure function of the clip and the moment.
+        """
         has_picture = bool(self._store.entries[clip].frames)
         microseconds = round(centre_seconds * 1e6)
         if has_picture and np.random.default_rng([clip, microseconds]).random() < 0.5:
@@ -157,13 +159,13 @@ def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"],
 
 
 def read_groups(path: Path, store: ClipStore) -> list[str]:
-    """The group of each clip: the column `group` of the labels' CSV, empty where the file has no such column."""
+    """Read the group of each clip from the column `group` of the labels' CSV; empty without such a column."""
     has_groups = any("group" in row for row in islice(read_rows(path, ("path", "label")), 1))
     return _column_by_clip(path, "group", store) if has_groups else [""] * len(store)
 
 
 def _column_by_clip(path: Path, column: str, store: ClipStore) -> list[str]:
-    """The value that a CSV gives for each clip of a store; ConfigError for clips without one, or with several."""
+    """Read the value that a CSV gives for each clip; ConfigError for clips without a value, or with several."""
     exact: defaultdict[str, set[str]] = defaultdict(set)
     ending: defaultdict[str, set[str]] = defaultdict(set)
     for row in read_rows(path, ("path", column)):
