@@ -1,12 +1,13 @@
 """How a model's masks are best stretched and shifted: `logit' = temperature · logit + bias`, chosen on held-out
 mixtures.
 
-    python benchmarks/mask_calibration.py CHECKPOINT AVMINI_FOLDER [--mixtures 60]
+    python benchmarks/mask_calibration.py CHECKPOINT FOLDER [--mixtures 60] [--protocol avmini]
 
 Absent queries in training make a model cautious, and a binary target makes its masks steeper than the ratio that
 separates best. VAST's mask for words is that of `vector_regions` regions, where its training summed over all: for it
 that factor is tried, too. Prints the mean SI-SDR improvement (dB) of text queries over a grid, asked alone and
-together. The mixtures are another draw (seed 1) than the protocol's list (seed 0), of the same clips.
+together. The mixtures are another draw (seed 1) than the protocol's list (seed 0), of the same clips; the halves for
+choosing (`solomini-choosing` and so on) leave the clips of the other half out.
 `scripts/promote_model.py` takes the choice and puts it where the logits are made, where it is exact.
 """
 
@@ -26,12 +27,12 @@ from trisep.evaluation.mixtures import infer_masks
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix
 from trisep.metrics import si_sdr
-from trisep.protocols import ProtocolMixture, avmini
+from trisep.protocols import ProtocolMixture, avmini, protocol
 from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
 
-TEMPERATURES = (0.7, 0.85, 1.0)
-BIASES = (0.0, 0.4, 0.8, 1.2)
+TEMPERATURES = (0.4, 0.55, 0.7, 0.85, 1.0)
+BIASES = (-0.4, 0.0, 0.4, 0.8)
 VECTOR_REGIONS = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 16.0, 49.0)
 
 
@@ -54,11 +55,12 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("data", type=Path)
     parser.add_argument("--mixtures", type=int, default=60)
+    parser.add_argument("--protocol", default="avmini", help="whose mixtures, drawn with seed 1 (default: %(default)s)")
     arguments = parser.parse_args()
     checkpoint = load_named(arguments.checkpoint)
     settings = settings_for(checkpoint)
     gained: dict[tuple[Setting, str], list[float]] = {}
-    for mixture in islice(avmini.mixtures(arguments.data, seed=1), arguments.mixtures):
+    for mixture in islice(protocol(arguments.protocol).pairs(arguments.data, 1), arguments.mixtures):
         for key, scores in score(checkpoint, mixture, settings).items():
             gained.setdefault(key, []).extend(scores)
     print("| temperature | bias | vector_regions | alone | together |\n|---|---|---|---|---|")

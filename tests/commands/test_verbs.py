@@ -24,9 +24,9 @@ LATER = ["analyze", "import", "listening-test"]
 @pytest.fixture
 def a_folder_of_verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Files in the place of those of the package; none of them can be imported."""
+    stripes = "'''Count stripes\n    of a zebra: all of them.\n\n    By hand.\n    '''"
     lines = {
-        "zebra": "class Other:\n    '''No.'''\n\n"
-        "class Arguments:\n    '''Count stripes\n    of a zebra: all of them.\n\n    By hand.\n    '''",
+        "zebra": f"class Other:\n    '''No.'''\n\nclass Arguments:\n    {stripes}",
         "of_two_words": "class Arguments:\n    pass",
         "import_": "'''Not this.'''\n\ndef Arguments():\n    '''Nor this.'''",
         "train": "class Arguments:\n    '''Drive a train.'''",
