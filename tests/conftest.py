@@ -1,6 +1,7 @@
 """Every function of the package is checked, in all tests, against its own annotations: types and array shapes."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import jaxtyping
@@ -10,6 +11,14 @@ import pytest
 # processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 jaxtyping.install_import_hook("trisep", "annotation_check.check_annotations")
+
+
+@pytest.fixture(autouse=True)
+def a_process_of_its_own() -> Iterator[None]:
+    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
+    yield
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

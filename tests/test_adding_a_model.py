@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState
 from training_stores import make_store
 
 import trisep.models
@@ -36,7 +35,6 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for package in (trisep.models, trisep.recipes):
         sys.modules.pop(f"{package.__name__}.film_unet", None)
         vars(package).pop("film_unet", None)
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from accelerate.state import AcceleratorState
 from clip_folders import tone
 from clip_lists import write_list
 from PIL import Image
@@ -119,9 +118,7 @@ def test_a_user_s_error_is_one_line(
     places = ["--store", "none", "--validation", "none", "--out", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", [name, *options, *places])
     # One process has one precision, and other tests of this process may have trained in another.
-    AcceleratorState._reset_state(reset_partial_state=True)
     assert benchmark(name).main() == 2
-    AcceleratorState._reset_state(reset_partial_state=True)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{name}: ")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from training_stores import make_store, write_labels
 
@@ -59,7 +58,6 @@ def by_name(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     load_encoder.cache_clear()
     yield
     load_encoder.cache_clear()
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_it_loads_offline_and_embeds_as_its_model_does(

@@ -4,12 +4,10 @@ not go missing.
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from accelerate.state import AcceleratorState
 from training_stores import Loudness, Words, make_store, on_this_machine, write_labels
 
 from trisep.checkpoints.format import load_model
@@ -62,13 +60,6 @@ def encoders_that_need_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is embedded with noise; words and teachers are stand-ins, too."""
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
     monkeypatch.setattr("trisep.training.data.load_teacher", lambda name: Loudness())
-
-
-@pytest.fixture(autouse=True)
-def a_process_of_its_own() -> Iterator[None]:
-    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_no_recipe_has_gone_missing() -> None:

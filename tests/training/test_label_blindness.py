@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from clip_folders import write_folder
 from training_stores import Loudness, Words, embed_with_noise, on_this_machine, tensor_hashes
 
@@ -76,13 +75,6 @@ def no_weights_and_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
     monkeypatch.setattr("trisep.training.data.load_teacher", lambda name: Loudness())
     monkeypatch.setattr("trisep.training.run_folder.draw_training", lambda entries, path: None)
-
-
-@pytest.fixture(autouse=True)
-def a_process_of_its_own() -> Iterator[None]:
-    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 _listeners: list[list[Path]] = []

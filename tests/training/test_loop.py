@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from training_stores import make_store, short_recipe, tensor_hashes
 
 import trisep.training.loop
@@ -35,13 +33,6 @@ from trisep.types import MaskOutput, Mixture, QueryEmbedding
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(tmp_path_factory.mktemp("train"))
-
-
-@pytest.fixture(autouse=True)
-def a_process_of_its_own() -> Iterator[None]:
-    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def in_single_precision(whole: Recipe) -> Recipe:

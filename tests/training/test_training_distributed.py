@@ -1,14 +1,12 @@
 """Training in several processes: the steps of one, what cannot be shared evenly, and what is logged."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from training_stores import make_store, short_recipe
 from two_processes import in_two_processes
@@ -35,13 +33,6 @@ def plain(*, accumulation_steps: int) -> Recipe:
     """Two steps of four mixtures, in single precision."""
     whole = short_recipe(num_steps=2, batch_size=4, checkpoint_steps=2, accumulation_steps=accumulation_steps)
     return replace(whole, training=replace(whole.training, precision="fp32"))
-
-
-@pytest.fixture(autouse=True)
-def a_process_of_its_own() -> Iterator[None]:
-    """Accelerate keeps the precision of the first run of a process."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def curve(run: Path) -> list[dict[str, float]]:
