@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_stores import short_recipe
 
 from trisep.errors import CheckpointError, TrainingError, TrisepError
@@ -112,7 +113,7 @@ def lines(folder: RunFolder) -> list[dict[str, float]]:
     return [json.loads(line) for line in folder.log.read_text(encoding="utf-8").splitlines()]
 
 
-def take_steps(log: TrainingLog, steps: Iterator[int] | range) -> None:
+def take_steps(log: TrainingLog, steps: Iterable[int]) -> None:
     """Steps whose loss is their number."""
     for step in steps:
         log.step(step, {"loss": float(step)}, learning_rate=step / 100, waited=0.5, started=monotonic() - 2.0)
@@ -132,7 +133,19 @@ def test_means_over_ten_steps_are_written_and_the_rest_at_the_end(tmp_path: Path
     ]
     assert all(entry["data_seconds"] == 0.5 for entry in found)
     assert all(2.0 <= entry["step_seconds"] < 4.0 for entry in found)
-    assert any(path.name.startswith("events.out.tfevents") for path in (tmp_path / "tensorboard").iterdir())
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(10, 5.5), (20, 15.5), (25, 23.0)]
+
+
+def test_the_bar_shows_the_step_the_loss_and_the_last_validation(tmp_path: Path) -> None:
+    with TrainingLog(with_states(tmp_path), RECIPE, 3, is_main=True) as log:
+        (task,) = log._progress.tasks
+        assert (task.completed, task.total) == (3, 25)
+        take_steps(log, [4])
+        assert (task.completed, task.fields["state"]) == (4, "loss 4.0000")
+        log.validation(4, SCORES)
+        take_steps(log, [5])
+        assert (task.completed, task.fields["state"]) == (5, "loss 5.0000  val +1.50 dB")
 
 
 def test_a_validation_is_written_and_the_best_is_told(tmp_path: Path) -> None:
