@@ -15,6 +15,7 @@ from torch import Tensor
 from trisep.errors import MediaError
 from trisep.media.audio_writer import write_audio
 from trisep.queries.embed import EmbeddedQueries
+from trisep.separation import streaming
 from trisep.separation.infer import Network, SegmentPlan
 from trisep.separation.presence import PresenceCalibration
 from trisep.separation.streaming import (
@@ -192,6 +193,15 @@ def test_neither_blocks_nor_segments_show(rate_hz: int, num_samples: int) -> Non
         np.testing.assert_allclose(parts, whole, atol=1e-6)
 
 
+def test_frames_are_transformed_in_portions_that_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = noise(20001, 2)
+    masks = torch.rand(2, 256, 79, generator=torch.Generator().manual_seed(0))
+    _, whole = applied(audio, masks, num_pushed=(10**6,), num_masks=(10**6,))
+    monkeypatch.setattr(streaming, "_PORTION_VALUES", 1)
+    _, parts = applied(audio, masks, num_pushed=(10**6,), num_masks=(10**6,))
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
 def test_samples_are_given_as_far_as_masks_reach_and_no_further() -> None:
     audio = noise(16000)
     apply = applier(16000, 1, 1)
@@ -280,6 +290,15 @@ def test_presence_comes_of_the_masks_as_the_network_gave_them() -> None:
     assert [stem.presence for stem in stems] == pytest.approx([0.25, 0.5], abs=1e-5)
     assert [stem.present for stem in stems] == [False, True]
     assert [stem.present for stem in running.stems(["a", "b"], calibration, 0.1)] == [True, True]
+
+
+def test_the_activity_is_the_greatest_of_half_seconds() -> None:
+    loud_at_first = noise(32000).samples * (np.arange(32000) < 5000)
+    running = run(Audio(loud_at_first.astype(np.float32), 16000), constant(0.5), 1)
+    power = np.concatenate([np.square(part.magnitude.numpy()).sum(axis=0) for part in running.mask_segments()])
+    windows = [power[at : at + 31].sum() for at in range(0, len(power), 31)]  # 31 hops of 256 samples: half a second
+    expected = 10 * math.log10(0.25 * windows[0] / (windows[0] + 0.05 * np.mean(windows)))
+    assert running.features()[0]["max_activity_db"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_features_without_references_are_not_relative() -> None:
