@@ -13,6 +13,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,13 @@ from trisep.training.loop import TrainSettings, train
 from trisep.training.validation import validate
 
 KINDS = ("resample", "room", "equalizer", "codec")
+PLAIN_MIXING: dict[str, Any] = {
+    "interference_probability": 0.0,
+    "num_absent_queries": 0,
+    "mixture_gain_db": (0.0, 0.0),
+    "source_gain_db": (0.0, 0.0),
+}
+"""Settings of mixing without off-screen sounds, absent queries and gains (dB)."""
 
 
 def main() -> None:
@@ -74,13 +82,7 @@ def arms(num_steps: int) -> dict[str, Recipe]:
         ),
     )
     full = small.augmentation
-    plain_mixing = replace(
-        small.mixing,
-        interference_probability=0.0,
-        num_absent_queries=0,
-        mixture_gain_db=(0.0, 0.0),
-        source_gain_db=(0.0, 0.0),
-    )
+    plain_mixing = replace(small.mixing, **PLAIN_MIXING)
     none = replace(small, augmentation=AugmentationConfig(), mixing=plain_mixing)
     table = {"none": none}
     for kind in KINDS:
@@ -99,13 +101,7 @@ def arms(num_steps: int) -> dict[str, Recipe]:
 
 def conditions(arm: Recipe, num_mixtures: int) -> dict[str, Recipe]:
     """The held-out mixtures as they are, and changed in one way each."""
-    mixing = replace(
-        arm.mixing,
-        interference_probability=0.0,
-        num_absent_queries=0,
-        mixture_gain_db=(0.0, 0.0),
-        source_gain_db=(0.0, 0.0),
-    )
+    mixing = replace(arm.mixing, **PLAIN_MIXING)
     plain = replace(
         arm,
         augmentation=AugmentationConfig(),

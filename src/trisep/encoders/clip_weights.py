@@ -152,7 +152,7 @@ def _settings_beside(file: Path) -> CLIPSettings:
 
 
 def _open_clip_settings(config: dict[str, Any]) -> CLIPSettings:
-    """Read the settings from open_clip's `model_cfg`."""
+    """Read the settings that stand in open_clip's `model_cfg`."""
     return CLIPSettings(
         quick_gelu=bool(config.get("quick_gelu", False)),
         num_text_heads=int(config.get("text_cfg", {}).get("heads", 8)),

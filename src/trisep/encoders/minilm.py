@@ -42,6 +42,7 @@ class _Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
 
     def forward(self, words: Float[Tensor, "n m 384"]) -> Float[Tensor, "n m 384"]:
+        """Word vectors [n, m, 384] → the input of the first layer, of the same shape (Devlin et al., section 3)."""
         x = words + self.token_type_embeddings.weight[0]
         result: Tensor = self.LayerNorm(x + self.position_embeddings.weight[: words.shape[1]])
         return result
@@ -55,6 +56,7 @@ class _SelfAttention(nn.Module):
         self.query, self.key, self.value = (nn.Linear(_WIDTH, _WIDTH) for _ in range(3))
 
     def forward(self, x: Float[Tensor, "n m 384"], mask: Bool[Tensor, "n 1 1 m"] | None) -> Float[Tensor, "n m 384"]:
+        """States [n, m, 384] → of the same shape; the mask is False where nothing may be read, None reads all."""
         projected = self.query(x), self.key(x), self.value(x)
         query, key, value = (part.unflatten(-1, (_NUM_HEADS, -1)).transpose(1, 2) for part in projected)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
@@ -69,6 +71,7 @@ class _Projection(nn.Module):
         self.LayerNorm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
 
     def forward(self, x: Float[Tensor, "n m _"], shortcut: Float[Tensor, "n m 384"]) -> Float[Tensor, "n m 384"]:
+        """Features [n, m, in_features] and the input of the half [n, m, 384] → [n, m, 384]."""
         result: Tensor = self.LayerNorm(shortcut + self.dense(x))
         return result
 
@@ -83,6 +86,7 @@ class _Layer(nn.Module):
         self.output = _Projection(_HIDDEN)
 
     def forward(self, x: Float[Tensor, "n m 384"], mask: Bool[Tensor, "n 1 1 m"] | None) -> Float[Tensor, "n m 384"]:
+        """States [n, m, 384] → of the same shape; the mask as in self-attention."""
         x = self.attention["output"](self.attention["self"](x, mask), x)
         result: Tensor = self.output(F.gelu(self.intermediate["dense"](x)), x)
         return result
