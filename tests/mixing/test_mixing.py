@@ -123,6 +123,25 @@ def test_distinct_labels_never_meet_their_own_kind() -> None:
         draw_mixture(20, config, generator, group_clips(np.arange(20) % 2, [""] * 20, 0.0))
 
 
+def test_clips_of_one_domain_meet_as_often_as_asked() -> None:
+    labels = np.arange(24) % 12
+    domains = ["music" if label < 6 else "traffic" if label < 11 else "lonely" for label in labels]
+    found = group_clips(labels, [""] * 24, 0.0, domains)
+
+    def share_within(probability: float) -> float:
+        config = MixingConfig(distinct_labels=True, within_domain=probability)
+        generator = np.random.default_rng(2)
+        drawn = [draw_mixture(24, config, generator, found).clips for _ in range(2000)]
+        return float(np.mean([len({domains[clip] for clip in clips}) == 1 for clips in drawn]))
+
+    # The lonely label (2 of 24 clips) has no other label in its domain, so its turns draw from all.
+    by_chance = (12 / 24) * (10 / 22) + (10 / 24) * (8 / 22)
+    assert share_within(0.0) == pytest.approx(by_chance, abs=0.04)
+    assert share_within(1.0) == pytest.approx(22 / 24 + 2 / 24 * by_chance, abs=0.02)
+    with pytest.raises(ConfigError, match="mixing.within_domain: expected 0 to 1"):
+        MixingConfig(within_domain=-0.5)
+
+
 def test_without_groups_the_draw_is_the_plain_one() -> None:
     with_groups = group_clips(np.arange(9), [""] * 9, 0.0)
     plain = draw_mixture(9, MixingConfig(), np.random.default_rng(3))

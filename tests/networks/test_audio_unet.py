@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from trisep.errors import ConfigError
-from trisep.networks.audio_unet import AudioUNet, ChannelNorm, UNetConfig
+from trisep.networks.audio_unet import AudioUNet, ChannelNorm, DoublingConv, HalvingConv, UNetConfig
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
@@ -14,6 +15,35 @@ def test_every_level_halves_and_the_output_has_the_size_of_the_input(upsampling:
     maps = network.encode(torch.randn(2, 1, 256, 16))
     assert [tuple(one.shape) for one in maps] == [(2, 2, 128, 8), (2, 4, 64, 4), (2, 4, 32, 2)]
     assert network.decode(maps).shape == (2, 5, 256, 16)
+
+
+@pytest.mark.parametrize("frames", [2, 3, 4, 9])
+def test_halving_and_doubling_are_the_plain_convolutions_at_every_width(frames: int) -> None:
+    torch.manual_seed(0)
+    picture, halving, doubling = torch.randn(2, 3, 8, frames), HalvingConv(3, 5), DoublingConv(3, 5, bias=True)
+    expected = nn.functional.conv2d(picture, halving.weight, stride=2, padding=1)
+    torch.testing.assert_close(halving(picture), expected)
+    narrow = picture[..., : frames // 2]
+    expected = nn.functional.conv_transpose2d(narrow, doubling.weight, doubling.bias, stride=2, padding=1)
+    torch.testing.assert_close(doubling(narrow), expected)
+
+
+def test_one_frame_in_bfloat16_reads_no_memory_that_was_never_written() -> None:
+    # Shows the fault of oneDNN on processors with AMX alone: there, plain convolutions of these shapes give NaN.
+    torch.manual_seed(0)
+    halving, doubling = HalvingConv(64, 64), DoublingConv(64, 64, bias=False)
+    picture = torch.randn(16, 64, 4, 2).contiguous(memory_format=torch.channels_last)
+    for _ in range(5):
+        freed = torch.full((1_000_000,), float("nan"))
+        del freed
+        with torch.autocast("cpu", torch.bfloat16):
+            inner = halving(picture.clone().requires_grad_())
+            inner.retain_grad()
+            outer = doubling(inner)
+        outer.square().sum().backward()
+        assert inner.grad is not None
+        assert all(tensor.isfinite().all() for tensor in (inner, outer, inner.grad))
+        torch.testing.assert_close(inner.float(), halving(picture), atol=0.05, rtol=0.05)
 
 
 def test_widths_double_up_to_the_limit_and_the_bottleneck_may_differ() -> None:

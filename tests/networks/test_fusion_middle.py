@@ -12,22 +12,28 @@ SHAPES = [(1, 1, 8), (2, 3, 16)]
 """Mixtures, vectors of each, frames."""
 
 
-def results(unet: AudioUNet, picture: torch.Tensor, vectors: torch.Tensor, *, split: bool) -> dict[str, torch.Tensor]:
-    """Maps, running statistics, and the gradients of a loss that weighs every bin differently, for everything that can
-    have one.
+def results(
+    unet: AudioUNet, picture: torch.Tensor, vectors: torch.Tensor, weights: torch.Tensor, *, split: bool
+) -> dict[str, torch.Tensor]:
+    """Sums of maps, running statistics, and the gradients of a loss that weighs every bin differently, for everything
+    that can have one.
     """
     unet.zero_grad()
     state = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    picture, vectors = picture.clone().requires_grad_(), vectors.clone().requires_grad_()
+    picture, vectors, weights = (one.clone().requires_grad_() for one in (picture, vectors, weights))
     maps = unet.encode(picture)
-    decoded = SplitDecoder(unet, maps)(vectors) if split else decode_tiled(unet, maps, vectors)
+    if split:
+        decoded = SplitDecoder(unet, maps)(vectors, weights)
+    else:
+        decoded = (decode_tiled(unet, maps, vectors) * weights[..., None, None]).sum(dim=2)
     weight = torch.randn(decoded.shape, generator=torch.Generator().manual_seed(5)).to(decoded)
     (decoded.sigmoid() * weight).sum().backward()
     gradients = {name: parameter.grad for name, parameter in unet.named_parameters()}
     assert all(gradient is not None and gradient.abs().max() > 0 for gradient in gradients.values())
     statistics = {name: tensor.clone() for name, tensor in unet.state_dict().items() if "running" in name}
     unet.load_state_dict(state)
-    return {"decoded": decoded.detach(), "picture": picture.grad, "vectors": vectors.grad, **gradients, **statistics}  # type: ignore[dict-item]
+    inputs = {"picture": picture.grad, "vectors": vectors.grad, "weights": weights.grad}
+    return {"decoded": decoded.detach(), **inputs, **gradients, **statistics}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(("batch", "num_vectors", "num_frames"), SHAPES)
@@ -41,9 +47,11 @@ def test_split_equals_tiled_in_value_and_in_every_gradient(
 ) -> None:
     unet = conditioned_unet(upsampling, normalization, num_outputs=num_outputs).train(train)
     picture, vectors = torch.randn(batch, 1, 256, num_frames), torch.randn(batch, num_vectors, 4)
+    weights = torch.randn(batch, num_vectors, num_outputs)
     for dtype, tolerance in ((torch.float32, 3e-5), (torch.float64, 1e-12)):
-        ways = [results(unet.to(dtype), picture.to(dtype), vectors.to(dtype), split=split) for split in (True, False)]
-        assert ways[0]["decoded"].shape == (batch, num_vectors, num_outputs, 256, num_frames)
+        inputs = [one.to(dtype) for one in (picture, vectors, weights)]
+        ways = [results(unet.to(dtype), *inputs, split=split) for split in (True, False)]
+        assert ways[0]["decoded"].shape == (batch, num_vectors, 256, num_frames)
         for name, expected in ways[1].items():
             torch.testing.assert_close(
                 ways[0][name], expected, rtol=0, atol=tolerance * max(1.0, float(expected.abs().max())), msg=name

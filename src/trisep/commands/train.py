@@ -42,7 +42,7 @@ class Arguments:
     init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
     """Checkpoint to initialise the network from."""
     labels: Annotated[Path | None, arg(metavar="CSV")] = None
-    """The clips' labels (columns path, label), for the few recipes that learn from labels."""
+    """The clips' labels (columns path, label; optional: group, domain), for the few recipes that learn from labels."""
     device: Literal["auto", "cpu"] = "auto"
     """Device to compute on; auto takes a GPU if there is one (one per process under torchrun)."""
     workers: int = 1

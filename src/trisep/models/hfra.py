@@ -111,10 +111,8 @@ class HFRA(nn.Module):
         if isinstance(self.fusion, HierarchicalFusion):
             return self.fusion(self.unet, maps, vectors)  # type: ignore[no-any-return]
         if self.config.fusion == "middle":
-            decoded = SplitDecoder(self.unet, maps)(vectors).flatten(0, 1)
-            alike = torch.ones(len(decoded), 1, decoded.shape[1], device=decoded.device)
-            logits: Tensor = self.fusion(decoded, alike)
-            return logits.reshape(*vectors.shape[:2], *decoded.shape[2:])
+            alike = self.fusion.scale.expand(*vectors.shape[:2], -1)
+            return SplitDecoder(self.unet, maps)(vectors, alike) + self.fusion.bias
         weights = self.late_projection(vectors)
         if self.config.squash_projections:
             weights = torch.sigmoid(weights)

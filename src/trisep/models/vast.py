@@ -146,7 +146,7 @@ class VAST(nn.Module):
             logits, num_frames = None, regions.shape[2]
             masks = summed_masks(decoder, self._tiled(regions.flatten(2, 4)), self.config.chunk_regions) / num_frames
         elif vectors is not None:
-            logits = decoder(self._tiled(vectors)).squeeze(2).float()
+            logits = decoder(self._tiled(vectors))
             masks = torch.sigmoid(logits) * self.config.vector_regions
         else:
             raise ConfigError("VAST reads regions or query vectors, and the query carries neither")

@@ -86,7 +86,7 @@ class UpBlock(nn.Sequential):
             layers += [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)]
             layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=last)]
         else:
-            layers += [nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=last)]
+            layers += [DoublingConv(in_channels, out_channels, bias=last)]
         if not last:
             layers += [nn.BatchNorm2d(out_channels) if config.normalization == "batch" else ChannelNorm(out_channels)]
         super().__init__(*layers)
@@ -105,7 +105,75 @@ class UpBlock(nn.Sequential):
         """
         if isinstance(self.convolution, nn.Conv2d):
             return nn.functional.conv2d(self[1](x), kernel, padding=1)
-        return nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1)
+        return double(x, kernel)
+
+    def taps(self, x: Float[Tensor, "B C H W"], kernels: Float[Tensor, "B Q C k k"]) -> Float[Tensor, "B Q kk H W"]:
+        """Multiply every bin of `x` by every tap of the Q kernels of its row, each with one output channel.
+
+        `fold_taps` turns the result into what `linear_part` computes, with as many output channels as kernels. Taps of
+        several inputs may be added up before.
+        """
+        matrix = kernels.flatten(3).transpose(2, 3).flatten(1, 2)
+        products = torch.bmm(matrix.to(x.dtype), x.flatten(2))
+        return products.view(*kernels.shape[:2], -1, *x.shape[2:])
+
+    def fold_taps(self, taps: Float[Tensor, "R kk H W"]) -> Float[Tensor, "R H2 W2"]:
+        """Add up the taps of each bin where they belong in the output of twice the size, in float32 at least.
+
+        A sum over channels commutes with the bilinear upsampling, which treats every channel alike.
+        """
+        size = 2 * taps.shape[-2], 2 * taps.shape[-1]
+        taps = taps.to(torch.promote_types(taps.dtype, torch.float32))
+        if isinstance(self.convolution, nn.Conv2d):
+            # A convolution adds tap d of bin i at i − d, and a fold puts it at i + d.
+            low = self[1](taps).flip(1)
+            return nn.functional.fold(low.flatten(2), size, kernel_size=3, padding=1).squeeze(1)
+        return nn.functional.fold(taps.flatten(2), size, kernel_size=4, stride=2, padding=1).squeeze(1)
+
+
+def double(
+    x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "C C2 4 4"], bias: Float[Tensor, "C2"] | None = None
+) -> Float[Tensor, "B C2 H2 W2"]:
+    """Apply a transposed convolution of stride 2, which doubles height and width.
+
+    An input of one frame gets a second one of zeros, and the output is cropped, for the reason given in `HalvingConv`:
+    the gradient of this function is its convolution.
+    """
+    if x.shape[-1] > 1:
+        return nn.functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+    padded = nn.functional.pad(x, (0, 1))
+    return nn.functional.conv_transpose2d(padded, kernel, bias, stride=2, padding=1)[..., :2]
+
+
+class DoublingConv(nn.ConvTranspose2d):
+    """`double` as a layer."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool) -> None:
+        """Build a kernel of 4 × 4."""
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=bias)
+
+    def forward(self, input: Float[Tensor, "B C H W"], output_size: list[int] | None = None) -> Tensor:
+        """Compute the map of twice the size."""
+        return double(input, self.weight, self.bias)
+
+
+class HalvingConv(nn.Conv2d):
+    """The strided convolution that halves height and width.
+
+    An output that is one frame wide is computed as two frames, of which the second is dropped. That changes nothing but
+    rounding, and keeps away from a fault of oneDNN (in torch 2.13): on processors with AMX, its bfloat16 convolution
+    with an output of width 1 reads memory that was never written, and returns NaN or noise.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        """Build a kernel of 4 × 4 without bias."""
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
+        """Compute the map of half the size."""
+        if input.shape[-1] // 2 != 1:
+            return super().forward(input)
+        return super().forward(nn.functional.pad(input, (0, 2)))[..., :1]
 
 
 class AudioEncoder(nn.Module):
@@ -120,7 +188,7 @@ class AudioEncoder(nn.Module):
         self.down = nn.ModuleList()
         for level, width in enumerate(widths):
             layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
-            layers += [nn.Conv2d(1 if level == 0 else widths[level - 1], width, 4, stride=2, padding=1, bias=False)]
+            layers += [HalvingConv(1 if level == 0 else widths[level - 1], width)]
             if 0 < level < config.num_levels - 1:
                 layers += [nn.BatchNorm2d(width)]
             self.down.append(nn.Sequential(*layers))
@@ -153,11 +221,14 @@ class AudioUNet(AudioEncoder):
             self.up.append(UpBlock(inner, outer, config, last=level == 0))
 
     @property
+    def up_blocks(self) -> list[UpBlock]:
+        """The layers of the decoder, innermost first."""
+        return [block for block in self.up if isinstance(block, UpBlock)]
+
+    @property
     def output_layer(self) -> nn.Conv2d | nn.ConvTranspose2d:
         """The convolution that makes the output, the only one of the decoder with a bias."""
-        last = self.up[-1]
-        assert isinstance(last, UpBlock)
-        return last.convolution
+        return self.up_blocks[-1].convolution
 
     def decode(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K 256 T"]:
         """Decode from the bottleneck outwards; each level is concatenated with its skip connection (skip first)."""

@@ -37,26 +37,51 @@ class SplitDecoder:
         )
         self._size = maps[-1].shape[2:]
         self._layers = []
-        for block, own in zip(unet.up, reversed(maps), strict=True):
-            assert isinstance(block, UpBlock)
-            convolution = block.convolution
-            in_axis = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
-            num_others = convolution.in_channels - own.shape[1]
-            own_kernel, kernel = torch.split(convolution.weight, [own.shape[1], num_others], dim=in_axis)
+        *inner, last = unet.up_blocks
+        for block, own in zip(inner, reversed(maps[1:]), strict=True):
+            own_kernel, kernel = _split_kernel(block, own.shape[1])
             shared = block.linear_part(own.relu(), own_kernel)
-            if convolution.bias is not None:
-                shared = shared + convolution.bias[:, None, None].to(shared.dtype)
-            normalization = block[-1] if block[-1] is not convolution else nn.Identity()
-            self._layers.append((block.linear_part, kernel.contiguous(), shared.unsqueeze(1), normalization))
+            self._layers.append((block.linear_part, kernel.contiguous(), shared.unsqueeze(1), block[-1]))
+        self._last_block, self._outermost = last, maps[0].relu()
 
-    def __call__(self, vectors: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q K 256 T"]:
-        """Decode every vector, tiled behind the bottleneck of its mixture, as `AudioUNet.decode` would."""
+    def _inner(self, vectors: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q C 128 T2"]:
+        """Decode every vector, tiled behind the bottleneck of its mixture, down to the input of the last layer."""
         rows = vectors.shape[:2]
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
         for linear_part, kernel, shared, normalization in self._layers:
             x = linear_part(x.relu(), kernel)
             x = normalization((x.reshape(*rows, *x.shape[1:]) + shared).flatten(0, 1))
-        return x.reshape(*rows, *x.shape[1:])
+        return x.relu().reshape(*rows, *x.shape[1:])
+
+    def __call__(
+        self, vectors: Float[Tensor, "B Q D"], weights: Float[Tensor, "B Q K"] | None = None
+    ) -> Float[Tensor, "B Q 256 T"]:
+        """Decode every vector as `AudioUNet.decode` would, and return the sum of the K output maps, in float32.
+
+        `weights` weighs the maps of the sum. The last layer is linear, and so is the sum: the sum is therefore taken
+        over its kernels, and the K maps are never computed. This is exact and takes a K-th of the work of that layer,
+        which has the largest maps of all.
+        """
+        x, block = self._inner(vectors), self._last_block
+        rows = vectors.shape[:2]
+        own_kernel, kernel = _split_kernel(block, self._outermost.shape[1])
+        if weights is None:
+            weights = vectors.new_ones(*rows, block.convolution.out_channels)
+        out_axis = 1 if isinstance(block.convolution, nn.ConvTranspose2d) else 0
+        own_kernels, kernels = (torch.tensordot(weights, one, dims=([2], [out_axis])) for one in (own_kernel, kernel))
+        taps = block.taps(x.flatten(0, 1), kernels.flatten(0, 1).unsqueeze(1)).view(*rows, -1, *x.shape[3:])
+        sums = block.fold_taps((taps + block.taps(self._outermost, own_kernels)).flatten(0, 1))
+        assert block.convolution.bias is not None
+        bias = (weights * block.convolution.bias).sum(dim=2)
+        return sums.view(*rows, *sums.shape[1:]) + bias[:, :, None, None]
+
+
+def _split_kernel(block: UpBlock, num_own: int) -> tuple[Float[Tensor, "_ _ _ _"], Float[Tensor, "_ _ _ _"]]:
+    """Split a layer's kernel by its input: the channels of the encoder's map, then the others."""
+    convolution = block.convolution
+    in_axis = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
+    own, others = torch.split(convolution.weight, [num_own, convolution.in_channels - num_own], dim=in_axis)
+    return own, others
 
 
 class LateFusion(nn.Module):
@@ -108,9 +133,7 @@ class HierarchicalFusion(nn.Module):
         weights, condition = self.late_projection(vectors), self.middle_projection(vectors)
         if self.squash:
             weights, condition = torch.sigmoid(weights), torch.sigmoid(condition)
-        decoded = SplitDecoder(unet, maps)(condition).flatten(0, 1)
-        logits: Tensor = self.late(decoded, weights.flatten(0, 1).unsqueeze(1))
-        return logits.reshape(*vectors.shape[:2], *decoded.shape[2:])
+        return SplitDecoder(unet, maps)(condition, weights * self.late.scale) + self.late.bias
 
 
 def summed_masks(
@@ -131,7 +154,7 @@ def summed_masks(
 
     def part(chunk: Tensor) -> Tensor:
         """Sum the masks of one chunk of regions [B, Q, R, D]: [B, Q, 256, T]."""
-        masks = decoder(chunk.flatten(1, 2)).squeeze(2).float().sigmoid()
+        masks = decoder(chunk.flatten(1, 2)).sigmoid()
         return masks.reshape(*chunk.shape[:3], *masks.shape[2:]).sum(dim=2)
 
     chunks = torch.split(regions, max(1, chunk_regions // (regions.shape[0] * regions.shape[1])), dim=2)

@@ -51,8 +51,9 @@ class TrainingQueries:
         """The groups by which clips are drawn; None where clips are drawn without regard to labels."""
         if kind in ("text", "hybrid", "mixed", "label"):
             self._read_labels(labels, None if kind == "label" else encoder_name)
-            if labels is not None and (mixing.balance or mixing.distinct_labels):
-                self.groups = group_clips(self._label_ids, read_groups(labels, store), mixing.balance)
+            if labels is not None and (mixing.balance or mixing.distinct_labels or mixing.within_domain):
+                groups, domains = (read_optional_column(labels, column, store) for column in ("group", "domain"))
+                self.groups = group_clips(self._label_ids, groups, mixing.balance, domains)
 
     def read(
         self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int
@@ -158,10 +159,10 @@ def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"],
     return np.array([numbers[label] for label in _column_by_clip(path, "label", store)]), names
 
 
-def read_groups(path: Path, store: ClipStore) -> list[str]:
-    """Read the group of each clip from the column `group` of the labels' CSV; empty without such a column."""
-    has_groups = any("group" in row for row in islice(read_rows(path, ("path", "label")), 1))
-    return _column_by_clip(path, "group", store) if has_groups else [""] * len(store)
+def read_optional_column(path: Path, column: str, store: ClipStore) -> list[str]:
+    """Read a column of the labels' CSV for each clip; empty strings without such a column."""
+    is_there = any(column in row for row in islice(read_rows(path, ("path", "label")), 1))
+    return _column_by_clip(path, column, store) if is_there else [""] * len(store)
 
 
 def _column_by_clip(path: Path, column: str, store: ClipStore) -> list[str]:
