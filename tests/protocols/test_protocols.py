@@ -11,7 +11,7 @@ from clip_lists import avmini_rows, write_list
 
 import trisep.protocols
 from trisep.errors import ConfigError, MediaError
-from trisep.protocols import ProtocolMixture, ProtocolSource, mini_sets, protocol, protocol_names
+from trisep.protocols import ProtocolMixture, ProtocolSource, broad, mini_sets, protocol, protocol_names
 from trisep.protocols.clip_lists import read_clips
 from trisep.protocols.pair_files import read_pairs, write_pairs
 from trisep.types import Place
@@ -51,7 +51,9 @@ def names(mixture: ProtocolMixture) -> tuple[str, ...]:
 
 
 def test_the_protocols_there_are() -> None:
-    assert tuple(protocol_names()) == tuple(sorted((*ALL, *(one.name for one in mini_sets.PROTOCOLS))))
+    assert tuple(protocol_names()) == tuple(
+        sorted((*ALL, *(one.name for one in (*mini_sets.PROTOCOLS, *broad.PROTOCOLS))))
+    )
     with pytest.raises(ConfigError, match="unknown protocol 'avmaxi': expected one of avmini, avmini-choosing"):
         protocol("avmaxi")
 

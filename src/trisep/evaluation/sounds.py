@@ -16,7 +16,7 @@ def mix(
 ) -> Float[np.ndarray, "N S"]:
     """Return the sources as they are added to the mixture, all of one length.
 
-    Each is at its level, or as recorded and divided by N.
+    Each is at its level, or as recorded and divided by N, and is then changed by its own gain.
 
     Args:
         sources: the sources to read.
@@ -30,7 +30,8 @@ def mix(
     else:
         sounds, length = [_segment(source, sample_rate_hz, clip_samples) for source in sources], clip_samples
     gains = [np.float32(1 / len(sounds)) if level_db is None else gain_to(sound, level_db) for sound in sounds]
-    return np.stack([sound[:length] * gain for sound, gain in zip(sounds, gains, strict=True)])
+    relative = [np.float32(10 ** (source.gain_db / 20)) for source in sources]
+    return np.stack([sound[:length] * gain * own for sound, gain, own in zip(sounds, gains, relative, strict=True)])
 
 
 def bounds_seconds(source: ProtocolSource, segment_seconds: float | None) -> tuple[float, float]:

@@ -32,6 +32,8 @@ class ProtocolSource:
     """Start of the clip in the file."""
     end_seconds: float | None = None
     """End of the clip in the file; None is the end of the file."""
+    gain_db: float = 0.0
+    """Level of the source relative to the protocol's."""
     start: float = 0.5
     """Position of a segment in the clip as a share of the free length: 0 at the beginning, 1 at the end."""
     picture: Path | None = None

@@ -35,7 +35,7 @@ def list_folder(data: Path) -> Path:
 
 
 def read_clips(
-    data: Path, splits: Collection[str], *, group_by_split: bool = False, half: Half | None = None
+    data: Path, splits: Collection[str], *, group_by_split: bool = False, group: str = "", half: Half | None = None
 ) -> list[ProtocolSource]:
     """Read the clips of some splits, in the order of the list; a clip of several labels is named "one and the other".
 
@@ -43,6 +43,7 @@ def read_clips(
         data: the list.
         splits: names of the splits.
         group_by_split: report the sources of each split apart.
+        group: name of the group of all clips otherwise.
         half: take the clips of one half only. Clips of one recording (the column recording_id, otherwise the path) are
             in one half, which the hash of the recording's name decides.
 
@@ -56,7 +57,7 @@ def read_clips(
             path=folder / path,
             label=label,
             query=query if query != label else "",
-            group=split if group_by_split else "",
+            group=split if group_by_split else group,
             start_seconds=float(start or 0),
             end_seconds=float(end) if end else None,
         )

@@ -1,7 +1,7 @@
 """Pair lists as CSV files, one mixture a line, read and written lazily: a list of any length takes no memory.
 
-    path_1 label_1 query_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1   the same for 2, 3 …
-    interference
+    path_1 label_1 query_1 gain_db_1 start_1 start_seconds_1 end_seconds_1 picture_1 x_1 y_1 group_1
+    the same for 2, 3 …, interference
 
 Only path and label of each source are needed; an empty or absent cell takes its default. Paths are absolute or relative
 to the folder that `trisep evaluate` is given; points (x, y) are shares of the picture's width and height. This file
@@ -10,6 +10,7 @@ knows no particular protocol.
 
 import csv
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from trisep.errors import MediaError
@@ -18,7 +19,7 @@ from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolMixture, ProtocolSource
 from trisep.types import Place
 
-_FIELDS = ("path", "label", "query", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
+_FIELDS = ("path", "label", "query", "gain_db", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
 
 
 def relative_to(path: Path, folder: Path) -> str:
@@ -26,16 +27,18 @@ def relative_to(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def write_pairs(
-    mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path, num_sources: int = 2
-) -> Iterator[ProtocolMixture]:
-    """Yield the mixtures unchanged and write them; the file appears when the last one has passed."""
+def write_pairs(mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path) -> Iterator[ProtocolMixture]:
+    """Yield the mixtures, all of as many sources, unchanged and write them.
+
+    The file appears when the last one has passed.
+    """
+    coming = iter(mixtures)
+    first = list(islice(coming, 1))
+    numbers = range(1, 1 + max([2, *(len(mixture.sources) for mixture in first)]))
     with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(
-            [f"{field}_{number}" for number in range(1, num_sources + 1) for field in _FIELDS] + ["interference"]
-        )
-        for mixture in mixtures:
+        writer.writerow([f"{field}_{number}" for number in numbers for field in _FIELDS] + ["interference"])
+        for mixture in chain(first, coming):
             cells = [cell for source in mixture.sources for cell in _cells(source, folder)]
             writer.writerow([*cells, relative_to(mixture.interference, folder) if mixture.interference else ""])
             yield mixture
@@ -64,6 +67,7 @@ def _cells(source: ProtocolSource, folder: Path) -> list[str]:
         relative_to(source.path, folder),
         source.label,
         source.query,
+        repr(source.gain_db),
         repr(source.start),
         repr(source.start_seconds),
         "" if source.end_seconds is None else repr(source.end_seconds),
@@ -80,6 +84,7 @@ def _source(cells: dict[str, str], folder: Path) -> ProtocolSource:
         label=cells["label"],
         query=cells["query"],
         group=cells["group"],
+        gain_db=float(cells["gain_db"] or 0),
         start=float(cells["start"] or 0.5),
         start_seconds=float(cells["start_seconds"] or 0),
         end_seconds=float(cells["end_seconds"]) if cells["end_seconds"] else None,
