@@ -113,9 +113,10 @@ class UpBlock(nn.Sequential):
         `fold_taps` turns the result into what `linear_part` computes, with as many output channels as kernels. Taps of
         several inputs may be added up before.
         """
-        matrix = kernels.flatten(3).transpose(2, 3).flatten(1, 2)
-        products = torch.bmm(matrix.to(x.dtype), x.flatten(2))
-        return products.view(*kernels.shape[:2], -1, *x.shape[2:])
+        matrix = kernels.flatten(3).transpose(1, 2).flatten(2)
+        # Bins before channels, as they lie in memory: the gradient of x then lies as x does.
+        products = torch.bmm(x.flatten(2).transpose(1, 2), matrix.to(x.dtype)).transpose(1, 2)
+        return products.reshape(*kernels.shape[:2], -1, *x.shape[2:])
 
     def fold_taps(self, taps: Float[Tensor, "R kk H W"]) -> Float[Tensor, "R H2 W2"]:
         """Add up the taps of each bin where they belong in the output of twice the size, in float32 at least.
@@ -157,6 +158,13 @@ class DoublingConv(nn.ConvTranspose2d):
         return double(input, self.weight, self.bias)
 
 
+def _lay_channels_last(network: nn.Module) -> None:
+    """Lay out the kernels with the channels last in memory, which makes every convolution of these networks faster."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 class HalvingConv(nn.Conv2d):
     """The strided convolution that halves height and width.
 
@@ -192,6 +200,7 @@ class AudioEncoder(nn.Module):
             if 0 < level < config.num_levels - 1:
                 layers += [nn.BatchNorm2d(width)]
             self.down.append(nn.Sequential(*layers))
+        _lay_channels_last(self)
 
     def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
         """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
@@ -219,6 +228,7 @@ class AudioUNet(AudioEncoder):
             inner = widths[level] + condition_channels if level == config.num_levels - 1 else 2 * widths[level]
             outer = config.out_channels if level == 0 else widths[level - 1]
             self.up.append(UpBlock(inner, outer, config, last=level == 0))
+        _lay_channels_last(self)
 
     @property
     def up_blocks(self) -> list[UpBlock]:

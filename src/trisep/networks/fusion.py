@@ -41,13 +41,15 @@ class SplitDecoder:
         for block, own in zip(inner, reversed(maps[1:]), strict=True):
             own_kernel, kernel = _split_kernel(block, own.shape[1])
             shared = block.linear_part(own.relu(), own_kernel)
-            self._layers.append((block.linear_part, kernel.contiguous(), shared.unsqueeze(1), block[-1]))
+            kernel = kernel.contiguous(memory_format=torch.channels_last)
+            self._layers.append((block.linear_part, kernel, shared.unsqueeze(1), block[-1]))
         self._last_block, self._outermost = last, maps[0].relu()
 
     def _inner(self, vectors: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q C 128 T2"]:
         """Decode every vector, tiled behind the bottleneck of its mixture, down to the input of the last layer."""
         rows = vectors.shape[:2]
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
+        x = x.contiguous(memory_format=torch.channels_last)
         for linear_part, kernel, shared, normalization in self._layers:
             x = linear_part(x.relu(), kernel)
             x = normalization((x.reshape(*rows, *x.shape[1:]) + shared).flatten(0, 1))

@@ -219,16 +219,6 @@ def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) 
         if is_main:
             print(f"--init {settings.init}: {loaded}", file=sys.stderr)
     freeze(network, recipe.training.frozen)
-    return _channels_last(network)
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    """Give the audio network the memory format that is faster.
-
-    Image networks keep theirs: with few channels, this format crashes torch 2.13 on a CPU.
-    """
-    unet: Any = network.unet
-    unet.to(memory_format=torch.channels_last)
     return network
 
 
@@ -270,7 +260,7 @@ def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.devi
     with torch.random.fork_rng(devices=[]):
         network: nn.Module = recipe.model.build()
     network.load_state_dict(weights)
-    return _channels_last(network.to(device=device)).eval()
+    return network.to(device=device).eval()
 
 
 def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> dict[str, Any]:
