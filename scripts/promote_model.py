@@ -1,4 +1,4 @@
-"""Make a trained checkpoint a model that ships: fp16 weights and a card, under src/trisep/pretrained/NAME.
+"""Make a trained checkpoint a model that ships: 8-bit weights and a card, under src/trisep/pretrained/NAME.
 
     python scripts/promote_model.py RUN/model default --card card.json
 
@@ -43,7 +43,7 @@ _KEPT = (
 
 
 def main() -> None:
-    """Read, calibrate, measure, halve, write."""
+    """Read, calibrate, measure, pack, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("name")
@@ -62,7 +62,7 @@ def main() -> None:
     kept = {key: trained.card[key] for key in _KEPT if key in trained.card}
     found = {"mask_calibration": changed} | ({} if reach is None else {"reach_frames": reach})
     folder = Path(pretrained.__file__).parent / arguments.name
-    save_model(folder, trained.model, model_name=trained.model_name, card={**kept, **found, **card}, half=True)
+    save_model(folder, trained.model, model_name=trained.model_name, card={**kept, **found, **card}, packed=True)
     size = (folder / "model.safetensors").stat().st_size
     print(f"{folder}: {size / 1e6:.1f} MB")
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from trisep.checkpoints.eight_bit import pack, unpack
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.files import replacing_folder, write_json
 from trisep.models import model_module
@@ -50,15 +51,17 @@ class Checkpoint:
         return reach if isinstance(reach, int) and reach >= 0 else None
 
 
-def save_model(folder: Path, model: nn.Module, *, model_name: str, card: Mapping[str, Any], half: bool = False) -> None:
-    """Write `model.safetensors` and `config.json`. `half` stores floating-point tensors as fp16.
+def save_model(
+    folder: Path, model: nn.Module, *, model_name: str, card: Mapping[str, Any], packed: bool = False
+) -> None:
+    """Write `model.safetensors` and `config.json`; `packed` stores kernels in a quarter of their size (`eight_bit`).
 
     An older checkpoint in `folder` is replaced, anything else there is a CheckpointError. `card` holds at least
     `signal` (`SignalSettings` as a dict), `encoder` and `encoder_fingerprint`.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    if half:
-        tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    if packed:
+        tensors = pack(tensors)
     shape = asdict(model.config)  # type: ignore[call-overload]
     config = {"format": FORMAT, "model": model_name, "config": shape, **card}
     require_replaceable(folder)
@@ -75,9 +78,7 @@ def load_model(path: Path) -> Checkpoint:
         signal = from_dict(SignalSettings, card["signal"])
         encoder, fingerprint = str(card["encoder"]), str(card["encoder_fingerprint"])
         model = config.build()
-        model.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in _tensors(path).items()}
-        )
+        model.load_state_dict(unpack(_tensors(path)))
     except (KeyError, IndexError, TypeError, ConfigError) as error:
         file = path / "config.json"
         raise CheckpointError(
