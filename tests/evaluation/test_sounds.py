@@ -74,11 +74,11 @@ def test_what_a_short_clip_lacks_is_silence(tmp_path: Path) -> None:
     assert filled.shape == (1500,)
     np.testing.assert_array_equal(filled[:1001], counted(1001))
     assert not filled[1001:].any()
-    # A stretch of a longer file ends where it says; a sample more may be read than rounding could lose.
+    # A stretch of a longer file ends where it says.
     stretch = wav(tmp_path / "file.wav", counted(9000), start_seconds=0.25, end_seconds=0.3125)
     (cut,) = mix([stretch], None, RATE_HZ, clip_samples=3000)
     np.testing.assert_array_equal(cut[:1000], counted(9000)[4000:5000])
-    assert not cut[1001:].any()
+    assert not cut[1000:].any()
     both = mix([short, wav(tmp_path / "long.wav", counted(5000), start=0.0)], None, RATE_HZ, clip_samples=1500)
     np.testing.assert_array_equal(both[0], filled / 2)
     np.testing.assert_array_equal(both[1], counted(1500) / 2)
@@ -92,11 +92,20 @@ def test_at_another_rate_a_segment_is_full_to_its_end(tmp_path: Path, rate_hz: i
     for start in (0.0, 0.37, 1.0):
         for clip_samples in (1000, length - 1, length):
             (segment,) = mix([replace(source, start=start)], None, RATE_HZ, clip_samples=clip_samples)
-            # Where samples of the file are longer than those of the model, the very last may be lost to rounding.
-            last = segment[-1] if rate_hz > RATE_HZ else segment[-2]
-            assert segment.shape == (clip_samples,) and abs(last) > 0.05
+            assert segment.shape == (clip_samples,) and abs(segment[-1]) > 0.05
             np.testing.assert_allclose(segment[100:-100], 0.25, atol=1e-3)
     assert len(read_clip(source, RATE_HZ)) == pytest.approx(num_samples * RATE_HZ / rate_hz, abs=1)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 44100])
+@pytest.mark.parametrize("end_seconds", [0.5, 0.50003, 0.49997])
+def test_nothing_after_the_end_of_a_stretch_is_read(tmp_path: Path, rate_hz: int, end_seconds: float) -> None:
+    samples = np.where(np.arange(rate_hz) < round(end_seconds * rate_hz), 0.0, 1.0)
+    source = wav(tmp_path / "a.wav", samples, rate_hz, start_seconds=0.1, end_seconds=end_seconds)
+    for start in (0.0, 0.313, 1.0):
+        for clip_samples in (1000, round((end_seconds - 0.1) * RATE_HZ), RATE_HZ):
+            (segment,) = mix([replace(source, start=start)], None, RATE_HZ, clip_samples=clip_samples)
+            assert not segment.any()
 
 
 def test_where_segments_begin_and_end(tmp_path: Path) -> None:

@@ -107,10 +107,12 @@ def test_a_failing_body_leaves_the_old_file(tmp_path):
 
 
 class _FullDisk(io.FileIO):
-    """A file on a disk with room for 200 bytes."""
+    """A file on a disk with room for so many bytes."""
+
+    room = 200
 
     def write(self, data):
-        if self.tell() + len(data) > 200:
+        if self.tell() + len(data) > self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().write(data)
 
@@ -126,6 +128,26 @@ def test_full_disk(tmp_path, monkeypatch, subtype, num_samples):
         write_audio(tmp_path / "a.wav", Audio(noise, 8000), subtype=subtype)
     assert str(tmp_path / "a.wav") in str(caught.value)
     assert os.listdir(tmp_path) == []
+
+
+def _write_at_once(file, *arguments, **options):
+    """Stands for a libsndfile that writes the header of a flac file when it is opened."""
+    if not file.write(b"fLaC"):
+        raise soundfile.LibsndfileError(157)
+
+
+@pytest.mark.parametrize("subtype", SUBTYPES)
+def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch, subtype):
+    monkeypatch.setattr(_FullDisk, "room", 0)
+    monkeypatch.setattr("trisep.media.audio_writer.open", _FullDisk, raising=False)
+    monkeypatch.setattr("trisep.media.audio_writer.soundfile.SoundFile", _write_at_once)
+    with (
+        pytest.raises(MediaError) as caught,
+        AudioWriter(tmp_path / "a", sample_rate_hz=8000, num_channels=1, subtype=subtype),
+    ):
+        raise AssertionError("the body was entered")
+    reason = "cannot be written (No space left on device); free some space or choose another disk"
+    assert str(caught.value) == f"{tmp_path / 'a'}: {reason}" and os.listdir(tmp_path) == []
 
 
 def test_places_that_cannot_be_written(tmp_path, monkeypatch):

@@ -169,6 +169,70 @@ def test_a_folder_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("failure", [OSError(errno.EIO, ""), KeyboardInterrupt()])
+def test_a_folder_whose_second_move_fails_is_moved_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    with replacing_folder(tmp_path / "model") as temporary:
+        (temporary / "old").write_text("x")
+
+    def refuse_the_new(source: Path, target: Path) -> None:
+        if (source / "new").exists():
+            raise failure
+        os.rename(source, target)
+
+    monkeypatch.setattr("trisep.media.files.os.replace", refuse_the_new)
+    with pytest.raises((MediaError, KeyboardInterrupt)), replacing_folder(tmp_path / "model") as temporary:
+        (temporary / "new").write_text("x")
+    assert names(tmp_path) == ["model"] and names(tmp_path / "model") == ["old"]
+
+
+def killed_between_the_moves(folder: Path) -> None:
+    """Leave what a process leaves that is killed between the two moves of `replacing_folder`."""
+    process = os.fork()
+    if process == 0:
+        move = os.replace
+
+        def move_once(source: Path, target: Path) -> None:
+            if (Path(source) / "new").exists():
+                os._exit(9)
+            move(source, target)
+
+        os.replace = move_once  # type: ignore[assignment]
+        with replacing_folder(folder) as temporary:
+            (temporary / "new").write_text("x")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_folder_whose_move_was_killed_comes_back(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    with replacing_folder(target) as temporary:
+        (temporary / "old").write_text("x")
+    killed_between_the_moves(target)
+    assert not target.exists() and len(names(tmp_path)) == 2
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["model"] and names(target) == ["old"]
+    killed_between_the_moves(target)
+    with pytest.raises(ZeroDivisionError), replacing_folder(target):
+        raise ZeroDivisionError
+    assert names(target) == ["old"]
+    killed_between_the_moves(target)
+    with replacing_folder(target) as temporary:
+        (temporary / "newer").write_text("x")
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["model"] and names(target) == ["newer"]
+
+
+def test_a_folder_does_not_take_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("mine")
+    with pytest.raises(MediaError, match="model: cannot be written .File exists.; a file is in its place"):
+        with replacing_folder(tmp_path / "model"):
+            raise AssertionError("the body was entered")
+    assert names(tmp_path) == ["model"] and (tmp_path / "model").read_text() == "mine"
+
+
 def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     for name in (".trisep-0123.json", ".trisep-45/inner", "kept.json", ".hidden", "below/.trisep-67"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

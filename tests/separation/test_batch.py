@@ -111,6 +111,14 @@ def test_unforeseen_names_stay_below_the_output_folder(tmp_path: Path) -> None:
     assert [folder.name for folder in folders] == expected
 
 
+def test_the_report_of_a_batch_has_a_name_of_its_own(tmp_path: Path) -> None:
+    separate = Recorder()
+    folder = fill(tmp_path / "in", ["Batch.json.wav", "batch.json.wav"])
+    assert separate_batch([folder], tmp_path / "out", separate) == 0
+    batch = json.loads((tmp_path / "out" / "batch.json").read_text())
+    assert batch["done"] == 2 and all((tmp_path / "out" / entry["folder"]).is_dir() for entry in batch["inputs"])
+
+
 def test_of_a_folder_its_own_media_files_sorted(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", ["b.WAV", "a.mp4", "c.wmv", ".hidden.wav", "notes.txt", "photo.jpg", "wav"])
     fill(folder / "below.wav", ["d.wav"])

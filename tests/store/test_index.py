@@ -35,7 +35,18 @@ def test_entries_come_back_in_their_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"wav": 1}, {"frames": [[1]]}, {"frames": 3}, {"unknown": 1}, {"wav": ["a", "b"]}, {"key": ...}]
+    "change",
+    [
+        {"wav": 1},
+        {"wav": [1]},
+        {"description": []},
+        {"wav": [1, 2, 3]},
+        {"frames": [[1]]},
+        {"frames": 3},
+        {"unknown": 1},
+        {"wav": ["a", "b"]},
+        {"key": ...},
+    ],
 )
 def test_a_damaged_line_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     content = {name: value for name, value in {**json.loads(index_line(ENTRY)), **change}.items() if value is not ...}

@@ -66,6 +66,14 @@ def test_the_same_recipe_goes_on_and_another_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "recipe.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("value", [1, None])
+def test_a_setting_of_another_version_is_named(tmp_path: Path, value: object) -> None:
+    with_states(tmp_path, 2)
+    (tmp_path / "recipe.json").write_text(json.dumps({**asdict(RECIPE), "renamed": value}))
+    with pytest.raises(TrainingError, match="differs in renamed; choose another --out"):
+        RunFolder(tmp_path, RECIPE, is_main=True)
+
+
 def test_a_run_without_a_state_gives_way(tmp_path: Path) -> None:
     with_states(tmp_path)
     RunFolder(tmp_path, short_recipe(num_steps=3), is_main=True)

@@ -1,5 +1,6 @@
 """The sounds of a protocol's sources: they are read, cut, and brought to their level, without any model or query."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,13 +57,23 @@ def read_clip(source: ProtocolSource, rate_hz: int) -> Float[np.ndarray, "S"]:
 
 
 def _segment(source: ProtocolSource, rate_hz: int, num_samples: int) -> Float[np.ndarray, "S"]:
-    """Read a segment of a clip, padded with zeros where the clip is shorter."""
+    """Read a segment of a clip, padded with zeros where the clip is shorter; nothing after its end is read."""
     begin, end = bounds_seconds(source, num_samples / rate_hz)
-    # One sample more is read, which rounding could otherwise lose.
-    seconds = end - begin + 1 / rate_hz
+    file_rate_hz = read_audio(source.path, duration_seconds=0.0).sample_rate_hz
+    # Where samples of the file are the longer ones, the segment may begin within one.
+    first = round(begin * file_rate_hz) if file_rate_hz >= rate_hz else math.floor(begin * file_rate_hz)
+    skipped = round((begin - first / file_rate_hz) * rate_hz)
+    # Where the clip has it, a sample more is read than the segment needs, since rounding could lose one.
+    stop = math.ceil((end + 1 / min(rate_hz, file_rate_hz)) * file_rate_hz)
+    if source.end_seconds is not None:
+        stop = min(stop, round(source.end_seconds * file_rate_hz))
     sound = read_audio(
-        source.path, sample_rate_hz=rate_hz, mono=True, start_seconds=begin, duration_seconds=seconds
-    ).samples[0, :num_samples]
+        source.path,
+        sample_rate_hz=rate_hz,
+        mono=True,
+        start_seconds=first / file_rate_hz,
+        duration_seconds=(stop - first) / file_rate_hz,
+    ).samples[0, skipped : skipped + num_samples]
     filled = np.zeros(num_samples, np.float32)
     filled[: len(sound)] = sound
     return filled

@@ -83,8 +83,9 @@ class AudioWriter:
             else:
                 self._file.write_now(self._header())
         except (OSError, soundfile.SoundFileError) as error:
+            failure = self._failure(error)
             self._abandon()
-            raise write_failure(self.path, error) from error
+            raise failure from error
         return self
 
     def write(self, block: Float32[np.ndarray, "C n"]) -> None:
@@ -114,7 +115,7 @@ class AudioWriter:
             else:
                 self._file.write_now(wav_bytes(block, is_float=self.subtype == "wav_float32"))
         except (OSError, soundfile.SoundFileError, AssertionError) as error:
-            raise write_failure(self.path, self._file.error or error) from error
+            raise self._failure(error) from error
         self.peak = max(self.peak, peak)
         self.num_samples += block.shape[1]
 
@@ -129,7 +130,7 @@ class AudioWriter:
             self._finish(self._file)
             move_into_place(self._temporary, self.path)
         except (OSError, soundfile.SoundFileError) as error:
-            raise write_failure(self.path, error) from error
+            raise self._failure(error) from error
         finally:
             self._abandon()
 
@@ -154,6 +155,11 @@ class AudioWriter:
             num_channels=self.num_channels,
             is_float=self.subtype == "wav_float32",
         )
+
+    def _failure(self, error: Exception) -> MediaError:
+        """Build the error to raise; where the disk refused, its reason instead of libsndfile's words about it."""
+        refused = self._file.error if self._file is not None else None
+        return write_failure(self.path, refused or error)
 
     def _abandon(self) -> None:
         """Close and remove whatever is left; harmless after success."""

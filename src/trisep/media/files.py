@@ -19,6 +19,8 @@ from trisep.errors import MediaError
 
 TEMPORARY_PATTERN = ".trisep-*"
 """Names of files and folders while they are being written."""
+_PREVIOUS_PREFIX = ".trisep-previous-"
+"""Before the name of a folder that is being replaced; without the folder itself, it is all there is of it."""
 _REMEDIES = {
     errno.ENOENT: "create the folder first",
     errno.EACCES: "choose a folder you may write to",
@@ -97,24 +99,37 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; it takes the place of `path` when the body ends well.
 
-    Folders above are made. OSErrors of the body and of the move become MediaError, and nothing is left behind.
+    Folders above are made. OSErrors of the body and of the move become MediaError; then what was there is there again,
+    and nothing is left behind. A process that is killed between the two moves leaves the old folder under another name,
+    from which the next `replacing_folder` or `remove_leftovers` brings it back.
     """
     make_folder(path.parent)
     temporary = path.with_name(f".trisep-{secrets.token_hex(8)}")
+    previous = path.with_name(_PREVIOUS_PREFIX + path.name)
     try:
+        _restore_or_remove(previous)
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(errno.EEXIST, "")
         temporary.mkdir()
-        yield temporary
-        if path.exists():
-            previous = path.with_name(f".trisep-{secrets.token_hex(8)}")
-            move_into_place(path, previous)
+        try:
+            yield temporary
+            if path.exists():
+                move_into_place(path, previous)
             move_into_place(temporary, path)
-            shutil.rmtree(previous)
-        else:
-            move_into_place(temporary, path)
+        finally:
+            _restore_or_remove(previous)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise write_failure(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _restore_or_remove(previous: Path) -> None:
+    """Move a folder that was to be replaced back to its name, or remove it where that name is taken by the new one."""
+    path = previous.with_name(previous.name.removeprefix(_PREVIOUS_PREFIX))
+    if path.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+    elif previous.is_dir():
+        move_into_place(previous, path)
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
@@ -123,9 +138,14 @@ def move_into_place(temporary: Path, path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the half-written files and folders that killed runs left directly in a folder."""
+    """Remove the half-written files and folders that killed runs left directly in a folder.
+
+    A folder that a killed run moved away and did not replace gets its name back.
+    """
     for leftover in folder.glob(TEMPORARY_PATTERN):
-        if leftover.is_dir():
+        if leftover.name.startswith(_PREVIOUS_PREFIX):
+            _restore_or_remove(leftover)
+        elif leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             discard(leftover)

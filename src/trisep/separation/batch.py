@@ -22,6 +22,7 @@ Separate = Callable[[Path, Path, Progress], None]
 _OTHER_MEDIA_SUFFIXES = frozenset(
     ".3gp .aif .aiff .amr .caf .flv .m4b .m4v .mka .mpeg .mpg .mts .oga .ogv .ts .wma .wmv".split()
 )
+_REPORT = "batch.json"
 
 
 def separate_batch(inputs: Sequence[Path], out: Path, separate: Separate) -> int:
@@ -37,7 +38,7 @@ def separate_batch(inputs: Sequence[Path], out: Path, separate: Separate) -> int
             separate(files[0], out, progress)
         return 0
     entries: list[dict[str, Any]] = []
-    taken: list[str] = []
+    taken = [_REPORT]
     for number, file in enumerate(files, start=1):
         name = unused_name(file.stem if file.stem.strip(". ") else "input", taken)
         taken.append(name)
@@ -54,7 +55,7 @@ def separate_batch(inputs: Sequence[Path], out: Path, separate: Separate) -> int
     num_done = sum(entry["error"] is None for entry in entries)
     if num_done:
         write_json(
-            out / "batch.json",
+            out / _REPORT,
             {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries},
         )
     if num_done < len(files):

@@ -47,16 +47,21 @@ def index_line(entry: ClipEntry) -> str:
 
 def parse_entry(content: dict[str, Any]) -> ClipEntry:
     """Return the entry of a parsed line; TypeError, KeyError or ValueError when the line is not one."""
-    wav, description = content["wav"], content["description"]
     return ClipEntry(
         **{
             **content,
             "frame_times_seconds": tuple(content["frame_times_seconds"]),
-            "wav": (int(wav[0]), int(wav[1])),
-            "description": (int(description[0]), int(description[1])),
-            "frames": tuple((int(offset), int(size)) for offset, size in content["frames"]),
+            "wav": _span(content["wav"]),
+            "description": _span(content["description"]),
+            "frames": tuple(map(_span, content["frames"])),
         }
     )
+
+
+def _span(value: Any) -> tuple[int, int]:
+    """Return offset and size; TypeError or ValueError when the value is not two numbers."""
+    offset, size = value
+    return int(offset), int(size)
 
 
 def read_index(path: Path) -> tuple[ClipEntry, ...]:

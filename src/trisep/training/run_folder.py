@@ -39,7 +39,7 @@ class RunFolder:
         if file.is_file() and self.newest_state() is not None:
             found = _read_recipe(file)
             if found != wanted:
-                changed = sorted(key for key in wanted if wanted.get(key) != found.get(key))
+                changed = sorted(key for key in wanted | found if wanted.get(key, ...) != found.get(key, ...))
                 raise TrainingError(
                     f"{path}: holds a run whose recipe differs in {', '.join(changed)}; choose another --out, or "
                     "remove it"
