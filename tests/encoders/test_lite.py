@@ -224,3 +224,11 @@ def test_the_fingerprint_is_stable(encoder: LiteEncoder) -> None:
 def test_the_shipped_models_were_trained_with_this_encoder(encoder: LiteEncoder) -> None:
     cards = [json.loads(file.read_text()) for file in Path(pretrained.__file__).parent.glob("*/config.json")]
     assert {(card["encoder"], card["encoder_fingerprint"]) for card in cards} == {(encoder.name, encoder.fingerprint)}
+
+
+def test_the_length_of_a_text_embedding_does_not_count_when_it_is_grounded(encoder: LiteEncoder) -> None:
+    mean = encoder.encode_text(["a photo of violin", "a photo of many violin"]).mean(dim=0)
+    assert mean.norm() < 0.99
+    torch.testing.assert_close(encoder.ground(mean), encoder.ground(mean / mean.norm()), atol=1e-6, rtol=0)
+    unfitted = LiteEncoder(fitted=False).ground(mean)
+    torch.testing.assert_close(unfitted, mean / mean.norm())

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_stores import Words, make_store, short_recipe, write_labels
+from training_stores import Words, make_store, on_this_machine, short_recipe, write_labels
 
-from trisep.encoders import encode_query_text
+from trisep.encoders import QUERY_TEMPLATES, encode_query_text
 from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.mixing.mixture import MixingConfig
-from trisep.recipes import QueryKind
+from trisep.recipes import QueryKind, recipe
 from trisep.store.read import ClipStore
 from trisep.training.data import MixtureDataset
 from trisep.training.loop import TrainSettings, train
@@ -65,6 +65,19 @@ def test_words_are_the_labels_through_the_templates_and_hybrid_alternates(
     np.testing.assert_allclose(hybrid.read((1,), (1.0,), batch_number=1)["vectors"][0], expected, rtol=1e-5)
     image = queries(store, "image").read((1,), (1.0,), batch_number=0)["vectors"]
     np.testing.assert_array_equal(hybrid.read((1,), (1.0,), batch_number=2)["vectors"], image)
+
+
+def test_labels_are_filled_into_the_recipes_templates_and_their_raw_embeddings_averaged(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    one, four = (
+        MixtureDataset(store, on_this_machine(whole), seed=0, labels=labels).queries.read((1,), (1.0,), batch_number=1)
+        for whole in (recipe("clipsep-hybrid"), replace(recipe("clipsep-hybrid"), templates=QUERY_TEMPLATES))
+    )
+    np.testing.assert_array_equal(one["vectors"], Words().encode_text(["a photo of tuba"]).numpy())
+    raw = Words().encode_text([template.format("tuba") for template in QUERY_TEMPLATES]).numpy()
+    np.testing.assert_allclose(four["vectors"][0], raw.mean(axis=0), rtol=1e-5)
 
 
 def test_regions_are_the_frames_own_and_short_clips_repeat_their_last_frame(store: ClipStore) -> None:

@@ -58,7 +58,7 @@ class GroundedEncoder(SharedEncoder, Protocol):
     """An encoder whose text embeddings lie apart from its picture embeddings, and which can move them there."""
 
     def ground(self, text_embeddings: Float[Tensor, "*n D"]) -> Float[Tensor, "*n D"]:
-        """Move text embeddings towards the place of pictures of the same thing; input and output have unit length."""
+        """Move text embeddings of any length towards the place of pictures of the same thing, at unit length."""
         ...
 
 
@@ -87,6 +87,8 @@ TEACHER_NAMES = ("efficientat-mn04", "clap")
 
 QUERY_TEMPLATES = ("a photo of {}", "a photo of the small {}", "a low resolution photo of a {}", "a photo of many {}")
 """The four prompts of a query whose embeddings are averaged (CLIPSep, Appendix B)."""
+TRAINING_TEMPLATES = QUERY_TEMPLATES[:1]
+"""The one prompt of the labels with which CLIPSep-Text and -Hybrid are trained (public code)."""
 
 
 @lru_cache
@@ -131,18 +133,14 @@ def load_teacher(name: str) -> AudioTeacher:
 def encode_query_text(
     encoder: SharedEncoder, text: str, templates: Sequence[str] = QUERY_TEMPLATES, *, ground: bool = True
 ) -> Float[Tensor, "D"]:
-    """Embed a text query through prompt templates.
+    """Embed a text query: the mean of its prompt templates' embeddings, each as the encoder gives it.
 
-    With one template the result is its embedding as the encoder gives it. With several, it is the mean of
-    their normalised embeddings, normalised.
+    The mean is not normalised (CLIPSep's public code): its length is that of the raw embeddings, as is that of a
+    picture, on which most models are trained.
 
     An encoder that can ground text does so last, unless `ground` is false. Separation models were trained with picture
     embeddings, and grounded text lies closer to these. Localisation compares text with the regions of a picture, which
     text that is not grounded distinguishes better.
     """
-    embeddings = encoder.encode_text([template.format(text) for template in templates])
-    query: Tensor = embeddings[0]
-    if len(templates) > 1:
-        mean = (embeddings / embeddings.norm(dim=-1, keepdim=True)).mean(dim=0)
-        query = mean / mean.norm()
+    query: Tensor = encoder.encode_text([template.format(text) for template in templates]).mean(dim=0)
     return encoder.ground(query) if ground and isinstance(encoder, GroundedEncoder) else query

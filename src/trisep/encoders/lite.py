@@ -74,17 +74,19 @@ class LiteEncoder:
         return _mean_pool(states, mask)
 
     def ground(self, text_embeddings: Float[Tensor, "*n 384"]) -> Float[Tensor, "*n 384"]:
-        """Return unit vectors halfway between texts and the mean of their nearest classes.
+        """Return unit vectors halfway between the directions of texts and the mean of their nearest classes.
 
-        ConSE puts a picture of the text at that mean. This is ours. The other half keeps what no class stands for.
+        ConSE puts a picture of the text at that mean. This is ours. The other half keeps what no class stands for. The
+        lengths of the inputs do not count.
         """
+        unit = torch.nn.functional.normalize(text_embeddings, dim=-1)
         if not self._fitted:
-            return text_embeddings
+            return unit
         classes = self._class_embeddings
-        cosines, nearest = (text_embeddings @ classes.T).topk(self.num_top_classes, dim=-1)
+        cosines, nearest = (unit @ classes.T).topk(self.num_top_classes, dim=-1)
         weights = torch.softmax(cosines / _GROUNDING_TEMPERATURE, dim=-1)
         among = (weights.unsqueeze(-1) * classes[nearest]).sum(dim=-2)
-        return torch.nn.functional.normalize(text_embeddings + torch.nn.functional.normalize(among, dim=-1), dim=-1)
+        return torch.nn.functional.normalize(unit + torch.nn.functional.normalize(among, dim=-1), dim=-1)
 
     def encode_tokens(self, token_embeddings: Float[Tensor, "n m 384"]) -> Float[Tensor, "n 384"]:
         """Embed free token vectors between the start and end tokens, without padding; differentiable."""

@@ -69,8 +69,7 @@ class Protocol:
     interference_db: float = 0.0
     """Level of the interference relative to a source, over the length of the mixture."""
     templates: tuple[str, ...]
-    """Prompt templates of a text query. One gives its raw embedding; several are each
-    normalised, averaged, and normalised."""
+    """Prompt templates of a text query: one, or several whose raw embeddings are averaged."""
     num_frames: int = 3
     """Number of frames of an image or video query, around the middle of the segment."""
     frame_spacing_seconds: float = 1.0

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from torch import nn
 
-from trisep.encoders import NO_ENCODER, TEXT_ENCODER_NAMES
+from trisep.encoders import NO_ENCODER, QUERY_TEMPLATES, TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError
 from trisep.losses import Loss
 from trisep.losses.masks import MaskLoss
@@ -133,6 +133,8 @@ class Recipe:
     mixing: MixingConfig
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     query: QueryKind = "image"
+    templates: tuple[str, ...] = QUERY_TEMPLATES
+    """Prompt templates of labels that are queries: one, or several whose raw embeddings are averaged."""
     model: ModelConfig
     loss: Loss = field(default_factory=MaskLoss)
     teacher: str | None = None

@@ -44,7 +44,9 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         recipe's model does not fit its data, StoreError when the store lacks something.
         """
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
-        self.queries = TrainingQueries(store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels)
+        self.queries = TrainingQueries(
+            store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels, templates=recipe.templates
+        )
         self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
         self.teacher = _teacher(recipe)
         _check_sizes(recipe, self.queries)

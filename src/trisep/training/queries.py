@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int
 
-from trisep.encoders import encode_query_text, load_encoder
+from trisep.encoders import QUERY_TEMPLATES, encode_query_text, load_encoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
 from trisep.media.tables import read_rows
@@ -28,13 +28,21 @@ class TrainingQueries:
     """
 
     def __init__(
-        self, store: ClipStore, encoder_name: str, *, kind: QueryKind, mixing: MixingConfig, labels: Path | None
+        self,
+        store: ClipStore,
+        encoder_name: str,
+        *,
+        kind: QueryKind,
+        mixing: MixingConfig,
+        labels: Path | None,
+        templates: Sequence[str] = QUERY_TEMPLATES,
     ) -> None:
-        """Open what the queries are read from.
+        """Open what the queries are read from; `templates` turn a label into the texts whose mean is its query.
 
         Raises ConfigError when `kind` needs labels and none are given, StoreError when the store lacks what it needs.
         """
         self._store, self._kind = store, kind
+        self._templates = templates
         self._num_frames, self._spacing_seconds = mixing.num_frames, mixing.frame_spacing_seconds
         self.encoder_fingerprint = ""
         """Fingerprint of the encoder that made the embeddings; empty where the queries are no embeddings."""
@@ -118,7 +126,7 @@ class TrainingQueries:
                 f"run `trisep embed {self._store.path} --encoder {encoder_name} --overwrite`"
             )
         self.encoder_fingerprint = encoder.fingerprint
-        self._texts = np.stack([encode_query_text(encoder, name).numpy() for name in self.label_names])
+        self._texts = np.stack([encode_query_text(encoder, name, self._templates).numpy() for name in self.label_names])
 
     def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
         """Return which of a clip's frames make its query, in order of time.
