@@ -95,7 +95,8 @@ assert not heavy, heavy
 
 def test_separate_reads_every_option() -> None:
     line = "clip.mp4 violin --also b.mp4 c.mp4 --also d --out stems --model nit --image x.jpg --image y.png"
-    line += " --no-residual --remove --format flac --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
+    line += " --no-residual --remove --into-video --format flac --subtype int16 --audio-bitrate 96k"
+    line += " --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
     verb, arguments = cli.parse(["separate", *line.split()])
     assert verb == "separate" and arguments == separate.Arguments(
         input=Path("clip.mp4"),
@@ -106,7 +107,10 @@ def test_separate_reads_every_option() -> None:
         image=(Path("x.jpg"), Path("y.png")),
         residual=False,
         remove=True,
+        into_video=True,
         format="flac",
+        subtype="int16",
+        audio_bitrate="96k",
         threshold=0.25,
         segment_seconds=12.5,
         device="cpu",
@@ -159,7 +163,7 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("separate clip.mp4 violin --threshold nan", "between 0 and 1"),
         ("separate clip.mp4 violin --segment 0", "--segment must be above 0"),
         ("separate clip.mp4 violin --segment inf", "--segment must be finite, got inf"),
-        ("separate clip.mp4 violin --format mp3", "mp3"),
+        ("separate clip.mp4 violin --format aiff", "aiff"),
         ("separate '' dog", "the argument after 'separate': expected words, a name or a path, got ''"),
         ("separate clip.mp4 dog --model ''", "the argument after '--model'"),
         ("separate clip.mp4 dog --model=", "--model: expected words, a name or a path, got ''"),

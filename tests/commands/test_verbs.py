@@ -8,6 +8,7 @@ import pytest
 
 from trisep import commands
 from trisep.commands import (
+    bits_per_second,
     load_verb,
     require_between,
     require_not_negative,
@@ -94,3 +95,10 @@ def test_what_must_lie_between_two_numbers(value: float) -> None:
     require_between(0, 1, least=0, most=1, middle=0.5, absent=None)
     with pytest.raises(ConfigError, match=f"^--the-threshold must be between 0 and 1, got {value}$"):
         require_between(0, 1, least=0, the_threshold=value)
+
+
+def test_a_bit_rate_as_people_write_it() -> None:
+    assert (bits_per_second("192k"), bits_per_second(" 64K "), bits_per_second("96000")) == (192000, 64000, 96000)
+    for rate in ("", "k", "-1", "1.5k", "192kbit", "9" * 12):
+        with pytest.raises(ConfigError, match="--audio-bitrate: expected bits per second, such as 192k"):
+            bits_per_second(rate)

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,14 @@ from trisep.checkpoints.registry import available_models
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.audio import read_audio
 from trisep.media.audio_writer import write_audio
+from trisep.media.probe import probe
 from trisep.media.video import write_video
 from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.separation import separator as separate
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.separator import OutputOptions, SeparationOptions, Separator
+from trisep.separation.streaming import open_source
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import apply_masks
 from trisep.spectrogram.stft import stft
@@ -317,6 +319,70 @@ def test_a_video_with_sound_and_a_picture_as_query(command, tmp_path: Path) -> N
     assert command("clip.mp4", "--image", "Photo of it.png", "--out", "stems") == 0
     stem, mixture = read_audio(tmp_path / "stems/photo_of_it.wav"), read_audio(tmp_path / "clip.mp4")
     assert stem.samples.shape == mixture.samples.shape and stem.sample_rate_hz == 44100
+
+
+def test_the_video_comes_back_with_each_sound_in_one_line(command, tmp_path: Path) -> None:
+    frames = [np.full((32, 32, 3), 40 * i, np.uint8) for i in range(4)]
+    write_video(tmp_path / "talk.mp4", frames, fps=4, audio=noise(44100, 2, 44100))
+    assert command("talk.mp4", "traffic", "--remove", "--into-video", "--out", "out", "--audio-bitrate", "96k") == 0
+    assert sorted(os.listdir("out")) == [
+        "report.json", "residual.wav", "traffic.mp4", "traffic.wav", "without.mp4", "without.wav"
+    ]  # fmt: skip
+    report = json.loads(Path("out/report.json").read_text())
+    files = {"traffic": "traffic.mp4", "without": "without.mp4"}
+    assert report["videos"] == {"files": files, "sound": "AAC", "gain_db": 0.0, "left_out": []}
+    for name in files:
+        heard, stem = read_audio(Path(f"out/{name}.mp4")), read_audio(Path(f"out/{name}.wav"))
+        assert heard.samples.shape == stem.samples.shape
+        # White noise is what AAC keeps least of.
+        assert np.corrcoef(heard.samples[0], stem.samples[0])[0, 1] > 0.3
+        assert probe(Path(f"out/{name}.mp4")).video[0].width == 32
+
+
+def test_videos_that_would_clip_are_lowered_and_floats_stay(separator: Separator, tmp_path: Path) -> None:
+    frames = [np.full((32, 32, 3), 40 * i, np.uint8) for i in range(4)]
+    write_video(tmp_path / "loud.mp4", frames, fps=4, audio=noise(44100, 2, 44100))
+    outputs = OutputOptions(into_video=True)
+    source = open_source(tmp_path / "loud.mp4")
+    loud = replace(source, blocks=lambda: (block * 30 for block in source.blocks()))
+    report = separator.separate_to_files(loud, ["violin"], tmp_path / "out", outputs=outputs)
+    assert report["gain_db"] == 0.0 > report["videos"]["gain_db"]
+    stem = read_audio(tmp_path / "out" / "violin.wav").samples * 10 ** (report["videos"]["gain_db"] / 20)
+    ratio = read_audio(tmp_path / "out" / "violin.mp4").samples.std() / stem.std()
+    assert ratio == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("into_video", [False, True])
+def test_what_does_not_fit_is_refused_before_the_sound_is_read(
+    separator: Separator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into_video: bool
+) -> None:
+    def read(*arguments: object) -> None:
+        raise AssertionError("the sound was read")
+
+    path = wav(tmp_path / "in.wav", noise(4000, 3))
+    monkeypatch.setattr("trisep.separation.streaming.survey", read)
+    outputs = OutputOptions(into_video=True) if into_video else OutputOptions(format="mp3")
+    message = "holds no picture to put a sound to" if into_video else "MP3 holds sounds of 1, 2 channels"
+    with pytest.raises(MediaError, match=message):
+        separator.separate_to_files(path, ["violin"], tmp_path / "out", outputs=outputs)
+    with pytest.raises(MediaError, match="in memory has no picture"):
+        separator.separate_to_files(noise(4000), ["violin"], tmp_path / "out", outputs=OutputOptions(into_video=True))
+    assert os.listdir(tmp_path) == ["in.wav"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--audio-bitrate 64k", "a bit rate is of no use for wav; choose the format mp3"),
+        ("--audio-bitrate loud --format mp3", "--audio-bitrate: expected bits per second, such as 192k, got 'loud'"),
+        ("--audio-bitrate 1k --format mp3", "the bit rate must be 6k to 3072k bits per second, not 1000"),
+        ("--subtype int16 --format opus", "subtype int16 does not fit opus"),
+    ],
+)
+def test_choices_that_contradict_each_other(command, tmp_path: Path, capsys, words: str, message: str) -> None:
+    path = wav(tmp_path / "in.wav", noise(4000))
+    assert command(path, "violin", *words.split()) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_batch_skips_what_is_bad_and_says_so(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from trisep.errors import MediaError
+from trisep.media.sound_form import SoundForm
 from trisep.separation.stems import (
     LevelMeter,
     OutputError,
@@ -92,7 +93,8 @@ def test_the_entry_of_the_report() -> None:
 
 
 def stem_files(folder: Path, names: list[str], file_format: str = "wav", num_channels: int = 2) -> StemFiles:
-    return StemFiles(folder, names, sample_rate_hz=RATE_HZ, num_channels=num_channels, format=file_format)  # type: ignore[arg-type]
+    form = SoundForm(format=file_format)  # type: ignore[arg-type]
+    return StemFiles(folder, names, form, sample_rate_hz=RATE_HZ, num_channels=num_channels)
 
 
 def ramp(peak: float) -> np.ndarray:
@@ -220,7 +222,7 @@ def test_a_disk_that_fills_up_is_the_outputs_error(tmp_path: Path, monkeypatch: 
     refused = {
         "write": "trisep.media.audio_writer._ReportingFile.write_now",
         "finish": "os.replace",
-        "convert": "trisep.media.audio_writer.quantize_int24",
+        "convert": "trisep.media.audio_writer.quantize",
         "report": "pathlib.Path.open",
         "move": "os.replace",
     }[step]

@@ -70,6 +70,14 @@ def require_between(low: float, high: float, **values: float | None) -> None:
             raise ConfigError(f"{_option(name)} must be between {low} and {high}, got {value}")
 
 
+def bits_per_second(rate: str) -> int:
+    """Read a bit rate as people write it: "192k" or "192000"; ConfigError for anything else."""
+    found = re.fullmatch(r"(\d{1,9})(k?)", rate.strip().lower())
+    if found is None:
+        raise ConfigError(f"--audio-bitrate: expected bits per second, such as 192k, got {rate!r}")
+    return int(found[1]) * (1000 if found[2] else 1)
+
+
 def _option(name: str) -> str:
     """Return the name of a value as the command line spells it."""
     return f"--{name.replace('_', '-')}"

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from trisep.commands import Device, require_between, require_positive
+from trisep.commands import Device, bits_per_second, require_between, require_positive
 from trisep.errors import QueryError
-from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES
+from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SoundFormat, SoundSubtype
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class Arguments:
 
         trisep separate clip.mp4 "violin" "rooster barking" --out stems
         trisep separate clip.mp4 --image photo.jpg --region 0.25,0.5
-        trisep separate clip.mp4 "traffic" --remove
+        trisep separate talk.mp4 "traffic" --remove --into-video
         trisep separate recordings/ "bird singing" --format flac
     """
 
@@ -47,8 +47,14 @@ class Arguments:
     """Whether to write residual.wav, the mixture minus all stems."""
     remove: FlagCreatePairsOff[bool] = False
     """Also write without.wav, the mixture without the queries."""
-    format: Literal["wav", "flac"] = "wav"
-    """wav is 32-bit float; flac is 24-bit, with one shared gain if a sound would clip."""
+    into_video: FlagCreatePairsOff[bool] = False
+    """Also write INPUT's video with each stem (with --remove, the rest too) as its sound; its picture is untouched."""
+    format: SoundFormat = "wav"
+    """Form of the sounds; m4a holds AAC, opus and ogg hold Opus. All but wav get one gain if a sound would clip."""
+    subtype: SoundSubtype | None = None
+    """How wav (float32 is the default) and flac (int24) keep samples."""
+    audio_bitrate: Annotated[str | None, arg(metavar="RATE")] = None
+    """Bits per second of a lossy sound, such as 192k; the default is 128k a channel."""
     threshold: Annotated[float | None, arg(metavar="0..1")] = None
     """Presence below which a stem is reported as absent; the default is the model's own."""
     segment_seconds: Annotated[float | None, arg(name="segment", metavar="SECONDS")] = None
@@ -99,8 +105,15 @@ def run(arguments: Arguments) -> int:
         allow_truncated=arguments.allow_truncated,
         exclusive=arguments.exclusive,
     )
+    outputs = OutputOptions(
+        residual=arguments.residual,
+        remove=arguments.remove,
+        into_video=arguments.into_video,
+        format=arguments.format,
+        subtype=arguments.subtype,
+        audio_bitrate=None if arguments.audio_bitrate is None else bits_per_second(arguments.audio_bitrate),
+    )
     separator = load(arguments.model, device=arguments.device)
-    outputs = OutputOptions(residual=arguments.residual, remove=arguments.remove, format=arguments.format)
 
     def separate(path: Path, folder: Path, progress: Progress) -> None:
         """Separate one input into its folder."""

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soxr
 from jaxtyping import Float32
 
-from trisep.errors import MediaError
-from trisep.media.audio_decoder import AudioFacts, decoded_blocks, read_facts
+from trisep.media.audio_decoder import decoded_blocks, read_facts
 from trisep.media.audio_writer import AudioSubtype, AudioWriter, write_audio
+from trisep.media.probe import open_media, timeline_start_seconds
+from trisep.media.resample import resampled_blocks
 from trisep.types import Audio
 
-__all__ = ["AudioSubtype", "AudioWriter", "read_audio", "stream_audio", "write_audio"]
+__all__ = ["AudioSubtype", "AudioWriter", "read_audio", "stream_audio", "time_zero_seconds", "write_audio"]
 
 
 def stream_audio(
@@ -64,10 +64,11 @@ def stream_audio(
         start = round(start_seconds * facts.sample_rate_hz)
         stop = None if duration_seconds is None else start + round(duration_seconds * facts.sample_rate_hz)
         chunks = decoded_blocks(facts, start_samples=start, stop_samples=stop, allow_truncated=allow_truncated)
+        num_channels, from_hz = 1 if mono else facts.num_channels, facts.sample_rate_hz
         if mono:
             chunks = (chunk.mean(axis=0, keepdims=True) for chunk in chunks)
-        if sample_rate_hz is not None and sample_rate_hz != facts.sample_rate_hz:
-            chunks = _resampled(chunks, facts, sample_rate_hz, num_channels=1 if mono else facts.num_channels)
+        rates = {"from_hz": from_hz, "to_hz": from_hz if sample_rate_hz is None else sample_rate_hz}
+        chunks = resampled_blocks(chunks, **rates, num_channels=num_channels, name=str(facts.path))
         yield from _equal_blocks(chunks, block_samples)
 
     return blocks()
@@ -102,6 +103,17 @@ def read_audio(
     return Audio(samples, sample_rate_hz or facts.sample_rate_hz)
 
 
+def time_zero_seconds(path: Path, stream: int = 0) -> float:
+    """Return the time stamp, in the container, of what `stream_audio` yields first; MediaError for an unreadable file.
+
+    A file without sound begins with its first picture.
+    """
+    with open_media(Path(path)) as container:
+        if not container.streams.audio:
+            return timeline_start_seconds(container)
+    return read_facts(Path(path), stream).zero_seconds
+
+
 def _check_arguments(
     sample_rate_hz: int | None, stream: int, start_seconds: float, duration_seconds: float | None, block_samples: int
 ) -> None:
@@ -115,21 +127,6 @@ def _check_arguments(
         raise ValueError(f"sample_rate_hz must be positive, not {sample_rate_hz}")
     if duration_seconds is not None and duration_seconds < 0:
         raise ValueError(f"duration_seconds must not be negative, not {duration_seconds}")
-
-
-def _resampled(
-    chunks: Iterator[Float32[np.ndarray, "C n"]], facts: AudioFacts, sample_rate_hz: int, *, num_channels: int
-) -> Iterator[Float32[np.ndarray, "C n"]]:
-    """Bring chunks to another rate without seams."""
-    try:
-        resampler = soxr.ResampleStream(facts.sample_rate_hz, sample_rate_hz, num_channels, dtype="float32")
-    except (ValueError, RuntimeError) as error:
-        raise MediaError(
-            f"{facts.path}: cannot resample from {facts.sample_rate_hz} Hz to {sample_rate_hz} Hz; choose another rate"
-        ) from error
-    for chunk in chunks:
-        yield resampler.resample_chunk(np.ascontiguousarray(chunk.T)).T
-    yield resampler.resample_chunk(np.zeros((0, num_channels), np.float32), last=True).T
 
 
 def _equal_blocks(

@@ -1,4 +1,4 @@
-"""Sound into files, block by block: wav with 32-bit floats or 24-bit integers, and flac with 24-bit integers.
+"""Sound into files, block by block: wav with 32-bit floats or integers, and flac with integers of 24 or 16 bits.
 
 A wav file is plain RIFF, or RF64 (EBU Tech 3306) once it passes 4 GiB. Its header has the same length in both forms,
 since a RIFF header carries a JUNK chunk where RF64 has its ds64 chunk. So a file whose length is not known beforehand
@@ -19,7 +19,7 @@ from trisep.errors import MediaError
 from trisep.media.files import discard, move_into_place, temporary_beside, write_failure
 from trisep.types import Audio
 
-AudioSubtype = Literal["wav_float32", "wav_int24", "flac_int24"]
+AudioSubtype = Literal["wav_float32", "wav_int24", "wav_int16", "flac_int24", "flac_int16"]
 
 _FLAC_MAX_CHANNELS = 8
 
@@ -48,7 +48,7 @@ class AudioWriter:
             raise ValueError(
                 f"sample_rate_hz and num_channels must be positive, not {sample_rate_hz} and {num_channels}"
             )
-        if subtype == "flac_int24" and num_channels > _FLAC_MAX_CHANNELS:
+        if subtype.startswith("flac") and num_channels > _FLAC_MAX_CHANNELS:
             raise MediaError(
                 f"{path}: flac holds at most {_FLAC_MAX_CHANNELS} channels, this sound has {num_channels}; write wav "
                 "instead"
@@ -70,14 +70,14 @@ class AudioWriter:
         self._temporary = temporary_beside(self.path)
         try:
             self._file = _ReportingFile(open(self._temporary, "xb"))  # noqa: SIM115 - closed in __exit__
-            if self.subtype == "flac_int24":
+            if self.subtype.startswith("flac"):
                 self._flac = soundfile.SoundFile(
                     self._file,
                     "w",
                     samplerate=self.sample_rate_hz,
                     channels=self.num_channels,
                     format="FLAC",
-                    subtype="PCM_24",
+                    subtype=f"PCM_{self._bits}",
                 )
                 self._file.check()
             else:
@@ -104,16 +104,16 @@ class AudioWriter:
             raise MediaError(f"{self.path}: the sound holds values that are not finite numbers; nothing was written")
         if peak > 1.0 and self.subtype != "wav_float32":
             raise MediaError(
-                f"{self.path}: the sound peaks at {peak:.3f}, above the full scale of 24-bit integers; lower it or "
+                f"{self.path}: the sound peaks at {peak:.3f}, above the full scale of integers; lower it or "
                 "write wav_float32"
             )
         try:
             if self._flac is not None:
-                # libsndfile takes the upper 24 of 32 bits.
-                self._flac.write(np.ascontiguousarray(quantize_int24(block).T) << 8)
+                # libsndfile takes the upper bits of 32.
+                self._flac.write(np.ascontiguousarray(quantize(block, self._bits).T) << (32 - self._bits))
                 self._file.check()
             else:
-                self._file.write_now(wav_bytes(block, is_float=self.subtype == "wav_float32"))
+                self._file.write_now(wav_bytes(block, bits=self._bits))
         except (OSError, soundfile.SoundFileError, AssertionError) as error:
             raise self._failure(error) from error
         self.peak = max(self.peak, peak)
@@ -153,13 +153,18 @@ class AudioWriter:
             num_frames=self.num_samples,
             sample_rate_hz=self.sample_rate_hz,
             num_channels=self.num_channels,
-            is_float=self.subtype == "wav_float32",
+            bits=self._bits,
         )
 
     def _failure(self, error: Exception) -> MediaError:
         """Build the error to raise; where the disk refused, its reason instead of libsndfile's words about it."""
         refused = self._file.error if self._file is not None else None
         return write_failure(self.path, refused or error)
+
+    @property
+    def _bits(self) -> int:
+        """Size of a sample; 32 bits are a float, fewer an integer."""
+        return int(self.subtype[-2:])
 
     def _abandon(self) -> None:
         """Close and remove whatever is left; harmless after success."""
@@ -236,7 +241,6 @@ def write_audio(path: Path, audio: Audio, *, subtype: AudioSubtype) -> None:
 
 RIFF_LIMIT_BYTES = 0xFFFF_FFFF
 """Largest size that a 32-bit chunk length can hold."""
-INT24_FULL_SCALE = 1 << 23
 _OPEN_LENGTH_BYTES = 0x7FFF_F000
 """Programs that write to a pipe put this or more in the place of the length."""
 
@@ -246,19 +250,18 @@ _SPEAKERS = {1: 0x4, 2: 0x3, 4: 0x33, 6: 0x3F, 8: 0x63F}
 """Speaker positions by number of channels (FFmpeg's order: mono, stereo, quad, 5.1, 7.1); other numbers have none."""
 
 
-def wav_header(*, num_frames: int, sample_rate_hz: int, num_channels: int, is_float: bool) -> bytes:
+def wav_header(*, num_frames: int, sample_rate_hz: int, num_channels: int, bits: int) -> bytes:
     """Build everything that comes before the samples.
 
     Args:
         num_frames: samples per channel.
         sample_rate_hz: samples per second.
         num_channels: 1 or more; more than two use WAVE_FORMAT_EXTENSIBLE with the usual speaker positions.
-        is_float: 32-bit float if true, else 24-bit integers.
+        bits: size of a sample: 32 (float), 24 or 16 (integer).
     """
-    width = 4 if is_float else 3
-    data_bytes = num_frames * num_channels * width
-    body = _format_chunk(sample_rate_hz, num_channels, width, is_float)
-    if is_float:
+    data_bytes = num_frames * num_channels * bits // 8
+    body = _format_chunk(sample_rate_hz, num_channels, bits)
+    if bits == 32:
         body += b"fact" + struct.pack("<II", 4, min(num_frames, 0xFFFF_FFFF))
     # Bytes after the 8 of the outer header: "WAVE", ds64 or JUNK (8 + 28), the chunks above, "data" and its size,
     # samples, padding.
@@ -314,38 +317,39 @@ def declared_frames(path: Path) -> int | None:
     return None
 
 
-def quantize_int24(block: Float32[np.ndarray, "C n"]) -> np.ndarray:
-    """Round to 24-bit integers in int32, [C, n]; +1.0 becomes the largest value.
+def quantize(block: Float32[np.ndarray, "C n"], bits: int) -> np.ndarray:
+    """Round to integers of so many bits in int32, [C, n]; +1.0 becomes the largest value.
 
     Values beyond full scale are clipped and never wrap; callers check the level.
     """
-    scaled = np.rint(block.astype(np.float64) * INT24_FULL_SCALE)
-    return np.clip(scaled, -INT24_FULL_SCALE, INT24_FULL_SCALE - 1).astype(np.int32)
+    full_scale = 1 << (bits - 1)
+    scaled = np.rint(block.astype(np.float64) * full_scale)
+    return np.clip(scaled, -full_scale, full_scale - 1).astype(np.int32)
 
 
-def wav_bytes(block: Float32[np.ndarray, "C n"], *, is_float: bool) -> bytes:
+def wav_bytes(block: Float32[np.ndarray, "C n"], *, bits: int) -> bytes:
     """Encode a block as its samples stand in the file: interleaved, little-endian."""
-    if is_float:
+    if bits == 32:
         return np.ascontiguousarray(block.T, dtype="<f4").tobytes()
-    values = np.ascontiguousarray(quantize_int24(block).T, dtype="<i4")
-    return values.view(np.uint8).reshape(*values.shape, 4)[..., :3].tobytes()
+    values = np.ascontiguousarray(quantize(block, bits).T, dtype="<i4")
+    return values.view(np.uint8).reshape(*values.shape, 4)[..., : bits // 8].tobytes()
 
 
-def _format_chunk(sample_rate_hz: int, num_channels: int, width: int, is_float: bool) -> bytes:
+def _format_chunk(sample_rate_hz: int, num_channels: int, bits: int) -> bytes:
     """Build the fmt chunk: the short form for one and two channels, which every reader knows."""
-    tag = _IEEE_FLOAT if is_float else _PCM
+    tag, frame_bytes = _IEEE_FLOAT if bits == 32 else _PCM, num_channels * bits // 8
     extended = num_channels > 2
     fields = struct.pack(
         "<HHIIHH",
         _EXTENSIBLE if extended else tag,
         num_channels,
         sample_rate_hz,
-        sample_rate_hz * num_channels * width,
-        num_channels * width,
-        8 * width,
+        sample_rate_hz * frame_bytes,
+        frame_bytes,
+        bits,
     )
     if extended:
-        fields += struct.pack("<HHIH", 22, 8 * width, _SPEAKERS.get(num_channels, 0), tag) + _GUID_TAIL
-    elif is_float:
+        fields += struct.pack("<HHIH", 22, bits, _SPEAKERS.get(num_channels, 0), tag) + _GUID_TAIL
+    elif bits == 32:
         fields += struct.pack("<H", 0)
     return b"fmt " + struct.pack("<I", len(fields)) + fields

@@ -16,14 +16,13 @@ from jaxtyping import UInt8
 from trisep.errors import MediaError
 from trisep.media.image import decode_jpeg, encode_jpeg, read_image, resize_short_side, short_side_size
 from trisep.media.probe import clockwise_degrees, open_media, picture_streams, timeline_start_seconds
-from trisep.media.video_writer import replace_audio, write_video
+from trisep.media.video_writer import write_video
 
 __all__ = [
     "decode_jpeg",
     "encode_jpeg",
     "read_frames",
     "read_image",
-    "replace_audio",
     "resize_short_side",
     "stream_frames",
     "write_video",

@@ -15,6 +15,5 @@ from typing import Literal
 
 LocalizeBy = Literal["text", "audio", "caption"]
 """What is compared with the picture: the words, the sound that they separate, or the caption of the centre frame."""
-OutputFormat = Literal["wav", "flac"]
 TEMPERATURE_RANGE = (0.0001, 100.0)
 """Range of the temperature of the softmax over regions: below it numbers overflow, above it all regions are alike."""

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
 from trisep.encoders import SharedEncoder, load_encoder
-from trisep.errors import CheckpointError, ConfigError
+from trisep.errors import CheckpointError, ConfigError, MediaError
+from trisep.media import SoundFormat, SoundSubtype
+from trisep.media.remux import VideoForm, video_form
+from trisep.media.sound_form import SoundForm
 from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
-from trisep.separation import OutputFormat
 from trisep.separation.infer import Network, SegmentPlan, core_frames, measure_reach, plan_segments, plan_windows
 from trisep.separation.presence import read_calibration
 from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
@@ -73,10 +75,26 @@ class OutputOptions:
     """without.wav, the mixture without any of the queries: the same samples as the residual, under the name that people
     look for.
     """
-    format: OutputFormat = "wav"
-    """wav is 32-bit float; flac is 24-bit, all files with one gain if any would clip, which the report gives as
-    `gain_db`.
-    """
+    into_video: bool = False
+    """For each query, and with `remove` for the rest, also the source's video with that sound in place of its own."""
+    format: SoundFormat = "wav"
+    """All but wav get one gain if any sound would clip, which the report gives as `gain_db`."""
+    subtype: SoundSubtype | None = None
+    """How samples are kept in wav (float32, the default, int24 or int16) and flac (int24, the default, or int16)."""
+    audio_bitrate: int | None = None
+    """Bits per second of a lossy sound, over all its channels; None takes 128 000 a channel."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for choices that contradict each other."""
+        if self.audio_bitrate is not None and not (self.form.is_lossy or self.into_video):
+            raise ConfigError(
+                f"a bit rate is of no use for {self.format}; choose the format mp3, m4a, opus or ogg, or ask for videos"
+            )
+
+    @property
+    def form(self) -> SoundForm:
+        """How the sounds are written."""
+        return SoundForm(format=self.format, subtype=self.subtype, bits_per_second=self.audio_bitrate)
 
 
 _OPTIONS, _OUTPUTS = SeparationOptions(), OutputOptions()
@@ -223,7 +241,7 @@ class Separator:
 
     def separate_to_files(
         self,
-        source: Path | str | Audio,
+        source: Path | str | Audio | Source,
         queries: Sequence[str | Query],
         out_dir: Path | str,
         options: SeparationOptions = _OPTIONS,
@@ -238,13 +256,14 @@ class Separator:
         written; then nothing is left behind.
         """
         wanted = as_queries(queries)
-        running = self.start(source, wanted, options)
         names = output_names([query.name for query in wanted])
         extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
-        rate, num_channels = running.source.sample_rate_hz, running.source.num_channels
-        with StemFiles(
-            Path(out_dir), [*names, *extra], sample_rate_hz=rate, num_channels=num_channels, format=outputs.format
-        ) as files:
+        opened = open_source(source, stream=options.stream, allow_truncated=options.allow_truncated)
+        layout = {"sample_rate_hz": opened.sample_rate_hz, "num_channels": opened.num_channels}
+        unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout)
+        video = _video_form(opened, options.stream) if outputs.into_video else None
+        running = self.start(opened, wanted, options)
+        with unopened as files:
             for segment in running.segments(progress):
                 files.write({**dict(zip(names, segment.stems, strict=True)), **dict.fromkeys(extra, segment.residual)})
             gain_db = files.finish()
@@ -256,6 +275,9 @@ class Separator:
             ]
             report |= {name: files.names.get(name) for name in ("residual", "without")}
             report |= {"gain_db": gain_db, "notes": list(running.notes())}
+            if video is not None:
+                shown = [*names, *(["without"] if outputs.remove else [])]
+                report["videos"] = files.write_videos(shown, video, bits_per_second=outputs.audio_bitrate)
             files.write_json("report.json", report)
         return report
 
@@ -272,7 +294,7 @@ class Separator:
 
     def start(
         self,
-        source: Path | str | Audio,
+        source: Path | str | Audio | Source,
         queries: Sequence[Query],
         options: SeparationOptions = _OPTIONS,
         *,
@@ -316,3 +338,10 @@ class Separator:
 def _segment_seconds(source: Source, num_queries: int) -> float:
     """20 s, less for many queries, channels or samples per second."""
     return min(SEGMENT_SECONDS, _SEGMENT_VALUES / (source.sample_rate_hz * source.num_channels * (num_queries + 1)))
+
+
+def _video_form(source: Source, stream: int) -> VideoForm:
+    """Choose how the source's video is written with another sound; MediaError where there is none."""
+    if source.path is None:
+        raise MediaError("a sound in memory has no picture to put the stems under; give the path of a video")
+    return video_form(source.path, stream=stream, num_channels=source.num_channels)

@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
-from trisep.media.audio import stream_audio
 from trisep.media.audio_writer import AudioWriter
 from trisep.media.files import move_into_place, write_failure, write_json
+from trisep.media.remux import VideoForm, replace_audio
+from trisep.media.sound_form import SoundForm, decibels, gain_to_full_scale
 from trisep.queries.embed import unused_name
-from trisep.separation import OutputFormat
 from trisep.types import Stem
 
 SCHEMA = 1
@@ -114,22 +114,18 @@ def stem_entry(stem: Stem, file: str) -> dict[str, Any]:
     }
 
 
-_FLAC_CHANNELS = 8
-_FULL_SCALE = 1.0 - 2.0**-23
-
-
 class OutputError(MediaError):
     """The output folder cannot be written: this would fail for every input, so a batch stops."""
 
 
 class StemFiles:
-    """Sounds of one length, written side by side as `DIR/NAME.wav` (32-bit float) or `.flac` (24-bit, one shared gain).
+    """Sounds of one length, written side by side as `DIR/NAME.wav`, or in another form.
 
-    For flac the peak is known only at the end, so float files are written first and `finish` converts them. If the
-    highest peak among them lies above full scale, all get the gain that brings it there. Until then this takes about 4
-    bytes more per sample on the disk.
+    A peak is known only at the end, so files of floats are written first; `finish` makes the other forms of them, and
+    `write_videos` videos. If the highest peak lies above full scale, all of these get the gain that brings it there.
+    Meanwhile this takes 4 bytes more per sample on the disk.
 
-        with StemFiles(folder, ["violin", "residual"], sample_rate_hz=48000, num_channels=2, format="flac") as files:
+        with StemFiles(folder, ["violin", "residual"], SoundForm(), sample_rate_hz=48000, num_channels=2) as files:
             files.write({"violin": block, "residual": rest})
             gain_db = files.finish()
             files.write_json("report.json", {"gain_db": gain_db})
@@ -138,19 +134,25 @@ class StemFiles:
     """
 
     def __init__(
-        self, folder: Path, names: list[str], *, sample_rate_hz: int, num_channels: int, format: OutputFormat
+        self,
+        folder: Path,
+        names: list[str],
+        form: SoundForm,
+        *,
+        sample_rate_hz: int,
+        num_channels: int,
     ) -> None:
         """Store what is to be written; no file is touched before the `with` block."""
-        if format == "flac" and num_channels > _FLAC_CHANNELS:
-            raise MediaError(f"flac holds at most {_FLAC_CHANNELS} channels, this sound has {num_channels}; choose wav")
+        form.require(sample_rate_hz=sample_rate_hz, num_channels=num_channels)
         self.folder = Path(folder)
-        self.names = {name: f"{name}.{format}" for name in names}
+        self.names = {name: f"{name}.{form.format}" for name in names}
         """File name of each sound."""
-        self._rate_hz, self._num_channels, self._format = sample_rate_hz, num_channels, format
+        self._rate_hz, self._num_channels, self._form = sample_rate_hz, num_channels, form
         self._writers: dict[str, AudioWriter] = {}
         self._stack = ExitStack()
         self._made: list[Path] = []
         self._staging = self.folder / f".trisep-{secrets.token_hex(8)}"
+        self._floats = self._staging if form.keeps_everything else self._staging / "floats"
         self._finished = list(self.names.values())
 
     def __enter__(self) -> "StemFiles":
@@ -160,10 +162,10 @@ class StemFiles:
             for path in reversed(missing):
                 path.mkdir(exist_ok=True)
                 self._made.append(path)
-            self._staging.mkdir()
+            self._floats.mkdir(parents=True)
             for name in self.names:
                 writer = AudioWriter(
-                    self._staging / f"{name}.wav",
+                    self._floats / f"{name}.wav",
                     sample_rate_hz=self._rate_hz,
                     num_channels=self._num_channels,
                     subtype="wav_float32",
@@ -183,17 +185,40 @@ class StemFiles:
             raise self._failure(error) from error
 
     def finish(self) -> float:
-        """Complete the sounds; return the shared gain in dB (0 for wav)."""
-        peak = max((writer.peak for writer in self._writers.values()), default=0.0)
-        gain = min(1.0, _FULL_SCALE / peak) if self._format == "flac" and peak > 0 else 1.0
+        """Complete the sounds; return their gain in dB (0 for floats)."""
+        gain = 1.0 if self._form.keeps_everything else self.encoded_gain
         try:
             self._stack.close()
-            if self._format == "flac":
-                for name in self.names:
-                    self._convert(name, gain)
+            if not self._form.keeps_everything:
+                for name, file in self.names.items():
+                    self._form.write(self._staging / file, self._floats / f"{name}.wav", gain=gain)
         except (OSError, MediaError) as error:
             raise self._failure(error) from error
-        return float(20 * np.log10(gain))
+        return decibels(gain)
+
+    @property
+    def encoded_gain(self) -> float:
+        """Factor by which encoded sounds, those of videos among them, are lower than the floats, lest they clip."""
+        return gain_to_full_scale(max((writer.peak for writer in self._writers.values()), default=0.0))
+
+    def write_videos(self, names: Sequence[str], form: VideoForm, *, bits_per_second: int | None) -> dict[str, Any]:
+        """Write, for some of the finished sounds, the video with that sound; return what report.json says of them."""
+        files = {name: f"{name}{form.suffix}" for name in names}
+        try:
+            for name, file in files.items():
+                replace_audio(
+                    form.path,
+                    self._floats / f"{name}.wav",
+                    self._staging / file,
+                    gain=self.encoded_gain,
+                    stream=form.stream,
+                    bits_per_second=bits_per_second,
+                )
+        except (OSError, MediaError) as error:
+            raise self._failure(error) from error
+        self._finished += files.values()
+        sound = {"sound": form.codec.title, "gain_db": decibels(self.encoded_gain)}
+        return {"files": files, **sound, "left_out": list(form.left_out)}
 
     def write_json(self, file: str, content: Any) -> None:
         """Write a report beside the sounds."""
@@ -222,19 +247,6 @@ class StemFiles:
         finally:
             self._remove()
 
-    def _convert(self, name: str, gain: float) -> None:
-        """Convert one float file to flac."""
-        source = self._staging / f"{name}.wav"
-        with AudioWriter(
-            self._staging / self.names[name],
-            sample_rate_hz=self._rate_hz,
-            num_channels=self._num_channels,
-            subtype="flac_int24",
-        ) as writer:
-            for block in stream_audio(source):
-                writer.write(block * np.float32(gain))
-        source.unlink()
-
     def _failure(self, error: Exception) -> MediaError:
         """Return the error with the path of the output folder in place of the hidden folder."""
         if isinstance(error, OutputError):
@@ -243,7 +255,8 @@ class StemFiles:
         if isinstance(cause, OSError):
             file = Path(str(cause.filename)).name if isinstance(cause, IsADirectoryError) and cause.filename else ""
             return OutputError(str(write_failure(self.folder / file if file else self.folder, cause)))
-        return OutputError(str(error).replace(str(self._staging), str(self.folder)))
+        message = str(error).replace(str(self._floats), str(self.folder))
+        return OutputError(message.replace(str(self._staging), str(self.folder)))
 
     def _remove(self) -> None:
         """Remove the hidden folder and, unless the outputs were completed, the folders made for them."""

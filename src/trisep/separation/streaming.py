@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from jaxtyping import Complex, Float, Float32
 from torch import Tensor
@@ -22,6 +21,7 @@ from torch import Tensor
 from trisep.errors import MediaError
 from trisep.media.audio import read_audio, stream_audio
 from trisep.media.level import gain_between, level_from_sums
+from trisep.media.resample import resampled_blocks
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
 from trisep.separation.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
@@ -61,10 +61,12 @@ class Survey:
     """RMS in dBFS of the mono downmix at the model's rate, its mean removed; −inf for silence."""
 
 
-def open_source(source: Path | str | Audio, *, stream: int = 0, allow_truncated: bool = False) -> Source:
+def open_source(source: Path | str | Audio | Source, *, stream: int = 0, allow_truncated: bool = False) -> Source:
     """A file or a sound in memory as a `Source`; MediaError where it holds no sound, or values that are not finite
     numbers.
     """
+    if isinstance(source, Source):
+        return source
     if isinstance(source, Audio):
         samples = np.asarray(source.samples, dtype=np.float32)
         if samples.ndim != 2 or samples.size == 0:
@@ -115,19 +117,10 @@ def survey(source: Source, sample_rate_hz: int) -> Survey:
 def mono_blocks(
     blocks: Iterator[Float32[np.ndarray, "C n"]], from_hz: int, to_hz: int
 ) -> Iterator[Float32[np.ndarray, "n"]]:
-    """The mean of all channels at another rate (soxr HQ), as `stream_audio(mono=True)` gives it."""
-    if from_hz == to_hz:
-        yield from (block.mean(axis=0) for block in blocks)
-        return
-    try:
-        resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-    except (ValueError, RuntimeError) as error:
-        raise MediaError(
-            f"cannot resample from {from_hz} Hz to {to_hz} Hz; convert the sound to a usual rate first"
-        ) from error
-    for block in blocks:
-        yield resampler.resample_chunk(block.mean(axis=0))
-    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    """The mean of all channels at another rate, as `stream_audio(mono=True)` gives it."""
+    means = (block.mean(axis=0, keepdims=True) for block in blocks)
+    for block in resampled_blocks(means, from_hz=from_hz, to_hz=to_hz, num_channels=1, name="the sound"):
+        yield block[0]
 
 
 class MaskApplier:
