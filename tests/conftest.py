@@ -21,6 +21,12 @@ def a_process_of_its_own() -> Iterator[None]:
         sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.fixture(autouse=True)
+def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests compare to the last digit, whatever the processor: `auto` is single precision in them."""
+    monkeypatch.setattr("trisep.separation.precision.bfloat16_pays", lambda device: False)
+
+
 @pytest.fixture
 def unchecked_shapes() -> Iterator[None]:
     """Turns the checking off, for tests of what a function itself says to arguments that do not fit."""

@@ -46,6 +46,7 @@ def job(
         "binary_masks": False,
         "seed": 0,
         "device": "cpu",
+        "precision": "fp32",
         "skip_missing": False,
     }
     return ScoringJob(**(settings | others))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from trisep.commands import Device, require_not_negative, require_positive
 from trisep.errors import ConfigError
+from trisep.separation import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +52,8 @@ class Arguments:
     """Count mixtures with missing or unreadable clips as skipped."""
     device: Device = "auto"
     """Device that the model computes on; auto takes a GPU if there is one."""
+    precision: Precision = "fp32"
+    """Numbers that the model computes in; fp32 gives the same scores on every processor."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers out of range, and for a command that would score nothing."""
@@ -81,6 +84,7 @@ def run(arguments: Arguments) -> int:
         limit=arguments.limit,
         skip_missing=arguments.skip_missing,
         device=arguments.device,
+        precision=arguments.precision,
     )
     if summary is not None:
         print(summary.text)

@@ -9,6 +9,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 from trisep.commands import Device, bits_per_second, require_between, require_positive
 from trisep.errors import QueryError
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SoundFormat, SoundSubtype
+from trisep.separation import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +62,8 @@ class Arguments:
     """Length that is separated at a time; a longer one takes more memory."""
     device: Device = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
+    precision: Precision = "auto"
+    """Numbers that the network computes in; auto is bf16 where the processor is faster at it, else fp32."""
     exclusive: bool = True
     """Whether the sound is divided among the queries, or each query is separated as if it were the only one."""
     allow_truncated: FlagCreatePairsOff[bool] = False
@@ -104,6 +107,7 @@ def run(arguments: Arguments) -> int:
         segment_seconds=arguments.segment_seconds,
         allow_truncated=arguments.allow_truncated,
         exclusive=arguments.exclusive,
+        precision=arguments.precision,
     )
     outputs = OutputOptions(
         residual=arguments.residual,

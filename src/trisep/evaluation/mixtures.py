@@ -26,7 +26,9 @@ from trisep.media.level import gain_to, level_db
 from trisep.metrics import Scores, score_separation
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols.pair_files import relative_to
+from trisep.separation import Precision
 from trisep.separation.infer import MaskSegment, infer
+from trisep.separation.precision import in_precision
 from trisep.separation.separator import plan_for
 from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
@@ -52,6 +54,7 @@ class ScoringJob:
     binary_masks: bool
     seed: int
     device: str
+    precision: Precision
     skip_missing: bool
 
 
@@ -160,7 +163,12 @@ def separate_mixture(
 
 
 def infer_masks(
-    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, *, device: str = "cpu"
+    checkpoint: Checkpoint,
+    mixture: Float[np.ndarray, "S"],
+    query: QueryEmbedding,
+    *,
+    device: str = "cpu",
+    precision: Precision = "fp32",
 ) -> MaskSegment:
     """Infer the masks of a mixture with the inference chain that `separate` uses.
 
@@ -173,9 +181,10 @@ def infer_masks(
             output: MaskOutput = checkpoint.model(log_magnitude, query)
             return output
 
-    plan = plan_for(checkpoint, network, len(mixture), device=device)
+    chosen = in_precision(network, precision, torch.device(device))
+    plan = plan_for(checkpoint, chosen, len(mixture), device=device)
     with _noise_heads_kept(checkpoint.model):
-        return infer(mixture, network, checkpoint.signal, plan, device=device).map(Tensor.cpu)
+        return infer(mixture, chosen, checkpoint.signal, plan, device=device).map(Tensor.cpu)
 
 
 def with_noise_heads(
@@ -237,7 +246,7 @@ def _model_estimates(
         if answers
         else QueryEmbedding()
     )
-    found = infer_masks(checkpoint, total, query, device=job.device)
+    found = infer_masks(checkpoint, total, query, device=job.device, precision=job.precision)
     alone, together = _alone_and_together(checkpoint.signal, total, found.masks, binary_masks=job.binary_masks)
     if not answers:
         return [alone[best_order(references=sources, estimates=alone)]]

@@ -40,6 +40,8 @@ from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
 from trisep.protocols.pair_files import read_pairs, write_pairs
+from trisep.separation import Precision
+from trisep.separation.precision import choose_precision
 from trisep.separation.separator import choose_device, load
 from trisep.store.pool import end_with_parent
 
@@ -77,6 +79,7 @@ def evaluate(
     limit: int | None = None,
     skip_missing: bool = False,
     device: str = "auto",
+    precision: Precision = "fp32",
 ) -> Evaluation | None:
     """Score a model, baselines, or both on mixtures whose sources are known; a run that was interrupted continues.
 
@@ -98,9 +101,11 @@ def evaluate(
         limit: how many mixtures of the list are scored, from its start.
         skip_missing: count mixtures with missing or unreadable clips as skipped.
         device: the device that the model computes on.
+        precision: the numbers that the model computes in; single precision gives the same scores on every processor.
     """
     chosen = protocol_named(protocol)
     how: dict[str, Any] = {"query": query, "baselines": baselines, "masks": masks, "seed": seed, "device": device}
+    how |= {"precision": choose_precision(precision, choose_device(device))}
     job = plan(checkpoint, chosen, data, media=media, skip_missing=skip_missing, **how)
     walk = pair_list(chosen, data, media=media, pairs=pairs, seed=seed, limit=limit)
     settings = journal_settings(job, checkpoint, data=data, media=media, pairs=pairs, limit=limit)
@@ -178,6 +183,7 @@ def plan(
     masks: Literal["protocol", "soft", "binary"] = "protocol",
     seed: int = 0,
     device: str = "auto",
+    precision: Precision = "fp32",
     skip_missing: bool = False,
 ) -> ScoringJob:
     """Return what is the same for every mixture. Raises CheckpointError for a model that does not fit the protocol."""
@@ -208,6 +214,7 @@ def plan(
         binary_masks=binary if masks == "protocol" else masks == "binary",
         seed=seed,
         device=str(choose_device(device)) if checkpoint else "cpu",
+        precision=precision,
         skip_missing=skip_missing,
     )
 
@@ -326,6 +333,7 @@ def journal_settings(
         "limit": limit,
         "seed": job.seed,
         "device": job.device,
+        "precision": job.precision,
         "skip_missing": job.skip_missing,
     }
 

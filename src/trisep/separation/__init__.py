@@ -2,6 +2,7 @@
 
     separator.py  the flow: a source and queries → stems, in memory or as files
     infer.py      the inference chain of separation, evaluation, validation and analyses: level, grid, network, crop
+    precision.py  single precision, or bfloat16 where it is faster
     streaming.py  a source read twice, masks applied to its own samples, one segment in memory
     presence.py   whether a query is present in the mixture at all
     stems.py      names, levels, files and report of the stems
@@ -15,5 +16,7 @@ from typing import Literal
 
 LocalizeBy = Literal["text", "audio", "caption"]
 """What is compared with the picture: the words, the sound that they separate, or the caption of the centre frame."""
+Precision = Literal["auto", "fp32", "bf16"]
+"""Numbers that a network computes in; auto is bf16 where that is faster (see `precision.py`), else fp32."""
 TEMPERATURE_RANGE = (0.0001, 100.0)
 """Range of the temperature of the softmax over regions: below it numbers overflow, above it all regions are alike."""

@@ -25,7 +25,9 @@ from trisep.media import SoundFormat, SoundSubtype
 from trisep.media.remux import VideoForm, video_form
 from trisep.media.sound_form import SoundForm
 from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
+from trisep.separation import Precision
 from trisep.separation.infer import Network, SegmentPlan, core_frames, measure_reach, plan_segments, plan_windows
+from trisep.separation.precision import choose_precision, in_precision
 from trisep.separation.presence import read_calibration
 from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
 from trisep.separation.streaming import Progress, SeparationRun, Source, open_source
@@ -53,6 +55,8 @@ class SeparationOptions:
     """Accept a file that cannot be decoded to its end."""
     above_nyquist: AboveNyquist = "top"
     """What masks are above half the model's sampling rate: `top` (average of the top band), `mute` or `keep`."""
+    precision: Precision = "auto"
+    """Numbers that the network computes in: `fp32`, `bf16`, or `auto`, which is bf16 where that is faster."""
     exclusive: bool = True
     """Several queries share the sound out among themselves; False gives each what it would get if it were the only one.
     """
@@ -269,6 +273,7 @@ class Separator:
             gain_db = files.finish()
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
             report = {"schema": SCHEMA, **running.facts(), **self._entries()}
+            report["precision"] = choose_precision(options.precision, self.device)
             rows = zip(stems, names, wanted, strict=True)
             report["stems"] = [
                 {**stem_entry(stem, files.names[name]), **query_entry(query)} for stem, name, query in rows
@@ -307,7 +312,7 @@ class Separator:
         names = self.calibration.reference_queries if references is None else references
         asked = [*queries, *(Query(name, text=name) for name in names)]
         embedded = embed_queries_for(self.checkpoint, self.encoder, asked, source=opened.path, device=self.device)
-        network = network_of(self.checkpoint, embedded)
+        network = in_precision(network_of(self.checkpoint, embedded), options.precision, self.device)
         seconds = options.segment_seconds or _segment_seconds(opened, len(queries))
 
         def plan(num_samples: int) -> SegmentPlan:
