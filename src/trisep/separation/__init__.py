@@ -3,6 +3,7 @@
     separator.py  the flow: a source and queries → stems, in memory or as files
     infer.py      the inference chain of separation, evaluation, validation and analyses: level, grid, network, crop
     precision.py  single precision, or bfloat16 where it is faster
+    ahead.py      the next segment is computed while one is applied and written
     streaming.py  a source read twice, masks applied to its own samples, one segment in memory
     presence.py   whether a query is present in the mixture at all
     stems.py      names, levels, files and report of the stems

@@ -23,6 +23,7 @@ from trisep.media.audio import read_audio, stream_audio
 from trisep.media.level import gain_between, level_from_sums
 from trisep.media.resample import resampled_blocks
 from trisep.queries.embed import EmbeddedQueries
+from trisep.separation.ahead import computed_ahead
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
 from trisep.separation.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
 from trisep.separation.stems import LevelMeter
@@ -278,7 +279,9 @@ class SeparationRun:
         layout = {"num_channels": self.source.num_channels, "num_queries": self._num_queries}
         applier = MaskApplier(target, grid, **layout, device=self._device)
         num_given = 0
-        for segment in self.mask_segments(applier.push):
+        for segment, blocks in computed_ahead(self._segments_and_blocks()):
+            for block in blocks:
+                applier.push(block)
             masks = segment.masks[: self._num_queries]
             masks = exclusive_masks(masks[None])[0] if self._exclusive else masks
             mixture, stems = applier.apply(masks, is_last=segment.is_last)
@@ -289,6 +292,13 @@ class SeparationRun:
                 progress(num_given / max(1, self.survey.num_samples))
             yield SeparatedSegment(mixture, stems, masks)
             _return_free_memory()
+
+    def _segments_and_blocks(self) -> Iterator[tuple[MaskSegment, list[Float32[np.ndarray, "C n"]]]]:
+        """Masks, each with the blocks of the source that were read for them."""
+        blocks: list[Float32[np.ndarray, "C n"]] = []
+        for segment in self.mask_segments(blocks.append):
+            yield segment, blocks.copy()
+            blocks.clear()
 
     def mask_segments(self, on_block: Callable[[np.ndarray], None] = lambda block: None) -> Iterator[MaskSegment]:
         """Masks alone, references included; `on_block` is handed each block of the source as it is read."""
