@@ -212,8 +212,9 @@ class SignalSettings:
     clip_samples: int = 65535
     """Length of a training clip: 256 frames at hop 256."""
     num_log_bins: int = 256
-    mixture_level_db: float = -20.0
-    """RMS, in dBFS, to which a mixture is brought before the network reads it."""
+    mixture_level_db: float | None = -20.0
+    """RMS, in dBFS, to which a mixture is brought before the network reads it, in training, validation, evaluation and
+    separation alike. None leaves it as it was recorded, in all four: so do the papers."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -225,8 +226,8 @@ class SignalSettings:
                 f"signal.window_samples: expected at least twice signal.hop_samples, {2 * self.hop_samples}, got "
                 f"{self.window_samples}"
             )
-        if not math.isfinite(self.mixture_level_db):
-            raise ConfigError(f"signal.mixture_level_db: expected a finite number, got {self.mixture_level_db}")
+        if self.mixture_level_db is not None and not math.isfinite(self.mixture_level_db):
+            raise ConfigError(f"signal.mixture_level_db: expected a finite number or none, got {self.mixture_level_db}")
 
     @property
     def num_bins(self) -> int:

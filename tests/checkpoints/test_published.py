@@ -118,7 +118,7 @@ def test_an_imported_clipsep_computes_what_the_published_network_does(tmp_path: 
         "clip-vit-b32",
         "f00d",
     )
-    assert checkpoint.signal == SignalSettings()
+    assert checkpoint.signal == SignalSettings(mixture_level_db=None)
     sha256 = hashlib.sha256((tmp_path / "best.pt").read_bytes()).hexdigest()
     assert checkpoint.card["imported"] == {"kind": "clipsep", "sha256": {"best.pt": sha256}}
     assert checkpoint.model.config.unet.widths == (2, 4, 5)
@@ -203,7 +203,9 @@ def test_an_imported_sound_of_pixels_separates_with_the_papers_signal_chain(tmp_
     sound_of_pixels(tmp_path)
     assert cli.main(["import", str(tmp_path), "--as", "sound-of-pixels", "--out", str(tmp_path / "model")]) == 0
     checkpoint = load_model(tmp_path / "model")
-    assert checkpoint.signal == SignalSettings(sample_rate_hz=11025, window_samples=1022, hop_samples=256)
+    assert checkpoint.signal == SignalSettings(
+        sample_rate_hz=11025, window_samples=1022, hop_samples=256, mixture_level_db=None
+    )
     waveform = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (1, 255 * 256)).astype(np.float32))
     spectrum = stft(waveform, checkpoint.signal)
     heard = torch.log(to_log_frequency(spectrum.abs()) + 1e-10)

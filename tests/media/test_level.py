@@ -32,3 +32,4 @@ def test_a_gain_leads_from_one_level_to_the_other() -> None:
     sound = np.random.default_rng(1).normal(0.1, 0.01, 500).astype(np.float32)
     assert level_db(sound * gain_to(sound, -23.0)) == pytest.approx(-23.0, abs=1e-4)
     assert gain_between(-20.0, -40.0) == np.float32(0.1) and gain_between(-math.inf, -20.0) == 1
+    assert gain_between(-20.0, None) == gain_to(sound, None) == 1

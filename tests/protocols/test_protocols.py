@@ -50,6 +50,14 @@ def names(mixture: ProtocolMixture) -> tuple[str, ...]:
     return tuple(source.path.name for source in mixture.sources)
 
 
+def test_every_protocol_says_how_loud_mixtures_are_and_how_a_model_hears_them() -> None:
+    recorded = {name for name in protocol_names() if protocol(name).level_rule.startswith("sources as recorded, div")}
+    assert recorded == {*ALL} - {"avmini", "avmini-offscreen"}
+    assert protocol("avmini").level_rule.startswith("sources at -20 dBFS RMS, changed by their own gains; ")
+    heard = {protocol(name).level_rule.partition("; ")[2] for name in protocol_names()}
+    assert heard == {"a model hears the mixture at its level of training, or as it is if it was trained so"}
+
+
 def test_the_protocols_there_are() -> None:
     assert tuple(protocol_names()) == tuple(
         sorted((*ALL, *(one.name for one in (*mini_sets.PROTOCOLS, *broad.PROTOCOLS))))

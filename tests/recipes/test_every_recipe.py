@@ -12,6 +12,7 @@ from training_stores import Loudness, Words, make_store, on_this_machine, write_
 
 from trisep.checkpoints.format import load_model
 from trisep.errors import ConfigError
+from trisep.mixing.mixture import MixingConfig
 from trisep.models import model_names
 from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_names
 from trisep.training.loop import TrainSettings, train
@@ -124,7 +125,8 @@ def test_the_tiny_one_trains_two_steps(whole: Recipe, store: Path, labels: Path,
         ("training.num_steps=7", 7),
         ("optimizer.learning_rate=3e-4", 3e-4),
         ("optimizer.decay=cosine", "cosine"),
-        ("mixing.equalize_levels=True", True),
+        ("signal.mixture_level_db=-23", -23.0),
+        ("mixing.num_absent_queries=1", 1),
         ("mixing.equalize_levels=false", False),
         ("mixing.source_gain_db=-3, 3", (-3.0, 3.0)),
         ("optimizer.betas=(0.5,0.9)", (0.5, 0.9)),
@@ -203,7 +205,7 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ("signal.clip_samples=0", "signal.clip_samples: expected at least 1, got 0"),
         ("signal.hop_samples=0", "signal.hop_samples: expected at least 1, got 0"),
         ("signal.window_samples=0", "signal.window_samples: expected at least twice signal.hop_samples, 512, got 0"),
-        ("signal.mixture_level_db=nan", "signal.mixture_level_db: expected a finite number, got nan"),
+        ("signal.mixture_level_db=nan", "signal.mixture_level_db: expected a finite number or none, got nan"),
         (
             "training.accumulation_steps=5",
             "training.accumulation_steps: expected a divisor of the batch size 32, got 5",
@@ -228,6 +230,7 @@ def test_lengths_of_nothing_are_refused(name: str) -> None:
     ("name", "changes", "message"),
     [
         ("clipsep", {"query": "text"}, "needs labels, and the recipe clipsep declares supervision = none"),
+        ("clipsep", {"mixing": MixingConfig(equalize_levels=True)}, "equalize_levels: needs a level in dBFS in signal"),
         ("clipsep", {"encoder": "none"}, "needs an encoder, and the recipe clipsep names none"),
         ("clipsep-bertsep", {"query": "hybrid"}, "needs pictures, and the encoder 'bert' embeds text only"),
     ],

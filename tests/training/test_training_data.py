@@ -14,14 +14,18 @@ from training_stores import Loudness, Words, embed_with_noise, make_store, short
 
 from trisep.errors import ConfigError, StoreError
 from trisep.losses.alignment import TeacherAlignedLoss
+from trisep.media.level import level_db
 from trisep.mixing.augmentation import AugmentationConfig
 from trisep.mixing.mixture import MixingConfig, draw_mixture
-from trisep.models import hfra, labelsep, pit
+from trisep.models import Contract, hfra, labelsep, pit
 from trisep.recipes import Recipe
+from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
 from trisep.training.data import MixtureDataset, batches, open_store, to_mixture
-from trisep.types import Clip, SignalSettings
+from trisep.training.loop import to_spectra
+from trisep.training.validation import validate
+from trisep.types import Clip, MaskOutput, SignalSettings
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +36,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 def plain_recipe(**mixing: object) -> Recipe:
     """No augmentation; whole clips of two seconds."""
     settings = {"num_sources": 2, "num_frames": 1, **mixing}
+    mixed = MixingConfig(**settings)  # type: ignore[arg-type]
     return replace(
         short_recipe(),
         augmentation=AugmentationConfig(),
-        mixing=MixingConfig(**settings),  # type: ignore[arg-type]
-        signal=SignalSettings(clip_samples=16000),
+        mixing=mixed,
+        signal=SignalSettings(clip_samples=16000, mixture_level_db=-20.0 if mixed.equalize_levels else None),
     )
 
 
@@ -95,6 +100,37 @@ def test_equal_levels_are_the_level_of_the_recipe(store: ClipStore) -> None:
     )
 
 
+@pytest.mark.parametrize("trained_db", [None, -35.0])
+def test_training_validation_and_inference_hear_a_mixture_at_one_level(
+    store: ClipStore, trained_db: float | None
+) -> None:
+    # The same two clips are mixed with gains of 0 and of −10 dB on the whole; the network is asked what it hears.
+    heard: list[float] = []
+
+    class Listening:
+        """Notes the power of what it reads."""
+
+        contract = Contract(time_multiple=1)
+
+        def __call__(self, log_magnitude: torch.Tensor, query: object) -> MaskOutput:
+            heard.append(float(log_magnitude.exp().square().mean()))
+            return MaskOutput(masks=torch.ones(1, 2, *log_magnitude.shape[2:]))
+
+    for gain_db in (0.0, -10.0):
+        recorded = plain_recipe(mixture_gain_db=(gain_db, gain_db))
+        whole = replace(recorded, signal=replace(recorded.signal, mixture_level_db=trained_db))
+        dataset, one = MixtureDataset(store, whole, seed=0), replace(whole.training, num_validation_mixtures=1)
+        sample = to_mixture({key: value[None] for key, value in dataset[0].items()})
+        Listening()(log_magnitude(to_spectra(sample, whole).magnitude), sample.query)
+        validate(Listening(), dataset, replace(whole, training=one), torch.device("cpu"))
+        level = level_db(sample.waveform.numpy())
+        assert trained_db is None or level == pytest.approx(trained_db + gain_db, abs=0.01)
+    trained, validated, quiet, quiet_validated = (10 * np.log10(power) for power in heard)
+    assert trained - quiet == pytest.approx(10.0, abs=0.05)
+    assert validated == pytest.approx(trained, abs=0.05)
+    assert quiet_validated == pytest.approx(quiet if trained_db is None else trained, abs=0.05)
+
+
 def test_interference_comes_from_the_other_store_at_its_level(store: ClipStore) -> None:
     whole = plain_recipe(interference_probability=1.0, interference_db=(-6.0, -6.0))
     assert not MixtureDataset(store, whole, seed=0)[0]["interference"].any()
@@ -106,7 +142,8 @@ def test_interference_comes_from_the_other_store_at_its_level(store: ClipStore) 
 
 
 def test_a_clip_shorter_than_the_crop_is_repeated(store: ClipStore) -> None:
-    long = replace(plain_recipe(source_gain_db=(0.0, 0.0)), signal=SignalSettings(clip_samples=50000))
+    signal = SignalSettings(clip_samples=50000, mixture_level_db=None)
+    long = replace(plain_recipe(source_gain_db=(0.0, 0.0)), signal=signal)
     source = MixtureDataset(store, long, seed=0)[0]["sources"][0]
     length = int(store.num_samples[draw_mixture(len(store), long.mixing, np.random.default_rng([0, 0])).clips[0]])
     assert length < 50000

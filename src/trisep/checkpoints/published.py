@@ -10,7 +10,7 @@ networks. The configuration of the network is derived from the shapes of the ten
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,11 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
 def published_signal(kind: PublishedKind) -> SignalSettings:
     """Return the signal settings of a published network.
 
-    They are 16 kHz and window 1024, for Sound of Pixels 11 025 Hz and window 1022; the hop is 256 in both.
+    They are 16 kHz and window 1024, for Sound of Pixels 11 025 Hz and window 1022; the hop is 256 in both, and mixtures
+    are read as they were recorded.
     """
-    return SignalSettings(sample_rate_hz=11025, window_samples=1022) if kind == "sound-of-pixels" else SignalSettings()
+    whole = SignalSettings(mixture_level_db=None)
+    return replace(whole, sample_rate_hz=11025, window_samples=1022) if kind == "sound-of-pixels" else whole
 
 
 def published_network(

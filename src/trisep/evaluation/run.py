@@ -164,7 +164,14 @@ def write_tables(
         entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
         what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
         text = markdown(entries, protocol.headline, title=f"{what}{protocol.name} · {num_mixtures} mixtures{query}")
-        summary = {**settings, "num_mixtures": num_mixtures, "table": entries, "environment": environment(num_workers)}
+        levels = {"levels": protocol.level_rule}
+        summary = {
+            **settings,
+            **levels,
+            "num_mixtures": num_mixtures,
+            "table": entries,
+            "environment": environment(num_workers),
+        }
         summary["wall_seconds"] = round(time.monotonic() - started, 1)
         write_json(folder / f"{name}.json", summary)
         with replacing(folder / f"{name}.md") as temporary:

@@ -25,11 +25,16 @@ def level_from_sums(num_samples: int, total: float, squares: float) -> float:
     return 10 * math.log10(variance) if variance > _SILENCE else -math.inf
 
 
-def gain_between(from_db: float, to_db: float) -> np.float32:
-    """Compute the factor from one level to another; it is 1 for silence, which no factor makes louder."""
-    return np.float32(10 ** ((to_db - from_db) / 20)) if math.isfinite(from_db) else np.float32(1)
+def gain_between(from_db: float, to_db: float | None) -> np.float32:
+    """Compute the factor from one level to another.
+
+    It is 1 for silence, which no factor makes louder, and where `to_db` is None, which leaves sounds as recorded.
+    """
+    if to_db is None or not math.isfinite(from_db):
+        return np.float32(1)
+    return np.float32(10 ** ((to_db - from_db) / 20))
 
 
-def gain_to(sound: Float[np.ndarray, "*C S"], to_db: float) -> np.float32:
-    """Compute the factor that brings a sound to a level."""
+def gain_to(sound: Float[np.ndarray, "*C S"], to_db: float | None) -> np.float32:
+    """Compute the factor that brings a sound to a level; 1 as in `gain_between`."""
     return gain_between(level_db(sound), to_db)

@@ -29,7 +29,8 @@ class MixingConfig:
     source_gain_db: tuple[float, float] = (-6.0, 3.5)
     """Range of each source's random gain; the default is CLIPSep's factor 0.5 to 1.5."""
     equalize_levels: bool = False
-    """Bring each clip to one level before the gain. CLIPSep does not."""
+    """Bring each clip to one level before the gain, such that a mixture is at the level that the network reads at, but
+    for the gains. CLIPSep does not."""
     mixture_gain_db: tuple[float, float] = (0.0, 0.0)
     """Range of a gain on the whole mixture."""
     distinct_labels: bool = False

@@ -65,7 +65,8 @@ class Protocol:
     whole_clips: bool = False
     """Take clips over their whole length, cut to the shorter, rather than segments of `signal.clip_samples`."""
     level_db: float | None = None
-    """RMS in dBFS to which each source is brought, over its whole length; None divides the recorded level by N."""
+    """RMS in dBFS to which each source is brought, over its whole length; None divides the recorded level by N. The
+    level at which a model hears the mixture is the model's own (`SignalSettings.mixture_level_db`)."""
     interference_db: float = 0.0
     """Level of the interference relative to a source, over the length of the mixture."""
     templates: tuple[str, ...]
@@ -79,6 +80,16 @@ class Protocol:
     """Binarise masks at ½ where the model was trained on binary targets."""
     headline: tuple[str, ...] = ("sdri", "si_sdri")
     """Metrics that the printed table shows; all others are in the CSV and the summary."""
+
+    @property
+    def level_rule(self) -> str:
+        """How loud a mixture is, and how loud a model hears it; the second half is the same in all protocols."""
+        sources = (
+            "sources as recorded, divided by their number"
+            if self.level_db is None
+            else f"sources at {self.level_db:g} dBFS RMS, changed by their own gains"
+        )
+        return f"{sources}; a model hears the mixture at its level of training, or as it is if it was trained so"
 
 
 def protocol_names() -> list[str]:

@@ -152,6 +152,8 @@ class Recipe:
             raise ConfigError(
                 f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none"
             )
+        if self.mixing.equalize_levels and self.signal.mixture_level_db is None:
+            raise ConfigError("mixing.equalize_levels: needs a level in dBFS in signal.mixture_level_db, got none")
         if (self.mixing.balance or self.mixing.distinct_labels) and self.supervision == "none":
             raise ConfigError(
                 "mixing.balance and mixing.distinct_labels need labels, and the recipe "

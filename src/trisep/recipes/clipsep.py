@@ -32,7 +32,7 @@ def clipsep() -> Recipe:
         citation=_CITATION,
         supervision="none",
         encoder="clip-vit-b32",
-        signal=SignalSettings(),
+        signal=SignalSettings(mixture_level_db=None),
         mixing=MixingConfig(num_sources=2, num_frames=3),
         model=Config(embedding_dim=512, unet=UNetConfig(out_channels=32)),
         optimizer=OptimizerConfig(

@@ -31,7 +31,7 @@ def hfra() -> Recipe:
         citation="Hu et al., Audio-Visual Separation with Hierarchical Fusion and Representation Alignment, BMVC 2025",
         supervision="none",
         encoder="clip-vit-b32",
-        signal=SignalSettings(sample_rate_hz=11625),
+        signal=SignalSettings(sample_rate_hz=11625, mixture_level_db=None),
         mixing=MixingConfig(num_sources=2, num_frames=1, source_gain_db=(0.0, 0.0)),
         model=Config(teacher_dim=512),
         loss=TeacherAlignedLoss(),

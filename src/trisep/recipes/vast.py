@@ -38,7 +38,7 @@ def vast() -> Recipe:
         citation=_CITATION,
         supervision="none",
         encoder="clip-rn50",
-        signal=SignalSettings(sample_rate_hz=11025, window_samples=1022),
+        signal=SignalSettings(sample_rate_hz=11025, window_samples=1022, mixture_level_db=None),
         mixing=MixingConfig(num_sources=2, num_frames=3, frame_spacing_seconds=3.0, source_gain_db=(0.0, 0.0)),
         query="regions",
         model=model.Config(embedding_dim=1024),

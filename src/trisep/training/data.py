@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from trisep.encoders import TEACHER_NAMES, AudioTeacher, load_teacher
 from trisep.errors import ConfigError, StoreError
+from trisep.media.level import gain_to
 from trisep.mixing.augmentation import Augmentation, apply, draw, samples_needed
 from trisep.mixing.mixture import MixtureChoice, draw_mixture, mix
 from trisep.recipes import Recipe
@@ -62,12 +63,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         augmentations = [draw(recipe.augmentation, generator) for _ in range(recipe.mixing.num_sources)]
         placed = zip(choice.clips, choice.positions, augmentations, strict=False)
         crops = [self._source(clip, position, augmentation) for clip, position, augmentation in placed]
-        level_db = recipe.signal.mixture_level_db + 10 * np.log10(recipe.mixing.num_sources)
-        gains_db = [
-            level_db - self.store.rms_db[clip] if recipe.mixing.equalize_levels else 0.0
-            for clip in choice.clips[: len(crops)]
-        ]
-        sources, interference = mix(crops, self._interference(choice), choice, level_gains_db=gains_db)
+        sources, interference = self._mixed(crops, choice)
         sample = {"sources": sources, "interference": interference}
         sample |= self.queries.read(
             choice.clips, self._centres(choice), batch_number=index // recipe.training.batch_size
@@ -88,6 +84,24 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
             len(self.captions), size, replace=False
         )
         return torch.from_numpy(self.captions[np.sort(chosen)])
+
+    def _mixed(
+        self, crops: list[Float[np.ndarray, "S"]], choice: MixtureChoice
+    ) -> tuple[Float[np.ndarray, "N S"], Float[np.ndarray, "S"]]:
+        """Return the sources and the interference at the level of the recipe, changed by the gains that were drawn.
+
+        Clips of equal level have it by themselves, up to the random part; otherwise the sum is measured.
+        """
+        level_db, gains_db = self.recipe.signal.mixture_level_db, [0.0] * len(crops)
+        is_equalized = self.recipe.mixing.equalize_levels and level_db is not None
+        if is_equalized:
+            source_db = level_db + 10 * np.log10(len(crops))
+            gains_db = [source_db - self.store.rms_db[clip] for clip in choice.clips[: len(crops)]]
+        sources, interference = mix(crops, self._interference(choice), choice, level_gains_db=gains_db)
+        if level_db is None or is_equalized:
+            return sources, interference
+        gain = gain_to(sources.sum(axis=0) + interference, level_db + choice.mixture_gain_db)
+        return sources * gain, interference * gain
 
     def _source(self, clip: int, position: float, augmentation: Augmentation) -> Float[np.ndarray, "S"]:
         """Read and augment one crop."""
