@@ -7,11 +7,13 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import trisep
 from trisep import cli
 from trisep.commands import import_, models, separate, store, train, verbs
 from trisep.errors import MediaError
@@ -31,6 +33,7 @@ VERBS = (
     "import",
     "models",
     "info",
+    "doctor",
 )
 
 
@@ -52,6 +55,7 @@ def raising(error: BaseException) -> Callable[[object], int]:
 def test_help_of_every_verb_teaches_and_imports_no_torch() -> None:
     program = f"""
 import contextlib, io, sys
+import trisep
 from trisep import cli
 for verb in {VERBS!r}:
     text = io.StringIO()
@@ -77,6 +81,7 @@ def test_every_verb_is_found_by_its_file() -> None:
 def test_help_lists_every_verb_on_a_screen_without_importing_a_parser(words: list[str]) -> None:
     program = f"""
 import sys
+import trisep
 from trisep import cli
 try:
     cli.main({words!r})
@@ -89,8 +94,16 @@ assert not heavy, heavy
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) < 40
-    first_words = {line.split()[0] for line in lines if line.startswith("  ") and line.split()}
-    assert set(VERBS) <= first_words
+    first_words = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert sorted(first_words) == sorted(VERBS), "a line for each verb"
+    assert "    trisep separate talk.mp4 " in result.stdout
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    version = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out == f"trisep {version}\n" and trisep.__version__ == version
 
 
 def test_separate_reads_every_option() -> None:
@@ -244,6 +257,7 @@ def test_a_verb_decides_its_exit_code(code: int, monkeypatch: pytest.MonkeyPatch
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     program = """
 import sys
+import trisep
 from trisep import cli
 from trisep.commands import models
 models.run = lambda arguments: print("x" * 1_000_000) or 0

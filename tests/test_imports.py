@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "baselines": SIGNAL,
     "figures": SIGNAL,
     "separation": CONTENT | MEASURES,
+    "doctor": CONTENT | {"separation"},
     "store": CONTENT,
     "datasets": SIGNAL | {"store"},
     "protocols": FROZEN | {"datasets"},

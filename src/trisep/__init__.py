@@ -7,6 +7,7 @@ Importing this package imports nothing heavy: each name below is fetched when it
 """
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ _SEPARATOR = {"OutputOptions", "SeparationOptions", "Separator", "load"}
 
 def __getattr__(name: str) -> Any:
     """Fetch a public name from where it is defined."""
+    if name == "__version__":
+        return importlib.metadata.version("trisep")
     if name not in __all__:
         raise AttributeError(f"module 'trisep' has no attribute '{name}'")
     home = "errors" if name.endswith("Error") else "separation.separator" if name in _SEPARATOR else "types"

@@ -7,6 +7,7 @@ interrupted. It knows nothing of sounds or models, and imports the file of one v
 
 import contextlib
 import difflib
+import importlib.metadata
 import io
 import os
 import re
@@ -23,23 +24,31 @@ _OVERVIEW = """usage: trisep VERB …
 
 Separate the sounds of a video by what you name or point at.
 
-    trisep separate clip.mp4 "violin" "rooster barking" --out stems
-
 {verbs}
 
-Each verb explains itself: trisep separate --help
+For example:
+
+    trisep separate clip.mp4 "violin" "rooster barking"
+    trisep separate talk.mp4 "traffic" --remove --into-video
+    trisep separate clip.mp4 --image photo.jpg
+    trisep localize clip.mp4 "violin" --out heat.mp4
+
+Each verb explains itself: trisep separate --help · version: trisep --version
 """
 
 
 def parse(argv: Sequence[str]) -> tuple[str, Any]:
     """Read a command line, without the name of the program, into the verb and its `Arguments`.
 
-    Prints and raises SystemExit(0) for --help. Raises SystemExit(2) after one line on stderr where the line cannot be
-    read, and a TrisepError where it can be read but asks for something that makes no sense.
+    Prints and raises SystemExit(0) for --help and --version. Raises SystemExit(2) after one line on stderr where the
+    line cannot be read, and a TrisepError where it can be read but asks for something that makes no sense.
     """
     _refuse_empty(argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview(), end="")
+        raise SystemExit(0)
+    if argv[0] == "--version":
+        print(f"trisep {importlib.metadata.version('trisep')}")
         raise SystemExit(0)
     verb = argv[0]
     if verb not in verbs():

@@ -18,7 +18,10 @@ from trisep.commands import (
 )
 from trisep.errors import ConfigError
 
-FIRST = ["separate", "localize", "models", "info", "data", "prepare", "embed", "store", "train", "evaluate", "compare"]
+FIRST = [
+    *("separate", "localize", "models", "info", "doctor"),
+    *("data", "prepare", "embed", "store", "train", "evaluate", "compare"),
+]
 LATER = ["analyze", "import", "listening-test"]
 
 

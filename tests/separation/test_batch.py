@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,15 @@ class Recorder:
         self.asked: list[tuple[Path, Path]] = []
         self.failures = failures or {}
 
-    def __call__(self, path: Path, folder: Path, progress: Progress) -> None:
+    def __call__(self, path: Path, folder: Path, progress: Progress) -> dict[str, Any]:
         progress(0.5)
         self.asked.append((path, folder))
         if path.name in self.failures:
             raise self.failures[path.name]
         folder.mkdir(parents=True)
         (folder / "stem.wav").write_text("sound")
+        stem = {"query": "a dog", "file": "stem.wav", "present": False, "presence": 0.125, "share": 0.25}
+        return {"input": str(path), "stems": [stem], "residual": None, "without": None}
 
 
 def fill(folder: Path, names: Sequence[str]) -> Path:
@@ -39,9 +42,38 @@ def fill(folder: Path, names: Sequence[str]) -> Path:
 
 def test_one_file_goes_straight_into_the_output_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     separate = Recorder()
-    assert separate_batch([tmp_path / "a.wav"], tmp_path / "out", separate) == 0
+    assert separate_batch([tmp_path / "a.wav"], tmp_path / "out", separate, show="nothing") == 0
     assert separate.asked == [(tmp_path / "a.wav", tmp_path / "out")]
     assert os.listdir(tmp_path / "out") == ["stem.wav"] and capsys.readouterr() == ("", "")
+
+
+def test_without_a_place_every_input_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    separate = Recorder()
+    assert separate_batch([Path("a.wav")], None, separate) == separate_batch([Path(".wav")], None, separate) == 0
+    assert separate_batch([Path("b.wav"), Path("c.wav")], None, separate) == 0
+    assert [folder for _, folder in separate.asked] == [Path("separated") / name for name in ("a", ".wav", "b", "c")]
+
+
+@pytest.mark.parametrize("show", ["table", "json"])
+def test_it_says_what_it_did_and_warns_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str], show: Any) -> None:
+    assert separate_batch([tmp_path / "a.wav"], tmp_path / "out", Recorder(), show=show) == 0
+    shown = capsys.readouterr()
+    assert shown.err == f"trisep: warning: a dog: probably not heard in {tmp_path / 'a.wav'} (presence 0.12)\n"
+    if show == "json":
+        assert json.loads(shown.out)["stems"][0]["query"] == "a dog"
+    else:
+        assert shown.out.splitlines() == [
+            f"{tmp_path / 'out'}/",
+            "       heard         share  files",
+            "a dog  probably not   25 %  stem.wav",
+        ]
+
+
+def test_json_of_a_batch_is_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    assert separate_batch(inputs, tmp_path / "out", Recorder({"b.wav": MediaError("no")}), show="json") == 1
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "batch.json").read_text())
 
 
 def test_one_bad_file_is_the_commands_error(tmp_path: Path) -> None:
@@ -53,7 +85,7 @@ def test_one_bad_file_is_the_commands_error(tmp_path: Path) -> None:
 def test_a_folder_is_a_batch_even_of_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     separate = Recorder()
     folder = fill(tmp_path / "in", ["a.wav"])
-    assert separate_batch([folder], tmp_path / "out", separate) == 0
+    assert separate_batch([folder], tmp_path / "out", separate, show="nothing") == 0
     assert separate.asked == [(folder / "a.wav", tmp_path / "out" / "a")] and capsys.readouterr() == ("", "")
     assert json.loads((tmp_path / "out" / "batch.json").read_text()) == {
         "schema": 1,
@@ -66,7 +98,7 @@ def test_a_folder_is_a_batch_even_of_one_file(tmp_path: Path, capsys: pytest.Cap
 def test_a_bad_file_is_skipped_and_told_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = fill(tmp_path / "in", ["a.wav", "b.wav", "c.wav"])
     separate = Recorder({"b.wav": QueryError("b.wav:\n  no picture")})
-    assert separate_batch([folder, tmp_path / "a.mp4"], tmp_path / "out", separate) == 1
+    assert separate_batch([folder, tmp_path / "a.mp4"], tmp_path / "out", separate, show="nothing") == 1
     assert capsys.readouterr().err.splitlines() == [
         "trisep: skipped: b.wav: no picture",
         "trisep: 3 of 4 inputs done, 1 skipped",

@@ -303,13 +303,49 @@ def test_flac_shares_one_gain_that_avoids_clipping(
     np.testing.assert_allclose(sum(sounds), audio.samples * gain, atol=1e-6)
 
 
-def test_the_command_separates_and_says_nothing(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = wav(tmp_path / "in.wav", noise(20000, 2, 44100))
-    assert (
-        command(path, "violin", "Dog barking", "--out", "stems", "--no-residual", "--remove", "--format", "flac") == 0
-    )
+def test_the_command_separates_and_if_asked_is_quiet(
+    command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, words = wav(tmp_path / "in.wav", noise(20000, 2, 44100)), ("violin", "Dog barking")
+    assert command(path, *words, "--out", "stems", "--no-residual", "--remove", "--format", "flac", "--quiet") == 0
     assert sorted(os.listdir("stems")) == ["dog_barking.flac", "report.json", "violin.flac", "without.flac"]
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_command_says_what_it_did(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wav(tmp_path / "in.wav", noise(20000, 2, 44100))
+    assert command("in.wav", "violin", "dog", "--threshold", "1") == 0
+    shown = capsys.readouterr()
+    folder, _, violin, dog, rest = shown.out.splitlines()
+    assert folder == "separated/in/" and violin.startswith("violin    probably not") and dog.endswith(" dog.wav")
+    assert rest.startswith("the rest") and rest.endswith("residual.wav")
+    report = json.loads(Path("separated/in/report.json").read_text())
+    mixture = read_audio(Path("in.wav")).samples
+    for name, share in [*((stem["file"], stem["share"]) for stem in report["stems"]),
+                        ("residual.wav", report["residual_share"])]:  # fmt: skip
+        energy = np.square(read_audio(Path("separated/in") / name).samples, dtype=np.float64).sum()
+        assert share == pytest.approx(energy / np.square(mixture, dtype=np.float64).sum(), abs=1e-3)
+    assert [line.split(":")[2] for line in shown.err.splitlines()] == [" violin", " dog"]
+    assert command("in.wav", "violin", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(Path("separated/in/report.json").read_text())
+
+
+def test_a_folder_never_mixes_two_runs_and_is_never_anothers(separator: Separator, tmp_path: Path) -> None:
+    first, other = wav(tmp_path / "a.wav", noise(4000)), wav(tmp_path / "b.wav", noise(4000))
+    separator.separate_to_files(first, ["violin", "dog"], tmp_path / "out", outputs=OutputOptions(remove=True))
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    separator.separate_to_files(first, ["cat"], tmp_path / "out", outputs=OutputOptions(residual=False))
+    assert sorted(os.listdir(tmp_path / "out")) == ["cat.wav", "mine.txt", "report.json"]
+    with pytest.raises(MediaError, match=f"holds the stems of {first}; choose another output folder"):
+        separator.separate_to_files(other, ["cat"], tmp_path / "out")
+    dog = wav(tmp_path / "dog.wav", noise(4000))
+    before = dog.read_bytes()
+    with pytest.raises(MediaError, match="dog.wav: is there already and no earlier result"):
+        separator.separate_to_files(dog, ["dog"], tmp_path)
+    assert dog.read_bytes() == before and not (tmp_path / "report.json").exists()
+    (tmp_path / "report.json").write_text("[]")
+    with pytest.raises(MediaError, match="report.json: is not a report of trisep"):
+        separator.separate_to_files(first, ["cat"], tmp_path)
 
 
 def test_a_video_with_sound_and_a_picture_as_query(command, tmp_path: Path) -> None:
@@ -532,7 +568,7 @@ def test_models_and_info(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(available_models())
     assert cli.main(["models"]) == 0
     capsys.readouterr()
-    assert cli.main(["info", str(checkpoint)]) == 0
+    assert cli.main(["info", str(checkpoint), "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
     assert card["model"] == "clipsep" and card["encoder"] == "fake" and card["weights_bytes"] > 0
     assert cli.main(["info", "nonsense"]) == 2

@@ -173,6 +173,7 @@ def test_a_body_that_fails_leaves_nothing_not_even_folders(tmp_path: Path, file_
 
 def test_a_failure_keeps_earlier_results_and_folders_of_others(tmp_path: Path) -> None:
     write_whole(tmp_path / "out", {"violin": 0.3}, "wav")
+    (tmp_path / "out" / "report.json").write_text('{"input": null, "stems": [{"file": "violin.wav"}]}')
     before = {name: (tmp_path / "out" / name).read_bytes() for name in tree(tmp_path / "out")}
     with pytest.raises(ValueError, match="JSON compliant"), stem_files(tmp_path / "out", ["violin"]) as files:
         files.write({"violin": ramp(0.9)})

@@ -18,7 +18,10 @@ from typing import Literal
 from trisep.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-_FIRST = ("separate", "localize", "models", "info", "data", "prepare", "embed", "store", "train", "evaluate", "compare")
+_FIRST = (
+    *("separate", "localize", "models", "info", "doctor"),
+    *("data", "prepare", "embed", "store", "train", "evaluate", "compare"),
+)
 """The order in which help shows these verbs; all others follow."""
 
 

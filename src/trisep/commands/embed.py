@@ -12,7 +12,7 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Embed every picture of a clip store with a frozen encoder, and write the embeddings beside it.
+    """Embed the pictures of a clip store with a frozen encoder; the embeddings are written beside it.
 
     For example:
 

@@ -11,7 +11,7 @@ from trisep.checkpoints import PublishedKind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Turn a state dict that a paper's authors published into a checkpoint.
+    """Turn the state dict of a paper's authors into a checkpoint.
 
     For example:
 

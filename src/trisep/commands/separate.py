@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from trisep.commands import Device, bits_per_second, require_between, require_positive
-from trisep.errors import QueryError
+from trisep.errors import ConfigError, QueryError
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SoundFormat, SoundSubtype
 from trisep.separation import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Write one sound file for each thing you name or point at, and one for the rest.
+    """Separate what you name or point at; each gets a sound file, and the rest gets one.
 
     For example:
 
@@ -32,8 +32,8 @@ class Arguments:
     """A sound to separate, in words; each query gets a file of its own."""
     also: Annotated[UseAppendAction[tuple[tuple[Path, ...], ...]], arg(metavar="FILE ...")] = ()
     """More files or folders, which are separated by the same queries."""
-    out: Annotated[Path, arg(metavar="DIR")] = Path("separated")
-    """Folder for the sounds and report.json; it is made if absent."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the sounds and report.json; it is made if absent. The default is separated/INPUT/, without suffix."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
     """A model, by name (see: trisep models) or checkpoint folder."""
     image: UseAppendAction[tuple[Path, ...]] = ()
@@ -68,6 +68,10 @@ class Arguments:
     """Whether the sound is divided among the queries, or each query is separated as if it were the only one."""
     allow_truncated: FlagCreatePairsOff[bool] = False
     """Continue when more than 1 % of a file cannot be decoded."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print nothing but errors."""
+    json: FlagCreatePairsOff[bool] = False
+    """Print the report as JSON in place of a table; warnings stay on stderr."""
 
     def __post_init__(self) -> None:
         """Raise QueryError without a query or for a file in place of words, ConfigError for numbers out of range."""
@@ -85,6 +89,8 @@ class Arguments:
                 'nothing to separate: name a sound in words, as in "violin", or give --image, --video, --region or '
                 "--box"
             )
+        if self.quiet and self.json:
+            raise ConfigError("--quiet prints nothing and --json the report: give one of them")
         require_between(0, 1, threshold=self.threshold)
         require_positive(segment=self.segment_seconds)
 
@@ -97,7 +103,7 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Separate every input; returns the exit code: 0 all done, 1 some inputs skipped, 2 nothing done."""
     from trisep.queries.embed import queries_from_options
-    from trisep.separation.batch import separate_batch
+    from trisep.separation.batch import Show, separate_batch
     from trisep.separation.separator import OutputOptions, SeparationOptions, load
     from trisep.separation.streaming import Progress
 
@@ -119,8 +125,9 @@ def run(arguments: Arguments) -> int:
     )
     separator = load(arguments.model, device=arguments.device)
 
-    def separate(path: Path, folder: Path, progress: Progress) -> None:
+    def separate(path: Path, folder: Path, progress: Progress) -> dict[str, Any]:
         """Separate one input into its folder."""
-        separator.separate_to_files(path, queries, folder, options, outputs, progress=progress)
+        return separator.separate_to_files(path, queries, folder, options, outputs, progress=progress)
 
-    return separate_batch(arguments.inputs, arguments.out, separate)
+    show: Show = "nothing" if arguments.quiet else "json" if arguments.json else "table"
+    return separate_batch(arguments.inputs, arguments.out, separate, show=show)

@@ -12,7 +12,7 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Train a separator on a clip store, without labels, by mixing clips and separating them again.
+    """Train a separator on a clip store; clips are mixed and separated again, and no label is needed.
 
     For example:
 

@@ -27,6 +27,7 @@ from trisep.media.sound_form import SoundForm
 from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
 from trisep.separation import Precision
 from trisep.separation.infer import Network, SegmentPlan, core_frames, measure_reach, plan_segments, plan_windows
+from trisep.separation.owner import REPORT
 from trisep.separation.precision import choose_precision, in_precision
 from trisep.separation.presence import read_calibration
 from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
@@ -264,8 +265,8 @@ class Separator:
         extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
         opened = open_source(source, stream=options.stream, allow_truncated=options.allow_truncated)
         layout = {"sample_rate_hz": opened.sample_rate_hz, "num_channels": opened.num_channels}
-        unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout)
         video = _video_form(opened, options.stream) if outputs.into_video else None
+        unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, source=opened.path, video=video)
         running = self.start(opened, wanted, options)
         with unopened as files:
             for segment in running.segments(progress):
@@ -276,14 +277,15 @@ class Separator:
             report["precision"] = choose_precision(options.precision, self.device)
             rows = zip(stems, names, wanted, strict=True)
             report["stems"] = [
-                {**stem_entry(stem, files.names[name]), **query_entry(query)} for stem, name, query in rows
+                {**stem_entry(stem, files.names[name]), "share": running.share(stem.level_db), **query_entry(query)}
+                for stem, name, query in rows
             ]
             report |= {name: files.names.get(name) for name in ("residual", "without")}
-            report |= {"gain_db": gain_db, "notes": list(running.notes())}
+            report |= {"residual_share": running.residual_share(), "gain_db": gain_db, "notes": list(running.notes())}
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]
-                report["videos"] = files.write_videos(shown, video, bits_per_second=outputs.audio_bitrate)
-            files.write_json("report.json", report)
+                report["videos"] = files.write_videos(shown, bits_per_second=outputs.audio_bitrate)
+            files.write_json(REPORT, report)
         return report
 
     def presence_features(

@@ -19,10 +19,11 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio_writer import AudioWriter
-from trisep.media.files import move_into_place, write_failure, write_json
+from trisep.media.files import discard, move_into_place, write_failure, write_json
 from trisep.media.remux import VideoForm, replace_audio
 from trisep.media.sound_form import SoundForm, decibels, gain_to_full_scale
 from trisep.queries.embed import unused_name
+from trisep.separation.owner import earlier_files
 from trisep.types import Stem
 
 SCHEMA = 1
@@ -99,6 +100,11 @@ class LevelMeter:
         return tuple(math.sqrt(energy / length) for energy, length in zip(self._energy, lengths, strict=True))
 
 
+def share_of(level_db: float, mixture_level_db: float) -> float | None:
+    """Return the energy of a part over that of the mixture, None for a silent mixture."""
+    return round(10 ** ((level_db - mixture_level_db) / 10), 4) if math.isfinite(mixture_level_db) else None
+
+
 def stem_entry(stem: Stem, file: str) -> dict[str, Any]:
     """Return what report.json says of a stem. A level of −inf becomes null, since JSON has no infinity."""
     return {
@@ -141,10 +147,16 @@ class StemFiles:
         *,
         sample_rate_hz: int,
         num_channels: int,
+        source: Path | None = None,
+        video: VideoForm | None = None,
     ) -> None:
-        """Store what is to be written; no file is touched before the `with` block."""
+        """Store what is to be written; no file is touched before the `with` block.
+
+        `source` is the input, to which the folder belongs (see owner.py); `video` is where `write_videos` puts sounds.
+        """
         form.require(sample_rate_hz=sample_rate_hz, num_channels=num_channels)
         self.folder = Path(folder)
+        self._video = video
         self.names = {name: f"{name}.{form.format}" for name in names}
         """File name of each sound."""
         self._rate_hz, self._num_channels, self._form = sample_rate_hz, num_channels, form
@@ -154,6 +166,8 @@ class StemFiles:
         self._staging = self.folder / f".trisep-{secrets.token_hex(8)}"
         self._floats = self._staging if form.keeps_everything else self._staging / "floats"
         self._finished = list(self.names.values())
+        planned = [*self._finished, *([f"{name}{video.suffix}" for name in names] if video is not None else [])]
+        self._earlier = earlier_files(self.folder, planned, source)
 
     def __enter__(self) -> "StemFiles":
         """Make the folders and open the files."""
@@ -201,8 +215,11 @@ class StemFiles:
         """Factor by which encoded sounds, those of videos among them, are lower than the floats, lest they clip."""
         return gain_to_full_scale(max((writer.peak for writer in self._writers.values()), default=0.0))
 
-    def write_videos(self, names: Sequence[str], form: VideoForm, *, bits_per_second: int | None) -> dict[str, Any]:
+    def write_videos(self, names: Sequence[str], *, bits_per_second: int | None) -> dict[str, Any]:
         """Write, for some of the finished sounds, the video with that sound; return what report.json says of them."""
+        form = self._video
+        if form is None:
+            return {}
         files = {name: f"{name}{form.suffix}" for name in names}
         try:
             for name, file in files.items():
@@ -241,6 +258,8 @@ class StemFiles:
                 raise IsADirectoryError(21, "Is a directory", str(self.folder / blocked[0]))
             for file in self._finished:
                 move_into_place(self._staging / file, self.folder / file)
+            for file in set(self._earlier) - set(self._finished):
+                discard(self.folder / file)
             self._made.clear()
         except OSError as error:
             raise self._failure(error) from error

@@ -26,7 +26,7 @@ from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.ahead import computed_ahead
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
 from trisep.separation.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
-from trisep.separation.stems import LevelMeter
+from trisep.separation.stems import LevelMeter, share_of
 from trisep.spectrogram.log_frequency import AboveNyquist, MaskGrid, settings_at_rate
 from trisep.spectrogram.masks import exclusive_masks
 from trisep.spectrogram.stft import OverlapAdd, StreamedSTFT
@@ -266,6 +266,7 @@ class SeparationRun:
         self.plan = plan(self.survey.num_mono_samples)
         self._features = PresenceFeatures(len(queries.order), hop_seconds=signal.hop_samples / signal.sample_rate_hz)
         self._meters = [LevelMeter(source.sample_rate_hz) for _ in range(num_queries)]
+        self._mixture, self._residual = LevelMeter(source.sample_rate_hz), LevelMeter(source.sample_rate_hz)
 
     @property
     def gain(self) -> float:
@@ -287,10 +288,13 @@ class SeparationRun:
             mixture, stems = applier.apply(masks, is_last=segment.is_last)
             for meter, stem in zip(self._meters, stems, strict=True):
                 meter.update(stem)
+            separated = SeparatedSegment(mixture, stems, masks)
+            self._mixture.update(mixture)
+            self._residual.update(separated.residual)
             num_given += mixture.shape[1]
             if progress is not None:
                 progress(num_given / max(1, self.survey.num_samples))
-            yield SeparatedSegment(mixture, stems, masks)
+            yield separated
             _return_free_memory()
 
     def _segments_and_blocks(self) -> Iterator[tuple[MaskSegment, list[Float32[np.ndarray, "C n"]]]]:
@@ -346,6 +350,14 @@ class SeparationRun:
                 )
             )
         return stems
+
+    def share(self, level_db: float) -> float | None:
+        """Return the energy of a stem over that of the mixture, None for silence; after the last segment."""
+        return share_of(level_db, self._mixture.level_db)
+
+    def residual_share(self) -> float | None:
+        """Return the energy of the residual over that of the mixture, None for silence; after the last segment."""
+        return self.share(self._residual.level_db)
 
     def facts(self) -> dict[str, Any]:
         """What report.json says of the source."""

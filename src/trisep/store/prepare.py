@@ -8,7 +8,7 @@ is killed loses only the shards it was working on. The manifest is written last 
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from trisep.store.layout import (
     SHARDS,
     VERSION,
     Manifest,
+    SkippedInput,
     part_path,
     read_manifest,
     reading_path,
@@ -40,6 +41,8 @@ from trisep.store.pool import make_alone, run_jobs
 from trisep.store.shard_job import ShardJob, is_done, read_part
 
 __all__ = ["PrepareReport", "PrepareSettings", "prepare"]
+_SHOWN_SKIPPED = 20
+"""How many skipped inputs are named on the screen; the manifest has all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +125,8 @@ def prepare(
     report = _report(out, manifest, files, num_resumed=len(jobs) - len(waiting))
     if console is not None:
         console.print(_table(report))
+        for line in _skipped_lines(manifest.skipped):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         if excluded and not report.skipped_counts.get("excluded"):
             expected = "SHA-256 sums, or paths relative to the folder"
             console.print(
@@ -299,6 +304,15 @@ def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_
         num_shards=len(manifest.shards),
         num_resumed_shards=num_resumed,
     )
+
+
+def _skipped_lines(skipped: Sequence[SkippedInput]) -> Iterator[str]:
+    """Name the first inputs that became no clip, each with its reason."""
+    for item in skipped[:_SHOWN_SKIPPED]:
+        at = "" if item.start_seconds is None else f" at {item.start_seconds:g} s"
+        yield f"skipped: {item.source}{at}: {' '.join(item.detail.split()) or item.reason}"
+    if len(skipped) > _SHOWN_SKIPPED:
+        yield f"skipped: {len(skipped) - _SHOWN_SKIPPED} more, which {MANIFEST} lists"
 
 
 def _table(report: PrepareReport) -> Table:

@@ -1,0 +1,63 @@
+"""Whose an output folder is: it belongs to the input of the report.json in it, and holds the files that it lists.
+
+A second run on the same input replaces the files of the first, all of them, so that a folder never mixes the stems of
+two runs. Results of another input, and files that no report lists, the input among them, are never replaced.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trisep.errors import MediaError
+
+REPORT = "report.json"
+
+
+def report_files(report: Mapping[str, Any]) -> list[str]:
+    """List the files that a report speaks of, itself left out."""
+    videos = report.get("videos") or {}
+    files = [stem["file"] for stem in report["stems"]]
+    files += [report[name] for name in ("residual", "without") if report.get(name)]
+    return [*files, *videos.get("files", {}).values()]
+
+
+def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> list[str]:
+    """Return the files of an earlier run on the same input in a folder, which a new run replaces.
+
+    Args:
+        folder: where stems are to be written; it may not exist.
+        names: the names of the files to be written.
+        source: the input, None for a sound in memory.
+
+    Raises:
+        MediaError: the folder holds the results of another input, a report of another program, or a file that would be
+            replaced and is not listed.
+    """
+    place = folder / REPORT
+    earlier: list[str] = []
+    if place.is_file():
+        try:
+            report = json.loads(place.read_bytes())
+            earlier, owner = [Path(file).name for file in report_files(report)], report["input"]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            raise MediaError(f"{place}: is not a report of trisep; choose another output folder") from None
+        if not _is_same(owner, source):
+            raise MediaError(
+                f"{folder}: holds the stems of {owner or 'a sound in memory'}; choose another output folder"
+            )
+    for name in names:
+        path = folder / name
+        if path.is_file() and name not in earlier:
+            raise MediaError(f"{path}: is there already and no earlier result; choose another output folder")
+    return earlier
+
+
+def _is_same(owner: Any, source: Path | None) -> bool:
+    """Tell whether the input that a report names is the one to be separated."""
+    if owner is None or source is None:
+        return owner is None and source is None
+    try:
+        return Path(owner).samefile(source)
+    except (OSError, ValueError, TypeError):
+        return str(owner) == str(source)
