@@ -65,6 +65,10 @@ class Side:
     picture_package: str
 
 
+TRAINING_CLIPS = ["832bdfa1ca80358956e7c3f1b40b6262e64cba35f98a27cb0a55638d5f10b806"]
+"""SHA-256 of clips of training sets that hold the recordings: soundmini's train/s01041.ogg is the trumpet. No clip of
+avmini is one."""
+
 DOG = Side(
     name="dog",
     package=GCOMPRIS,
@@ -280,7 +284,7 @@ def describe(folders: dict[str, Path], side: Side) -> list[dict[str, object]]:
     ]
 
 
-def make(folders: dict[str, Path], sides: list[Side], out: Path, training_clips: list[dict[str, object]]) -> None:
+def make(folders: dict[str, Path], sides: list[Side], out: Path) -> None:
     """Write OUT/NAME.mp4, the two stems NAME_SIDE.flac (16 bit; their sum is the sound before AAC) and
     OUT/excluded.json.
     """
@@ -306,7 +310,7 @@ def make(folders: dict[str, Path], sides: list[Side], out: Path, training_clips:
         ),
         "originals": [entry for side in sides for entry in describe(folders, side)],
         "sample": [{"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in products],
-        "training_clips": training_clips,
+        "training_clips": TRAINING_CLIPS,
     }
     temporary = out / ".excluded.json"
     temporary.write_text(json.dumps(excluded, indent=1) + "\n", encoding="utf-8")
@@ -314,9 +318,7 @@ def make(folders: dict[str, Path], sides: list[Side], out: Path, training_clips:
 
 
 def main() -> None:
-    """Read the folders from the command line and write the sample. No clip of avmini holds these sounds, so none is
-    listed.
-    """
+    """Read the folders from the command line and write the sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--stamps", type=Path, required=True, help="folder of the unpacked package tuxpaint-stamps-default"
@@ -324,7 +326,7 @@ def main() -> None:
     parser.add_argument("--gcompris", type=Path, required=True, help="folder of the unpacked package gcompris-qt-data")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
-    make({STAMPS: arguments.stamps, GCOMPRIS: arguments.gcompris}, [DOG, TRUMPET], arguments.out, training_clips=[])
+    make({STAMPS: arguments.stamps, GCOMPRIS: arguments.gcompris}, [DOG, TRUMPET], arguments.out)
 
 
 if __name__ == "__main__":
