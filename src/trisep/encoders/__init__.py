@@ -63,6 +63,19 @@ class GroundedEncoder(SharedEncoder, Protocol):
 
 
 @runtime_checkable
+class HearingEncoder(SharedEncoder, Protocol):
+    """An encoder that places sounds in the space of text and pictures."""
+
+    def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B D"]:
+        """Embed mono sounds, full scale ±1, each as a whole."""
+        ...
+
+    def encode_audio_seconds(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N D"]:
+        """Embed every second of mono sounds, N = ⌈S / rate⌉."""
+        ...
+
+
+@runtime_checkable
 class AudioTeacher(Protocol):
     """A frozen audio network towards which a model's own embedding of a sound can be pulled. Embeddings are raw."""
 

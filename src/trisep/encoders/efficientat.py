@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trisep.encoders.mel import mel_triangles
 from trisep.encoders.resample import resample
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError
@@ -69,16 +70,11 @@ def round_to_eight(channels: float) -> int:
 
 
 def mel_filterbank() -> Float[Tensor, "128 513"]:
-    """Compute the weights of the FFT bins in Kaldi's mel bands, float32.
+    """Compute the weights of the FFT bins in 128 mel bands from 0 to 15 kHz.
 
-    The bands are triangles in mel, equally wide, from 0 to 15 kHz, of height 1. Kaldi's mel is 1127 ln(1 + f / 700 Hz).
     The lowest bands are narrower than a bin, and those that hold none stay silent, as in the original.
     """
-    bins_hz = torch.arange(_FFT_SAMPLES // 2 + 1, dtype=torch.float64) * SAMPLE_RATE_HZ / _FFT_SAMPLES
-    mels = 1127 * torch.log1p(torch.cat([bins_hz, bins_hz.new_tensor([_TOP_HZ])]) / 700)
-    width = mels[-1] / (_NUM_MEL_BANDS + 1)
-    centres = width * torch.arange(1, _NUM_MEL_BANDS + 1)
-    return (1 - (mels[:-1] - centres[:, None]).abs() / width).clamp(min=0).float()
+    return mel_triangles(_NUM_MEL_BANDS, window_samples=_FFT_SAMPLES, sample_rate_hz=SAMPLE_RATE_HZ, top_hz=_TOP_HZ)
 
 
 def log_mel(waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 1 128 T"]:
@@ -267,7 +263,8 @@ def _load_network(file: Path) -> EfficientATNetwork:
     _check_tensors(file, expected, found)
     own = {name: found[_published_name(name)].float() for name in network.state_dict() if name not in counters}
     network.load_state_dict(own | counters, assign=True)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _published_name(name: str) -> str:

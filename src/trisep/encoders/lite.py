@@ -3,11 +3,12 @@
 Text goes through the MiniLM-L6 sentence encoder. A picture or region is embedded as the probability-weighted mean of
 the text embeddings of its top classes (ConSE, Norouzi et al. 2014). The classes are those of EfficientNet-Lite0
 (ImageNet-1k, all WordNet synonyms averaged) and a few concepts that ImageNet lacks, whose linear heads were fitted on
-labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). Both networks are frozen.
+labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). A sound is embedded in the
+same way, by AudioSet's 527 classes (`sound_classes.py`). All networks are frozen.
 
 Pictures thus lie among the embeddings of the classes. A sentence says more than a class ("person playing a …") and lies
 beside them. `ground` moves a text embedding half of the way towards the classes, so that a model that was trained with
-pictures understands every wording. This file knows no sound.
+pictures understands every wording.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from torch import Tensor
 from trisep import pretrained
 from trisep.encoders.efficientnet_lite import EfficientNetLite0, preprocess
 from trisep.encoders.minilm import MiniLM, load_minilm
+from trisep.encoders.sound_classes import SoundClasses
 from trisep.media.files import sha256_of
 
 _FOLDER = Path(pretrained.__file__).parent
@@ -130,6 +132,19 @@ class LiteEncoder:
         weights = probabilities / probabilities.sum(dim=-1, keepdim=True)
         return (weights.unsqueeze(-1) * embeddings[classes]).sum(dim=-2)
 
+    def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 384"]:
+        """Embed mono sounds of any level and length, full scale ±1, each as a whole (ConSE over AudioSet's classes)."""
+        return self.embed_logits(self.sounds.logits(waveform, sample_rate_hz), self.sounds.embeddings)
+
+    def encode_audio_seconds(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 384"]:
+        """Embed every second of mono sounds, N = ⌈S / rate⌉."""
+        return self.embed_logits(self.sounds.logits_per_second(waveform, sample_rate_hz), self.sounds.embeddings)
+
+    @cached_property
+    def sounds(self) -> SoundClasses:
+        """The audio tower with the names and embeddings of its classes; it has a fingerprint of its own."""
+        return SoundClasses()
+
     @torch.no_grad()
     def image_features(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 1280"]:
         """Compute the pooled features of the image tower, before any class."""
@@ -160,8 +175,8 @@ class LiteEncoder:
     def fingerprint(self) -> str:
         """A hash that changes whenever an embedding could change: the hashes of all files that the encoder uses.
 
-        The result of `ground` does not count: it is computed from these at every query, and no stored vector
-        has passed through it.
+        The results of `ground` and `encode_audio` do not count: they are computed at every query, and no stored vector
+        has passed through them.
         """
         files = ["efficientnet-lite0", "minilm-l6", "minilm-l6-tokenizer"]
         parts = [pretrained.PRETRAINED[name].sha256 for name in files] + [sha256_of(_CLASSES_FILE)]

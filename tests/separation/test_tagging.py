@@ -1,0 +1,27 @@
+"""What is heard, and when."""
+
+import numpy as np
+import pytest
+
+from trisep.errors import MediaError
+from trisep.separation.tagging import Tag, tag
+from trisep.types import Audio
+
+
+def test_spans_are_where_a_tag_reaches_half_of_its_own_maximum() -> None:
+    assert Tag("a", 0.5, (0.1, 0.4, 0.8, 0.1, 0.5)).spans() == [(1, 3), (4, 5)]
+    assert Tag("a", 0.5, (0.2,)).spans() == [(0, 1)]
+
+
+def test_the_likeliest_come_first_with_a_value_for_every_second() -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 3 * 22050 + 1)).astype(np.float32)
+    tags = tag(Audio(noise, 22050), num_tags=5)
+    assert len(tags) == 5
+    assert all(len(one.per_second) == 4 and 0 <= one.probability <= 1 for one in tags)
+    largest = [max(one.probability, *one.per_second) for one in tags]
+    assert largest == sorted(largest, reverse=True)
+
+
+def test_no_sample_is_a_mistake_in_one_line() -> None:
+    with pytest.raises(MediaError, match="holds no sample"):
+        tag(Audio(np.zeros((1, 0), np.float32), 16000))
