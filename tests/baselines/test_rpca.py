@@ -21,6 +21,19 @@ def test_a_low_rank_and_a_sparse_matrix_are_found_again(shape: tuple[int, int]) 
     assert np.linalg.matrix_rank(found_low_rank, tol=1e-3) == 3
 
 
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4)])
+def test_the_weight_of_the_sparse_part_is_one_over_the_root_of_the_longer_side(shape: tuple[int, int]) -> None:
+    # The first of the solver's steps, written out with λ = 1/√9 from a start at zero.
+    matrix, weight = np.random.default_rng(4).standard_normal(shape), 1 / 3
+    spectral_norm = np.linalg.norm(matrix, 2)
+    dual = matrix / max(spectral_norm, np.abs(matrix).max() / weight)
+    shifted = matrix + dual * spectral_norm / 1.25
+    expected = np.sign(shifted) * np.maximum(np.abs(shifted) - weight * spectral_norm / 1.25, 0)
+    sparse = decompose(torch.from_numpy(matrix), Config(max_iterations=1))[1]
+    assert 0 < np.count_nonzero(expected) < expected.size
+    np.testing.assert_allclose(sparse.numpy(), expected, rtol=1e-12)
+
+
 def test_the_iteration_stops_where_it_is_told() -> None:
     matrix = torch.from_numpy(np.random.default_rng(1).random((20, 30)))
     exact, early = (torch.stack(decompose(matrix, Config(max_iterations=number))).sum(dim=0) for number in (1000, 3))

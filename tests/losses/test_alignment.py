@@ -134,6 +134,16 @@ def test_the_alignment_alone_reaches_encoder_and_decoder_and_lowers_itself() -> 
     assert min(totals[-3:]) < totals[0] - 0.1
 
 
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0)])
+def test_each_alignment_moves_the_masks_and_not_the_encoder_alone(weights: tuple[float, float]) -> None:
+    torch.manual_seed(0)
+    network = vast.Config.tiny().build().train()
+    loss = VASTLoss(mask_weight=0.0, tri_modal_weight=weights[0], audio_language_weight=weights[1], temperature=0.2)
+    loss(network, spectral_mixture(8)).total.backward()
+    still = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.abs().max() > 0]
+    assert still == []
+
+
 def test_hfra_adds_the_distance_to_the_teacher() -> None:
     torch.manual_seed(0)
     network = replace(hfra.Config.tiny(), teacher_dim=8).build().train()

@@ -1,5 +1,7 @@
 """CLIPSep against the original network and loss."""
 
+import dataclasses
+
 import pytest
 import torch
 from published_clipsep import CASES, original_warp, published_state
@@ -87,3 +89,14 @@ def test_a_query_of_another_kind_is_refused() -> None:
     regions = QueryEmbedding(regions=torch.zeros(1, 1, 3, 7, 7, 8))
     with pytest.raises(ConfigError, match="CLIPSep reads query vectors, and the query carries none"):
         Config.tiny().build()(torch.zeros(1, 1, 256, 8), regions)
+
+
+def test_with_regions_the_query_is_their_maximum_over_frames_and_places_as_in_sound_of_pixels() -> None:
+    torch.manual_seed(0)
+    model = dataclasses.replace(Config.tiny(), reads_regions=True).build().eval()
+    given = torch.randn(2, 3, 2, 4, 4, 8, generator=torch.Generator().manual_seed(1))
+    cells = [(frame, row, column) for frame in (0, 1) for row in range(4) for column in range(4)]
+    strongest = torch.stack([given[:, :, frame, row, column] for frame, row, column in cells])
+    expected = torch.sigmoid(model.query_projection(strongest.max(dim=0).values))
+    torch.testing.assert_close(model.query_weights(QueryEmbedding(regions=given)), expected)
+    assert (expected - torch.sigmoid(model.query_projection(strongest.mean(dim=0)))).abs().max() > 0.01

@@ -71,6 +71,18 @@ def test_a_vector_makes_one_mask_times_the_regions_it_stands_for() -> None:
     assert (40 * expected).max() > 1
 
 
+def test_the_papers_tile_is_the_vector_alone() -> None:
+    model, vectors = network(tiling="plain"), regions()[:, :, 0, 0, 0]
+    maps = model.unet.encode(spectrogram())
+    for query in range(2):
+        logits = decode_tiled(model.unet, maps, vectors[:, query, None])[:, 0, 0]
+        found = model(spectrogram(), QueryEmbedding(vectors=vectors)).logits[:, query]
+        torch.testing.assert_close(found, logits)
+    negative = -vectors.abs()  # all that the first ReLU of the decoder drops
+    masks = model(spectrogram(), QueryEmbedding(vectors=torch.stack([negative[:, 0], 2 * negative[:, 0]], dim=1))).masks
+    torch.testing.assert_close(masks[:, 0], masks[:, 1])
+
+
 def test_where_a_query_has_regions_its_vectors_are_not_read() -> None:
     model = network()
     both = model(spectrogram(), QueryEmbedding(vectors=torch.randn(2, 2, 8), regions=regions()))

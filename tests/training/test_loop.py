@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_stores import make_store, short_recipe, tensor_hashes
+from training_stores import Words, make_store, short_recipe, tensor_hashes, write_labels
 
 import trisep.training.loop
 from trisep.checkpoints.format import load_model
@@ -18,7 +18,7 @@ from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
 from trisep.media.files import sha256_of
 from trisep.mixing.mixture import MixingConfig
 from trisep.models import Contract
-from trisep.recipes import OptimizerConfig, Recipe
+from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
 from trisep.spectrogram.stft import stft
@@ -287,6 +287,33 @@ def test_the_schedule_by_hand(config: OptimizerConfig, expected: list[float]) ->
     np.testing.assert_allclose(
         [trisep.training.loop._learning_rate(whole, step) for step in range(5)], expected, rtol=1e-6
     )
+
+
+@pytest.mark.slow
+def test_a_step_is_no_longer_than_the_clipped_gradient(store: Path, tmp_path: Path) -> None:
+    # Plain SGD moves the weights by learning rate × gradient, whose norm is cut to 1e-3.
+    sgd = OptimizerConfig(kind="sgd", learning_rate=1.0, momentum=0.0, gradient_clip=1e-3)
+    whole = in_single_precision(replace(short_recipe(num_steps=1, ema_decay=0.0), optimizer=sgd))
+    torch.manual_seed(whole.training.seed)
+    before = dict(whole.model.build().named_parameters())
+    after = dict(load_model(train(whole, settings(store, tmp_path))).model.named_parameters())
+    moved = torch.cat([(after[name] - value).detach().flatten() for name, value in before.items()]).norm()
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged[0]["gradient_norm"] > 0.01
+    assert float(moved) == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("query", ["text", "hybrid", "mixed"])
+def test_checkpoints_are_chosen_by_pictures_whatever_the_queries_of_training(
+    store: Path, tmp_path: Path, query: QueryKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    worded = replace(short_recipe(), supervision="labels", query=query)
+    given = settings(store, tmp_path, labels=write_labels(store, tmp_path / "labels.csv"))
+    validation = trisep.training.loop._open_data(worded, given, is_main=True)[1]
+    pictured = trisep.training.loop._open_data(short_recipe(), settings(store, tmp_path), is_main=True)[1]
+    for index in range(3):
+        assert torch.equal(validation[index]["vectors"], pictured[index]["vectors"])
 
 
 def test_the_average_moves_by_its_share_and_copies_counters() -> None:

@@ -43,6 +43,9 @@ class Config(VectorQuery):
     chunk_regions: int = 32
     """Regions decoded at once, over all mixtures and queries of a batch. It bounds the memory and does
     not change the result."""
+    tiling: Literal["signed", "plain"] = "signed"
+    """What is tiled beside the bottleneck for a vector v: [v, −v] (ours), or v as in Eq. 4, of which the decoder's
+    first ReLU drops the negative coordinates."""
     vector_regions: float = 1.0
     """Number of regions that a single query vector stands for: its mask is sigmoid(logit) times this. It is 1 in the
     paper, where text makes the mask of one region, though a mask was trained as the sum over all of them."""
@@ -95,8 +98,8 @@ class VAST(nn.Module):
     its bias is −log(2·H·W − 1), so that the mask of each region is near 1/(2·H·W) and their sum near ½, instead of 24.
     `networks/fusion.py` describes how the decoder is split.
 
-    Ours: a vector is tiled with its negative beside it, because the decoder begins with a ReLU, which would drop
-    half of its coordinates.
+    Ours, unless `tiling` is `plain`: a vector is tiled with its negative beside it, because the decoder begins with a
+    ReLU, which would drop half of its coordinates.
     """
 
     def __init__(self, config: Config) -> None:
@@ -105,7 +108,8 @@ class VAST(nn.Module):
         self.config = config
         self.contract = contract_of(config.unet, reads="regions", audio_space="query")
         shape = replace(config.unet, bottleneck_width=config.embedding_dim)
-        self.unet = AudioUNet(shape, condition_channels=2 * config.embedding_dim)
+        num_tiles = 2 if config.tiling == "signed" else 1
+        self.unet = AudioUNet(shape, condition_channels=num_tiles * config.embedding_dim)
         if config.audio_encoder == "separate":
             self.audio_encoder = AudioEncoder(shape)
         last = self.unet.output_layer
@@ -159,8 +163,10 @@ class VAST(nn.Module):
         return pooled.permute(0, 2, 3, 1).reshape(*regions.shape[:3], rows, columns, regions.shape[-1])
 
     def _tiled(self, vectors: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D2"]:
-        """Concatenate the vector and its negative, which are tiled beside the bottleneck."""
+        """Return what is tiled beside the bottleneck: the vector, with its negative where the tiling is signed."""
         vectors = self.config.scaled(vectors)
+        if self.config.tiling == "plain":
+            return vectors
         return torch.cat([vectors, -vectors], dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""`clipsep-clean+`: VGGSound-Clean+ (CLIPSep, section 4.2, Table 2): clean clips against the VGGSound test set.
+"""`clipsep-clean+`: VGGSound-Clean+ (CLIPSep, section 4.2, Table 3): clean clips against the VGGSound test set.
 
 Source: the public code. Pairs and scoring are those of `clipsep-music+`. The public lists are the 100 hand-picked clips
 of VGGSound-Clean as targets and 5 322 VGGSound test clips as interferers, here the splits `target` and `interferer` of

@@ -1,4 +1,4 @@
-"""`clipsep-music`: CLIPSep on MUSIC (section 4.1, Table 1): solos mixed with solos, only the first scored.
+"""`clipsep-music`: CLIPSep on MUSIC (section 4.1, Table 2): solos mixed with solos, only the first scored.
 
 Source: the public code. Every clip of the test list is mixed with another one drawn by Python's generator with seed
 = index: the middle 65 535 samples at 16 kHz of each, divided by 2. Masks are soft. The second estimate is 1 − mask,

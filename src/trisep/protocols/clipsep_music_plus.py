@@ -1,4 +1,4 @@
-"""`clipsep-music+`: MUSIC targets against noises that no query names (CLIPSep, section 4.2, Table 2).
+"""`clipsep-music+`: MUSIC targets against noises that no query names (CLIPSep, section 4.2, Table 3).
 
 Source: the public code. Every target is mixed with an interferer drawn by Python's generator with seed = index; the
 rest is as in `clipsep-music`. The public lists are 46 MUSIC clips as targets and 75 hand-picked VGGSound clips without

@@ -51,6 +51,35 @@ def hfra() -> Recipe:
     )
 
 
+def hfra_music21() -> Recipe:
+    """Hierarchical fusion, aligned, on MUSIC-21 (Table 2); ours: 2600 steps an epoch, 831 videos a hundred times."""
+    whole = hfra()
+    return replace(
+        whole,
+        name="hfra-music21",
+        optimizer=replace(whole.optimizer, decay_steps=156_000),
+        training=replace(whole.training, num_steps=260_000),
+        claims=(("sdr", 8.03), ("sir", 13.92), ("sar", 11.36)),
+    )
+
+
+def hfra_vggsound() -> Recipe:
+    """Hierarchical fusion, aligned, on VGGSound (Table 3), whose clips of 10 s are taken whole.
+
+    Ours: a hop of 454 samples, at which 10 s are 256 frames, in the place of resampling them; 4150 steps an epoch, each
+    of the 132 760 videos once.
+    """
+    whole = hfra()
+    return replace(
+        whole,
+        name="hfra-vggsound",
+        signal=replace(whole.signal, hop_samples=454, clip_samples=116_223),
+        optimizer=replace(whole.optimizer, decay_steps=249_000),
+        training=replace(whole.training, num_steps=415_000),
+        claims=(("sdr", 1.97), ("sir", 8.96), ("sar", 9.62)),
+    )
+
+
 def hfra_hierarchical() -> Recipe:
     """Hierarchical fusion without alignment (Eq. 5)."""
     claims = (

@@ -60,6 +60,11 @@ def vast() -> Recipe:
     )
 
 
+def vast_plain_tile() -> Recipe:
+    """VAST with each region's vector tiled alone, as Eq. 4 prints it; `vast` tiles its negative beside it."""
+    return replace(vast(), name="vast-plain-tile", model=model.Config(embedding_dim=1024, tiling="plain"))
+
+
 def vast_av_mix() -> Recipe:
     """AV-Mix-and-Separate: VAST's network on the whole video at once, trained on masks alone (Tables 1 to 3)."""
     whole = vast()

@@ -1,0 +1,80 @@
+"""Mixture invariant training (Wisdom et al., NeurIPS 2020): it learns from sums of recordings that are mixtures.
+
+A model splits the sum of N recordings into J sounds, more than it may need, without a query. Each of them is assigned
+to one recording, as a whole, and the recordings are compared with the sums of what they were assigned. Nothing says how
+many sounds a recording holds. Our deviations: masks on the papers' U-Net in the place of TDCN++, so that the loss
+compares magnitudes on the log-frequency grid and not waveforms; the outputs are scaled to sum to the mixture where they
+exceed it, in the place of the paper's projection.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trisep.errors import ConfigError
+from trisep.losses import LossTerms
+from trisep.spectrogram.log_frequency import log_magnitude
+from trisep.types import SpectralMixture
+
+_MAX_ASSIGNMENTS = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixtureInvariantLoss:
+    """The least loss over all assignments of the model's sounds to the recordings (Eq. 2 and 3)."""
+
+    max_snr_db: float = 30.0
+    """SNR beyond which a better estimate no longer counts; the paper's value."""
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 < self.max_snr_db < 200:
+            raise ConfigError(f"max_snr_db: expected above 0 and below 200, got {self.max_snr_db}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The loss needs no optional field."""
+        return frozenset()
+
+    def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
+        """Split the mixture and compare every recording with its share."""
+        masks = model(log_magnitude(batch.magnitude), batch.mixture.query).masks
+        sounds = consistent(masks) * batch.magnitude.unsqueeze(1)
+        return LossTerms({"mask": mixture_invariant(sounds, batch.sources, max_snr_db=self.max_snr_db)})
+
+
+def consistent(masks: Float[Tensor, "B J F T"]) -> Float[Tensor, "B J F T"]:
+    """Scale masks whose sum exceeds 1 so that it is 1: no more is given out than there is."""
+    return masks / masks.sum(dim=1, keepdim=True).clamp_min(1)
+
+
+def mixture_invariant(
+    sounds: Float[Tensor, "B J F T"], recordings: Float[Tensor, "B N F T"], *, max_snr_db: float = 30.0
+) -> Float[Tensor, ""]:
+    """Compute the mean over the batch of `min_A Σ_n L(x_n, Σ_j A_nj s_j) / N`, over all N^J ways to assign (Eq. 2).
+
+    `L(y, ŷ) = 10 log₁₀((‖y − ŷ‖² + τ ‖y‖²) / ‖y‖²)` with τ = 10^(−max_snr_db / 10): the negative SNR, no better than
+    `max_snr_db` (Eq. 3, less the constant 10 log₁₀ ‖y‖²). A recording's power is taken as at least 1e-8 a bin, so that
+    a silent one costs nothing once nothing is assigned to it. Raises ConfigError beyond 4096 assignments.
+    """
+    num_sounds, num_recordings = sounds.shape[1], recordings.shape[1]
+    if num_recordings**num_sounds > _MAX_ASSIGNMENTS:
+        raise ConfigError(
+            f"{num_sounds} sounds have {num_recordings**num_sounds} ways to belong to {num_recordings} recordings, and "
+            f"all are tried: expected at most {_MAX_ASSIGNMENTS}; lower model.num_sources"
+        )
+    precision = torch.promote_types(sounds.dtype, torch.float32)
+    given, truth = sounds.to(precision).flatten(2), recordings.to(precision).flatten(2)
+    # ‖y − Σ s‖² = ‖y‖² − 2 Σ y·s + Σ s·s, so one table of products serves all assignments.
+    among, between = given @ given.transpose(1, 2), truth @ given.transpose(1, 2)
+    power = truth.square().sum(dim=2)
+    floor = power.clamp_min(1e-8 * truth.shape[2])
+    choices = torch.tensor(list(product(range(num_recordings), repeat=num_sounds)), device=sounds.device)
+    assigned = torch.nn.functional.one_hot(choices, num_recordings).to(precision).transpose(1, 2)
+    shares = torch.einsum("anj,bjk,ank->ban", assigned, among, assigned)
+    error = power.unsqueeze(1) - 2 * torch.einsum("bnj,anj->ban", between, assigned) + shares
+    relative = error.clamp_min(0) / floor.unsqueeze(1) + 10 ** (-max_snr_db / 10)
+    return (10 * torch.log10(relative)).mean(dim=2).amin(dim=1).mean()

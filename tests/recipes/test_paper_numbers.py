@@ -1,0 +1,106 @@
+"""The settings of the papers' recipes and protocols are those of docs/paper_numbers.md, line by line."""
+
+import ast
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trisep.baselines import baseline
+from trisep.mixing.augmentation import AugmentationConfig
+from trisep.protocols import broad, mini_sets, protocol, protocol_names
+from trisep.recipes import recipe, recipe_names
+
+PAGE = Path(__file__).parents[2] / "docs" / "paper_numbers.md"
+NOT_OF_A_PAPER = ("name", "citation", "claims", "augmentation") + tuple(
+    f"training.{name}" for name in ("checkpoint_steps", "num_validation_mixtures", "seed", "precision")
+)
+"""What a run is called, how it is kept, and what has a test or a table of its own."""
+DIVISION_OF_LABOUR = "model.chunk_regions"
+OURS = {"avmini", "avmini-duets", "avmini-offscreen"} | {one.name for one in (*mini_sets.PROTOCOLS, *broad.PROTOCOLS)}
+GONE = "–"
+
+
+def tables() -> dict[str, list[list[str]]]:
+    """The rows of every table of the page, by its heading; cells are stripped of their quotes."""
+    found: dict[str, list[list[str]]] = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            found[line.removeprefix("## ").replace("`", "")] = []
+        elif line.startswith("| ") and found:
+            found[list(found)[-1]].append([cell.strip().strip("`") for cell in line.strip("|").split(" | ")])
+    return {heading: rows[1:] for heading, rows in found.items()}
+
+
+TABLES = tables()
+BASES = [heading.removeprefix("Recipe ") for heading in TABLES if heading.startswith("Recipe ")]
+PARENTS = {row[0]: row[1] for row in TABLES["Variants"]}
+PAPER_PROTOCOLS = list(dict.fromkeys(row[0] for row in TABLES["Protocols"]))
+
+
+def settings_of(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting below a configuration by its dotted path; models and losses also by their class."""
+    for field in dataclasses.fields(config):
+        path, value = prefix + field.name, getattr(config, field.name)
+        if not dataclasses.is_dataclass(value):
+            yield path, value
+            continue
+        if path in ("model", "loss"):
+            yield path, f"{type(value).__module__.rpartition('.')[2]}.{type(value).__name__}"
+        yield from settings_of(value, f"{path}.")
+
+
+def papers(name: str) -> dict[str, Any]:
+    """The settings of a recipe that a paper could print."""
+    found = dict(settings_of(recipe(name)))
+    return {
+        path: value
+        for path, value in found.items()
+        if path != DIVISION_OF_LABOUR and not path.startswith(NOT_OF_A_PAPER)
+    }
+
+
+def test_every_recipe_and_protocol_of_a_paper_is_on_the_page() -> None:
+    assert {*BASES, *PARENTS} == {name for name in recipe_names() if not name.endswith("-avmini")}
+    assert set(PAPER_PROTOCOLS) == set(protocol_names()) - OURS
+    assert {row[0] for row in TABLES["Claims"]} == {name for name in (*BASES, *PARENTS) if recipe(name).claims}
+    assert all(row[-1] for rows in TABLES.values() for row in rows)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_a_recipe_is_set_as_the_page_says(name: str) -> None:
+    assert papers(name) == {path: ast.literal_eval(value) for path, value, _ in TABLES[f"Recipe {name}"]}
+    assert recipe(name).augmentation == AugmentationConfig()
+
+
+@pytest.mark.parametrize("name", list(PARENTS))
+def test_a_variant_differs_by_what_the_page_says_and_by_nothing_else(name: str) -> None:
+    before, after = papers(PARENTS[name]), papers(name)
+    expected = dict(before)
+    for _, _, path, value, _ in (row for row in TABLES["Variants"] if row[0] == name):
+        if value == GONE:
+            expected.pop(path, None)
+        else:
+            expected[path] = ast.literal_eval(value)
+    assert after == expected
+    assert recipe(name).augmentation == AugmentationConfig()
+
+
+def test_the_claims_are_those_of_the_page() -> None:
+    for name in (*BASES, *PARENTS):
+        stated = tuple((number, ast.literal_eval(value)) for row, number, value, _ in TABLES["Claims"] if row == name)
+        assert recipe(name).claims == stated, name
+
+
+@pytest.mark.parametrize("name", PAPER_PROTOCOLS)
+def test_a_protocol_is_set_as_the_page_says(name: str) -> None:
+    found = {path: value for path, value in settings_of(protocol(name)) if path not in ("name", "pairs")}
+    assert found == {path: ast.literal_eval(value) for row, path, value, _ in TABLES["Protocols"] if row == name}
+
+
+@pytest.mark.parametrize("name", ["nmf_mfcc", "rpca"])
+def test_a_classical_system_is_set_as_the_page_says(name: str) -> None:
+    stated = {path: ast.literal_eval(value) for row, path, value, _ in TABLES["Classical systems"] if row == name}
+    assert dict(settings_of(baseline(name).Config())) == stated
