@@ -9,17 +9,14 @@ process writes everything.
 
 import multiprocessing
 import os
-import platform
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -28,10 +25,11 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from trisep.checkpoints.format import Checkpoint, git_revision, load_model
+from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.checkpoints.registry import load_named
 from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
 from trisep.evaluation.distributed import Ranks
+from trisep.evaluation.environment import environment
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.evaluation.table import markdown, summarise
@@ -345,18 +343,6 @@ def journal_settings(
     }
 
 
-def environment(num_workers: int | None) -> dict[str, Any]:
-    """Return what the numbers were made with, beyond the settings: versions and machine."""
-    packages = ("trisep", "torch", "numpy", "scipy", "av", "soxr")
-    versions = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
-    return {
-        "git_revision": git_revision(),
-        "platform": platform.platform(),
-        "workers": num_workers,
-        "versions": versions,
-    }
-
-
 def _start_worker() -> None:
     torch.set_num_threads(1)
     end_with_parent()
@@ -397,10 +383,3 @@ def _sha256(path: Path | None) -> str | None:
         return None if path is None else sha256_of(path)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-
-
-def _version(package: str) -> str | None:
-    """Return the version of a package; None for one that runs from a checkout."""
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return None
