@@ -5,6 +5,7 @@ import of torch.
 import errno
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ import trisep
 from trisep import cli
 from trisep.commands import import_, models, separate, store, train, verbs
 from trisep.errors import MediaError
+from trisep.media.files import replacing
 
 VERBS = (
     "separate",
@@ -49,6 +51,31 @@ def raising(error: BaseException) -> Callable[[object], int]:
         raise error
 
     return run
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_a_verb_as_an_interruption_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, code: int
+) -> None:
+    number = getattr(signal, name)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+
+    def run(arguments: object) -> int:
+        with replacing(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), number)
+            raise AssertionError("the signal was not heard")
+
+    stub_verb(monkeypatch, run)
+    try:
+        assert cli.main(["models"]) == code and os.listdir(tmp_path) == []
+        # A signal that is ignored, as under nohup, stays ignored.
+        signal.signal(number, signal.SIG_IGN)
+        stub_verb(monkeypatch, lambda arguments: os.kill(os.getpid(), number) or 0)
+        assert cli.main(["models"]) == 0
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 @pytest.mark.slow

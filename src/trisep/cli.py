@@ -2,7 +2,8 @@
 and an exit code.
 
 Exit codes: 0 all done · 1 some inputs skipped · 2 the user's error, or nothing done (one line on stderr) · 130
-interrupted. It knows nothing of sounds or models, and imports the file of one verb only.
+interrupted, 143 or 129 ended by SIGTERM or SIGHUP, with nothing half-written left. It knows nothing of sounds or
+models, and imports the file of one verb only.
 """
 
 import contextlib
@@ -11,8 +12,10 @@ import importlib.metadata
 import io
 import os
 import re
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -79,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait for each other sleep: on a busy machine those of OpenMP burn three times the work otherwise.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        _stop_on_signals()
         verb, arguments = parse(sys.argv[1:] if argv is None else argv)
         code: int = load_verb(verb).run(arguments)
         sys.stdout.flush()
@@ -93,10 +97,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("trisep: interrupted", file=sys.stderr)
-        return 130
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     return 2
+
+
+def _stop_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that half-written files are removed.
+
+    A signal that is ignored, as under nohup, stays so. Signals that follow the first are ignored.
+    """
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        """End the program with KeyboardInterrupt, which carries the signal; a process forked from it, as before."""
+        if os.getpid() != process:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        for name in names:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in names:
+            if signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+                signal.signal(getattr(signal, name), stop)
 
 
 def _overview() -> str:

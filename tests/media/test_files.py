@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from trisep.media.files import (
     replacing_folder,
     sha256_of,
     temporary_beside,
+    temporary_name,
     write_failure,
     write_json,
 )
@@ -239,6 +241,22 @@ def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path: Path) -> No
         (tmp_path / name).write_text("x")
     remove_leftovers(tmp_path)
     assert names(tmp_path) == [".hidden", "below", "kept.json"] and names(tmp_path / "below") == [".trisep-67"]
+
+
+def test_what_an_ended_process_left_is_removed_at_the_first_write(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    machine, own = temporary_name(tmp_path / "elsewhere").split("-")[1:3]
+    assert own == str(os.getpid())
+    gone = [f".trisep-{machine}-{ended.pid}-01.wav", f".trisep-{machine}-{ended.pid}-02"]
+    kept = [f".trisep-{machine}-{own}-03.wav", f".trisep-00000000-{ended.pid}-04", ".trisep-05", ".trisep-previous-a"]
+    for name in (*gone, *kept):
+        (tmp_path / name).mkdir()
+    with replacing(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    assert names(tmp_path) == sorted([*kept, "a"])
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["a"]
 
 
 def test_moving_into_place_replaces_a_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from trisep.separation.streaming import Progress
 class Recorder:
     """Takes the place of a separation: notes what it is asked, writes a file, and raises what it is told to."""
 
-    def __init__(self, failures: dict[str, Exception] | None = None) -> None:
+    def __init__(self, failures: dict[str, BaseException] | None = None) -> None:
         self.asked: list[tuple[Path, Path]] = []
         self.failures = failures or {}
 
@@ -128,9 +128,33 @@ def test_an_output_place_that_cannot_be_written_ends_the_batch(tmp_path: Path) -
     assert [path.name for path, _ in separate.asked] == ["a.wav", "b.wav"]
 
 
-def test_a_programming_error_is_not_skipped(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
-        separate_batch([tmp_path / "a.wav", tmp_path / "b.wav"], tmp_path, Recorder({"a.wav": ZeroDivisionError()}))
+@pytest.mark.parametrize("error", [ZeroDivisionError("by\nzero"), MemoryError(), RuntimeError("out of memory")])
+def test_whatever_fails_in_one_file_is_that_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    inputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    assert separate_batch(inputs, tmp_path / "out", Recorder({"a.wav": error}), show="nothing") == 1
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"trisep: skipped: {inputs[0]}: cannot be separated ({type(error).__name__}: ")
+    assert last == "trisep: 1 of 2 inputs done, 1 skipped"
+    assert json.loads((tmp_path / "out" / "batch.json").read_text())["done"] == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OutputError("the disk is full")])
+def test_a_batch_that_is_ended_reports_what_was_done(tmp_path: Path, error: BaseException) -> None:
+    inputs = [tmp_path / name for name in ("a.wav", "b.wav", "c.wav")]
+    with pytest.raises(type(error)):
+        separate_batch(inputs, tmp_path / "out", Recorder({"b.wav": error}))
+    batch = json.loads((tmp_path / "out" / "batch.json").read_text())
+    assert (batch["done"], batch["skipped"], len(batch["inputs"])) == (1, 2, 1)
+
+
+def test_a_file_in_the_place_of_the_report_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "batch.json").write_text('{"mine": 1}')
+    separate = Recorder()
+    with pytest.raises(OutputError, match="batch.json: is there already and no report of a batch"):
+        separate_batch([tmp_path / "a.wav", tmp_path / "b.wav"], tmp_path, separate)
+    assert separate.asked == [] and (tmp_path / "batch.json").read_text() == '{"mine": 1}'
 
 
 def test_unforeseen_names_stay_below_the_output_folder(tmp_path: Path) -> None:
@@ -139,7 +163,8 @@ def test_unforeseen_names_stay_below_the_output_folder(tmp_path: Path) -> None:
     assert separate_batch([tmp_path / name for name in names], tmp_path / "out", separate) == 0
     folders = [folder for _, folder in separate.asked]
     assert all(folder.parent == tmp_path / "out" and folder.resolve() == folder for folder in folders)
-    expected = ["a.b", ".wav", "input", "input_2", "input_3", "a b", "-x", "[red]", "A", "a", "a_2"]
+    # A disk may take A and a for one name.
+    expected = ["a.b", ".wav", "input", "input_2", "input_3", "a b", "-x", "[red]", "A", "a_2", "a_3"]
     assert [folder.name for folder in folders] == expected
 
 

@@ -241,9 +241,10 @@ def test_a_disk_that_fills_up_is_the_outputs_error(tmp_path: Path, monkeypatch: 
 
 
 def test_a_sound_that_is_no_number_is_told_by_the_place_that_was_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(OutputError) as caught, stem_files(tmp_path / "out", ["violin"]) as files:
+    with pytest.raises(MediaError) as caught, stem_files(tmp_path / "out", ["violin"]) as files:
         files.write({"violin": np.full((2, 3), np.nan, np.float32)})
     assert str(caught.value).startswith(
         f"{tmp_path / 'out' / 'violin.wav'}: the sound holds values that are not finite"
     )
+    assert type(caught.value) is MediaError  # the file's fault and not the folder's: a batch goes on
     assert tree(tmp_path) == []

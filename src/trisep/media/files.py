@@ -5,11 +5,15 @@ way in which the project writes. This file knows no media.
 """
 
 import errno
+import functools
 import hashlib
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,6 +62,16 @@ def make_folder(path: Path) -> None:
         raise write_failure(path, error) from error
 
 
+def temporary_name(folder: Path) -> str:
+    """Choose an unused name in a folder, which tells who writes under it: machine and process.
+
+    The first time that a process asks for a folder, what processes of this machine that are no more left there is
+    removed.
+    """
+    _sweep_once(folder.absolute())
+    return f".trisep-{_machine()}-{os.getpid()}-{secrets.token_hex(8)}"
+
+
 def temporary_beside(path: Path) -> Path:
     """Choose an unused name in the folder of `path`, with the same suffix (muxers choose the format by it).
 
@@ -70,7 +84,7 @@ def temporary_beside(path: Path) -> Path:
             raise write_failure(path, FileNotFoundError(errno.ENOTDIR if path.parent.exists() else errno.ENOENT, ""))
     except OSError as error:
         raise write_failure(path, error) from error
-    return path.with_name(f".trisep-{secrets.token_hex(8)}{path.suffix}")
+    return path.with_name(temporary_name(path.parent) + path.suffix)
 
 
 def discard(temporary: Path) -> None:
@@ -104,7 +118,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     from which the next `replacing_folder` or `remove_leftovers` brings it back.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".trisep-{secrets.token_hex(8)}")
+    temporary = path.with_name(temporary_name(path.parent))
     previous = path.with_name(_PREVIOUS_PREFIX + path.name)
     try:
         _restore_or_remove(previous)
@@ -145,10 +159,42 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(TEMPORARY_PATTERN):
         if leftover.name.startswith(_PREVIOUS_PREFIX):
             _restore_or_remove(leftover)
-        elif leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
         else:
-            discard(leftover)
+            _remove(leftover)
+
+
+@functools.cache
+def _sweep_once(folder: Path) -> None:
+    """Remove what was written in a folder by processes of this machine that have ended without removing it."""
+    with suppress(OSError):
+        for leftover in folder.glob(TEMPORARY_PATTERN):
+            writer = re.match(r"\.trisep-([0-9a-f]{8})-(\d+)-", leftover.name)
+            if writer is not None and writer[1] == _machine() and not _is_running(int(writer[2])):
+                _remove(leftover)
+
+
+def _remove(leftover: Path) -> None:
+    """Remove a temporary file or folder, as far as that is possible."""
+    if leftover.is_dir():
+        shutil.rmtree(leftover, ignore_errors=True)
+    else:
+        discard(leftover)
+
+
+def _machine() -> str:
+    """Name this machine in eight hexadecimal digits."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _is_running(process: int) -> bool:
+    """Return whether a process of this machine exists."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
@@ -159,6 +205,14 @@ def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
     text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file or folder; by their names where one of them does not exist."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return os.path.abspath(path) == os.path.abspath(other)
 
 
 def sha256_of(path: Path) -> str:

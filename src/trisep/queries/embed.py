@@ -8,7 +8,7 @@ a model that learned labels gets the number of the label that the query names. T
 """
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,10 @@ def as_queries(queries: Sequence[str | Query]) -> list[Query]:
     return wanted
 
 
-def unused_name(name: str, taken: Collection[str]) -> str:
-    """Return `name`, or `name` with the first of the suffixes `_2`, `_3` … that gives a name not yet taken."""
+def unused_name(name: str, taken: Collection[str], *, key: Callable[[str], str] = str) -> str:
+    """Return `name`, or `name` with the first of the suffixes `_2`, `_3` … that gives a name whose key is not taken."""
     candidate, number = name, 1
-    while candidate in taken:
+    while key(candidate) in taken:
         number += 1
         candidate = f"{name}_{number}"
     return candidate

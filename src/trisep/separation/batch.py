@@ -6,6 +6,7 @@ This module reads no sound.
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,13 +35,13 @@ def separate_batch(inputs: Sequence[Path], out: Path | None, separate: Separate,
     """Separate one file into `out`, or several files and the files of folders each into `out/<input stem>/`.
 
     Without `out`, a single file too goes into a folder of its own, `separated/<input stem>/`. For several, `batch.json`
-    lists what was done; a bad file is reported on stderr and skipped. Returns 0 when all are done, 1 when some were
-    skipped, 2 when all were. Raises TrisepError for a single bad file, a folder without media, or an output folder that
-    cannot be written.
+    lists what was done, also of a batch that is interrupted; a bad file is reported on stderr and skipped, whatever it
+    is that fails. Returns 0 when all are done, 1 when some were skipped, 2 when all were. Raises TrisepError for a
+    single bad file, a folder without media, or an output folder that cannot be written.
     """
     files = [file for path in inputs for file in media_files(path)]
     if len(inputs) == 1 and files == [inputs[0]]:
-        folder = _OUT / _folder_name(files[0], []) if out is None else out
+        folder = _OUT / _folder_names(files)[0] if out is None else out
         with _progress_bar(files[0].name) as progress:
             report = separate(files[0], folder, progress)
         _tell(report, folder, show)
@@ -48,26 +49,24 @@ def separate_batch(inputs: Sequence[Path], out: Path | None, separate: Separate,
             print(json.dumps(report, ensure_ascii=False, indent=1))
         return 0
     out = _OUT if out is None else out
+    if (out / _REPORT).exists() and not _is_report(out / _REPORT):
+        raise OutputError(f"{out / _REPORT}: is there already and no report of a batch; choose another output folder")
     entries: list[dict[str, Any]] = []
-    taken = [_REPORT]
-    for number, file in enumerate(files, start=1):
-        name = _folder_name(file, taken)
-        taken.append(name)
-        try:
+    try:
+        for number, (file, name) in enumerate(zip(files, _folder_names(files), strict=True), start=1):
             with _progress_bar(f"{number}/{len(files)} {file.name}") as progress:
-                report = separate(file, out / name, progress)
-            _tell(report, out / name, show)
-            entries.append({"input": str(file), "folder": name, "error": None})
-        except OutputError:
-            raise
-        except TrisepError as error:
-            message = " ".join(str(error).split())
-            print(f"trisep: skipped: {message}", file=sys.stderr)
-            entries.append({"input": str(file), "folder": None, "error": message})
-    num_done = sum(entry["error"] is None for entry in entries)
-    batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
-    if num_done:
-        write_json(out / _REPORT, batch)
+                outcome = _outcome(separate, file, out / name, progress)
+            if isinstance(outcome, str):
+                print(f"trisep: skipped: {outcome}", file=sys.stderr)
+                entries.append({"input": str(file), "folder": None, "error": outcome})
+            else:
+                entries.append({"input": str(file), "folder": name, "error": None})
+                _tell(outcome, out / name, show)
+    finally:
+        num_done = sum(entry["error"] is None for entry in entries)
+        batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
+        if num_done:
+            write_json(out / _REPORT, batch)
     if show == "json":
         print(json.dumps(batch, ensure_ascii=False, indent=1))
     if num_done < len(files):
@@ -75,9 +74,41 @@ def separate_batch(inputs: Sequence[Path], out: Path | None, separate: Separate,
     return 0 if num_done == len(files) else 1 if num_done else 2
 
 
-def _folder_name(file: Path, taken: Sequence[str]) -> str:
-    """Return the name of the folder for a file's outputs, unlike those that are taken."""
-    return unused_name(file.stem if file.stem.strip(". ") else "input", taken)
+def _outcome(separate: Separate, file: Path, folder: Path, progress: Progress) -> dict[str, Any] | str:
+    """Separate one file of a batch; return its report, or on one line what failed. OutputError is raised on."""
+    try:
+        return separate(file, folder, progress)
+    except OutputError:
+        raise
+    except TrisepError as error:
+        message = str(error)
+    # One file must never stop a batch: whatever it makes a library raise is told and counted.
+    except Exception as error:
+        message = f"{file}: cannot be separated ({type(error).__name__}: {error})"
+    return " ".join(message.split())
+
+
+def _folder_names(files: Sequence[Path]) -> list[str]:
+    """Return the names of the folders for the outputs of files, no two of which any disk takes for one."""
+    names: list[str] = []
+    taken = {_as_on_any_disk(_REPORT)}
+    for file in files:
+        names.append(unused_name(file.stem if file.stem.strip(". ") else "input", taken, key=_as_on_any_disk))
+        taken.add(_as_on_any_disk(names[-1]))
+    return names
+
+
+def _as_on_any_disk(name: str) -> str:
+    """Return what all names have in common that some disk takes for one: case and composition are lost."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether a file is the report of a batch."""
+    try:
+        return {"schema", "inputs"} <= set(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def _tell(report: dict[str, Any], folder: Path, show: Show) -> None:

@@ -39,8 +39,12 @@ def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> li
     if place.is_file():
         try:
             report = json.loads(place.read_bytes())
-            earlier, owner = [Path(file).name for file in report_files(report)], report["input"]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            owner = report["input"]
+            # A report that claims the input itself does not make it a result.
+            earlier = [
+                name for file in report_files(report) if not _is_same(folder / (name := Path(file).name), source)
+            ]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise MediaError(f"{place}: is not a report of trisep; choose another output folder") from None
         if not _is_same(owner, source):
             raise MediaError(

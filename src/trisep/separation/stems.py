@@ -5,7 +5,6 @@ once all of them are complete. This module runs no network.
 """
 
 import math
-import secrets
 import shutil
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +18,7 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio_writer import AudioWriter
-from trisep.media.files import discard, move_into_place, write_failure, write_json
+from trisep.media.files import discard, move_into_place, temporary_name, write_failure, write_json
 from trisep.media.remux import VideoForm, replace_audio
 from trisep.media.sound_form import SoundForm, decibels, gain_to_full_scale
 from trisep.queries.embed import unused_name
@@ -163,7 +162,7 @@ class StemFiles:
         self._writers: dict[str, AudioWriter] = {}
         self._stack = ExitStack()
         self._made: list[Path] = []
-        self._staging = self.folder / f".trisep-{secrets.token_hex(8)}"
+        self._staging = self.folder / temporary_name(self.folder)
         self._floats = self._staging if form.keeps_everything else self._staging / "floats"
         self._finished = list(self.names.values())
         planned = [*self._finished, *([f"{name}{video.suffix}" for name in names] if video is not None else [])]
@@ -275,7 +274,8 @@ class StemFiles:
             file = Path(str(cause.filename)).name if isinstance(cause, IsADirectoryError) and cause.filename else ""
             return OutputError(str(write_failure(self.folder / file if file else self.folder, cause)))
         message = str(error).replace(str(self._floats), str(self.folder))
-        return OutputError(message.replace(str(self._staging), str(self.folder)))
+        kind = MediaError if cause is None else OutputError
+        return kind(message.replace(str(self._staging), str(self.folder)))
 
     def _remove(self) -> None:
         """Remove the hidden folder and, unless the outputs were completed, the folders made for them."""
