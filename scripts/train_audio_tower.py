@@ -5,8 +5,8 @@
 Takes every sound of the stores (`trisep prepare`): no labels are read. Cuts them into segments of 3.072 and 1.024 s,
 adds seeded mixtures of two or three segments at −10 … +10 dB, and asks the teacher for its logits of each, once:
 log-mel spectrograms and logits are kept in CACHE. The network learns the logits, standardised by class, those that
-the teacher hears weighted up to eleven times. Kill it at any time: the same command goes on from CACHE/state.pt, which is written
-every minute. Writes src/trisep/pretrained/audio_tower.safetensors (float16) at the end.
+the teacher hears weighted up to eleven times. Kill it at any time: the same command goes on from CACHE/state.pt, which
+is written every minute. Writes src/trisep/pretrained/audio_tower.safetensors (float16) at the end.
 """
 
 import argparse

@@ -33,6 +33,7 @@ from trisep.separation import separator as separate
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.separator import OutputOptions, SeparationOptions, Separator
 from trisep.separation.streaming import open_source
+from trisep.separation.summary import warning_lines
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import apply_masks
 from trisep.spectrogram.stft import stft
@@ -224,6 +225,23 @@ def test_a_dc_offset_is_no_level(separator: Separator) -> None:
     audio = noise(20000)
     running = separator.start(Audio(audio.samples + 0.5, 16000), [Query("a", text="a")])
     assert running.survey.level_db == pytest.approx(-20, abs=0.2)
+
+
+def test_a_query_that_is_not_understood_counts_as_absent(
+    separator: Separator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        "trisep.separation.separator.reasons_not_understood",
+        lambda encoder, queries: ["is nonsense" if query.text == "asdf" else None for query in queries],
+    )
+    queries, always = ["violin", "asdf"], SeparationOptions(threshold=0.0)
+    understood, doubted = separator.separate(noise(20000), queries, always).stems.values()
+    assert understood.present and not doubted.present and doubted.presence <= 0.05
+    report = separator.separate_to_files(noise(20000), queries, tmp_path / "out", always)
+    assert [stem["understood"] for stem in report["stems"]] == [True, False]
+    assert [stem["present"] for stem in report["stems"]] == [True, False]
+    assert report["notes"] == ["'asdf': is nonsense"]
+    assert warning_lines(report)[0].startswith("asdf: not understood")
 
 
 def test_threshold_decides_what_is_present(separator: Separator) -> None:

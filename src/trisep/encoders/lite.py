@@ -145,6 +145,11 @@ class LiteEncoder:
         """The audio tower with the names and embeddings of its classes; it has a fingerprint of its own."""
         return SoundClasses()
 
+    @cached_property
+    def known_things(self) -> Float[Tensor, "_ 384"]:
+        """Text embeddings of all classes of pictures and of sounds, unit length."""
+        return torch.cat([self._class_embeddings, self.sounds.embeddings])
+
     @torch.no_grad()
     def image_features(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 1280"]:
         """Compute the pooled features of the image tower, before any class."""

@@ -7,7 +7,7 @@ network reads the mixture brought to the level it was trained at, and the masks 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,6 +25,7 @@ from trisep.media import SoundFormat, SoundSubtype
 from trisep.media.remux import VideoForm, video_form
 from trisep.media.sound_form import SoundForm
 from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
+from trisep.queries.understanding import reasons_not_understood
 from trisep.separation import Precision
 from trisep.separation.infer import Network, SegmentPlan, core_frames, measure_reach, plan_segments, plan_windows
 from trisep.separation.owner import REPORT
@@ -34,7 +35,7 @@ from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
 from trisep.separation.streaming import Progress, SeparationRun, Source, open_source
 from trisep.spectrogram.log_frequency import AboveNyquist
 from trisep.spectrogram.stft import num_frames
-from trisep.types import Audio, MaskOutput, Query, Separation, SignalSettings
+from trisep.types import Audio, MaskOutput, Query, Separation, SignalSettings, Stem
 
 SEGMENT_SECONDS = 20.0
 """How much the network reads at once where nothing else is said."""
@@ -102,6 +103,8 @@ class OutputOptions:
         return SoundForm(format=self.format, subtype=self.subtype, bits_per_second=self.audio_bitrate)
 
 
+_DOUBTED_PRESENCE = 0.05
+"""The most that presence can be for a query that is not understood."""
 _OPTIONS, _OUTPUTS = SeparationOptions(), OutputOptions()
 _MEASURED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 """How far networks look, in frames, of checkpoints whose cards do not say it."""
@@ -231,7 +234,9 @@ class Separator:
         running = self.start(source, wanted, options)
         parts = list(running.segments())
         samples = np.concatenate([part.stems for part in parts], axis=-1)
+        reasons = self._reasons_not_understood(wanted)
         stems = running.stems([query.name for query in wanted], self.calibration, options.threshold, samples)
+        stems = _doubted(stems, reasons)
         rate = running.source.sample_rate_hz
         return Separation(
             stems={stem.query: stem for stem in stems},
@@ -241,7 +246,7 @@ class Separator:
             frames=running.queries.frames,
             frame_times_seconds=running.queries.frame_times_seconds,
             source=running.source.path,
-            notes=running.notes(),
+            notes=(*running.notes(), *_notes(wanted, reasons)),
         )
 
     def separate_to_files(
@@ -272,16 +277,23 @@ class Separator:
             for segment in running.segments(progress):
                 files.write({**dict(zip(names, segment.stems, strict=True)), **dict.fromkeys(extra, segment.residual)})
             gain_db = files.finish()
+            reasons = self._reasons_not_understood(wanted)
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
             report = {"schema": SCHEMA, **running.facts(), **self._entries()}
             report["precision"] = choose_precision(options.precision, self.device)
-            rows = zip(stems, names, wanted, strict=True)
+            rows = zip(_doubted(stems, reasons), names, wanted, reasons, strict=True)
             report["stems"] = [
-                {**stem_entry(stem, files.names[name]), "share": running.share(stem.level_db), **query_entry(query)}
-                for stem, name, query in rows
+                {
+                    **stem_entry(stem, files.names[name]),
+                    "share": running.share(stem.level_db),
+                    **query_entry(query),
+                    "understood": reason is None,
+                }
+                for stem, name, query, reason in rows
             ]
             report |= {name: files.names.get(name) for name in ("residual", "without")}
-            report |= {"residual_share": running.residual_share(), "gain_db": gain_db, "notes": list(running.notes())}
+            report |= {"residual_share": running.residual_share(), "gain_db": gain_db}
+            report["notes"] = [*running.notes(), *_notes(wanted, reasons)]
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]
                 report["videos"] = files.write_videos(shown, bits_per_second=outputs.audio_bitrate)
@@ -333,6 +345,12 @@ class Separator:
             device=self.device,
         )
 
+    def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:
+        """Why each query is not understood; a model that learned labels has refused all others before."""
+        if self.checkpoint.model.contract.reads == "labels":
+            return [None] * len(queries)
+        return reasons_not_understood(self.encoder, queries)
+
     def _entries(self) -> dict[str, Any]:
         """What the report says of the model and the encoder."""
         checkpoint, encoder = self.checkpoint, self.encoder
@@ -340,6 +358,19 @@ class Separator:
             "model": {"name": checkpoint.model_name, "path": checkpoint.path.name, "step": checkpoint.card.get("step")},
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
         }
+
+
+def _doubted(stems: Sequence[Stem], reasons: Sequence[str | None]) -> list[Stem]:
+    """The stems; those of queries that are not understood count as absent."""
+    return [
+        stem if reason is None else replace(stem, presence=min(stem.presence, _DOUBTED_PRESENCE), present=False)
+        for stem, reason in zip(stems, reasons, strict=True)
+    ]
+
+
+def _notes(queries: Sequence[Query], reasons: Sequence[str | None]) -> list[str]:
+    """A line for each query that is not understood."""
+    return [f"'{query.name}': {reason}" for query, reason in zip(queries, reasons, strict=True) if reason is not None]
 
 
 def _segment_seconds(source: Source, num_queries: int) -> float:

@@ -28,7 +28,9 @@ def warning_lines(report: Mapping[str, Any]) -> list[str]:
     """Return one line for each query that is probably not in the sound."""
     source = report["input"] or "the sound"
     return [
-        f"{_short(stem['query'])}: probably not heard in {source} (presence {stem['presence']:.2f})"
+        f"{_short(stem['query'])}: "
+        + ("probably not heard" if stem.get("understood", True) else "not understood, probably nothing of it")
+        + f" in {source} (presence {stem['presence']:.2f})"
         for stem in report["stems"]
         if not stem["present"]
     ]

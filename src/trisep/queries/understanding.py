@@ -1,0 +1,48 @@
+"""Whether a query in words is understood: near something that the encoder knows, and not negated.
+
+Nonsense, words of most other languages and what makes no sound lie far from all classes of the encoder. A negation
+lies near what it negates, and is found by its words. The bound lies just below the least value of the good queries of
+one half of `benchmarks/understood_queries.csv`. The rule is ours. This file knows no sound.
+"""
+
+import re
+from collections.abc import Sequence
+
+from trisep.encoders import SharedEncoder, encode_query_text
+from trisep.encoders.lite import LiteEncoder
+from trisep.types import Query
+
+LEAST_COSINE = 0.69
+"""Cosine with the nearest class below which words are not understood."""
+_NEGATION = re.compile(
+    r"\b(?:no|not|never|without|except|excluding|nothing|other than|instead of|anything but|everything but|opposite of)"
+    r"\b|n['’]t\b",
+    re.IGNORECASE,
+)
+
+
+def understanding(encoder: SharedEncoder, text: str) -> float:
+    """Return the cosine of words with the nearest class of pictures or sounds, less one where they are negated.
+
+    Encoders whose classes are not known understand everything: 1.
+    """
+    if not isinstance(encoder, LiteEncoder):
+        return 1.0
+    query = encode_query_text(encoder, text, ground=False)
+    nearest = float((encoder.known_things @ query).max() / query.norm().clamp_min(1e-9))
+    return nearest - (_NEGATION.search(text) is not None)
+
+
+def reasons_not_understood(encoder: SharedEncoder, queries: Sequence[Query]) -> list[str | None]:
+    """Say for each query why it is not understood; None where it is, and for queries that are not words."""
+    return [None if query.text is None else _reason(encoder, query.text) for query in queries]
+
+
+def _reason(encoder: SharedEncoder, text: str) -> str | None:
+    """Say why words are not understood."""
+    score = understanding(encoder, text)
+    if score >= LEAST_COSINE:
+        return None
+    if _NEGATION.search(text):
+        return "negations are not understood; name what is to be separated, and take the residual for the rest"
+    return "not understood; name a sound in English, such as 'violin' or 'dog barking'"
