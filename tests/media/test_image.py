@@ -96,3 +96,16 @@ def test_jpeg(picture):
         decode_jpeg(b"not one")
     with pytest.raises(ValueError, match="quality"):
         encode_jpeg(picture, quality=0)
+
+
+@pytest.mark.parametrize("size", [(2_000_000, 1), (1, 2_000_000)])
+def test_a_strip_is_refused_before_it_is_decoded(tmp_path, size):
+    Image.new("1", size).save(tmp_path / "strip.png")
+    with pytest.raises(MediaError, match=rf"strip.png: the picture has {size[0]} × {size[1]} pixels, expected sides"):
+        read_image(tmp_path / "strip.png")
+
+
+def test_a_format_that_starts_a_program_is_no_picture(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    with pytest.raises(MediaError, match=r"a.eps: is not a picture that can be read"):
+        read_image(tmp_path / "a.eps")

@@ -3,7 +3,8 @@
 Time zero. In a file of sound alone it is the first sample (encoder delay that the container declares is already
 removed). In a file with a picture it is the earliest start among its streams: sound that starts later is preceded by
 zeros, so it stays aligned with the frames of video.py. A hole in the time stamps longer than 0.1 s is filled with
-zeros; smaller jitter is ignored. Time stamps that jump back are ignored too: samples keep their order.
+zeros, one longer than ten minutes is an error; smaller jitter is ignored. Time stamps that jump back are ignored too:
+samples keep their order.
 
 This file knows no video frames. audio_writer.py writes.
 """

@@ -21,6 +21,8 @@ from trisep.media.probe import declared_seconds, open_media, picture_streams, ti
 
 _GAP_SECONDS = 0.1
 """Time stamps that stray less than this are jitter (Matroska rounds to a millisecond); more is a hole."""
+_LONGEST_HOLE_SECONDS = 600.0
+"""A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
 _PREROLL_SECONDS = 1.0
 """Codecs need some packets before a cut to settle: bit reservoir of MP3, overlap of AAC, 80 ms of Opus."""
 _TOLERATED_SHARE, _TOLERATED_SECONDS = 0.01, 0.1
@@ -169,10 +171,10 @@ class _Timeline:
         parts = [*self._padding, samples]
         self._padding = []
         hole = self._hole_samples(time_seconds) - sum(part.shape[1] for part in parts[:-1])
-        block = self.facts.sample_rate_hz
+        silence = np.zeros((self.facts.num_channels, max(0, min(hole, self.facts.sample_rate_hz))), np.float32)
         while hole > 0:
-            parts.insert(-1, np.zeros((self.facts.num_channels, min(hole, block)), np.float32))
-            hole -= block
+            parts.insert(-1, silence[:, :hole])
+            hole -= silence.shape[1]
         end = self.facts.declared_samples
         for part in parts:
             begin = self._position or 0
@@ -184,7 +186,7 @@ class _Timeline:
             yield begin, part
 
     def _hole_samples(self, time_seconds: float | None) -> int:
-        """Count the samples that are missing before a frame with this time stamp."""
+        """Count the samples that are missing before a frame with this time stamp; MediaError when they are too many."""
         if time_seconds is None:
             return 0
         position = self._position or 0
@@ -196,6 +198,12 @@ class _Timeline:
             or position + hole > self.facts.hole_limit_samples
         ):
             return 0
+        if hole > _LONGEST_HOLE_SECONDS * self.facts.sample_rate_hz:
+            raise MediaError(
+                f"{self.facts.path}: its sound pauses for {hole / self.facts.sample_rate_hz:.0f} s at "
+                f"{position / self.facts.sample_rate_hz:.1f} s, at most {_LONGEST_HOLE_SECONDS:g} s are filled with "
+                "silence; its time stamps are damaged, or cut the file there"
+            )
         if self.facts.holes_are_losses and not exact:
             self._lost_samples += hole
         return hole

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from trisep.errors import MediaError
 from trisep.media.probe import check_readable
 
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP") + (
+    ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()
+)
+"""Formats that are read, by Pillow's names: none of them starts another program, as EPS does."""
+_LARGEST_ASPECT = 100
+"""A picture is at most so many times as long as it is wide: scaled to a short side it would fill the memory."""
 _WIDE_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
@@ -19,8 +26,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
     Of an animation the first frame is taken.
 
-    Raises MediaError when the file is missing, not a picture, damaged, or larger than Pillow's limit of about 89
-    million pixels.
+    Raises MediaError when the file is missing, not a picture, damaged, larger than Pillow's limit of about 89 million
+    pixels, or more than a hundred times as long as wide.
     """
     path = Path(path)
     check_readable(path)
@@ -28,7 +35,12 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            with Image.open(path) as opened:
+            with Image.open(path, formats=_FORMATS) as opened:
+                if max(opened.size) > _LARGEST_ASPECT * min(opened.size):
+                    raise MediaError(
+                        f"{path}: the picture has {opened.width} × {opened.height} pixels, expected sides of at most "
+                        f"1:{_LARGEST_ASPECT}; crop it first"
+                    )
                 return _rgb(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise MediaError(
