@@ -56,8 +56,8 @@ def mixture_invariant(
 ) -> Float[Tensor, ""]:
     """Compute the mean over the batch of `min_A Σ_n L(x_n, Σ_j A_nj s_j) / N`, over all N^J ways to assign (Eq. 2).
 
-    `L(y, ŷ) = 10 log₁₀((‖y − ŷ‖² + τ ‖y‖²) / ‖y‖²)` with τ = 10^(−max_snr_db / 10): the negative SNR, no better than
-    `max_snr_db` (Eq. 3, less the constant 10 log₁₀ ‖y‖²). A recording's power is taken as at least 1e-8 a bin, so that
+    `L(y, ŷ) = 10 log₁₀(1 + ‖y − ŷ‖² / (τ ‖y‖²))` with τ = 10^(−max_snr_db / 10): how many decibels the SNR is short of
+    `max_snr_db`, at least 0 (Eq. 3, less constants). A recording's power is taken as at least 1e-8 a bin, so that
     a silent one costs nothing once nothing is assigned to it. Raises ConfigError beyond 4096 assignments.
     """
     num_sounds, num_recordings = sounds.shape[1], recordings.shape[1]
@@ -76,5 +76,5 @@ def mixture_invariant(
     assigned = torch.nn.functional.one_hot(choices, num_recordings).to(precision).transpose(1, 2)
     shares = torch.einsum("anj,bjk,ank->ban", assigned, among, assigned)
     error = power.unsqueeze(1) - 2 * torch.einsum("bnj,anj->ban", between, assigned) + shares
-    relative = error.clamp_min(0) / floor.unsqueeze(1) + 10 ** (-max_snr_db / 10)
-    return (10 * torch.log10(relative)).mean(dim=2).amin(dim=1).mean()
+    relative = 10 ** (max_snr_db / 10) * error.clamp_min(0) / floor.unsqueeze(1)
+    return (10 * torch.log10(1 + relative)).mean(dim=2).amin(dim=1).mean()
