@@ -57,6 +57,9 @@ def test_the_signal_settings_of_the_papers() -> None:
         ("window_samples", 511),
         ("mixture_level_db", math.inf),
         ("mixture_level_db", math.nan),
+        ("mixture_level_db", 201.0),
+        ("window_samples", 10**9),
+        ("sample_rate_hz", 768_001),
     ],
 )
 def test_signal_settings_out_of_range_are_named(name: str, value: float) -> None:

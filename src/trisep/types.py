@@ -9,7 +9,6 @@ Axes, used in every shape of this project:
 Frequency comes before time; time is last. Sounds are float32 with full scale at ±1; images are uint8 RGB.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,6 +200,16 @@ class Localization:
     query: str
 
 
+_LARGEST_SETTINGS = {
+    "sample_rate_hz": 768_000,
+    "window_samples": 1 << 18,
+    "hop_samples": 1 << 17,
+    "clip_samples": 1 << 26,
+    "num_log_bins": 1 << 12,
+}
+"""Limits of what a checkpoint or a recipe may ask memory for."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignalSettings:
     """The signal settings that a model was trained with; they are part of every checkpoint."""
@@ -226,8 +235,11 @@ class SignalSettings:
                 f"signal.window_samples: expected at least twice signal.hop_samples, {2 * self.hop_samples}, got "
                 f"{self.window_samples}"
             )
-        if self.mixture_level_db is not None and not math.isfinite(self.mixture_level_db):
-            raise ConfigError(f"signal.mixture_level_db: expected a finite number or none, got {self.mixture_level_db}")
+        for name, most in _LARGEST_SETTINGS.items():
+            if getattr(self, name) > most:
+                raise ConfigError(f"signal.{name}: expected at most {most}, got {getattr(self, name)}")
+        if self.mixture_level_db is not None and not -200 <= self.mixture_level_db <= 200:
+            raise ConfigError(f"signal.mixture_level_db: expected -200 to 200 or none, got {self.mixture_level_db}")
 
     @property
     def num_bins(self) -> int:

@@ -184,3 +184,36 @@ def test_the_revision_is_empty_outside_a_checkout(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(subprocess, "run", no_git)
     assert git_revision() == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": []},
+        {"signal": []},
+        {"config": {"unet": {"base_width": 4.5}}},
+        {"config": {"unet": {"base_width": "4"}}},
+        {"config": {"unet": {"num_levels": True}}},
+        {"config": {"unet": None}},
+        {"config": {"embedding_dim": None}},
+        {"config": {"unet": {"normalization": "none"}}},
+        {"config": {"embedding_dim": 2**60}},
+        {"signal": {"window_samples": 10**9}},
+        {"signal": {"sample_rate_hz": 10**300}},
+        {"signal": {"mixture_level_db": 1e300}},
+        {"signal": {"mixture_level_db": "-20"}},
+        {"step": float("nan")},
+        {"model": ["clipsep"]},
+    ],
+)
+def test_a_card_that_lies_is_one_line(folder: Path, changes: dict[str, object]) -> None:
+    edit_card(folder, **changes)
+    with pytest.raises(CheckpointError, match=r"config.json: not ") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_that_is_too_deep_is_one_line(folder: Path) -> None:
+    (folder / "config.json").write_text('{"format": 1, "a": ' + "[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"config.json: not readable as JSON"):
+        load_model(folder)

@@ -10,7 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +25,9 @@ from trisep.models import model_module
 from trisep.types import SignalSettings
 
 FORMAT = 1
+_PLAIN = (bool, int, float, str)
+_LARGEST = 2**53
+"""Numbers beyond this are none of a setting: JSON holds them exactly no more."""
 _FILES = {"model.safetensors", "config.json"}
 
 
@@ -74,12 +78,12 @@ def load_model(path: Path) -> Checkpoint:
     """Read a model checkpoint folder; `CheckpointError` names what is missing or does not fit."""
     card = read_card(path)
     try:
-        config = from_dict(model_module(card["model"]).Config, card["config"])
+        config = from_dict(model_module(str(card["model"])).Config, card["config"])
         signal = from_dict(SignalSettings, card["signal"])
         encoder, fingerprint = str(card["encoder"]), str(card["encoder_fingerprint"])
         model = config.build()
         model.load_state_dict(unpack(_tensors(path)))
-    except (KeyError, IndexError, TypeError, ConfigError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, MemoryError, ConfigError) as error:
         file = path / "config.json"
         raise CheckpointError(
             f"{file}: not a config this version reads ({error}); was it made by another version?"
@@ -105,12 +109,17 @@ def read_card(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"{path}: not a checkpoint folder: it should hold config.json and model.safetensors")
     try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        card = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{file}: expected a trisep checkpoint of format {FORMAT}")
     return card
+
+
+def _refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN and infinities, which JSON does not have and Python reads."""
+    raise ValueError(f"{name} is no number")
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -147,17 +156,19 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def from_dict(kind: type, values: Mapping[str, Any]) -> Any:
+def from_dict(kind: type, values: Any) -> Any:
     """Build a (nested) frozen dataclass from the result of `asdict` and JSON.
 
-    Unknown or missing names raise `TypeError`.
+    Unknown or missing names, and values of another type than the field's, raise `TypeError`: a number is finite, a
+    truth value is no number.
     """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"expected the settings of {kind.__name__}, got {str(values)[:40]}")
     hints = get_type_hints(kind)
-    names = {entry.name for entry in fields(kind)}
-    unknown = set(values) - names
+    unknown = set(values) - {entry.name for entry in fields(kind)}
     if unknown:
         raise TypeError(f"unknown setting {', '.join(sorted(unknown))}")
-    return kind(**{name: _restore(hints[name], value) for name, value in values.items()})
+    return kind(**{name: _restore(hints[name], value, name) for name, value in values.items()})
 
 
 def git_revision() -> str:
@@ -190,13 +201,33 @@ def require_replaceable(folder: Path) -> None:
         )
 
 
-def _restore(kind: Any, value: Any) -> Any:
+def _restore(kind: Any, value: Any, name: str) -> Any:
+    """Bring a value of JSON to the type of a field; TypeError where it is of another."""
+    options = get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         return from_dict(kind, value)
-    if get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        return tuple(_restore(kinds[0] if kinds[-1] is ... else kinds[index], item) for index, item in enumerate(value))
+    if get_origin(kind) in (Union, UnionType):
+        if value is None and NoneType in options:
+            return None
+        (option,) = [option for option in options if option is not NoneType][:1]
+        return _restore(option, value, name)
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        kinds = [options[0]] * len(value) if options[-1] is ... else options
+        return tuple(_restore(one, item, name) for one, item in zip(kinds, value, strict=True))
+    if kind in _PLAIN or get_origin(kind) in (tuple, Literal):
+        fits = value in options if get_origin(kind) is Literal else _is_plain(kind, value)
+        if not fits:
+            raise TypeError(f"{name}: expected {getattr(kind, '__name__', kind)}, got {str(value)[:40]}")
     return value
+
+
+def _is_plain(kind: Any, value: Any) -> bool:
+    """Return whether a value of JSON is of a plain type: an integer is also a float, a truth value is no number."""
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return kind in _PLAIN and isinstance(value, kind)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
