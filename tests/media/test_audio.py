@@ -8,7 +8,8 @@ import soundfile
 import soxr
 
 from trisep.errors import MediaError
-from trisep.media.audio import read_audio, stream_audio
+from trisep.media.audio import read_audio, stream_audio, write_audio
+from trisep.types import Audio
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,23 @@ def test_a_hole_that_is_too_long_is_refused_and_takes_no_memory(make_media, monk
         read_audio(path)
     monkeypatch.setattr("trisep.media.audio_decoder._LONGEST_HOLE_SECONDS", 1.1)
     assert read_audio(path).num_samples > 140000
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "peak", "reason"),
+    [
+        (768_000, 9e9, None),
+        (768_001, 0.5, "its sound has 768001 samples a second, expected at most 768000"),
+        (8000, 3.4e38, r"the sound holds values beyond 1e\+10 times full scale"),
+    ],
+)
+def test_rates_and_values_that_no_recording_has(tmp_path, rate_hz, peak, reason):
+    write_audio(tmp_path / "a.wav", Audio(np.full((1, 2000), peak, np.float32), rate_hz), subtype="wav_float32")
+    if reason is None:
+        assert read_audio(tmp_path / "a.wav").num_samples == 2000
+        return
+    with pytest.raises(MediaError, match=f"a.wav: {reason}"):
+        read_audio(tmp_path / "a.wav")
 
 
 def test_video_without_sound(make_media):

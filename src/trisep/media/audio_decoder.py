@@ -23,6 +23,9 @@ _GAP_SECONDS = 0.1
 """Time stamps that stray less than this are jitter (Matroska rounds to a millisecond); more is a hole."""
 _LONGEST_HOLE_SECONDS = 600.0
 """A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
+_HIGHEST_RATE_HZ = 768_000
+_HIGHEST_PEAK = 1e10
+"""Times full scale: integers of 32 bits taken for floats stay below; the square of much more is no float32."""
 _PREROLL_SECONDS = 1.0
 """Codecs need some packets before a cut to settle: bit reservoir of MP3, overlap of AAC, 80 ms of Opus."""
 _TOLERATED_SHARE, _TOLERATED_SECONDS = 0.01, 0.1
@@ -68,6 +71,11 @@ def read_facts(path: Path, stream: int) -> AudioFacts:
         first = _first_time_seconds(container, track, path)
         start = timeline_start_seconds(container) if picture_streams(container) else first
         rate = track.codec_context.sample_rate
+        if rate > _HIGHEST_RATE_HZ:
+            raise MediaError(
+                f"{path}: its sound has {rate} samples a second, expected at most {_HIGHEST_RATE_HZ}; it is damaged: "
+                "convert it to a usual rate first"
+            )
         formats = set(container.format.name.split(","))
         estimated = bool(formats & _ESTIMATING_FORMATS)
         declared = None if estimated else declared_seconds(track)
@@ -371,4 +379,8 @@ def _scaled(raw: np.ndarray, path: Path) -> Float32[np.ndarray, "C n"]:
     samples = np.array(raw, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise MediaError(f"{path}: the sound holds values that are not finite numbers; export it again")
+    if samples.size and np.abs(samples).max() > _HIGHEST_PEAK:
+        raise MediaError(
+            f"{path}: the sound holds values beyond {_HIGHEST_PEAK:g} times full scale; it is damaged: export it again"
+        )
     return samples
