@@ -32,6 +32,8 @@ VERBS = (
     "compare",
     "analyze",
     "listening-test",
+    "tag",
+    "web",
     "import",
     "models",
     "info",

@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": CONTENT | MEASURES | {"separation", "protocols", "store"},
     "analyses": DATA | MEASURES | {"separation", "protocols", "evaluation", "training"},
     "listening": CONTENT | MEASURES | {"separation", "protocols", "evaluation"},
+    "web": CONTENT | MEASURES | {"separation"},
 }
 ALLOWED["commands"] = set(ALLOWED)
 ALLOWED["cli"] = {"errors", "commands"}

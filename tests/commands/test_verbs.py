@@ -22,7 +22,7 @@ FIRST = [
     *("separate", "localize", "models", "info", "doctor"),
     *("data", "prepare", "embed", "store", "train", "evaluate", "compare"),
 ]
-LATER = ["analyze", "import", "listening-test", "tag"]
+LATER = ["analyze", "import", "listening-test", "tag", "web"]
 
 
 @pytest.fixture

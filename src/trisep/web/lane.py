@@ -1,0 +1,183 @@
+"""A lane: a bounded queue of jobs, and the process that does them one after another.
+
+A process that dies, by a broken file or by a kill, fails the job it was doing and is started again. A running job is
+cancelled by ending its process. This file knows no kind of job.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trisep.errors import ConfigError
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+_LINE_BYTES = 1 << 22
+_STOP_SECONDS = 3.0
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One task for a lane, and how it goes."""
+
+    task: dict[str, Any]
+    """What the process is sent."""
+    on_end: Callable[["Job"], None] = lambda job: None
+    """Called once, when the job is done, failed or cancelled."""
+    state: State = "waiting"
+    share: float = 0.0
+    """How much is done, 0 to 1."""
+    result: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    started: float | None = None
+    """When it was taken from the queue, by the monotonic clock."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job waits or runs."""
+        return self.state in ("waiting", "running")
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time to the end from the share that is done; None as long as that says nothing."""
+        if self.state != "running" or self.started is None or self.share < 0.02:
+            return None
+        return (time.monotonic() - self.started) * (1 - self.share) / self.share
+
+    def end(self, state: State, error: str | None = None) -> None:
+        """Note how the job ended; only the first call counts."""
+        if self.is_open:
+            self.state, self.error = state, error
+            self.on_end(self)
+            self.ended.set()
+
+
+class QueueFullError(Exception):
+    """As many jobs wait as may."""
+
+
+class Lane:
+    """A queue and its process, which runs `trisep.web.worker` with some settings."""
+
+    def __init__(self, settings: dict[str, Any], *, max_waiting: int) -> None:
+        """Nothing runs before `start`."""
+        self._settings, self._max_waiting = settings, max_waiting
+        self._waiting: list[Job] = []
+        self._arrival = asyncio.Event()
+        self._running: Job | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start the process and wait until it is ready; ConfigError with its words when it cannot be."""
+        self._loop = asyncio.create_task(self._work(await self._started()))
+
+    async def stop(self) -> None:
+        """End every job and the process."""
+        for job in list(self._waiting):
+            self.cancel(job)
+        if self._loop is not None:
+            self._loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop
+        if self._running is not None:
+            self._running.end("cancelled")
+        await self._end_process()
+
+    def submit(self, job: Job) -> Job:
+        """Queue a job; QueueFullError when too many wait."""
+        if len(self._waiting) >= self._max_waiting:
+            raise QueueFullError
+        self._waiting.append(job)
+        self._arrival.set()
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """End a job: it leaves the queue, or its process is ended."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            job.end("cancelled")
+        elif job is self._running:
+            # The loop sees the end of the process; until then the files of the job may still be written.
+            job.task["cancelled"] = True
+            if self.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.kill()
+
+    def num_before(self, job: Job) -> int:
+        """Return how many jobs are done before a waiting one."""
+        return self._waiting.index(job) + (self._running is not None) if job in self._waiting else 0
+
+    async def _work(self, process: asyncio.subprocess.Process) -> None:
+        """Do jobs for ever."""
+        while True:
+            while not self._waiting:
+                self._arrival.clear()
+                await self._arrival.wait()
+            job = self._running = self._waiting.pop(0)
+            job.state, job.started = "running", time.monotonic()
+            is_answered = await self._ask(process, job)
+            if not is_answered:
+                await self._end_process()
+                code = process.returncode
+                if job.task.get("cancelled"):
+                    job.end("cancelled")
+                else:
+                    job.end("failed", f"The program that reads files stopped ({_reason(code)}). Try it once more.")
+            self._running = None
+            if not is_answered:
+                try:
+                    process = await self._started()
+                except ConfigError as error:
+                    print(f"trisep: error: {error}", file=sys.stderr)
+                    await asyncio.sleep(_STOP_SECONDS)
+
+    async def _ask(self, process: asyncio.subprocess.Process, job: Job) -> bool:
+        """Send a job and follow it to its end; False when the process ended first."""
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(job.task).encode() + b"\n")
+            await process.stdin.drain()
+        except ConnectionError:
+            return False
+        while line := await process.stdout.readline():
+            message = json.loads(line)
+            if "progress" in message:
+                job.share = message["progress"]
+                continue
+            job.result = message.get("result", {})
+            job.end("failed" if "error" in message else "done", message.get("error"))
+            return True
+        return False
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        """Start a process and wait for its first line."""
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trisep.web.worker", json.dumps(self._settings)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LINE_BYTES,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        message = json.loads(line) if line else {"error": f"the worker stopped ({_reason(await self.process.wait())})"}
+        if "error" in message:
+            raise ConfigError(message["error"])
+        return self.process
+
+    async def _end_process(self) -> None:
+        """End the process and wait for it."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+
+def _reason(code: int | None) -> str:
+    """Say how a process ended."""
+    return f"signal {-code}" if code is not None and code < 0 else f"code {code}"

@@ -1,0 +1,35 @@
+// A waveform on a canvas: mirrored peaks, the part that was played darker, and a line at the position.
+
+export function drawWave(canvas, peaks, { share, colour, played, scale = 1 }) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = Math.round(canvas.clientWidth * ratio);
+  const height = Math.round(canvas.clientHeight * ratio);
+  if (!width || !height) return;
+  if (canvas.width !== width || canvas.height !== height) {
+    canvas.width = width;
+    canvas.height = height;
+  }
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  const step = 3 * ratio;
+  const bars = Math.floor(width / step);
+  context.fillStyle = colour;
+  for (let bar = 0; bar < bars; bar += 1) {
+    const first = Math.floor((bar * peaks.length) / bars);
+    const last = Math.max(first + 1, Math.floor(((bar + 1) * peaks.length) / bars));
+    let peak = 0;
+    for (let index = first; index < last && index < peaks.length; index += 1) peak = Math.max(peak, peaks[index]);
+    // The square root lifts quiet parts, which ears hear well and eyes would miss.
+    const half = Math.max(ratio, (Math.sqrt(Math.min(1, peak * scale)) * height) / 2);
+    context.globalAlpha = (bar + 0.5) / bars < share ? 1 : 0.45;
+    context.fillRect(bar * step, height / 2 - half, 2 * ratio, 2 * half);
+  }
+  context.globalAlpha = 1;
+  context.fillStyle = played;
+  context.fillRect(Math.min(width - 2 * ratio, share * width), 0, 2 * ratio, height);
+}
+
+// The factor that brings the loudest of some peaks to full height.
+export function scaleOf(peaks) {
+  return 1 / Math.max(1e-3, ...peaks);
+}

@@ -1,0 +1,84 @@
+"""A person's way through the page in a real Chromium: from the first page to a saved video."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import CHROMIUM, Page, open_browser
+from web_page import PATIENCE_SECONDS, Served
+
+from trisep.media.audio import read_audio
+from trisep.media.probe import probe
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt-get install chromium)"),
+]
+DONE = "!document.querySelector('.track progress:not([hidden])')"
+
+
+def sounds(page: Page, number: int) -> None:
+    """Waits until so many rows, the rest among them, are finished."""
+    page.wait(f"document.querySelectorAll('.track').length === {number} && {DONE}", PATIENCE_SECONDS)
+
+
+def test_from_the_first_page_to_a_saved_video(served: Served, sample: Path, tmp_path: Path) -> None:
+    with open_browser(tmp_path) as page:
+        page.go(served.address)
+        assert "token" not in page.value("location.href")
+        page.wait("!document.querySelector('#sample').hidden")
+        page.choose_files("#file", sample)
+        page.wait("!document.querySelector('#work').hidden", PATIENCE_SECONDS)
+        page.wait("document.querySelector('#video').readyState >= 2")
+
+        page.click("#words")
+        page.type("dog barking")
+        page.press("Enter")
+        sounds(page, 2)
+        page.click("#picture", 0.75, 0.5)  # the trumpet
+        sounds(page, 3)
+        names = page.value("[...document.querySelectorAll('.name')].map(n => n.firstChild.value ?? n.textContent)")
+        assert names == ["dog barking", "point at 0.0 s", "Everything else"]
+        assert page.value("document.activeElement.id") != "words"
+
+        page.press(" ", "Space", 32)
+        page.wait("document.querySelector('#video').currentTime > 1 && !document.querySelector('#video').paused")
+        assert page.value("document.querySelector('#play').getAttribute('aria-label')") == "Pause"
+        page.press("1", "Digit1", 49)
+        pressed = "[...document.querySelectorAll('.tools button[aria-pressed=true]')].map(b => b.ariaLabel)"
+        assert page.value(pressed) == ["Solo dog barking"]
+        page.press(" ", "Space", 32)
+        page.wait("document.querySelector('#video').paused")
+        page.click(".track:nth-child(1) .where")
+        page.wait("document.querySelector('#heat').getContext('2d').getImageData(0, 0, 280, 280).data.some(v => v > 0)")
+
+        for width, dark in ((390, False), (390, True), (1280, True), (1280, False)):
+            page.resize(width, 844, dark=dark)
+            assert page.value("document.documentElement.scrollWidth <= innerWidth"), width
+        page.click("#save-mix")
+        page.wait("document.querySelector('#saving').textContent.startsWith('Saved')", PATIENCE_SECONDS)
+        video = tmp_path / "downloads" / f"{sample.stem} mix.mp4"
+        end = time.monotonic() + 60
+        while not video.is_file() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert page.complaints == []
+    info = probe(video)
+    assert (info.video[0].width, info.video[0].height) == (640, 320)
+    heard, whole = (read_audio(path).samples.mean(axis=0) for path in (video, sample))
+    level = np.square(heard).mean() / np.square(whole).mean()
+    assert 0.01 < level < 0.9, "the dog alone is softer than the dog with the trumpet"
+
+
+def test_what_cannot_be_read_is_said_where_people_look(served: Served, tmp_path: Path) -> None:
+    before = set(served.folder.iterdir())
+    bad = tmp_path / "holiday.mp4"
+    bad.write_bytes(b"not a video at all")
+    with open_browser(tmp_path / "browser") as page:
+        page.go(served.address)
+        page.wait("!document.querySelector('#sample').hidden")
+        page.choose_files("#file", bad)
+        page.wait("document.querySelector('#limits').className === 'problem'", PATIENCE_SECONDS)
+        assert page.value("document.querySelector('#limits').textContent").startswith("holiday.mp4: cannot be read")
+        assert not page.value("document.querySelector('#start').hidden")
+    assert set(served.folder.iterdir()) == before
