@@ -5,6 +5,7 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ class Served:
     def lane(self, name: str) -> Lane:
         lane: Lane = getattr(self.app.state, name)
         return lane
+
+    def run(self, action: Coroutine[Any, Any, None]) -> None:
+        """Does something in the thread of the server."""
+        asyncio.run_coroutine_threadsafe(action, self._loop).result(PATIENCE_SECONDS)
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -14,10 +14,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from PIL import Image
 from web_page import TOKEN, Served
 
 from trisep.media.audio import read_audio, write_audio
 from trisep.media.probe import open_media
+from trisep.media.video import read_frames
 from trisep.types import Audio
 
 pytestmark = pytest.mark.slow
@@ -244,6 +246,39 @@ def test_twenty_uploads_at_once(served: Served, noise: bytes) -> None:
     assert sorted(status for status, _, _ in answers) == [201] * 19 + [413]
     states = [served.until(key, lambda state: not is_open(state["reading"]))["reading"]["state"] for key in keys]
     assert sorted(states) == ["done"] * 16 + ["failed"] * 3
+    for key in keys:
+        served.told("DELETE", f"/api/sessions/{key}")
+    assert list(served.folder.iterdir()) == []
+
+
+def test_a_photograph_is_a_query(served: Served, sample: Path, noise: bytes) -> None:
+    key = served.opened(noise, "noise.wav")["key"]
+    picture = BytesIO()
+    Image.fromarray(read_frames(sample, [1.0])[0][:, :320]).save(picture, format="PNG")
+    served.told("POST", f"/api/sessions/{key}/stems/picture?name={quote('my dog.png')}", picture.getvalue())
+    stem = served.until(key, settled)["stems"][0]
+    assert (stem["name"], stem["kind"], stem["state"], stem["error"]) == ("my dog", "image", "done", None)
+    served.told("DELETE", f"/api/sessions/{key}")
+
+
+def test_sessions_that_nobody_uses_are_removed(served: Served, noise: bytes) -> None:
+    old, new = (served.opened(noise, name)["key"] for name in ("old.wav", "new.wav"))
+    sessions = served.app.state.sessions
+    sessions.get(old).used -= 3601
+    served.run(sessions.close_unused())
+    assert [path.name for path in served.folder.iterdir()] == [new]
+    assert "removed" in json.loads(served.ask("GET", f"/api/sessions/{old}")[2])["error"]
+    served.told("DELETE", f"/api/sessions/{new}")
+
+
+def test_the_queue_is_bounded(served: Served, noise: bytes) -> None:
+    keys = [served.opened(noise, "noise.wav")["key"] for _ in range(4)]
+    lane = served.lane("network")
+    assert lane.process is not None
+    os.kill(lane.process.pid, signal.SIGSTOP)
+    asked = [served.ask("POST", f"/api/sessions/{key}/stems", {"text": "dog"})[0] for key in keys for _ in range(10)]
+    assert asked.count(201) == 33 and asked.count(503) == 4, "32 wait, one runs"
+    assert asked.count(409) == 3, "nine sounds a file are the most"
     for key in keys:
         served.told("DELETE", f"/api/sessions/{key}")
     assert list(served.folder.iterdir()) == []

@@ -1,0 +1,48 @@
+"""What the command line chooses for the page, and what it refuses."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from trisep import cli
+from trisep.errors import ConfigError
+from trisep.web import serve
+from trisep.web.settings import WebSettings
+
+
+def test_the_command_hands_its_choices_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    chosen: list[WebSettings] = []
+    monkeypatch.setattr(serve, "serve", lambda settings, on_ready: chosen.append(settings))
+    (tmp_path / "clip.mp4").write_bytes(b"x")
+    words = f"web --port 0 --allow-host a.example --model vast --device cpu --demo --sample {tmp_path}/clip.mp4"
+    assert cli.main([*words.split(), "--max-gigabytes", "0.5", "--max-minutes", "2", "--max-waiting", "3"]) == 0
+    expected = WebSettings(
+        port=0,
+        allowed_hosts=("a.example",),
+        model="vast",
+        device="cpu",
+        demo=True,
+        sample=tmp_path / "clip.mp4",
+        max_upload_bytes=500_000_000,
+        max_seconds=120.0,
+        max_waiting=3,
+    )
+    assert chosen == [expected]
+
+
+@pytest.mark.parametrize(("option", "value"), [("port", "70000"), ("max-minutes", "0"), ("max-waiting", "-1")])
+def test_numbers_out_of_range_are_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["web", f"--{option}={value}"]) == 2
+    assert f"--{option} must be" in capsys.readouterr().err
+
+
+def test_a_demo_needs_a_sample(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--sample"):
+        WebSettings(demo=True, sample=tmp_path / "absent.mp4")
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "trisep.web.serve", None)
+    assert cli.main(["web"]) == 2
+    assert "pip install 'trisep[web]'" in capsys.readouterr().err
