@@ -75,6 +75,13 @@ def test_from_a_video_to_its_exports(served: Served, sample: Path, tmp_path: Pat
     assert [stem["name"] for stem in state["stems"]] == ["dog barking", "trumpet"]
     assert state["stems"][0]["result"] == dog["result"] and served.ask("GET", path)[2] == whole
 
+    address = f"/api/sessions/{key}/stems/{dog['key']}/spectrogram"
+    status, headers, drawn = served.ask("GET", address)
+    assert (status, headers["content-type"]) == (200, "image/png") and served.ask("GET", address)[2] == drawn
+    grey = np.asarray(Image.open(BytesIO(drawn)))
+    assert grey.shape == (256, 1200) and grey.max() == 255
+    assert served.ask("GET", f"/api/sessions/{key}/stems/none/spectrogram")[0] == 404
+
     served.told("POST", f"/api/sessions/{key}/stems/{dog['key']}/heat")
     served.until(key, lambda state: not is_open(state["stems"][0]["heat"]))
     heat = served.told("GET", f"/api/sessions/{key}/stems/{dog['key']}/heat")

@@ -53,9 +53,25 @@ def test_from_the_first_page_to_a_saved_video(served: Served, sample: Path, tmp_
         page.click(".track:nth-child(1) .where")
         page.wait("document.querySelector('#heat').getContext('2d').getImageData(0, 0, 280, 280).data.some(v => v > 0)")
 
+        page.click(".track:nth-child(1) .spectrum")
+        page.wait("document.querySelector('.track:nth-child(1) img').naturalWidth === 1200", PATIENCE_SECONDS)
+        assert page.value("document.querySelector('.track:nth-child(1) canvas').hidden")
+        page.drag(page.middle("#wave", 0.3), page.middle("#wave", 0.5))
+        assert page.value("document.querySelector('#repeat').textContent") == "Stop repeating 0:03 to 0:05"
+        page.press(" ", "Space", 32)
+        now = "Number(document.querySelector('#wave').getAttribute('aria-valuenow'))"
+        page.wait(f"{now} > 4")
+        page.wait(f"{now} < 4")  # it began again
+        assert not page.value("document.querySelector('#video').paused")
+        page.press("Escape", "Escape", 27)
+        page.wait(f"{now} > 5.3 && document.querySelector('#repeat').hidden")
+        page.press(" ", "Space", 32)
+
         for width, dark in ((390, False), (390, True), (1280, True), (1280, False)):
             page.resize(width, 844, dark=dark)
             assert page.value("document.documentElement.scrollWidth <= innerWidth"), width
+            edge = "Math.max(...[...document.querySelectorAll('.tools *')].map(e => e.getBoundingClientRect().right))"
+            assert page.value(f"{edge} <= innerWidth - 16"), width
         page.click("#save-mix")
         page.wait("document.querySelector('#saving').textContent.startsWith('Saved')", PATIENCE_SECONDS)
         video = tmp_path / "downloads" / f"{sample.stem} mix.mp4"

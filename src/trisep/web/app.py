@@ -7,7 +7,8 @@ GET, DELETE /api/sessions/KEY                  how it goes; the end of it
 GET  /api/sessions/KEY/media, …/sound          the file, and its sound as floats (with ranges)
 POST /api/sessions/KEY/stems                   ask for {"text"} or {"place"};  …/stems/picture?name=…  a photograph
 PUT, DELETE /api/sessions/KEY/stems/STEM       ask for other words; remove
-GET  …/stems/STEM/sound;  POST, GET …/heat     the sound; where it is in the picture
+GET  …/stems/STEM/sound, …/spectrogram         the sound, as floats and as a picture
+POST, GET …/stems/STEM/heat                    where it is in the picture
 POST /api/sessions/KEY/exports                 {"kind": "zip" | "video" | "sound", "gains"}
 GET, DELETE …/exports/EXPORT                   the file; cancel
 """
@@ -61,6 +62,7 @@ def build_app(settings: WebSettings, sessions: Sessions, *, token: str | None) -
             Route("/api/sessions/{key}/stems/{stem}", _reword, methods=["PUT"]),
             Route("/api/sessions/{key}/stems/{stem}", _remove, methods=["DELETE"]),
             Route("/api/sessions/{key}/stems/{stem}/sound", _stem_sound),
+            Route("/api/sessions/{key}/stems/{stem}/spectrogram", _spectrogram),
             Route("/api/sessions/{key}/stems/{stem}/heat", _find, methods=["POST"]),
             Route("/api/sessions/{key}/stems/{stem}/heat", _heat),
             Route("/api/sessions/{key}/exports", _export, methods=["POST"]),
@@ -184,6 +186,11 @@ async def _remove(request: Request) -> Response:
 
 async def _stem_sound(request: Request) -> Response:
     return FileResponse(stem_file(_finished(_its_stem(request))), media_type="audio/wav")
+
+
+async def _spectrogram(request: Request) -> Response:
+    stem = _finished(_its_stem(request))
+    return FileResponse(await _sessions(request).spectrogram(_its_session(request), stem), media_type="image/png")
 
 
 async def _find(request: Request) -> Response:

@@ -146,6 +146,17 @@ class Sessions:
             task = session.task("heat", query=stem.query, name_of_query=stem.name, out=str(heat_file(stem)))
             stem.heat = submit(self._network, Job(task))
 
+    async def spectrogram(self, session: Session, stem: Stem) -> Path:
+        """Return the picture of a stem's sound, drawn when it is first asked for; HTTPException where that fails."""
+        out = stem.folder / "spectrogram.png"
+        if not out.exists():
+            task = session.task("spectrogram", stem=str(stem_file(stem)), out=str(out))
+            job = submit(self._media, Job(task))
+            await job.ended.wait()
+            if job.state != "done":
+                raise HTTPException(409, job.error or "The spectrogram was cancelled.")
+        return out
+
     def add_export(self, session: Session, kind: str, gains: dict[str, float]) -> Export:
         """Queue a zip of all stems, or the mix by `gains` (of stems by their keys, and `rest`) as video or sound."""
         for old in [export for export in session.exports.values() if export.kind == kind]:

@@ -20,7 +20,7 @@ from trisep.media.probe import probe
 from trisep.media.sound_form import SoundForm, gain_to_full_scale
 from trisep.separation.stems import output_names
 from trisep.separation.streaming import Progress
-from trisep.types import Place, Query
+from trisep.types import Place, Query, SignalSettings
 
 _NUM_PEAKS = 1000
 """Points of a waveform on the page."""
@@ -32,6 +32,7 @@ _UMBRELLAS = frozenset(
     | {"Bow-wow", "Yip", "Whimper (dog)", "Canidae, dogs, wolves"}
 )
 """Classes of AudioSet that name no one sound, or one that another class names better."""
+_SPECTROGRAM_SIZE, _SPECTROGRAM_RANGE_DB, _SPECTROGRAM_SAMPLES = (1200, 256), 70.0, 1 << 20
 _MAX_HEAT_FPS, _MAX_HEAT_MAPS = 2.0, 600
 
 
@@ -102,6 +103,29 @@ class Tasks:
         """Measure the waveform of what no stem took."""
         rate = read_audio(Path(task["sound"]), duration_seconds=0.0).sample_rate_hz
         return {"peaks": _peaks(mix(_rest(task)), rate)}
+
+    def spectrogram(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Draw a stem into `out`, a grey PNG: time to the right, frequency upwards on the logarithmic grid."""
+        import torch
+        from PIL import Image
+
+        from trisep.spectrogram.log_frequency import to_log_frequency
+        from trisep.spectrogram.stft import stft
+
+        signal, width = SignalSettings(), _SPECTROGRAM_SIZE[0]
+        columns: list[np.ndarray] = []
+        for block in stream_audio(
+            Path(task["stem"]), mono=True, sample_rate_hz=signal.sample_rate_hz, block_samples=_SPECTROGRAM_SAMPLES
+        ):
+            magnitude = to_log_frequency(stft(torch.from_numpy(block[0].copy()), signal).abs(), signal.num_log_bins)
+            level_db = 20 * torch.log10(magnitude + 1e-6).numpy()
+            columns.append(level_db[:, :: max(1, level_db.shape[1] // width)])
+        level_db = np.concatenate(columns, axis=1)
+        grey = ((level_db - level_db.max()) / _SPECTROGRAM_RANGE_DB + 1).clip(0, 1)
+        picture = Image.fromarray((255 * grey[::-1]).astype(np.uint8)).resize(_SPECTROGRAM_SIZE, Image.Resampling.BOX)
+        with replacing(Path(task["out"])) as temporary:
+            picture.save(temporary, format="PNG")
+        return {}
 
     def heat(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Write where in the picture a query is, over time, into `out`: heat 0 to 255 on the grid of the encoder."""

@@ -4,7 +4,7 @@ import { request, upload } from "./api.js";
 import { askByPointing, drawHeat } from "./picture.js";
 import { Player } from "./player.js";
 import { REST, Tracks } from "./tracks.js";
-import { drawWave, scaleOf } from "./waveform.js";
+import { askBySpan, drawWave, scaleOf } from "./waveform.js";
 import { bytes, clock, going } from "./words.js";
 
 const POLL_MILLISECONDS = 300;
@@ -17,6 +17,7 @@ let settings = null;
 let session = null;
 let sending = null;
 let polling = 0;
+let span = null;
 let heat = { key: null, maps: null, url: null };
 const saved = new Set();
 
@@ -146,6 +147,7 @@ async function ask(method, body, ...parts) {
 function startWork() {
   const { sound, picture } = reading();
   show("work");
+  repeat(null);
   $("title").textContent = session.title;
   document.title = `${session.title} · trisep`;
   player.open(sound, path("sound"));
@@ -162,7 +164,7 @@ function startWork() {
 
 function showWork() {
   const finished = session.stems.filter((stem) => stem.state === "done");
-  tracks.show(session, { hasPicture: Boolean(reading().picture), heatKey: heat.key });
+  tracks.show(session, { hasPicture: Boolean(reading().picture), heatKey: heat.key, spectrogram: (stem) => `${path("stems", stem.key, "spectrogram")}?${stem.result.file}` });
   player.setStems(new Map(finished.map((stem) => [stem.key, { url: `${path("stems", stem.key, "sound")}?${stem.result.file}`, offset: stem.result.offset }])));
   player.setGains(tracks.gains());
   $("empty").hidden = session.stems.length > 0;
@@ -310,7 +312,20 @@ player.addEventListener("change", () => {
   $("play").classList.toggle("is-playing", player.isPlaying);
   $("play").setAttribute("aria-label", player.isPlaying ? "Pause" : "Play");
 });
-$("wave").addEventListener("click", (event) => player.seek((event.offsetX / $("wave").clientWidth) * player.duration));
+askBySpan($("wave"), {
+  onPlace: (share) => player.seek(share * player.duration),
+  onSpan: (shares, isWhole) => {
+    span = shares;
+    if (isWhole) repeat({ from: shares.from * player.duration, to: shares.to * player.duration });
+  },
+});
+$("repeat").addEventListener("click", () => repeat(null));
+function repeat(seconds) {
+  if (!seconds) span = null;
+  player.repeat(seconds);
+  $("repeat").hidden = !seconds;
+  if (seconds) $("repeat").textContent = `Stop repeating ${clock(seconds.from)} to ${clock(seconds.to)}`;
+}
 $("video").addEventListener("error", () => {
   if (!$("video").getAttribute("src")) return;
   $("unseen").hidden = false;
@@ -324,6 +339,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === " " && !isControl) playOrPause();
   else if (event.key === "ArrowLeft" && !target.matches("input")) player.seek(player.time - STEP_SECONDS);
   else if (event.key === "ArrowRight" && !target.matches("input")) player.seek(player.time + STEP_SECONDS);
+  else if (event.key === "Escape" && span) repeat(null);
   else if (event.key === "Home" && target === $("wave")) player.seek(0);
   else if (event.key === "End" && target === $("wave")) player.seek(player.duration);
   else if (/^[0-9]$/.test(event.key)) tell(tracks.toggleSolo(Number(event.key)), "isSolo", "alone");
@@ -346,7 +362,7 @@ function frame() {
   const share = player.duration ? player.time / player.duration : 0;
   const style = getComputedStyle(document.documentElement);
   const { sound } = reading();
-  drawWave($("wave"), sound.peaks, { share, colour: style.getPropertyValue("--soft"), played: style.getPropertyValue("--played"), scale: scaleOf(sound.peaks) });
+  drawWave($("wave"), sound.peaks, { share, colour: style.getPropertyValue("--soft"), played: style.getPropertyValue("--played"), scale: scaleOf(sound.peaks), span });
   tracks.draw(share);
   $("now").textContent = clock(player.time);
   $("wave").setAttribute("aria-valuenow", player.time.toFixed(1));

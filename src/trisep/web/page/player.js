@@ -18,6 +18,7 @@ export class Player extends EventTarget {
   #position = 0;
   #timer = 0;
   #run = 0;
+  #repeated = null;
 
   constructor(video) {
     super();
@@ -53,6 +54,7 @@ export class Player extends EventTarget {
     this.#layout = null;
     this.#tracks.clear();
     this.#gains.clear();
+    this.#repeated = null;
     this.#position = 0;
   }
 
@@ -103,10 +105,20 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
+  // Plays a span {from, to} in seconds again and again; null plays on to the end.
+  repeat(span) {
+    this.#repeated = span;
+    if (span) this.seek(span.from);
+  }
+
   // Keeps the picture at the sound; called for every frame.
   follow() {
     if (!this.isPlaying) return;
     const time = this.time;
+    if (this.#repeated && time >= this.#repeated.to) {
+      this.seek(this.#repeated.from);
+      return;
+    }
     if (time >= this.duration) {
       this.pause();
       this.#position = this.duration;

@@ -43,7 +43,7 @@ export class Tracks extends EventTarget {
   }
 
   // Brings the rows in line with what the server tells of the session.
-  show(session, { hasPicture, heatKey }) {
+  show(session, { hasPicture, heatKey, spectrogram }) {
     const wanted = session.stems.map((stem) => stem.key);
     const finished = session.stems.filter((stem) => stem.state === "done");
     if (finished.length) wanted.push(REST);
@@ -59,7 +59,7 @@ export class Tracks extends EventTarget {
       if (this.#list.children[index] !== row.item) this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
       row.number = key === REST ? 0 : index + 1;
       if (key === REST) this.#showRest(row, session.rest);
-      else this.#showStem(row, session.stems[index], { hasPicture, heatKey });
+      else this.#showStem(row, session.stems[index], { hasPicture, heatKey, spectrogram });
     });
     this.#rows.forEach((row) => this.#showGain(row));
   }
@@ -103,7 +103,7 @@ export class Tracks extends EventTarget {
   }
 
   #row(key) {
-    const row = { key, volume: 1, isSolo: false, isMute: false, isReady: false, peaks: null, number: 0 };
+    const row = { key, volume: 1, isSolo: false, isMute: false, isReady: false, isSpectrum: false, peaks: null, number: 0 };
     row.badge = element("span", { className: "badge" });
     row.badge.setAttribute("aria-hidden", "true");
     row.name = key === REST ? element("span", { textContent: "Everything else" }) : element("input", { type: "text", maxLength: 200 });
@@ -124,18 +124,24 @@ export class Tracks extends EventTarget {
     if (key !== REST) {
       row.heat = toggle("Where", "Show where it is in the picture", () => this.#tell("heat", { key }));
       row.heat.className = "where";
+      row.picture = element("img", { className: "wave", alt: "", hidden: true });
+      row.picture.addEventListener("error", () => this.#showSpectrum(row, { isSpectrum: false }));
+      row.picture.addEventListener("click", (event) => this.#tell("seek", { share: event.offsetX / row.picture.clientWidth }));
+      row.spectrum = toggle("Spectrum", "Show its spectrogram", (isSpectrum) => this.#showSpectrum(row, { isSpectrum }));
+      row.spectrum.className = "spectrum";
+      row.tools.append(row.spectrum);
       row.remove = element("button", { type: "button", className: "remove", textContent: "✕" });
       row.remove.addEventListener("click", () => this.#tell("remove", { key }));
       row.tools.append(row.heat, row.remove);
       row.name.addEventListener("change", () => this.#tell("reword", { key, text: row.name.value }));
       row.name.addEventListener("keydown", (event) => event.key === "Enter" && row.name.blur());
     }
-    const middle = element("div", { className: "middle" }, row.wave, row.bar);
+    const middle = element("div", { className: "middle" }, row.wave, ...(row.picture ? [row.picture] : []), row.bar);
     row.item = element("li", {}, row.badge, element("div", { className: "name" }, row.name), row.state, middle, row.tools);
     return row;
   }
 
-  #showStem(row, stem, { hasPicture, heatKey }) {
+  #showStem(row, stem, { hasPicture, heatKey, spectrogram }) {
     const isOpen = stem.state === "waiting" || stem.state === "running";
     row.isReady = stem.state === "done";
     row.peaks = row.isReady ? stem.result.peaks : null;
@@ -143,7 +149,7 @@ export class Tracks extends EventTarget {
     row.name.setAttribute("aria-label", `Sound ${row.number}: change the words to ask for another`);
     row.state.textContent = isOpen ? going("Separating", stem) : stem.state === "done" ? presence(stem.result) : stem.error ?? "Cancelled";
     row.state.classList.toggle("is-bad", stem.state === "failed");
-    row.wave.hidden = !row.isReady;
+    this.#showSpectrum(row, { isSpectrum: row.isReady && row.isSpectrum, address: row.isReady ? spectrogram(stem) : null });
     row.bar.hidden = !isOpen;
     row.bar.setAttribute("aria-label", `Progress of ${stem.name}`);
     if (stem.share > 0) row.bar.value = stem.share;
@@ -155,6 +161,15 @@ export class Tracks extends EventTarget {
     row.remove.setAttribute("aria-label", isOpen ? `Cancel ${stem.name}` : `Remove ${stem.name}`);
     row.remove.title = isOpen ? "Cancel" : "Remove";
     this.#label(row, stem.name);
+  }
+
+  // Shows the waveform of a row or, where it was asked for, the spectrogram, which is fetched then.
+  #showSpectrum(row, changes) {
+    Object.assign(row, changes);
+    row.wave.hidden = !row.isReady || row.isSpectrum;
+    row.picture.hidden = !row.isSpectrum;
+    row.spectrum.setAttribute("aria-pressed", String(row.isSpectrum));
+    if (row.isSpectrum && row.picture.getAttribute("src") !== row.address) row.picture.src = row.address;
   }
 
   #showRest(row, rest) {
@@ -170,9 +185,10 @@ export class Tracks extends EventTarget {
     row.badge.textContent = row.number;
     row.solo.setAttribute("aria-label", `Solo ${name}`);
     row.mute.setAttribute("aria-label", `Mute ${name}`);
+    row.spectrum?.setAttribute("aria-label", `Spectrogram of ${name}`);
     row.heat?.setAttribute("aria-label", `Where is ${name} in the picture`);
     row.volumeSlider.setAttribute("aria-label", `Volume of ${name}`);
-    for (const tool of [row.solo, row.mute, row.volumeSlider, row.heat]) if (tool) tool.disabled = !row.isReady;
+    for (const tool of [row.solo, row.mute, row.volumeSlider, row.heat, row.spectrum]) if (tool) tool.disabled = !row.isReady;
   }
 
   #showGain(row) {

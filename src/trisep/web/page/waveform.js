@@ -1,6 +1,8 @@
 // A waveform on a canvas: mirrored peaks, the part that was played darker, and a line at the position.
 
-export function drawWave(canvas, peaks, { share, colour, played, scale = 1 }) {
+const CLICK_PIXELS = 6;
+
+export function drawWave(canvas, peaks, { share, colour, played, scale = 1, span = null }) {
   const ratio = window.devicePixelRatio || 1;
   const width = Math.round(canvas.clientWidth * ratio);
   const height = Math.round(canvas.clientHeight * ratio);
@@ -11,6 +13,11 @@ export function drawWave(canvas, peaks, { share, colour, played, scale = 1 }) {
   }
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, width, height);
+  if (span) {
+    context.fillStyle = played;
+    context.globalAlpha = 0.14;
+    context.fillRect(span.from * width, 0, (span.to - span.from) * width, height);
+  }
   const step = 3 * ratio;
   const bars = Math.floor(width / step);
   context.fillStyle = colour;
@@ -27,6 +34,30 @@ export function drawWave(canvas, peaks, { share, colour, played, scale = 1 }) {
   context.globalAlpha = 1;
   context.fillStyle = played;
   context.fillRect(Math.min(width - 2 * ratio, share * width), 0, 2 * ratio, height);
+}
+
+// Calls onPlace(share) for a click on an element, and onSpan({from, to}, isWhole) for a stroke along it; shares of its width.
+export function askBySpan(element, { onPlace, onSpan }) {
+  let start = null;
+  const share = (event) => {
+    const box = element.getBoundingClientRect();
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+  };
+  const isStroke = (event) => Math.abs(event.clientX - start.x) >= CLICK_PIXELS;
+  const span = (event) => ({ from: Math.min(start.share, share(event)), to: Math.max(start.share, share(event)) });
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    start = { share: share(event), x: event.clientX };
+    element.setPointerCapture(event.pointerId);
+  });
+  element.addEventListener("pointermove", (event) => start && isStroke(event) && onSpan(span(event), false));
+  element.addEventListener("pointercancel", () => (start = null));
+  element.addEventListener("pointerup", (event) => {
+    if (!start) return;
+    if (isStroke(event)) onSpan(span(event), true);
+    else onPlace(start.share);
+    start = null;
+  });
 }
 
 // The factor that brings the loudest of some peaks to full height.
