@@ -38,6 +38,7 @@ VERBS = (
     "models",
     "info",
     "doctor",
+    "tag",
 )
 
 
@@ -139,6 +140,7 @@ def test_separate_reads_every_option() -> None:
     line = "clip.mp4 violin --also b.mp4 c.mp4 --also d --out stems --model nit --image x.jpg --image y.png"
     line += " --no-residual --remove --into-video --format flac --subtype int16 --audio-bitrate 96k"
     line += " --threshold 0.25 --segment 12.5 --device cpu --allow-truncated"
+    line += " --like a.wav --when 1-2 --not wind --not rain --all-of --stream 1 --start 2 --duration 3.5 --recursive"
     verb, arguments = cli.parse(["separate", *line.split()])
     assert verb == "separate" and arguments == separate.Arguments(
         input=Path("clip.mp4"),
@@ -155,6 +157,14 @@ def test_separate_reads_every_option() -> None:
         audio_bitrate="96k",
         threshold=0.25,
         segment_seconds=12.5,
+        like=(Path("a.wav"),),
+        when=("1-2",),
+        negatives=("wind", "rain"),
+        all_of=True,
+        stream=1,
+        start_seconds=2.0,
+        duration_seconds=3.5,
+        recursive=True,
         device="cpu",
         allow_truncated=True,
     )

@@ -9,6 +9,7 @@ Axes, used in every shape of this project:
 Frequency comes before time; time is last. Sounds are float32 with full scale at ±1; images are uint8 RGB.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query: exactly one of text, a picture, a video, or a place in the video that is separated.
+    """A query: exactly one of text, a picture, a video, a place in the video that is separated, an example sound, a
+    span of what is separated, a vector, or several queries of these kinds.
 
     `name` names the outputs.
     """
@@ -88,11 +90,29 @@ class Query:
     video: Path | None = None
     """A video whose whole picture is the query."""
     place: Place | None = None
+    sound: "Path | Audio | None" = None
+    """A sound like the one that is looked for; the path of a file, or samples."""
+    span: tuple[float, float] | None = None
+    """What is heard in a span of the separated sound itself, from and to in seconds."""
+    vector: Float[Tensor, "D"] | None = None
+    """A vector in the encoder's space."""
+    parts: "tuple[Query, ...] | None" = None
+    """Queries that together give one stem: what any of them takes."""
 
     def __post_init__(self) -> None:
-        """Raise QueryError for a query that is empty or holds more than one of text, picture, video and place."""
-        if sum(value is not None for value in (self.text, self.image, self.video, self.place)) != 1:
-            raise QueryError(f"query '{self.name}': give words, a picture, a video or a place, exactly one of them")
+        """Raise QueryError for a query that is empty or is of more than one kind."""
+        kinds = (self.text, self.image, self.video, self.place, self.sound, self.span, self.vector, self.parts)
+        if sum(value is not None for value in kinds) != 1:
+            raise QueryError(
+                f"query '{self.name}': give words, a picture, a video, a place, a sound, a span, a vector or parts, "
+                "exactly one of them"
+            )
+        if self.parts == ():
+            raise QueryError(f"query '{self.name}' has no parts: give at least one")
+        if self.span is not None and not 0 <= self.span[0] < self.span[1] < math.inf:
+            raise QueryError(
+                f"query '{self.name}': a span is two times in seconds, the first before the second, such as 3.0-4.5"
+            )
         if self.text is not None and not any(character.isalnum() for character in self.text):
             raise QueryError(
                 f'query {self.text!r} is empty: name a sound in words, for example "violin" or "dog barking"'

@@ -265,7 +265,7 @@ def test_names_and_kinds(clip: Path) -> None:
 
 def test_the_command_takes_every_kind_at_once(command, capsys: pytest.CaptureFixture[str]) -> None:
     words = "duet.mp4 violin --image photo.png --region 0.25,0.5 --region 100px,30px,1.5 --box 0,0,0.5,1"
-    words += " --video duet.mp4 --out out"
+    words += " --video duet.mp4 --out out --quiet"
     assert command(*words.split()) == 0
     assert capsys.readouterr() == ("", "")
     names = ["violin", "photo", "region_0_25_0_5", "region_100px_30px_1_5", "box_0_0_0_5_1", "duet"]

@@ -184,6 +184,15 @@ def test_of_a_folder_its_own_media_files_sorted(tmp_path: Path) -> None:
     assert media_files(tmp_path / "absent") == [tmp_path / "absent"]
 
 
+def test_of_folders_below_too(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", ["b.wav"])
+    fill(folder / "z", ["a.mp4"])
+    fill(folder / "empty", ["notes.txt"])
+    fill(folder / ".hidden", ["c.wav"])
+    assert media_files(folder, recursive=True) == [folder / "b.wav", folder / "z" / "a.mp4"]
+    assert media_files(folder) == [folder / "b.wav"]
+
+
 def test_a_folder_without_media_or_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fill(tmp_path / "in", ["a.jpg", "b.PNG", "c.txt", ".d.wav"])
     with pytest.raises(MediaError) as caught:

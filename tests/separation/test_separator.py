@@ -32,7 +32,7 @@ from trisep.networks.audio_unet import UNetConfig
 from trisep.separation import separator as separate
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.separator import OutputOptions, SeparationOptions, Separator
-from trisep.separation.streaming import open_source
+from trisep.separation.source import open_source
 from trisep.separation.summary import warning_lines
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import apply_masks
@@ -373,6 +373,74 @@ def test_a_video_with_sound_and_a_picture_as_query(command, tmp_path: Path) -> N
     assert command("clip.mp4", "--image", "Photo of it.png", "--out", "stems") == 0
     stem, mixture = read_audio(tmp_path / "stems/photo_of_it.wav"), read_audio(tmp_path / "clip.mp4")
     assert stem.samples.shape == mixture.samples.shape and stem.sample_rate_hz == 44100
+
+
+def test_two_sounds_in_one_stem_take_what_each_takes(separator: Separator) -> None:
+    audio = noise(20000, 2, 44100)
+    apart = separator.separate(audio, ["violin", "piano"])
+    joined = separator.separate(audio, ["violin and piano"])
+    pair = Query("both", parts=(Query("violin", text="violin"), Query("piano", text="piano")))
+    both = sum(stem.audio.samples for stem in apart.stems.values())
+    np.testing.assert_allclose(joined.stems["violin and piano"].audio.samples, both, atol=1e-6)
+    np.testing.assert_array_equal(
+        separator.separate(audio, [pair]).stems["both"].audio.samples, joined.stems["violin and piano"].audio.samples
+    )
+    assert joined.stems["violin and piano"].presence == max(stem.presence for stem in apart.stems.values())
+
+
+def test_a_negative_takes_its_share_and_is_not_written(separator: Separator, tmp_path: Path) -> None:
+    audio = noise(20000, 1, 16000)
+    apart = separator.separate(audio, ["violin", "wind"])
+    options = SeparationOptions(negatives=("wind",))
+    report = separator.separate_to_files(audio, ["violin"], tmp_path / "out", options)
+    assert sorted(os.listdir(tmp_path / "out")) == ["report.json", "residual.wav", "violin.wav"]
+    violin = read_audio(tmp_path / "out" / "violin.wav").samples
+    np.testing.assert_allclose(violin, apart.stems["violin"].audio.samples, atol=1e-6)
+    assert [stem["query"] for stem in report["stems"]] == ["violin"]
+
+
+def test_examples_and_spans_are_answered_and_alike(separator: Separator, tmp_path: Path) -> None:
+    audio = noise(3 * 16000)
+    second = Audio(audio.samples[:, 16000:32000], 16000)
+    like = Query("like", sound=wav(tmp_path / "like.wav", second))
+    separation = separator.separate(audio, [like, Query("when", span=(1.0, 2.0))])
+    np.testing.assert_allclose(
+        separation.stems["like"].audio.samples, separation.stems["when"].audio.samples, atol=1e-6
+    )
+    later = separator.separate(audio, [Query("when", span=(1.0, 2.0))], SeparationOptions(start_seconds=1.0))
+    assert later.mixture.num_samples == 32000
+    with pytest.raises(QueryError, match="holds no sound or only silence"):
+        separator.separate(audio, [Query("when", span=(8.0, 9.0))])
+
+
+def test_the_command_asks_in_every_way(command, tmp_path: Path) -> None:
+    wav(tmp_path / "in.wav", noise(4 * 16000))
+    words = "--like in.wav --when 1-2.5 --not wind --stream 0 --start 0.5 --duration 3 --no-residual --quiet --out out"
+    assert command("in.wav", "dog and cat", *words.split()) == 0
+    assert sorted(os.listdir("out")) == ["1_2_5_s.wav", "dog_and_cat.wav", "in.wav", "report.json"]
+    assert read_audio(Path("out/in.wav")).num_samples == 3 * 16000
+    assert command("in.wav", "dog", "cat", "--all-of", "--quiet", "--out", "all") == 0
+    assert sorted(os.listdir("all")) == ["dog_and_cat.wav", "report.json", "residual.wav"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("in.wav --when 3", "--when '3': expected two times in seconds"),
+        ("in.wav dog --stream -1", "--stream must not be negative, got -1"),
+        ("in.wav dog --duration 0", "--duration must be above 0"),
+        ("in.wav dog --start 100", "in.wav: ends before 100 s; begin earlier"),
+        ("in.wav dog --stream 3", "in.wav"),
+        ("in.wav --like absent.wav", "absent.wav: no such file"),
+        ("https://example.org/a.mp4 dog", "is an address, and only files are read; download it first"),
+        ("in.wav dog --into-video --start 0.1", "the video comes back whole"),
+    ],
+)
+def test_ways_to_ask_that_lead_nowhere(command, tmp_path: Path, capsys, words: str, message: str) -> None:
+    wav(tmp_path / "in.wav", noise(4000))
+    assert command(*words.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_the_video_comes_back_with_each_sound_in_one_line(command, tmp_path: Path) -> None:

@@ -18,14 +18,8 @@ from trisep.queries.embed import EmbeddedQueries
 from trisep.separation import streaming
 from trisep.separation.infer import Network, SegmentPlan
 from trisep.separation.presence import PresenceCalibration
-from trisep.separation.streaming import (
-    MaskApplier,
-    SeparatedSegment,
-    SeparationRun,
-    mono_blocks,
-    open_source,
-    survey,
-)
+from trisep.separation.source import mono_blocks, open_source, survey
+from trisep.separation.streaming import MaskApplier, SeparatedSegment, SeparationRun
 from trisep.spectrogram.log_frequency import MaskGrid, settings_at_rate
 from trisep.spectrogram.masks import apply_masks
 from trisep.spectrogram.stft import stft

@@ -2,7 +2,7 @@
 
 import torch
 
-from trisep.spectrogram.masks import apply_masks, binary_mask, exclusive_masks, ratio_mask
+from trisep.spectrogram.masks import apply_masks, binary_mask, exclusive_masks, joined_masks, ratio_mask
 from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
 
@@ -43,3 +43,16 @@ def test_exclusive_masks_by_hand() -> None:
     assert torch.equal(exclusive_masks(masks[:, :1]), masks[:, :1])
     certain = exclusive_masks(torch.ones(1, 2, 256, 4))
     assert torch.allclose(certain, torch.full_like(certain, 0.5), atol=1e-5)
+
+
+def test_joined_masks_by_hand() -> None:
+    masks = torch.full((4, 256, 1), 0.5)
+    # Odds of 1 each, and a rest of 1/4: 4/17 for one, 8/17 for two.
+    shared = joined_masks(masks, [[0, 1], [2]], exclusive=True)
+    torch.testing.assert_close(shared[:, 0, 0], torch.tensor([8 / 17, 4 / 17]))
+    # Alone, a group of two shares with the negative only, and the rest is 1/3.
+    alone = joined_masks(masks, [[0, 1], [2]], exclusive=False)
+    torch.testing.assert_close(alone[:, 0, 0], torch.tensor([2 / (10 / 3), 1 / 2.5]))
+    assert torch.equal(joined_masks(masks[:1], [[0]], exclusive=False), masks[:1])
+    several = torch.rand(3, 256, 5)
+    assert torch.equal(joined_masks(several, [[0], [1], [2]], exclusive=True), exclusive_masks(several[None])[0])

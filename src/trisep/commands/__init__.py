@@ -59,10 +59,10 @@ def require_positive(**values: float | None) -> None:
             raise ConfigError(f"{_option(name)} must be {'finite' if value == math.inf else 'above 0'}, got {value}")
 
 
-def require_not_negative(**values: int | None) -> None:
-    """Raise ConfigError for the first value below zero; None means not given."""
+def require_not_negative(**values: float | None) -> None:
+    """Raise ConfigError for the first value below zero or not a number; None means not given."""
     for name, value in values.items():
-        if value is not None and value < 0:
+        if value is not None and not value >= 0:
             raise ConfigError(f"{_option(name)} must not be negative, got {value}")
 
 

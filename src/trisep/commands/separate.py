@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from trisep.commands import Device, bits_per_second, require_between, require_positive
+from trisep.commands import Device, bits_per_second, require_between, require_not_negative, require_positive
 from trisep.errors import ConfigError, QueryError
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SoundFormat, SoundSubtype
 from trisep.separation import Precision
@@ -20,6 +20,9 @@ class Arguments:
 
         trisep separate clip.mp4 "violin" "rooster barking" --out stems
         trisep separate clip.mp4 --image photo.jpg --region 0.25,0.5
+        trisep separate clip.mp4 "violin and piano" --not "applause"
+        trisep separate clip.mp4 --when 3.0-4.5
+        trisep separate clip.mp4 --like siren.wav
         trisep separate talk.mp4 "traffic" --remove --into-video
         trisep separate recordings/ "bird singing" --format flac
     """
@@ -44,6 +47,22 @@ class Arguments:
     """What is at a point of the picture, in shares from the upper left corner or pixels (320px,180px); T in seconds."""
     box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y,W,H[,T]")] = ()
     """What is in a box of the picture: upper left corner, width and height, in the same units; T in seconds."""
+    like: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="SOUND")] = ()
+    """A sound like the one to separate; its first 8 seconds are listened to."""
+    when: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FROM-TO")] = ()
+    """What is heard in a span of INPUT, in seconds, such as 3.0-4.5; best where it is heard alone."""
+    negatives: Annotated[UseAppendAction[tuple[str, ...]], arg(name="not", metavar="QUERY")] = ()
+    """A sound that is not wanted, in words: it takes its share from the queries, and is not written."""
+    all_of: FlagCreatePairsOff[bool] = False
+    """Separate all queries into one stem; "violin and piano" does so with words."""
+    stream: int = 0
+    """Which track of sound of INPUT, counted from 0."""
+    start_seconds: Annotated[float, arg(name="start", metavar="SECONDS")] = 0.0
+    """Begin there in INPUT."""
+    duration_seconds: Annotated[float | None, arg(name="duration", metavar="SECONDS")] = None
+    """Separate so much of INPUT; the default is all."""
+    recursive: FlagCreatePairsOff[bool] = False
+    """Take the files of all folders below a folder, too."""
     residual: bool = True
     """Whether to write residual.wav, the mixture minus all stems."""
     remove: FlagCreatePairsOff[bool] = False
@@ -84,15 +103,16 @@ class Arguments:
                     f"query {query!r} is a sound or video file's name: give further files with --also, after the "
                     "queries"
                 )
-        if not (self.queries or self.image or self.video or self.region or self.box):
+        if not (self.queries or self.image or self.video or self.region or self.box or self.like or self.when):
             raise QueryError(
-                'nothing to separate: name a sound in words, as in "violin", or give --image, --video, --region or '
-                "--box"
+                'nothing to separate: name a sound in words, as in "violin", or give --image, --video, --region, '
+                "--box, --like or --when"
             )
         if self.quiet and self.json:
             raise ConfigError("--quiet prints nothing and --json the report: give one of them")
         require_between(0, 1, threshold=self.threshold)
-        require_positive(segment=self.segment_seconds)
+        require_positive(segment=self.segment_seconds, duration=self.duration_seconds)
+        require_not_negative(stream=self.stream, start=self.start_seconds)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -103,12 +123,26 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Separate every input; returns the exit code: 0 all done, 1 some inputs skipped, 2 nothing done."""
     from trisep.queries.embed import queries_from_options
+    from trisep.queries.joins import all_of
     from trisep.separation.batch import Show, separate_batch
     from trisep.separation.separator import OutputOptions, SeparationOptions, load
     from trisep.separation.streaming import Progress
 
-    queries = queries_from_options(arguments.queries, arguments.image, arguments.region, arguments.box, arguments.video)
+    queries = queries_from_options(
+        arguments.queries,
+        images=arguments.image,
+        regions=arguments.region,
+        boxes=arguments.box,
+        videos=arguments.video,
+        sounds=arguments.like,
+        spans=arguments.when,
+    )
+    queries = [all_of(queries)] if arguments.all_of else queries
     options = SeparationOptions(
+        stream=arguments.stream,
+        start_seconds=arguments.start_seconds,
+        duration_seconds=arguments.duration_seconds,
+        negatives=arguments.negatives,
         threshold=arguments.threshold,
         segment_seconds=arguments.segment_seconds,
         allow_truncated=arguments.allow_truncated,
@@ -130,4 +164,4 @@ def run(arguments: Arguments) -> int:
         return separator.separate_to_files(path, queries, folder, options, outputs, progress=progress)
 
     show: Show = "nothing" if arguments.quiet else "json" if arguments.json else "table"
-    return separate_batch(arguments.inputs, arguments.out, separate, show=show)
+    return separate_batch(arguments.inputs, arguments.out, separate, show=show, recursive=arguments.recursive)

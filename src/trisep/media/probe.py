@@ -6,6 +6,7 @@ stream. This file decodes nothing but a first frame.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,6 +131,8 @@ def check_readable(path: Path) -> None:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+            raise MediaError(f"{path}: is an address, and only files are read; download it first") from error
         raise MediaError(f"{path}: no such file; check the name") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error

@@ -8,6 +8,7 @@ a model that learned labels gets the number of the label that the query names. T
 """
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,13 +55,29 @@ def unused_name(name: str, taken: Collection[str], *, key: Callable[[str], str] 
 
 
 def queries_from_options(
-    texts: Sequence[str], images: Sequence[Path], regions: Sequence[str], boxes: Sequence[str], videos: Sequence[Path]
+    texts: Sequence[str] = (),
+    *,
+    images: Sequence[Path] = (),
+    regions: Sequence[str] = (),
+    boxes: Sequence[str] = (),
+    videos: Sequence[Path] = (),
+    sounds: Sequence[Path] = (),
+    spans: Sequence[str] = (),
 ) -> list[Query]:
-    """Make queries from the options of a command line: words, picture files, points, boxes and video files."""
+    """Make queries from the options of a command line: words, files, points, boxes, and spans such as "3.0-4.5"."""
     queries = [Query(text, text=text) for text in texts]
     queries += [Query(path.stem, image=read_image(path)) for path in images]
     queries += [region_query(text) for text in regions] + [box_query(text) for text in boxes]
-    return queries + [video_query(path) for path in videos]
+    queries += [video_query(path) for path in videos] + [Query(path.stem, sound=path) for path in sounds]
+    return queries + [span_query(text) for text in spans]
+
+
+def span_query(text: str) -> Query:
+    """Make the query for what is heard in a span: two times in seconds, as in "3.0-4.5"; QueryError for other words."""
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*-\s*(\d{1,6}(?:\.\d+)?)\s*", text)
+    if found is None:
+        raise QueryError(f"--when {text!r}: expected two times in seconds, such as 3.0-4.5")
+    return Query(f"{found[1]}-{found[2]} s", span=(float(found[1]), float(found[2])))
 
 
 def video_query(path: Path) -> Query:
@@ -77,7 +94,12 @@ def query_entry(query: Query) -> dict[str, Any]:
     """Return what report.json says of a query: its kind and, for a point or a box, the place."""
     if query.place is not None:
         return {"kind": "box" if query.place.is_box else "region", "place": place_entry(query.place)}
-    return {"kind": "text" if query.text is not None else "image" if query.image is not None else "video"}
+    if query.parts is not None:
+        return {"kind": "all_of", "parts": [part.name for part in query.parts]}
+    if query.span is not None:
+        return {"kind": "span", "span_seconds": list(query.span)}
+    kinds = ("text", "image", "video", "sound", "vector")
+    return {"kind": next(kind for kind in kinds if getattr(query, kind) is not None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +212,9 @@ def _as_pictures(
     query_frames = QueryFrames(encoder, source, queries)
     shown: list[Tensor] = []
     for query in queries:
-        if query.text is not None or (query.place is not None and not query.place.is_box):
-            kind = "words" if query.text is not None else "a point"
+        is_point = query.place is not None and not query.place.is_box
+        if query.text is not None or query.vector is not None or is_point:
+            kind = "a point" if is_point else "words"
             raise QueryError(
                 f"query '{query.name}': {checkpoint.model_name} learned from whole pictures only and cannot read "
                 f"{kind}; give --image, --video or --box, or choose another --model"
@@ -257,6 +280,8 @@ def embed_queries(
 
 def _vector(encoder: SharedEncoder, query_frames: QueryFrames, query: Query) -> Float[Tensor, "D"]:
     """Embed one query as one vector."""
+    if query.vector is not None:
+        return query.vector
     if query.text is not None:
         return encode_query_text(encoder, query.text)
     if query.image is not None:

@@ -34,8 +34,18 @@ def understanding(encoder: SharedEncoder, text: str) -> float:
 
 
 def reasons_not_understood(encoder: SharedEncoder, queries: Sequence[Query]) -> list[str | None]:
-    """Say for each query why it is not understood; None where it is, and for queries that are not words."""
-    return [None if query.text is None else _reason(encoder, query.text) for query in queries]
+    """Say for each query why it is not understood; None where it is, and for queries that are not words.
+
+    Of several parts, the first that is not understood tells.
+    """
+    return [_reason_of(encoder, query) for query in queries]
+
+
+def _reason_of(encoder: SharedEncoder, query: Query) -> str | None:
+    """Say why a query, or one of its parts, is not understood."""
+    if query.parts is not None:
+        return next((reason for reason in reasons_not_understood(encoder, query.parts) if reason is not None), None)
+    return None if query.text is None else _reason(encoder, query.text)
 
 
 def _reason(encoder: SharedEncoder, text: str) -> str | None:

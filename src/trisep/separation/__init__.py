@@ -4,7 +4,12 @@
     infer.py      the inference chain of separation, evaluation, validation and analyses: level, grid, network, crop
     precision.py  single precision, or bfloat16 where it is faster
     ahead.py      the next segment is computed while one is applied and written
+    source.py     the sound that is separated, read block by block
     streaming.py  a source read twice, masks applied to its own samples, one segment in memory
+    examples.py   a sound as a query
+    options.py    how a sound is separated, what files are written
+    owner.py      whose an output folder is
+    summary.py    what was found, in words
     presence.py   whether a query is present in the mixture at all
     stems.py      names, levels, files and report of the stems
     batch.py      several inputs in one command

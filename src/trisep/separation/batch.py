@@ -8,7 +8,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,9 @@ _OTHER_MEDIA_SUFFIXES = frozenset(
 _REPORT = "batch.json"
 
 
-def separate_batch(inputs: Sequence[Path], out: Path | None, separate: Separate, *, show: Show = "table") -> int:
+def separate_batch(
+    inputs: Sequence[Path], out: Path | None, separate: Separate, *, show: Show = "table", recursive: bool = False
+) -> int:
     """Separate one file into `out`, or several files and the files of folders each into `out/<input stem>/`.
 
     Without `out`, a single file too goes into a folder of its own, `separated/<input stem>/`. For several, `batch.json`
@@ -39,7 +41,7 @@ def separate_batch(inputs: Sequence[Path], out: Path | None, separate: Separate,
     is that fails. Returns 0 when all are done, 1 when some were skipped, 2 when all were. Raises TrisepError for a
     single bad file, a folder without media, or an output folder that cannot be written.
     """
-    files = [file for path in inputs for file in media_files(path)]
+    files = [file for path in inputs for file in media_files(path, recursive=recursive)]
     if len(inputs) == 1 and files == [inputs[0]]:
         folder = _OUT / _folder_names(files)[0] if out is None else out
         with _progress_bar(files[0].name) as progress:
@@ -120,18 +122,26 @@ def _tell(report: dict[str, Any], folder: Path, show: Show) -> None:
             print(f"trisep: warning: {line}", file=sys.stderr)
 
 
-def media_files(path: Path) -> list[Path]:
+def media_files(path: Path, *, recursive: bool = False) -> list[Path]:
     """Return a file as it is, and of a folder the sound and video files directly in it, by their suffix, sorted.
+
+    With `recursive` those of the folders below follow, hidden ones left out.
 
     Raises MediaError when the folder has none, or cannot be read.
     """
     if not path.is_dir():
         return [path]
     try:
-        names = sorted(entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
+        with os.scandir(path) as found:
+            entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
+        names = [entry.name for entry in entries if entry.is_file()]
+        folders = [Path(entry) for entry in entries if recursive and entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise MediaError(f"{path}: the folder cannot be read ({error.strerror}); change its permissions") from error
     files = [path / name for name in names if Path(name).suffix.lower() in MEDIA_SUFFIXES | _OTHER_MEDIA_SUFFIXES]
+    for folder in folders:
+        with suppress(MediaError):
+            files += media_files(folder, recursive=True)
     if not files:
         pictures = sum(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
         raise MediaError(

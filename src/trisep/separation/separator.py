@@ -5,102 +5,51 @@ both take their samples from one `SeparationRun`, which holds a segment at a tim
 network reads the mixture brought to the level it was trained at, and the masks are applied to the mixture as it is.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
 from trisep.encoders import SharedEncoder, load_encoder
-from trisep.errors import CheckpointError, ConfigError, MediaError
-from trisep.media import SoundFormat, SoundSubtype
+from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.remux import VideoForm, video_form
-from trisep.media.sound_form import SoundForm
 from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
+from trisep.queries.joins import flattened, split_words
 from trisep.queries.understanding import reasons_not_understood
-from trisep.separation import Precision
-from trisep.separation.infer import Network, SegmentPlan, core_frames, measure_reach, plan_segments, plan_windows
+from trisep.separation.examples import example_of, mean_of_most_heard, shares_of, sound_words, word_vectors
+from trisep.separation.infer import (
+    MaskSegment,
+    Network,
+    SegmentPlan,
+    core_frames,
+    infer,
+    measure_reach,
+    plan_segments,
+    plan_windows,
+)
+from trisep.separation.options import OutputOptions, SeparationOptions
 from trisep.separation.owner import REPORT
 from trisep.separation.precision import choose_precision, in_precision
 from trisep.separation.presence import read_calibration
+from trisep.separation.source import Source, open_source
 from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
-from trisep.separation.streaming import Progress, SeparationRun, Source, open_source
-from trisep.spectrogram.log_frequency import AboveNyquist
+from trisep.separation.streaming import Progress, SeparationRun
 from trisep.spectrogram.stft import num_frames
 from trisep.types import Audio, MaskOutput, Query, Separation, SignalSettings, Stem
 
+__all__ = ["OutputOptions", "SeparationOptions", "Separator", "choose_device", "load", "network_of", "plan_for"]
 SEGMENT_SECONDS = 20.0
 """How much the network reads at once where nothing else is said."""
 _SEGMENT_VALUES = 24_000_000
 """The default segment is shorter where mixture and stems of one would have more samples than this."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeparationOptions:
-    """How a sound is separated."""
-
-    threshold: float | None = None
-    """Presence below which a stem is flagged as absent, 0 to 1; None takes the threshold of the model."""
-    segment_seconds: float | None = None
-    """How much the network reads at once; None chooses. Beyond rounding, the result does not depend on it."""
-    stream: int = 0
-    """Which of the file's streams of sound."""
-    allow_truncated: bool = False
-    """Accept a file that cannot be decoded to its end."""
-    above_nyquist: AboveNyquist = "top"
-    """What masks are above half the model's sampling rate: `top` (average of the top band), `mute` or `keep`."""
-    precision: Precision = "auto"
-    """Numbers that the network computes in: `fp32`, `bf16`, or `auto`, which is bf16 where that is faster."""
-    exclusive: bool = True
-    """Several queries share the sound out among themselves; False gives each what it would get if it were the only one.
-    """
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError(f"threshold must be between 0 and 1, not {self.threshold}")
-        if self.segment_seconds is not None and not 0 < self.segment_seconds < math.inf:
-            raise ConfigError(f"segment_seconds must be above 0 and finite, not {self.segment_seconds}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OutputOptions:
-    """What files a separation writes."""
-
-    residual: bool = True
-    """residual.wav, mixture − Σ stems."""
-    remove: bool = False
-    """without.wav, the mixture without any of the queries: the same samples as the residual, under the name that people
-    look for.
-    """
-    into_video: bool = False
-    """For each query, and with `remove` for the rest, also the source's video with that sound in place of its own."""
-    format: SoundFormat = "wav"
-    """All but wav get one gain if any sound would clip, which the report gives as `gain_db`."""
-    subtype: SoundSubtype | None = None
-    """How samples are kept in wav (float32, the default, int24 or int16) and flac (int24, the default, or int16)."""
-    audio_bitrate: int | None = None
-    """Bits per second of a lossy sound, over all its channels; None takes 128 000 a channel."""
-
-    def __post_init__(self) -> None:
-        """Raise ConfigError for choices that contradict each other."""
-        if self.audio_bitrate is not None and not (self.form.is_lossy or self.into_video):
-            raise ConfigError(
-                f"a bit rate is of no use for {self.format}; choose the format mp3, m4a, opus or ogg, or ask for videos"
-            )
-
-    @property
-    def form(self) -> SoundForm:
-        """How the sounds are written."""
-        return SoundForm(format=self.format, subtype=self.subtype, bits_per_second=self.audio_bitrate)
 
 
 _DOUBTED_PRESENCE = 0.05
@@ -230,7 +179,7 @@ class Separator:
             MediaError: the file cannot be read or holds no sound. QueryError: no query, an empty one, or a place
                 outside the picture.
         """
-        wanted = as_queries(queries)
+        wanted = self._wanted(queries)
         running = self.start(source, wanted, options)
         parts = list(running.segments())
         samples = np.concatenate([part.stems for part in parts], axis=-1)
@@ -265,12 +214,12 @@ class Separator:
         `progress` is told how far it is. Raises what `separate` raises, and MediaError when `out_dir` cannot be
         written; then nothing is left behind.
         """
-        wanted = as_queries(queries)
+        wanted = self._wanted(queries)
         names = output_names([query.name for query in wanted])
         extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
-        opened = open_source(source, stream=options.stream, allow_truncated=options.allow_truncated)
+        opened = self._opened(source, options)
         layout = {"sample_rate_hz": opened.sample_rate_hz, "num_channels": opened.num_channels}
-        video = _video_form(opened, options.stream) if outputs.into_video else None
+        video = _video_form(opened, options) if outputs.into_video else None
         unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, source=opened.path, video=video)
         running = self.start(opened, wanted, options)
         with unopened as files:
@@ -322,9 +271,12 @@ class Separator:
         """Open and survey the source, embed the queries, plan the segments; `references` are words that presence
         compares with.
         """
-        opened = open_source(source, stream=options.stream, allow_truncated=options.allow_truncated)
+        opened = self._opened(source, options)
         names = self.calibration.reference_queries if references is None else references
-        asked = [*queries, *(Query(name, text=name) for name in names)]
+        parts, groups = flattened(queries)
+        negatives, _ = flattened(self._wanted(options.negatives) if options.negatives else [])
+        own = [self._listened(query, opened, options) for query in (*parts, *negatives)]
+        asked = [*own, *(Query(name, text=name) for name in names)]
         embedded = embed_queries_for(self.checkpoint, self.encoder, asked, source=opened.path, device=self.device)
         network = in_precision(network_of(self.checkpoint, embedded), options.precision, self.device)
         seconds = options.segment_seconds or _segment_seconds(opened, len(queries))
@@ -339,7 +291,8 @@ class Separator:
             self.signal,
             plan,
             queries=embedded,
-            num_queries=len(queries),
+            num_queries=len(own),
+            groups=groups,
             above_nyquist=options.above_nyquist,
             exclusive=options.exclusive,
             device=self.device,
@@ -350,6 +303,40 @@ class Separator:
         if self.checkpoint.model.contract.reads == "labels":
             return [None] * len(queries)
         return reasons_not_understood(self.encoder, queries)
+
+    def _wanted(self, queries: Sequence[str | Query]) -> list[Query]:
+        """Queries as they are separated: words joined by "and" are several, but for a model that learned labels."""
+        asked = as_queries(queries)
+        return asked if self.model.contract.reads == "labels" else [split_words(query) for query in asked]
+
+    def _opened(self, source: Path | str | Audio | Source, options: SeparationOptions) -> Source:
+        """The section of the source that is separated."""
+        return open_source(
+            source,
+            stream=options.stream,
+            start_seconds=options.start_seconds,
+            duration_seconds=options.duration_seconds,
+            allow_truncated=options.allow_truncated,
+        )
+
+    def _listened(self, query: Query, opened: Source, options: SeparationOptions) -> Query:
+        """A sound or a span as the vector of what the separator hears in it, any other query as it is."""
+        if query.sound is None and query.span is None:
+            return query
+        reads = self.model.contract.reads
+        if reads not in ("vectors", "regions"):
+            raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
+        sound = example_of(query, opened, self.signal.sample_rate_hz, start_seconds=options.start_seconds)
+        vectors = word_vectors(self.encoder)
+        heard = self._hear(sound, vectors)
+        vector, _ = mean_of_most_heard(vectors, shares_of(heard.masks, heard.magnitude).cpu(), sound_words())
+        return Query(query.name, vector=vector)
+
+    def _hear(self, sound: Float32[np.ndarray, "S"], vectors: Float[Tensor, "n D"]) -> MaskSegment:
+        """The masks of many vectors for a short sound at the rate of the model."""
+        network = network_of(self.checkpoint, EmbeddedQueries(vectors.to(self.device), tuple(range(len(vectors)))))
+        plan = plan_for(self.checkpoint, network, len(sound), device=self.device)
+        return infer(sound, network, self.signal, plan, device=self.device)
 
     def _entries(self) -> dict[str, Any]:
         """What the report says of the model and the encoder."""
@@ -378,8 +365,12 @@ def _segment_seconds(source: Source, num_queries: int) -> float:
     return min(SEGMENT_SECONDS, _SEGMENT_VALUES / (source.sample_rate_hz * source.num_channels * (num_queries + 1)))
 
 
-def _video_form(source: Source, stream: int) -> VideoForm:
-    """Choose how the source's video is written with another sound; MediaError where there is none."""
+def _video_form(source: Source, options: SeparationOptions) -> VideoForm:
+    """Choose how the source's video is written with another sound; MediaError where there is none, ConfigError where
+    only a section is separated.
+    """
+    if options.start_seconds or options.duration_seconds is not None:
+        raise ConfigError("the video comes back whole: leave out its start and duration, or do without the video")
     if source.path is None:
         raise MediaError("a sound in memory has no picture to put the stems under; give the path of a video")
-    return video_form(source.path, stream=stream, num_channels=source.num_channels)
+    return video_form(source.path, stream=options.stream, num_channels=source.num_channels)

@@ -10,7 +10,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,110 +17,23 @@ import torch
 from jaxtyping import Complex, Float, Float32
 from torch import Tensor
 
-from trisep.errors import MediaError
-from trisep.media.audio import read_audio, stream_audio
-from trisep.media.level import gain_between, level_from_sums
-from trisep.media.resample import resampled_blocks
+from trisep.media.level import gain_between
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.ahead import computed_ahead
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
 from trisep.separation.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
+from trisep.separation.source import Source, mono_blocks, survey
 from trisep.separation.stems import LevelMeter, share_of
 from trisep.spectrogram.log_frequency import AboveNyquist, MaskGrid, settings_at_rate
-from trisep.spectrogram.masks import exclusive_masks
+from trisep.spectrogram.masks import joined_masks
 from trisep.spectrogram.stft import OverlapAdd, StreamedSTFT
 from trisep.types import Audio, SignalSettings, Stem
 
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
-_BLOCK_SAMPLES = 1 << 16
 _PORTION_VALUES = 1 << 21
 """How many values of frames are transformed at a time, over all channels of a stem."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Sound that can be read several times, block by block."""
-
-    sample_rate_hz: int
-    num_channels: int
-    blocks: Callable[[], Iterator[Float32[np.ndarray, "C n"]]]
-    path: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What the first pass over a source finds."""
-
-    num_samples: int
-    """Per channel, as decoded."""
-    num_mono_samples: int
-    """Of the mono downmix at the rate of the model."""
-    level_db: float
-    """RMS in dBFS of the mono downmix at the model's rate, its mean removed; −inf for silence."""
-
-
-def open_source(source: Path | str | Audio | Source, *, stream: int = 0, allow_truncated: bool = False) -> Source:
-    """A file or a sound in memory as a `Source`; MediaError where it holds no sound, or values that are not finite
-    numbers.
-    """
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, Audio):
-        samples = np.asarray(source.samples, dtype=np.float32)
-        if samples.ndim != 2 or samples.size == 0:
-            raise MediaError(
-                f"the sound in memory is empty or not [channels, samples], but {list(samples.shape)}; give at least "
-                "one sample"
-            )
-        if not np.isfinite(samples).all():
-            raise MediaError(
-                "the sound in memory holds values that are not finite numbers (NaN or infinity); remove them first"
-            )
-        starts = range(0, samples.shape[1], _BLOCK_SAMPLES)
-        return Source(
-            source.sample_rate_hz, samples.shape[0], lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts)
-        )
-    path = Path(source)
-    head = read_audio(path, stream=stream, duration_seconds=0.0)
-    return Source(
-        head.sample_rate_hz,
-        head.num_channels,
-        lambda: stream_audio(path, stream=stream, block_samples=_BLOCK_SAMPLES, allow_truncated=allow_truncated),
-        path,
-    )
-
-
-def survey(source: Source, sample_rate_hz: int) -> Survey:
-    """Read everything once: how long, how loud at the model's rate, and whether it can be read to its end (else
-    MediaError).
-
-    The mean is taken out of the level, so that a DC offset does not count as sound.
-    """
-    num_samples, num_mono, total, squares = 0, 0, 0.0, 0.0
-
-    def counted() -> Iterator[Float32[np.ndarray, "C n"]]:
-        """The blocks, their samples counted on the way."""
-        nonlocal num_samples
-        for block in source.blocks():
-            num_samples += block.shape[1]
-            yield block
-
-    for mono in mono_blocks(counted(), source.sample_rate_hz, sample_rate_hz):
-        num_mono += len(mono)
-        total += float(mono.sum(dtype=np.float64))
-        squares += float(np.square(mono, dtype=np.float64).sum())
-    return Survey(num_samples, num_mono, level_from_sums(num_mono, total, squares))
-
-
-def mono_blocks(
-    blocks: Iterator[Float32[np.ndarray, "C n"]], from_hz: int, to_hz: int
-) -> Iterator[Float32[np.ndarray, "n"]]:
-    """The mean of all channels at another rate, as `stream_audio(mono=True)` gives it."""
-    means = (block.mean(axis=0, keepdims=True) for block in blocks)
-    for block in resampled_blocks(means, from_hz=from_hz, to_hz=to_hz, num_channels=1, name="the sound"):
-        yield block[0]
 
 
 class MaskApplier:
@@ -248,6 +160,7 @@ class SeparationRun:
         *,
         queries: EmbeddedQueries,
         num_queries: int,
+        groups: Sequence[Sequence[int]] | None = None,
         above_nyquist: AboveNyquist = "top",
         exclusive: bool = True,
         device: torch.device,
@@ -255,17 +168,20 @@ class SeparationRun:
         """`network` answers `queries`, of which those after the first `num_queries` are there only for presence to
         compare with.
 
+        Each of the `groups` of the first queries becomes one stem; None makes one of each query.
+
         `plan` gives the segments of a sound of so many samples at the rate of the model.
         """
         self.source, self.signal, self.queries = source, signal, queries
         self._network, self._device = network, device
         self._num_queries = num_queries
+        self._groups = [[query] for query in range(num_queries)] if groups is None else groups
         self._above_nyquist: AboveNyquist = above_nyquist
         self._exclusive = exclusive
         self.survey = survey(source, signal.sample_rate_hz)
         self.plan = plan(self.survey.num_mono_samples)
         self._features = PresenceFeatures(len(queries.order), hop_seconds=signal.hop_samples / signal.sample_rate_hz)
-        self._meters = [LevelMeter(source.sample_rate_hz) for _ in range(num_queries)]
+        self._meters = [LevelMeter(source.sample_rate_hz) for _ in self._groups]
         self._mixture, self._residual = LevelMeter(source.sample_rate_hz), LevelMeter(source.sample_rate_hz)
 
     @property
@@ -277,14 +193,13 @@ class SeparationRun:
         """Every sample of the source once, in order: mixture and stems."""
         target = settings_at_rate(self.signal, self.source.sample_rate_hz)
         grid = MaskGrid(self.signal, target, above_nyquist=self._above_nyquist, device=self._device)
-        layout = {"num_channels": self.source.num_channels, "num_queries": self._num_queries}
+        layout = {"num_channels": self.source.num_channels, "num_queries": len(self._groups)}
         applier = MaskApplier(target, grid, **layout, device=self._device)
         num_given = 0
         for segment, blocks in computed_ahead(self._segments_and_blocks()):
             for block in blocks:
                 applier.push(block)
-            masks = segment.masks[: self._num_queries]
-            masks = exclusive_masks(masks[None])[0] if self._exclusive else masks
+            masks = joined_masks(segment.masks[: self._num_queries], self._groups, exclusive=self._exclusive)
             mixture, stems = applier.apply(masks, is_last=segment.is_last)
             for meter, stem in zip(self._meters, stems, strict=True):
                 meter.update(stem)
@@ -332,11 +247,16 @@ class SeparationRun:
         threshold: float | None,
         samples: Float32[np.ndarray, "Q C S"] | None = None,
     ) -> list[Stem]:
-        """What is known of each stem after the last segment; without `samples` its sound is empty."""
+        """What is known of each stem after the last segment; without `samples` its sound is empty.
+
+        The presence of several queries together is that of the most present.
+        """
         least = calibration.threshold if threshold is None else threshold
+        is_silent = not math.isfinite(self.survey.level_db)
+        scores = [0.0 if is_silent else presence(features, calibration) for features in self.features()]
         rate, stems = self.source.sample_rate_hz, []
-        for index, (name, meter, features) in enumerate(zip(names, self._meters, self.features(), strict=True)):
-            score = presence(features, calibration) if math.isfinite(self.survey.level_db) else 0.0
+        for index, (name, meter, group) in enumerate(zip(names, self._meters, self._groups, strict=True)):
+            score = max(scores[query] for query in group)
             empty = np.zeros((self.source.num_channels, 0), np.float32)
             stems.append(
                 Stem(

@@ -1,5 +1,8 @@
 """Mask targets from known sources, and masks applied to mixtures. This file knows no loss and no network."""
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
@@ -35,6 +38,23 @@ def exclusive_masks(masks: Float[Tensor, "B Q 256 T"]) -> Float[Tensor, "B Q 256
         return masks
     odds = masks / (1 - masks).clamp_min(1e-6)
     return odds / (1 / masks.shape[1] + odds.sum(dim=1, keepdim=True))
+
+
+def joined_masks(
+    masks: Float[Tensor, "Q 256 T"], groups: Sequence[Sequence[int]], *, exclusive: bool
+) -> Float[Tensor, "G 256 T"]:
+    """Give each group of queries what its members take together.
+
+    All queries share the sound out among themselves first (`exclusive_masks`), so that a query in no group, a negative,
+    takes its share from the others. Where `exclusive` is false, a group shares with the negatives alone.
+    """
+    if exclusive:
+        shares = exclusive_masks(masks[None])[0]
+        return torch.stack([shares[list(group)].sum(dim=0) for group in groups])
+    grouped = {query for group in groups for query in group}
+    negatives = [query for query in range(len(masks)) if query not in grouped]
+    alone = [exclusive_masks(masks[[*group, *negatives]][None])[0, : len(group)] for group in groups]
+    return torch.stack([shares.sum(dim=0) for shares in alone])
 
 
 def apply_masks(
