@@ -71,6 +71,8 @@ def test_a_signal_ends_a_verb_as_an_interruption_does(
 
     stub_verb(monkeypatch, run)
     try:
+        for one in before:  # as it is where the tests were not started under nohup
+            signal.signal(one, signal.SIG_DFL)
         assert cli.main(["models"]) == code and os.listdir(tmp_path) == []
         # A signal that is ignored, as under nohup, stays ignored.
         signal.signal(number, signal.SIG_IGN)
