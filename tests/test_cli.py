@@ -38,7 +38,6 @@ VERBS = (
     "models",
     "info",
     "doctor",
-    "tag",
 )
 
 

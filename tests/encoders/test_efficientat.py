@@ -59,8 +59,8 @@ def test_equals_the_original() -> None:
             pytest.skip(f"{path.name} is not here")
     case, teacher = load_file(REFERENCE), EfficientAT(WEIGHTS)
     waveform = case["waveform_32k"][None]
-    torch.testing.assert_close(log_mel(waveform), case["log_mel"], rtol=0, atol=1e-5)
-    torch.testing.assert_close(teacher.encode_audio(waveform)[0], case["embedding"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(log_mel(waveform), case["log_mel"], rtol=0, atol=2e-5)
+    torch.testing.assert_close(teacher.encode_audio(waveform)[0], case["embedding"], rtol=0, atol=1e-4)
     torch.testing.assert_close(teacher.logits(waveform)[0], case["logits"], rtol=0, atol=1e-3)
 
 
@@ -130,10 +130,10 @@ def test_each_sound_is_embedded_alone(teacher) -> None:
     assert torch.cdist(embeddings, embeddings).fill_diagonal_(1).min() > 0.1
     for index in range(3):
         torch.testing.assert_close(
-            teacher.encode_audio(waveform[index : index + 1]), embeddings[index : index + 1], rtol=1e-4, atol=1e-4
+            teacher.encode_audio(waveform[index : index + 1]), embeddings[index : index + 1], rtol=1e-4, atol=3e-4
         )
         torch.testing.assert_close(
-            teacher.logits(waveform[index : index + 1]), logits[index : index + 1], rtol=1e-4, atol=1e-4
+            teacher.logits(waveform[index : index + 1]), logits[index : index + 1], rtol=1e-4, atol=3e-4
         )
 
 

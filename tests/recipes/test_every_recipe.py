@@ -215,7 +215,7 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ("signal.clip_samples=0", "signal.clip_samples: expected at least 1, got 0"),
         ("signal.hop_samples=0", "signal.hop_samples: expected at least 1, got 0"),
         ("signal.window_samples=0", "signal.window_samples: expected at least twice signal.hop_samples, 512, got 0"),
-        ("signal.mixture_level_db=nan", "signal.mixture_level_db: expected a finite number or none, got nan"),
+        ("signal.mixture_level_db=nan", "signal.mixture_level_db: expected -200 to 200 or none, got nan"),
         (
             "training.accumulation_steps=5",
             "training.accumulation_steps: expected a divisor of the batch size 32, got 5",

@@ -12,7 +12,7 @@ from trisep.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Open a page in the browser to separate a video, hear its sounds one by one, and save them.
+    """Separate, hear and save on a page in the browser.
 
     For example:
 
