@@ -19,10 +19,10 @@ from trisep.commands import (
 from trisep.errors import ConfigError
 
 FIRST = [
-    *("separate", "localize", "models", "info", "doctor"),
+    *("separate", "localize", "tag", "web", "models", "info", "doctor"),
     *("data", "prepare", "embed", "store", "train", "evaluate", "compare"),
 ]
-LATER = ["analyze", "import", "listening-test", "tag", "web"]
+LATER = ["analyze", "import", "listening-test"]
 
 
 @pytest.fixture
