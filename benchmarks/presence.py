@@ -1,18 +1,20 @@
 """Fit and judge the presence score: is the query heard at all?
 
-    python benchmarks/presence.py CHECKPOINT AVMINI_FOLDER [--write] [--no-references]
+    python benchmarks/presence.py CHECKPOINT DATA_FOLDER [--write] [--references]
 
-Mixtures of two held-out clips at equal level; for each, one query that is in it and one that is not, both from classes
-that `lite` knows. The clips are cut into halves: the logistic weights and the set of features are chosen on one,
-everything is reported on the other. Baseline: the stem's level alone. `--write` puts the weights into the checkpoint's
-config.json. `--no-references` leaves out the features that are relative to reference queries: a model that decodes once
-a query would decode them at every separation.
+The data folder holds avmini, soundmini and solomini. Of the mixtures of two clips of each half, one query that is in
+the mixture and one that is not are asked, each as if it were the only one. The set of features and the logistic weights
+are chosen on the choosing halves of all sets together, once among the levels and once with what the audio tower hears
+in the stem; each test half is reported. Baseline: the stem's level alone. `--write` puts the weights into the
+checkpoint's config.json. `--references` admits features that are relative to reference queries; a model that decodes
+once a query then decodes them at every separation.
 """
 
 import argparse
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -22,11 +24,14 @@ from trisep.checkpoints.format import read_card
 from trisep.evaluation.sounds import mix
 from trisep.media.files import write_json
 from trisep.metrics import roc_auc
-from trisep.protocols import ProtocolSource
-from trisep.protocols.avmini import LACKING, LEVEL_DB, dev_sources
+from trisep.protocols.avmini import LEVEL_DB
+from trisep.protocols.clip_lists import Half, read_clips
+from trisep.protocols.mini_sets import SETS, mixtures
+from trisep.separation.presence import EVIDENCE_NAMES
 from trisep.types import Audio
 
-NUM_QUERIES = 200
+Rows = list[dict[str, float]]
+"""Features of queries, those of a present one and of an absent one by turns."""
 REFERENCES = (
     "music",
     "person singing",
@@ -47,81 +52,97 @@ REFERENCES = (
 
 
 def main() -> None:
-    """Collect features on both halves, choose on the first, report on the second."""
+    """Collect features on all halves, choose on the choosing ones, report the test ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint")
     parser.add_argument("data", type=Path)
+    parser.add_argument("--mixtures", type=int, default=50, help="of each half (default: %(default)s)")
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--no-references", action="store_true")
+    parser.add_argument("--references", action="store_true")
     arguments = parser.parse_args()
     separator = trisep.load(arguments.checkpoint, device="cpu")
-    known = [source for source in dev_sources(arguments.data) if source.label not in LACKING]
-    order = np.random.default_rng(0).permutation(len(known))
-    halves = [[known[index] for index in sorted(part)] for part in np.array_split(order, 2)]
-    words = () if arguments.no_references else REFERENCES
-    chosen_on, reported_on = (collect(separator, half, words, seed) for seed, half in enumerate(halves, start=1))
+    words = REFERENCES if arguments.references else ()
 
-    names = list(chosen_on[0])
-    best: tuple[float, tuple[str, ...]] = (0.0, ())
-    for size in (1, 2, 3):
-        for subset in combinations(names, size):
-            score = cross_validated_auc(chosen_on, subset)
-            if score > best[0] + 0.002 * (size > 1):
-                best = (score, subset)
-    features = best[1]
-    weights, bias = fit(chosen_on, features)
-    print(
-        f"chosen on one half ({NUM_QUERIES} present, {NUM_QUERIES} absent): {', '.join(features)}; cross-validated AUC "
-        f"{best[0]:.3f}"
-    )
-    for title, scores in (
-        ("presence", matrix(reported_on, features) @ weights + bias),
-        ("baseline: the stem's level", matrix(reported_on, ("level_ratio_db",))[:, 0]),
-    ):
-        auc = roc_auc(scores, labels(), generator=np.random.default_rng(0))
-        print(f"other half: {title}: AUC {auc.auc:.3f} [{auc.low:.3f}, {auc.high:.3f}]")
-    decided = matrix(reported_on, features) @ weights + bias > 0
-    found, refused = decided[labels()].mean(), (~decided[~labels()]).mean()
-    print(f"at threshold 0.5: {100 * found:.0f} % of present found, {100 * refused:.0f} % of absent refused")
+    def rows(half: Half) -> dict[str, Rows]:
+        """Features of one half of every set."""
+        return {name: collect(separator, arguments.data / name, half, arguments.mixtures, words) for name in SETS}
+
+    chosen_on, reported_on = rows("choosing"), rows("test")
+    together = [row for name in SETS for row in chosen_on[name]]
+    levels = [name for name in together[0] if name not in EVIDENCE_NAMES]
+    heard = [name for name in together[0] if not name.startswith("relative_")]
+    for name in SETS:
+        report(f"{name}: baseline, the stem's level", matrix(reported_on[name], ("level_ratio_db",))[:, 0])
+    fitted = [calibrate(together, levels)]
+    if heard[-1] in EVIDENCE_NAMES:
+        fitted.append(calibrate(together, heard))
+    for calibration in fitted:
+        for name in SETS:
+            report(f"{name}: {', '.join(calibration['features'])}", scores(reported_on[name], calibration))
     if arguments.write:
-        write(separator.checkpoint.path, features, weights, bias)
+        write(separator.checkpoint.path, *fitted)
 
 
 def collect(
-    separator: trisep.Separator, sources: list[ProtocolSource], reference_words: Sequence[str], seed: int
-) -> list[dict[str, float]]:
-    """Features of `NUM_QUERIES` present queries, then of as many absent ones; also relative to the reference words, if
-    there are any.
-    """
-    generator = np.random.default_rng(seed)
-    names = sorted({source.label for source in sources})
-    present, absent = [], []
-    rate = separator.signal.sample_rate_hz
-    while len(present) < NUM_QUERIES:
-        pair = [sources[index] for index in generator.choice(len(sources), 2, replace=False)]
+    separator: trisep.Separator, data: Path, half: Half, num_mixtures: int, reference_words: Sequence[str]
+) -> Rows:
+    """Features of a query in the mixture and of one that is not, for each mixture of a half."""
+    generator = np.random.default_rng(7)
+    queries = {source.label: source.query or source.label for source in read_clips(data, {"dev"}, half=half)}
+    rate, rows = separator.signal.sample_rate_hz, []
+    for mixture in islice(mixtures(data, half=half), num_mixtures):
+        pair = mixture.sources
+        asked = str(generator.choice(sorted(set(queries) - {source.label for source in pair})))
         heard = Audio(mix(pair, LEVEL_DB, rate).sum(axis=0)[None], rate)
-        asked = generator.choice([name for name in names if name not in {source.label for source in pair}])
-        there, lacking = separator.presence_features(heard, [pair[0].label, str(asked)], reference_words)
-        present.append(there)
-        absent.append(lacking)
-    return [*present, *absent]
+        rows += separator.presence_features(heard, [queries[pair[0].label], queries[asked]], reference_words)
+    return rows
 
 
-def labels() -> np.ndarray:
-    """True for the present queries, which come first."""
-    return np.arange(2 * NUM_QUERIES) < NUM_QUERIES
+def calibrate(rows: Rows, names: Sequence[str]) -> dict[str, Any]:
+    """Choose up to three features by cross-validation, and fit their weights."""
+    best: tuple[float, tuple[str, ...]] = (0.0, ())
+    for size in (1, 2, 3):
+        for subset in combinations(names, size):
+            score = cross_validated_auc(rows, subset)
+            if score > best[0] + 0.002 * (size > 1):
+                best = (score, subset)
+    weights, bias = fit(rows, best[1])
+    print(f"chosen among {', '.join(names)}: {', '.join(best[1])}; cross-validated AUC {best[0]:.3f}")
+    return {
+        "features": list(best[1]),
+        "weights": [round(float(weight), 6) for weight in weights],
+        "bias": round(bias, 6),
+    }
 
 
-def matrix(rows: list[dict[str, float]], features: tuple[str, ...]) -> np.ndarray:
+def report(title: str, values: np.ndarray) -> None:
+    """Print the AUC of scores, and what is decided right at 0."""
+    truth = labels(len(values))
+    auc = roc_auc(values, truth, generator=np.random.default_rng(0))
+    found, refused = (values[truth] > 0).mean(), (values[~truth] <= 0).mean()
+    decided = "" if "baseline" in title else f"; {100 * found:.0f} % found, {100 * refused:.0f} % refused at 0.5"
+    print(f"{title}: AUC {auc.auc:.3f} [{auc.low:.3f}, {auc.high:.3f}]{decided}", flush=True)
+
+
+def labels(num_rows: int) -> np.ndarray:
+    """True for the present queries, which are every other one."""
+    return np.arange(num_rows) % 2 == 0
+
+
+def matrix(rows: Rows, features: Sequence[str]) -> np.ndarray:
     """Chosen features as columns."""
     return np.array([[row[name] for name in features] for row in rows])
 
 
-def fit(
-    rows: list[dict[str, float]], features: tuple[str, ...], used: np.ndarray | None = None
-) -> tuple[np.ndarray, float]:
+def scores(rows: Rows, calibration: dict[str, Any]) -> np.ndarray:
+    """Logits of presence."""
+    values: np.ndarray = matrix(rows, calibration["features"]) @ calibration["weights"] + calibration["bias"]
+    return values
+
+
+def fit(rows: Rows, features: Sequence[str], used: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """Logistic regression with a little shrinkage on standardised features, returned for the raw ones."""
-    values, truth = matrix(rows, features), labels().astype(float)
+    values, truth = matrix(rows, features), labels(len(rows)).astype(float)
     if used is not None:
         values, truth = values[used], truth[used]
     centre, scale = values.mean(axis=0), values.std(axis=0) + 1e-9
@@ -136,27 +157,26 @@ def fit(
     return weights, float(solution[-1] - weights @ centre)
 
 
-def cross_validated_auc(rows: list[dict[str, float]], features: tuple[str, ...]) -> float:
+def cross_validated_auc(rows: Rows, features: Sequence[str]) -> float:
     """AUC over five folds of mixtures."""
-    fold = np.tile(np.arange(NUM_QUERIES) % 5, 2)
-    scores = np.empty(len(fold))
+    fold, truth = np.arange(len(rows)) // 2 % 5, labels(len(rows))
+    values = np.empty(len(rows))
     for part in range(5):
         weights, bias = fit(rows, features, fold != part)
-        scores[fold == part] = matrix(rows, features)[fold == part] @ weights + bias
-    ranks = scores[labels()][:, None] - scores[~labels()][None]
+        values[fold == part] = matrix(rows, features)[fold == part] @ weights + bias
+    ranks = values[truth][:, None] - values[~truth][None]
     return float((ranks > 0).mean() + 0.5 * (ranks == 0).mean())
 
 
-def write(folder: Path, features: tuple[str, ...], weights: np.ndarray, bias: float) -> None:
+def write(folder: Path, levels: dict[str, Any], with_evidence: dict[str, Any] | None = None) -> None:
     """Put the calibration into a checkpoint's card."""
     card = read_card(folder)
-    relative = any(name.startswith("relative_") for name in features)
+    relative = any(name.startswith("relative_") for name in levels["features"])
     card["presence"] = {
-        "features": list(features),
-        "weights": [round(float(weight), 6) for weight in weights],
-        "bias": round(bias, 6),
+        **levels,
         "threshold": 0.5,
         "reference_queries": list(REFERENCES) if relative else [],
+        "with_evidence": with_evidence,
     }
     write_json(folder / "config.json", card)
 

@@ -86,6 +86,20 @@ def test_calibrations_come_from_the_card() -> None:
         {"threshold": 2.0},
         {"reference_queries": []},
         {"slope": 1.0},
+        {"features": ["evidence"]},
+        {"with_evidence": {"features": ["loudness"], "weights": [1.0], "bias": 0.0}},
+        {"with_evidence": {"features": ["evidence"], "weights": [], "bias": 0.0}},
     ):
         with pytest.raises(CheckpointError, match="presence"):
             read_calibration({"presence": card | change})
+
+
+def test_evidence_has_weights_of_its_own_and_levels_serve_alone() -> None:
+    heard = {"features": ["level_ratio_db", "evidence"], "weights": [0.0, 2.0], "bias": 1.0}
+    card = {"features": ["level_ratio_db"], "weights": [0.5], "bias": 6.0}
+    calibration = read_calibration({"presence": card | {"with_evidence": heard}})
+    levels = {"level_ratio_db": -12.0}
+    assert presence(levels, calibration) == pytest.approx(0.5)
+    found = levels | {"evidence": 1.0, "max_evidence": 9.0}
+    assert presence(found, calibration) == pytest.approx(1 / (1 + math.exp(-3)))
+    assert presence(found, read_calibration({"presence": card})) == pytest.approx(0.5)

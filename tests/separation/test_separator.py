@@ -31,6 +31,7 @@ from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.separation import separator as separate
 from trisep.separation.infer import network_input, round_up
+from trisep.separation.presence import EvidenceWeights
 from trisep.separation.separator import OutputOptions, SeparationOptions, Separator
 from trisep.separation.source import open_source
 from trisep.separation.summary import warning_lines
@@ -647,6 +648,41 @@ def test_presence_features_are_those_of_a_separation(separator: Separator) -> No
     assert len(features) == 2 and {"level_ratio_db", "relative_mean_logit"} <= set(features[0])
     alone = separator.presence_features(noise(20000), ["dog"])
     assert alone[0]["mean_logit"] == pytest.approx(features[1]["mean_logit"], rel=1e-4)
+
+
+class LoudnessTower:
+    """Hears how loud each step of 0.256 s is: the logits of eight classes are multiples of it."""
+
+    embeddings = torch.eye(8)
+    usual = torch.zeros(8), torch.ones(8)
+
+    def embed_portion(self, sounds: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(sounds, (0, -sounds.shape[1] % 4096))
+        return padded.abs().unflatten(1, (-1, 4096)).mean(dim=2, keepdim=True)
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return embeddings * torch.arange(1.0, 9.0)
+
+
+class HearingEncoder(FakeEncoder):
+    """The same with an audio tower."""
+
+    sounds = LoudnessTower()
+
+
+def test_presence_takes_what_is_heard_in_the_stems_of_words(checkpoint: Path) -> None:
+    heard = EvidenceWeights(features=("evidence",), weights=(1.0,), bias=0.0)
+    separator, deaf = (trisep.load(checkpoint, device="cpu", encoder=one()) for one in (HearingEncoder, FakeEncoder))
+    audio, queries = noise(90000), ["dog", Query("picture", image=np.zeros((9, 9, 3), np.uint8))]
+    for one in (separator, deaf):
+        one.calibration = replace(one.calibration, with_evidence=heard)
+    found, levels = (one.separate(audio, queries).stems for one in (separator, deaf))
+    evidence = separator.presence_features(audio, ["dog"])[0]["evidence"]
+    assert separator.separate(audio, ["dog"]).stems["dog"].presence == pytest.approx(1 / (1 + math.exp(-evidence)))
+    assert found["picture"].presence == levels["picture"].presence
+    assert found["dog"].presence != pytest.approx(levels["dog"].presence, abs=1e-3)
+    in_parts = separator.separate(audio, queries, SeparationOptions(segment_seconds=1.0)).stems
+    assert in_parts["dog"].presence == pytest.approx(found["dog"].presence, abs=1e-4)
 
 
 def test_models_and_info(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

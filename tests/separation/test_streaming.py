@@ -16,8 +16,9 @@ from trisep.errors import MediaError
 from trisep.media.audio_writer import write_audio
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation import streaming
+from trisep.separation.evidence import StemEvidence
 from trisep.separation.infer import Network, SegmentPlan
-from trisep.separation.presence import PresenceCalibration
+from trisep.separation.presence import EvidenceWeights, PresenceCalibration
 from trisep.separation.source import mono_blocks, open_source, survey
 from trisep.separation.streaming import MaskApplier, SeparatedSegment, SeparationRun
 from trisep.spectrogram.log_frequency import MaskGrid, settings_at_rate
@@ -284,6 +285,34 @@ def test_presence_comes_of_the_masks_as_the_network_gave_them() -> None:
     assert [stem.presence for stem in stems] == pytest.approx([0.25, 0.5], abs=1e-5)
     assert [stem.present for stem in stems] == [False, True]
     assert [stem.present for stem in running.stems(["a", "b"], calibration, 0.1)] == [True, True]
+
+
+def test_the_stems_are_heard_as_they_come() -> None:
+    class Ear(StemEvidence):
+        """Keeps what it is given."""
+
+        def __init__(self) -> None:
+            self.blocks: list[np.ndarray] = []
+            self.facts: list[tuple[int, float, bool]] = []
+
+        def update(self, stems: np.ndarray, rate_hz: int, *, mixture_level_db: float, is_last: bool) -> None:
+            self.blocks.append(stems)
+            self.facts.append((rate_hz, mixture_level_db, is_last))
+
+        def values(self) -> dict[int, dict[str, float]]:
+            return {1: {"evidence": 2.0, "max_evidence": 3.0}}
+
+    ear = Ear()
+    running = run(noise(30000, 2), constant(0.25, 0.5), 2, evidence=ear)
+    _, stems, _ = all_of(running)
+    np.testing.assert_array_equal(np.concatenate(ear.blocks, axis=-1), stems)
+    assert {fact[:2] for fact in ear.facts} == {(16000, running.survey.level_db)}
+    assert [fact[2] for fact in ear.facts] == [False] * (len(ear.facts) - 1) + [True]
+    heard = {"features": ("evidence", "max_evidence"), "weights": (1.0, -1.0), "bias": 0.0}
+    levels = {"features": ("mean_logit",), "weights": (0.0,), "bias": 4.0}
+    calibration = PresenceCalibration(**levels, with_evidence=EvidenceWeights(**heard))  # type: ignore[arg-type]
+    found = [stem.presence for stem in running.stems(["picture", "words"], calibration, None)]
+    assert found == pytest.approx([1 / (1 + math.exp(-4)), 1 / (1 + math.e)])
 
 
 def test_the_activity_is_the_greatest_of_half_seconds() -> None:

@@ -24,7 +24,7 @@ LEVEL_DB = -20.0
 """RMS in dBFS to which every sound is brought before it is heard; the network was trained around it."""
 _FILE = Path(pretrained.__file__).parent / "audio_tower.safetensors"
 _STEP_SAMPLES = FRAMES_PER_STEP * SIGNAL.hop_samples
-_PORTION_SAMPLES = 240 * _STEP_SAMPLES
+PORTION_SAMPLES = 240 * _STEP_SAMPLES
 """A minute of sound is transformed at a time, so that memory does not grow with the spectrogram of an hour."""
 
 
@@ -54,7 +54,7 @@ class SoundClasses:
 
     def logits(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 527"]:
         """Hear each sound as a whole; the sigmoids of the logits are independent probabilities."""
-        return self._network.classify(self._steps(waveform, sample_rate_hz).mean(dim=1))
+        return self.classify(self._steps(waveform, sample_rate_hz).mean(dim=1))
 
     def logits_per_second(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 527"]:
         """Hear every second, N = ⌈S / rate⌉: the steps of 0.256 s whose middle lies in it, or the nearest one."""
@@ -67,7 +67,17 @@ class SoundClasses:
             steps[:, torch.as_tensor(rows if len(rows) else one)].mean(dim=1)
             for rows, one in zip(inside, nearest, strict=True)
         ]
-        return self._network.classify(torch.stack(pooled, dim=1))
+        return self.classify(torch.stack(pooled, dim=1))
+
+    @torch.no_grad()
+    def embed_portion(self, sounds: Float[Tensor, "B n"]) -> Float[Tensor, "B N 256"]:
+        """Embed every step of 0.256 s of at most a minute (`PORTION_SAMPLES`) at 16 kHz, whose level is kept."""
+        embeddings: Tensor = self._network(log_mel(sounds))
+        return embeddings
+
+    def classify(self, embeddings: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B 527"]:
+        """Turn the embedding of a step, or a mean over steps, into logits."""
+        return self._network.classify(embeddings)
 
     @torch.no_grad()
     def _steps(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 256"]:
@@ -75,8 +85,8 @@ class SoundClasses:
         waveform = torch.nn.functional.pad(waveform, (0, max(0, 1 - waveform.shape[-1])))
         sounds = resample(waveform.detach().cpu().float(), sample_rate_hz, SIGNAL.sample_rate_hz)
         gains = torch.tensor([float(gain_to(sound.numpy(), LEVEL_DB)) for sound in sounds])
-        portions = torch.split(sounds * gains[:, None], _PORTION_SAMPLES, dim=-1)
-        return torch.cat([self._network(log_mel(portion)) for portion in portions], dim=1)
+        portions = torch.split(sounds * gains[:, None], PORTION_SAMPLES, dim=-1)
+        return torch.cat([self.embed_portion(portion) for portion in portions], dim=1)
 
     @cached_property
     def _network(self) -> AudioTowerNetwork:

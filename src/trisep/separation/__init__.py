@@ -10,6 +10,7 @@
     options.py    how a sound is separated, what files are written
     owner.py      whose an output folder is
     summary.py    what was found, in words
+    evidence.py   what an audio tower hears in the stems
     presence.py   whether a query is present in the mixture at all
     stems.py      names, levels, files and report of the stems
     batch.py      several inputs in one command

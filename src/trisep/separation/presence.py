@@ -1,13 +1,13 @@
 """Whether a query is present in the mixture at all: a logistic function of features of its masks.
 
 A mask network gives some mask for every query; whether the query is really in the mixture shows in how confident that
-mask is and how much of the mixture it takes. The features are accumulated while the masks are streamed. The weights are
-fitted on clips whose content is known, and are stored in the checkpoint's card under `presence`. This module runs no
-network.
+mask is and how much of the mixture it takes. Where the stem was heard (`evidence.py`), what was heard counts too, with
+weights of its own. The features are accumulated while the masks are streamed. The weights are fitted on clips whose
+content is known, and are stored in the checkpoint's card under `presence`. This module runs no network.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,24 @@ FEATURE_NAMES = ("level_ratio_db", "mean_logit", "share_above_half", "max_activi
 
 `relative_` before a name means that value minus its mean over the reference queries.
 """
+EVIDENCE_NAMES = ("evidence", "max_evidence")
+"""The features that `StemEvidence.values` returns."""
 _FLOOR_DB = -80.0
 _NUM_HISTOGRAM_BINS = 64
 _WINDOW_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvidenceWeights:
+    """Weights of the logistic function where the stem was heard."""
+
+    features: tuple[str, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    def __post_init__(self) -> None:
+        """Raise CheckpointError for unknown names or unequal lengths."""
+        _check_features(self.features, self.weights, (*FEATURE_NAMES, *EVIDENCE_NAMES))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,17 +56,27 @@ class PresenceCalibration:
     """Presence below which a query counts as absent."""
     reference_queries: tuple[str, ...] = ()
     """Words that are run as queries alongside, with which `relative_…` features compare."""
+    with_evidence: EvidenceWeights | None = None
+    """What takes the place of features, weights and bias for queries in words where the encoder hears; None hears
+    nothing."""
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for unknown names or unequal lengths."""
-        unknown = [name for name in self.features if name.removeprefix("relative_") not in FEATURE_NAMES]
-        if unknown or len(self.features) != len(self.weights) or not 0 <= self.threshold <= 1:
-            raise CheckpointError(
-                f"presence: {len(self.weights)} weights for {len(self.features)} features, unknown: "
-                f"{', '.join(unknown) or 'none'}"
-            )
+        relative = tuple(f"relative_{name}" for name in FEATURE_NAMES)
+        _check_features(self.features, self.weights, (*FEATURE_NAMES, *relative))
+        if not 0 <= self.threshold <= 1:
+            raise CheckpointError(f"presence: threshold must be between 0 and 1, not {self.threshold}")
         if any(name.startswith("relative_") for name in self.features) and not self.reference_queries:
             raise CheckpointError("presence: features are relative to reference queries, but none are given")
+
+
+def _check_features(features: Sequence[str], weights: Sequence[float], known: Collection[str]) -> None:
+    """Raise CheckpointError for unknown names or unequal lengths."""
+    unknown = [name for name in features if name not in known]
+    if unknown or len(features) != len(weights):
+        raise CheckpointError(
+            f"presence: {len(weights)} weights for {len(features)} features, unknown: {', '.join(unknown) or 'none'}"
+        )
 
 
 def read_calibration(card: Mapping[str, Any]) -> PresenceCalibration:
@@ -64,11 +89,11 @@ def read_calibration(card: Mapping[str, Any]) -> PresenceCalibration:
 
 
 def presence(features: Mapping[str, float], calibration: PresenceCalibration) -> float:
-    """Return `sigmoid(w · features + b)`, in [0, 1]."""
-    total = calibration.bias
-    total += sum(
-        weight * features[name] for name, weight in zip(calibration.features, calibration.weights, strict=True)
-    )
+    """Return `sigmoid(w · features + b)`, in [0, 1]; the weights are those with evidence where there is any."""
+    heard = calibration.with_evidence
+    chosen = heard if heard is not None and features.keys() >= set(EVIDENCE_NAMES) else calibration
+    total = chosen.bias
+    total += sum(weight * features[name] for name, weight in zip(chosen.features, chosen.weights, strict=True))
     return 0.5 * (1.0 + math.tanh(0.5 * total))
 
 

@@ -24,6 +24,7 @@ from trisep.media.remux import VideoForm, video_form
 from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
 from trisep.queries.joins import flattened, split_words
 from trisep.queries.understanding import reasons_not_understood
+from trisep.separation.evidence import stem_evidence
 from trisep.separation.examples import example_of, mean_of_most_heard, shares_of, sound_words, word_vectors
 from trisep.separation.infer import (
     MaskSegment,
@@ -252,11 +253,12 @@ class Separator:
     def presence_features(
         self, source: Path | str | Audio, queries: Sequence[str | Query], references: Sequence[str] = ()
     ) -> list[dict[str, float]]:
-        """The features that presence is computed from, per query: what a calibration is fitted on. No
-        waveform is made.
+        """All features that presence can be computed from, per query as if it were the only one: what a calibration is
+        fitted on.
         """
-        running = self.start(source, as_queries(queries), references=references)
-        for _ in running.mask_segments():
+        options = SeparationOptions(exclusive=False)
+        running = self.start(source, as_queries(queries), options, references=references, hears=True)
+        for _ in running.segments():
             continue
         return list(running.features())
 
@@ -267,10 +269,12 @@ class Separator:
         options: SeparationOptions = _OPTIONS,
         *,
         references: Sequence[str] | None = None,
+        hears: bool | None = None,
     ) -> SeparationRun:
         """Open and survey the source, embed the queries, plan the segments; `references` are words that presence
-        compares with.
+        compares with, `hears` says whether the stems are heard. For None, the calibration says it.
         """
+        hears = self.calibration.with_evidence is not None if hears is None else hears
         opened = self._opened(source, options)
         names = self.calibration.reference_queries if references is None else references
         parts, groups = flattened(queries)
@@ -295,6 +299,7 @@ class Separator:
             groups=groups,
             above_nyquist=options.above_nyquist,
             exclusive=options.exclusive,
+            evidence=stem_evidence(self.encoder, parts, groups) if hears else None,
             device=self.device,
         )
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from trisep.media.level import gain_between
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.ahead import computed_ahead
+from trisep.separation.evidence import StemEvidence
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
 from trisep.separation.presence import PresenceCalibration, PresenceFeatures, presence, with_relative
 from trisep.separation.source import Source, mono_blocks, survey
@@ -163,6 +164,7 @@ class SeparationRun:
         groups: Sequence[Sequence[int]] | None = None,
         above_nyquist: AboveNyquist = "top",
         exclusive: bool = True,
+        evidence: StemEvidence | None = None,
         device: torch.device,
     ) -> None:
         """`network` answers `queries`, of which those after the first `num_queries` are there only for presence to
@@ -170,14 +172,15 @@ class SeparationRun:
 
         Each of the `groups` of the first queries becomes one stem; None makes one of each query.
 
-        `plan` gives the segments of a sound of so many samples at the rate of the model.
+        `plan` gives the segments of a sound of so many samples at the rate of the model. `evidence` listens to
+        the stems.
         """
         self.source, self.signal, self.queries = source, signal, queries
         self._network, self._device = network, device
         self._num_queries = num_queries
         self._groups = [[query] for query in range(num_queries)] if groups is None else groups
+        self._exclusive, self._evidence = exclusive, evidence
         self._above_nyquist: AboveNyquist = above_nyquist
-        self._exclusive = exclusive
         self.survey = survey(source, signal.sample_rate_hz)
         self.plan = plan(self.survey.num_mono_samples)
         self._features = PresenceFeatures(len(queries.order), hop_seconds=signal.hop_samples / signal.sample_rate_hz)
@@ -203,6 +206,9 @@ class SeparationRun:
             mixture, stems = applier.apply(masks, is_last=segment.is_last)
             for meter, stem in zip(self._meters, stems, strict=True):
                 meter.update(stem)
+            if self._evidence is not None:
+                rate, level_db = self.source.sample_rate_hz, self.survey.level_db
+                self._evidence.update(stems, rate, mixture_level_db=level_db, is_last=segment.is_last)
             separated = SeparatedSegment(mixture, stems, masks)
             self._mixture.update(mixture)
             self._residual.update(separated.residual)
@@ -234,11 +240,13 @@ class SeparationRun:
             yield segment
 
     def features(self) -> tuple[dict[str, float], ...]:
-        """Presence features of each query, relative ones included where there are references; after the
-        last segment.
-        """
+        """Presence features of each query, with relative ones and evidence where there are; after the last segment."""
         values = self._features.values()
-        return tuple(with_relative(value, values[self._num_queries :]) for value in values[: self._num_queries])
+        heard = {} if self._evidence is None else self._evidence.values()
+        return tuple(
+            {**with_relative(value, values[self._num_queries :]), **heard.get(number, {})}
+            for number, value in enumerate(values[: self._num_queries])
+        )
 
     def stems(
         self,
