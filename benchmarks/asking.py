@@ -20,7 +20,8 @@ from trisep.evaluation.sounds import mix
 from trisep.metrics.scale_invariant import si_sdr
 from trisep.protocols import ProtocolSource
 from trisep.protocols.clip_lists import read_clips
-from trisep.separation.separator import SeparationOptions, Separator, load
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import Separator, load
 from trisep.types import Audio, Query
 
 

@@ -18,7 +18,8 @@ import torch
 from trisep.evaluation.sounds import mix
 from trisep.metrics.scale_invariant import si_sdr
 from trisep.protocols import protocol
-from trisep.separation.separator import SeparationOptions, Separator, load
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import Separator, load
 from trisep.types import Audio
 
 LENGTHS = (250, 224, 192, 140)

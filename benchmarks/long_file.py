@@ -22,7 +22,8 @@ from trisep.media import MEDIA_SUFFIXES
 from trisep.media.audio import read_audio, stream_audio
 from trisep.media.audio_writer import AudioWriter
 from trisep.queries.embed import as_queries
-from trisep.separation.separator import SeparationOptions, Separator, load
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import Separator, load
 from trisep.types import Audio
 
 RATE_HZ = 44100

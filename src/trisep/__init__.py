@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         TrainingError,
         TrisepError,
     )
-    from trisep.separation.separator import OutputOptions, SeparationOptions, Separator, load
+    from trisep.separation.options import OutputOptions, SeparationOptions
+    from trisep.separation.separator import Separator, load
     from trisep.types import (
         Audio,
         Clip,
@@ -59,7 +60,13 @@ __all__ = [
     "TrisepError",
     "load",
 ]
-_SEPARATOR = {"OutputOptions", "SeparationOptions", "Separator", "load"}
+_HOMES = {
+    "OutputOptions": "separation.options",
+    "SeparationOptions": "separation.options",
+    "Separator": "separation.separator",
+    "load": "separation.separator",
+}
+"""Modules of public names that are neither errors nor types."""
 
 
 def __getattr__(name: str) -> Any:
@@ -68,7 +75,7 @@ def __getattr__(name: str) -> Any:
         return importlib.metadata.version("trisep")
     if name not in __all__:
         raise AttributeError(f"module 'trisep' has no attribute '{name}'")
-    home = "errors" if name.endswith("Error") else "separation.separator" if name in _SEPARATOR else "types"
+    home = "errors" if name.endswith("Error") else _HOMES.get(name, "types")
     value = getattr(importlib.import_module(f"trisep.{home}"), name)
     globals()[name] = value
     return value

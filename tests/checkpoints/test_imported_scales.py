@@ -18,7 +18,8 @@ from trisep.evaluation.mixtures import infer_masks
 from trisep.evaluation.queries import embed_sources
 from trisep.media.audio_writer import write_audio
 from trisep.protocols import ProtocolSource, protocol
-from trisep.separation.separator import SeparationOptions, load
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import load
 from trisep.types import Audio, Query
 
 TEXT_NORM, PICTURE_NORM = 10.0, 28.0

@@ -12,7 +12,8 @@ from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix
 from trisep.media.audio_writer import write_audio
 from trisep.protocols import ProtocolSource, protocol
-from trisep.separation.separator import SeparationOptions, Separator, load
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import Separator, load
 from trisep.types import Audio
 
 

@@ -25,7 +25,8 @@ from trisep.media.video import read_frames, write_video
 from trisep.models.clipsep import CLIPSep, Config
 from trisep.queries.embed import as_queries, embed_queries, query_entry, video_query
 from trisep.separation import separator as separate
-from trisep.separation.separator import SeparationOptions, Separator
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import Separator
 from trisep.types import Audio, MaskOutput, Place, Query, QueryEmbedding, SignalSettings
 
 RED, BLUE, GREEN, WHITE = (200, 20, 20), (20, 20, 200), (20, 200, 20), (220, 220, 220)

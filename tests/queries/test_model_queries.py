@@ -19,7 +19,7 @@ from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.video_writer import write_video
 from trisep.models import labelsep, pit, sound_of_pixels
-from trisep.separation.separator import SeparationOptions
+from trisep.separation.options import SeparationOptions
 from trisep.types import Audio, Place, Query, QueryEmbedding, SignalSettings
 
 RATE_HZ = 16000

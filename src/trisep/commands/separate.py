@@ -125,7 +125,8 @@ def run(arguments: Arguments) -> int:
     from trisep.queries.embed import queries_from_options
     from trisep.queries.joins import all_of
     from trisep.separation.batch import Show, separate_batch
-    from trisep.separation.separator import OutputOptions, SeparationOptions, load
+    from trisep.separation.options import OutputOptions, SeparationOptions
+    from trisep.separation.separator import load
     from trisep.separation.streaming import Progress
 
     queries = queries_from_options(

@@ -162,10 +162,9 @@ def write_tables(
         entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
         what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
         text = markdown(entries, protocol.headline, title=f"{what}{protocol.name} · {num_mixtures} mixtures{query}")
-        levels = {"levels": protocol.level_rule}
         summary = {
             **settings,
-            **levels,
+            "levels": protocol.level_rule,
             "num_mixtures": num_mixtures,
             "table": entries,
             "environment": environment(num_workers),

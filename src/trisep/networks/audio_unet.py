@@ -228,7 +228,7 @@ class AudioUNet(AudioEncoder):
             inner = widths[level] + condition_channels if level == config.num_levels - 1 else 2 * widths[level]
             outer = config.out_channels if level == 0 else widths[level - 1]
             self.up.append(UpBlock(inner, outer, config, last=level == 0))
-        _lay_channels_last(self)
+        _lay_channels_last(self.up)
 
     @property
     def up_blocks(self) -> list[UpBlock]:

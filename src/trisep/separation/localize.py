@@ -30,7 +30,8 @@ from trisep.media.video import read_frames, stream_frames, write_video
 from trisep.queries.captions import CaptionSettings, find_captions
 from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
 from trisep.separation.infer import network_input, round_up
-from trisep.separation.separator import SeparationOptions, Separator, load
+from trisep.separation.options import SeparationOptions
+from trisep.separation.separator import Separator, load
 from trisep.spectrogram.stft import num_frames
 from trisep.types import Localization, Query
 

@@ -46,7 +46,6 @@ from trisep.separation.streaming import Progress, SeparationRun
 from trisep.spectrogram.stft import num_frames
 from trisep.types import Audio, MaskOutput, Query, Separation, SignalSettings, Stem
 
-__all__ = ["OutputOptions", "SeparationOptions", "Separator", "choose_device", "load", "network_of", "plan_for"]
 SEGMENT_SECONDS = 20.0
 """How much the network reads at once where nothing else is said."""
 _SEGMENT_VALUES = 24_000_000

@@ -13,8 +13,10 @@ POST /api/sessions/KEY/exports                 {"kind": "zip" | "video" | "sound
 GET, DELETE …/exports/EXPORT                   the file; cancel
 """
 
+import asyncio
 import math
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -104,25 +106,25 @@ async def _upload(request: Request) -> Response:
     settings: WebSettings = request.app.state.settings
     if settings.demo:
         raise HTTPException(403, "This is a demonstration: it takes the sample alone.")
-    sessions = _sessions(request)
-    session = sessions.open(_title(request))
-    try:
-        await save_body(request, session.path, max_bytes=settings.max_upload_bytes)
-        sessions.start_reading(session)
-    except BaseException:
-        await sessions.close(session)
-        raise
-    return JSONResponse(sessions.entry(session), 201)
+    return await _begin(
+        request, _title(request), lambda path: save_body(request, path, max_bytes=settings.max_upload_bytes)
+    )
 
 
 async def _sample(request: Request) -> Response:
     settings: WebSettings = request.app.state.settings
-    if settings.sample is None:
+    sample = settings.sample
+    if sample is None:
         raise HTTPException(404, "There is no sample in this installation.")
+    return await _begin(request, sample.name, lambda path: asyncio.to_thread(shutil.copyfile, sample, path))
+
+
+async def _begin(request: Request, title: str, write: Callable[[Path], Awaitable[object]]) -> Response:
+    """Open a session, write its file and have it read; a session whose file cannot be written is closed again."""
     sessions = _sessions(request)
-    session = sessions.open(settings.sample.name)
+    session = sessions.open(title)
     try:
-        shutil.copyfile(settings.sample, session.path)
+        await write(session.path)
         sessions.start_reading(session)
     except BaseException:
         await sessions.close(session)

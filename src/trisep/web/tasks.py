@@ -83,7 +83,7 @@ class Tasks:
 
     def separate(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Separate one query from the session's sound into `out`."""
-        from trisep.separation.separator import OutputOptions
+        from trisep.separation.options import OutputOptions
         from trisep.separation.source import Source
 
         path, sound, out = Path(task["path"]), Path(task["sound"]), Path(task["out"])
