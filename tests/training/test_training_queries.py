@@ -223,3 +223,19 @@ def test_vocabulary_is_all_captions_or_a_sample_by_the_step(store: ClipStore) ->
     assert all((captions == row).all(axis=1).any() for row in samples[0].numpy())  # type: ignore[union-attr]
     assert MixtureDataset(store, short_recipe(), seed=1).vocabulary(0) is None
     assert data[0].keys() == {"sources", "interference", "regions", "captions"}
+
+
+def test_a_clip_is_asked_for_in_each_of_its_wordings(
+    store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    rows = [f"{store.source(clip)},violin,{('fiddle;person playing a violin', '')[clip % 2]}" for clip in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,wordings", *rows]) + "\n")
+    asked = queries(store, "text", tmp_path / "labels.csv")
+    expected = {text: encode_query_text(Words(), text).numpy() for text in ("fiddle", "person playing a violin")}
+    found = [asked.read((2,), (moment / 10,), batch_number=0)["vectors"][0] for moment in range(30)]
+    counts = [sum(np.allclose(vector, one, rtol=1e-5) for vector in found) for one in expected.values()]
+    assert sum(counts) == 30 and min(counts) > 5
+    assert np.array_equal(found[3], asked.read((2,), (0.3,), batch_number=0)["vectors"][0])
+    plain = asked.read((3,), (0.0,), batch_number=0)["vectors"][0]
+    np.testing.assert_allclose(plain, encode_query_text(Words(), "violin").numpy(), rtol=1e-5)

@@ -78,7 +78,8 @@ class TrainingQueries:
         if self._kind == "label":
             return {"label_ids": self._label_ids[list(clips)]}
         if self._kind == "text" or (self._kind == "hybrid" and batch_number % 2):
-            return {"vectors": self._texts[self._label_ids[list(clips)]].astype(np.float32)}
+            both = zip(clips, centres_seconds, strict=True)
+            return {"vectors": np.stack([self._words(clip, _drawn_by(clip, centre)) for clip, centre in both])}
         if self._kind == "mixed":
             both = zip(clips, centres_seconds, strict=True)
             return {"vectors": np.stack([self._picture_or_words(clip, centre) for clip, centre in both])}
@@ -99,15 +100,20 @@ class TrainingQueries:
 
         The choice is a pure function of the clip and the moment.
         """
-        has_picture = bool(self._store.entries[clip].frames)
-        microseconds = round(centre_seconds * 1e6)
-        if has_picture and np.random.default_rng([clip, microseconds]).random() < 0.5:
+        has_picture, generator = bool(self._store.entries[clip].frames), _drawn_by(clip, centre_seconds)
+        if generator.random() < 0.5 and has_picture:
             frames = self._vectors[self._store.frame_slice(clip)][self._nearest(clip, centre_seconds)]
             return np.asarray(frames.mean(axis=0), np.float32)
-        return np.asarray(self._texts[self._label_ids[clip]], np.float32)
+        return self._words(clip, generator)
+
+    def _words(self, clip: int, generator: np.random.Generator) -> Float32[np.ndarray, "D"]:
+        """Return the embedding of one of a clip's wordings, drawn with equal probability."""
+        wordings = self._wordings[clip]
+        return np.asarray(self._texts[wordings[int(generator.integers(len(wordings)))]], np.float32)
 
     def _read_labels(self, labels: Path | None, encoder_name: str | None) -> None:
-        """Read each clip's label and, with an encoder, embed all labels.
+        """Read each clip's label and, with an encoder, embed all labels or, where the file has a column `wordings`, all
+        of these: texts separated by semicolons, one of which is drawn whenever a clip is asked for in words.
 
         Raises StoreError when that encoder is not the version that embedded the pictures.
         """
@@ -126,7 +132,15 @@ class TrainingQueries:
                 f"run `trisep embed {self._store.path} --encoder {encoder_name} --overwrite`"
             )
         self.encoder_fingerprint = encoder.fingerprint
-        self._texts = np.stack([encode_query_text(encoder, name, self._templates).numpy() for name in self.label_names])
+        wordings = [
+            several.split(";") if several else [self.label_names[label]]
+            for label, several in zip(
+                self._label_ids, read_optional_column(labels, "wordings", self._store), strict=True
+            )
+        ]
+        texts = {text: row for row, text in enumerate(dict.fromkeys(text for some in wordings for text in some))}
+        self._wordings = [[texts[text] for text in some] for some in wordings]
+        self._texts = np.stack([encode_query_text(encoder, text, self._templates).numpy() for text in texts])
 
     def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
         """Return which of a clip's frames make its query, in order of time.
@@ -142,6 +156,11 @@ class TrainingQueries:
     def _filled(self, nearest: Int[np.ndarray, "_"]) -> Int[np.ndarray, "K"]:
         """Return K frame numbers for a clip with fewer frames, too, by repeating the last one."""
         return np.concatenate([nearest, np.repeat(nearest[-1:], self._num_frames - len(nearest))])
+
+
+def _drawn_by(clip: int, centre_seconds: float) -> np.random.Generator:
+    """Make a generator that is a pure function of the clip and the moment."""
+    return np.random.default_rng([clip, round(centre_seconds * 1e6)])
 
 
 def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
