@@ -1,19 +1,26 @@
 """Presence: features with hand-computed values, independent of how the frames arrive, and the logistic function."""
 
 import math
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from trisep.encoders.lite import LiteEncoder
 from trisep.errors import CheckpointError
 from trisep.separation.presence import (
     FEATURE_NAMES,
     PresenceCalibration,
     PresenceFeatures,
+    StemEvidence,
     presence,
     read_calibration,
+    stem_evidence,
     with_relative,
 )
+from trisep.types import Query
 
 
 def test_features_have_the_values_computed_by_hand() -> None:
@@ -103,3 +110,100 @@ def test_evidence_has_weights_of_its_own_and_levels_serve_alone() -> None:
     found = levels | {"evidence": 1.0, "max_evidence": 9.0}
     assert presence(found, calibration) == pytest.approx(1 / (1 + math.exp(-3)))
     assert presence(found, read_calibration({"presence": card})) == pytest.approx(0.5)
+
+
+STEP = 4096
+
+
+class Levels:
+    """A tower of four classes: an embedding is the mean magnitude of a step, and the logits are its multiples."""
+
+    embeddings = torch.eye(4)
+    usual = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([1.0, 2.0, 4.0, 8.0])
+
+    def embed_portion(self, sounds: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(sounds, (0, -sounds.shape[1] % STEP))
+        return padded.abs().unflatten(1, (-1, STEP)).mean(dim=2, keepdim=True)
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return embeddings * torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+
+def heard(stems: np.ndarray, sizes: list[int], rate_hz: int = 16000, level_db: float = -20.0) -> dict[str, float]:
+    """Features of the second stem, which alone is in words, from blocks of these sizes."""
+    evidence = StemEvidence(Levels(), {5: (1, torch.tensor([0.0, 2.0, 0.0, 0.0]))})
+    ends = [*np.cumsum(sizes), stems.shape[-1]]
+    for start, end in pairwise([0, *ends]):
+        evidence.update(stems[..., start:end], rate_hz, mixture_level_db=level_db, is_last=bool(end == ends[-1]))
+    assert list(evidence.values()) == [5]
+    return evidence.values()[5]
+
+
+def test_evidence_by_hand() -> None:
+    # Cosines 1, 0, 0 at temperature 0.02: only the second class counts. One loud window of four steps, then a quiet
+    # one, in two channels whose mean is half of the first; the mixture is at −26.02 dB: a gain of 2.
+    magnitude = np.repeat([0.4, 0.1], 4 * STEP).astype(np.float32)
+    stems = np.stack([np.ones((2, 8 * STEP), np.float32), np.stack([magnitude, 0 * magnitude])])
+    values = heard(stems, [], level_db=-20 - 20 * np.log10(2))
+    assert values["evidence"] == pytest.approx((2 * 0.25 - 0.2) / 2, abs=1e-4)
+    assert values["max_evidence"] == pytest.approx((2 * 0.4 - 0.2) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 44100])
+def test_blocks_of_any_size_are_heard_like_the_whole(rate_hz: int) -> None:
+    stems = np.random.default_rng(0).normal(0, 0.1, (2, 1, 70 * rate_hz)).astype(np.float32)  # longer than a portion
+    stems[..., : 3 * rate_hz] *= 2
+    whole = heard(stems, [], rate_hz)
+    parts = heard(stems, [1, 50000, 0, 123456, 20 * rate_hz], rate_hz)
+    assert parts == pytest.approx(whole, abs=1e-5) and whole["max_evidence"] > whole["evidence"] + 0.01
+
+
+def test_the_end_that_resampling_holds_back_is_heard() -> None:
+    values = heard(np.ones((2, 1, 100), np.float32), [], 44100)  # 36 samples of 4096, all of them held back
+    assert values["evidence"] == pytest.approx((2 * 36 / STEP - 0.2) / 2, abs=1e-3)
+
+
+def test_nothing_is_heard_before_a_sound() -> None:
+    assert StemEvidence(Levels(), {0: (0, torch.ones(4))}).values() == {}
+
+
+def test_only_words_are_heard_and_only_where_there_is_a_tower() -> None:
+    class Deaf:
+        """An encoder of text alone."""
+
+        name, dim, fingerprint, token_table = "deaf", 4, "", None
+
+        def encode_text(self, texts: list[str]) -> Tensor:
+            return torch.ones(len(texts), 4)
+
+        token_word = encode_image = encode_regions = encode_tokens = encode_text
+
+    class Hearing(Deaf):
+        """The same with a tower."""
+
+        sounds = Levels()
+
+    picture = Query("here", image=np.zeros((8, 8, 3), np.uint8))
+    assert stem_evidence(Deaf(), [Query("dog", text="dog")], [[0]]) is None  # type: ignore[arg-type]
+    assert stem_evidence(Hearing(), [picture], [[0]]) is None  # type: ignore[arg-type]
+    words = [Query(word, text=word) for word in ("dog", "cat", "rain")]
+    evidence = stem_evidence(Hearing(), [picture, *words], [[0], [1, 2], [3]])  # type: ignore[arg-type]
+    assert evidence is not None
+    stems = np.ones((3, 1, 100), np.float32) * np.array([9, 1, 2], np.float32)[:, None, None]
+    evidence.update(stems, 16000, mixture_level_db=-20.0, is_last=True)
+    values = evidence.values()
+    assert list(values) == [1, 2, 3] and values[1] == values[2]  # two in one stem, one in another that is louder
+    assert values[3]["evidence"] > values[2]["evidence"]
+
+
+def test_the_tower_of_lite_hears_a_stem_as_it_hears_a_sound() -> None:
+    sounds = LiteEncoder().sounds
+    wave = np.random.default_rng(0).normal(0, 0.1, 40000).astype(np.float32)
+    evidence = StemEvidence(sounds, {0: (0, sounds.embeddings[7])})
+    level_db = 10 * np.log10(np.square(wave - wave.mean(), dtype=np.float64).mean())
+    evidence.update(wave[None, None], 16000, mixture_level_db=level_db, is_last=True)
+    mean, deviation = sounds.usual
+    standard = (sounds.logits(torch.from_numpy(wave)[None], 16000)[0] - mean) / deviation
+    cosines, nearest = (sounds.embeddings @ sounds.embeddings[7]).topk(3)
+    expected = float((torch.softmax(cosines / 0.02, dim=0) * standard[nearest]).sum())
+    assert evidence.values()[0]["evidence"] == pytest.approx(expected, abs=1e-3)

@@ -30,12 +30,12 @@ from trisep.media.video import write_video
 from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.separation import separator as separate
+from trisep.separation.batch import warning_lines
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.options import OutputOptions, SeparationOptions
 from trisep.separation.presence import EvidenceWeights
 from trisep.separation.separator import Separator
 from trisep.separation.source import open_source
-from trisep.separation.summary import warning_lines
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import apply_masks
 from trisep.spectrogram.stft import stft

@@ -18,7 +18,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trisep.checkpoints.eight_bit import pack, unpack
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.files import replacing_folder, write_json
 from trisep.models import model_module
@@ -29,6 +28,7 @@ _PLAIN = (bool, int, float, str)
 _LARGEST = 2**53
 """Numbers beyond this are none of a setting: JSON holds them exactly no more."""
 _FILES = {"model.safetensors", "config.json"}
+_SCALE = ".int8_scale"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ class Checkpoint:
 def save_model(
     folder: Path, model: nn.Module, *, model_name: str, card: Mapping[str, Any], packed: bool = False
 ) -> None:
-    """Write `model.safetensors` and `config.json`; `packed` stores kernels in a quarter of their size (`eight_bit`).
+    """Write `model.safetensors` and `config.json`; `packed` stores kernels in a quarter of their size (`pack`).
 
     An older checkpoint in `folder` is replaced, anything else there is a CheckpointError. `card` holds at least
     `signal` (`SignalSettings` as a dict), `encoder` and `encoder_fingerprint`.
@@ -235,3 +235,35 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path / "model.safetensors")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path / 'model.safetensors'}: missing or not a safetensors file ({error})") from error
+
+
+def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Store kernels (four axes) as int8 beside their scale, other floats as fp16, and integers as they are."""
+    packed = {}
+    for key, value in tensors.items():
+        if value.is_floating_point() and value.ndim == 4:
+            scale = value.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12) / 127
+            packed[key] = (value / scale).round().to(torch.int8)
+            packed[key + _SCALE] = scale.float()
+        else:
+            packed[key] = value.half() if value.is_floating_point() else value
+    return packed
+
+
+def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return all floats and kernels in single precision; tensors that were never packed are converted alike.
+
+    Raises CheckpointError for an 8-bit kernel whose scale is missing or does not fit.
+    """
+    unpacked = {}
+    for key, value in tensors.items():
+        if key.endswith(_SCALE):
+            continue
+        if value.dtype != torch.int8:
+            unpacked[key] = value.float() if value.is_floating_point() else value
+            continue
+        scale = tensors.get(key + _SCALE)
+        if scale is None or scale.shape != (len(value), 1, 1, 1) or not scale.isfinite().all():
+            raise CheckpointError(f"the 8-bit tensor {key} has no scale that fits it; get the file again")
+        unpacked[key] = value.float() * scale
+    return unpacked

@@ -122,8 +122,7 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Separate every input; returns the exit code: 0 all done, 1 some inputs skipped, 2 nothing done."""
-    from trisep.queries.embed import queries_from_options
-    from trisep.queries.joins import all_of
+    from trisep.queries.embed import all_of, queries_from_options
     from trisep.separation.batch import Show, separate_batch
     from trisep.separation.options import OutputOptions, SeparationOptions
     from trisep.separation.separator import load

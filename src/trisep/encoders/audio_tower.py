@@ -2,25 +2,55 @@
 
 A small residual convolutional network (He et al. 2016) reads the log-mel spectrogram of the project's own STFT. It was
 trained here by distillation (Hinton et al. 2015) from EfficientAT mn04 and starts from no published weights; the recipe
-is `scripts/train_audio_tower.py`, and what it was trained on is in the card beside the weights. This file knows no text
-and no space.
+is `scripts/train_audio_tower.py`, and what it was trained on is in the card `pretrained/audio_tower.json`. Beside the
+weights are the names of the classes and their text embeddings; this file computes none.
 """
 
+import json
 import math
+from functools import cached_property
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from trisep.encoders.mel import mel_triangles
+from trisep import pretrained
+from trisep.encoders.resample import resample
+from trisep.media.files import sha256_of
+from trisep.media.level import gain_to
 from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
+
+
+def mel_triangles(
+    num_bands: int, *, window_samples: int, sample_rate_hz: int, top_hz: float
+) -> Float[Tensor, "bands bins"]:
+    """Compute the weights of the FFT bins in Kaldi's mel bands, float32.
+
+    The bands are triangles in mel, equally wide, from 0 Hz to `top_hz`, of height 1. Kaldi's mel is 1127 ln(1 + f / 700
+    Hz). Bands that are narrower than a bin may hold none and stay silent.
+    """
+    bins_hz = torch.arange(window_samples // 2 + 1, dtype=torch.float64) * sample_rate_hz / window_samples
+    mels = 1127 * torch.log1p(torch.cat([bins_hz, bins_hz.new_tensor([top_hz])]) / 700)
+    width = mels[-1] / (num_bands + 1)
+    centres = width * torch.arange(1, num_bands + 1)
+    return (1 - (mels[:-1] - centres[:, None]).abs() / width).clamp(min=0).float()
+
 
 SIGNAL = SignalSettings()
 """16 kHz, windows of 1024 samples, hop of 256 samples: the transform of the separators."""
 NUM_CLASSES = 527
 FRAMES_PER_STEP = 16
 """Spectrogram frames that one step of the network covers: 0.256 s."""
+LEVEL_DB = -20.0
+"""RMS in dBFS to which every sound is brought before it is heard; the network was trained around it."""
+_FILE = Path(pretrained.__file__).parent / "audio_tower.safetensors"
+_STEP_SAMPLES = FRAMES_PER_STEP * SIGNAL.hop_samples
+PORTION_SAMPLES = 240 * _STEP_SAMPLES
+"""A minute of sound is transformed at a time, so that memory does not grow with the spectrogram of an hour."""
 
 _NUM_BANDS = 64
 _WIDTHS = (24, 32, 96, 128)
@@ -107,3 +137,79 @@ def _convolution(in_channels: int, out_channels: int, stride: int = 1, *, kernel
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out_channels)
     )
+
+
+class SoundClasses:
+    """The frozen audio tower. It is loaded when it is first used."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """AudioSet's display names, in its order."""
+        with safe_open(_FILE, framework="pt") as file:
+            return tuple(json.loads(file.metadata()["classes"]))
+
+    @cached_property
+    def embeddings(self) -> Float[Tensor, "527 384"]:
+        """Text embeddings of the names (mean over templates and synonyms, unit length)."""
+        return self._stored("class_embeddings")
+
+    @cached_property
+    def usual(self) -> tuple[Float[Tensor, "527"], Float[Tensor, "527"]]:
+        """Mean and standard deviation of each class's logit over the training sounds."""
+        return self._stored("logit_mean"), self._stored("logit_deviation")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash that changes whenever what is heard could change."""
+        return sha256_of(_FILE)[:16]
+
+    def logits(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 527"]:
+        """Hear each sound as a whole; the sigmoids of the logits are independent probabilities."""
+        return self.classify(self._steps(waveform, sample_rate_hz).mean(dim=1))
+
+    def logits_per_second(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 527"]:
+        """Hear every second, N = ⌈S / rate⌉: the steps of 0.256 s whose middle lies in it, or the nearest one."""
+        steps = self._steps(waveform, sample_rate_hz)
+        middles = (np.arange(steps.shape[1]) + 0.5) * _STEP_SAMPLES / SIGNAL.sample_rate_hz
+        seconds = range(max(1, -(-waveform.shape[-1] // sample_rate_hz)))
+        inside = [np.flatnonzero(middles.astype(int) == second) for second in seconds]
+        nearest = [[int(np.abs(middles - second - 0.5).argmin())] for second in seconds]
+        pooled = [
+            steps[:, torch.as_tensor(rows if len(rows) else one)].mean(dim=1)
+            for rows, one in zip(inside, nearest, strict=True)
+        ]
+        return self.classify(torch.stack(pooled, dim=1))
+
+    @torch.no_grad()
+    def embed_portion(self, sounds: Float[Tensor, "B n"]) -> Float[Tensor, "B N 256"]:
+        """Embed every step of 0.256 s of at most a minute (`PORTION_SAMPLES`) at 16 kHz, whose level is kept."""
+        embeddings: Tensor = self._network(log_mel(sounds))
+        return embeddings
+
+    def classify(self, embeddings: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B 527"]:
+        """Turn the embedding of a step, or a mean over steps, into logits."""
+        return self._network.classify(embeddings)
+
+    @torch.no_grad()
+    def _steps(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 256"]:
+        """Embed every step of 0.256 s of each sound, brought to the level that the network expects."""
+        waveform = torch.nn.functional.pad(waveform, (0, max(0, 1 - waveform.shape[-1])))
+        sounds = resample(waveform.detach().cpu().float(), sample_rate_hz, SIGNAL.sample_rate_hz)
+        gains = torch.tensor([float(gain_to(sound.numpy(), LEVEL_DB)) for sound in sounds])
+        portions = torch.split(sounds * gains[:, None], PORTION_SAMPLES, dim=-1)
+        return torch.cat([self.embed_portion(portion) for portion in portions], dim=1)
+
+    @cached_property
+    def _network(self) -> AudioTowerNetwork:
+        network = AudioTowerNetwork()
+        counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
+        network.load_state_dict(
+            counters | {name: self._stored(name) for name in network.state_dict() if name not in counters}
+        )
+        network.eval().requires_grad_(False)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _stored(self, name: str) -> Tensor:
+        with safe_open(_FILE, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name).float()
+        return tensor

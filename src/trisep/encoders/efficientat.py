@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trisep.encoders.mel import mel_triangles
+from trisep.encoders.audio_tower import mel_triangles
 from trisep.encoders.resample import resample
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError

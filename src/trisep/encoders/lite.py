@@ -4,7 +4,7 @@ Text goes through the MiniLM-L6 sentence encoder. A picture or region is embedde
 the text embeddings of its top classes (ConSE, Norouzi et al. 2014). The classes are those of EfficientNet-Lite0
 (ImageNet-1k, all WordNet synonyms averaged) and a few concepts that ImageNet lacks, whose linear heads were fitted on
 labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). A sound is embedded in the
-same way, by AudioSet's 527 classes (`sound_classes.py`). All networks are frozen.
+same way, by AudioSet's 527 classes (`audio_tower.py`). All networks are frozen.
 
 Pictures thus lie among the embeddings of the classes. A sentence says more than a class ("person playing a …") and lies
 beside them. `ground` moves a text embedding half of the way towards the classes, so that a model that was trained with
@@ -25,9 +25,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from trisep import pretrained
+from trisep.encoders.audio_tower import SoundClasses
 from trisep.encoders.efficientnet_lite import EfficientNetLite0, preprocess
 from trisep.encoders.minilm import MiniLM, load_minilm
-from trisep.encoders.sound_classes import SoundClasses
 from trisep.media.files import sha256_of
 
 _FOLDER = Path(pretrained.__file__).parent

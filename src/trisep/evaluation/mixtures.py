@@ -27,8 +27,7 @@ from trisep.metrics import Scores, score_separation
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols.pair_files import relative_to
 from trisep.separation import Precision
-from trisep.separation.infer import MaskSegment, infer
-from trisep.separation.precision import in_precision
+from trisep.separation.infer import MaskSegment, in_precision, infer
 from trisep.separation.separator import plan_for
 from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft

@@ -29,17 +29,16 @@ from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.checkpoints.registry import load_named
 from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
 from trisep.evaluation.distributed import Ranks
-from trisep.evaluation.environment import environment
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
-from trisep.evaluation.table import markdown, summarise
+from trisep.evaluation.table import environment, markdown, summarise
 from trisep.media.files import replacing, sha256_of, write_json
 from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
 from trisep.protocols.pair_files import read_pairs, write_pairs
 from trisep.separation import Precision
-from trisep.separation.precision import choose_precision
+from trisep.separation.infer import choose_precision
 from trisep.separation.separator import choose_device, load
 from trisep.store.pool import end_with_parent
 

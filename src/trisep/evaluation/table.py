@@ -6,16 +6,20 @@ and counted.
 """
 
 import csv
+import platform
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, MutableSequence, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from trisep.checkpoints.format import git_revision
 from trisep.errors import ConfigError
 from trisep.media.files import replacing, write_failure
 from trisep.metrics import Scores, bootstrap_mean, summary
@@ -176,3 +180,22 @@ def _number(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def environment(num_workers: int | None) -> dict[str, Any]:
+    """Return what the numbers were made with, beyond the settings: versions and machine."""
+    packages = ("trisep", "torch", "numpy", "scipy", "av", "soxr")
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    return {
+        "git_revision": git_revision(),
+        "platform": platform.platform(),
+        "workers": num_workers,
+        "versions": versions,
+    }
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package; None for one that runs from a checkout."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None

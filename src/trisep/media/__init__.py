@@ -1,12 +1,11 @@
 """Reading and writing of sound, video and pictures. This package knows no spectrogram and no network.
 
 probe.py          what a file holds: streams, rates, sizes, durations; every media file is opened for reading here
-audio.py          sound out of any container, as a stream of blocks or as a whole
+audio.py          sound out of any container, as a stream of blocks or as a whole, at any rate
 audio_decoder.py  the packets of an audio stream → samples at their place in time; only audio.py imports it
 audio_writer.py   sound into wav (RIFF, and RF64 above 4 GiB) and flac
 sound_track.py    sound as FFmpeg encodes it: codecs, and the audio stream of a file that is being written
 sound_form.py     the forms in which a finished sound can be written
-resample.py       sound at another rate
 level.py          the level of a sound
 video.py          frames out of any container
 video_writer.py   frames and sound into video files

@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
-from trisep.media.resample import resampled_blocks
+from trisep.media.audio import resampled_blocks
 
 _FALLBACK_RATE_HZ = 48000
 _BITS_PER_SECOND_PER_CHANNEL = 128_000

@@ -21,16 +21,24 @@ from trisep.checkpoints.registry import load_named
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.remux import VideoForm, video_form
-from trisep.queries.embed import EmbeddedQueries, as_queries, embed_queries, embed_queries_for, query_entry
-from trisep.queries.joins import flattened, split_words
+from trisep.queries.embed import (
+    EmbeddedQueries,
+    as_queries,
+    embed_queries,
+    embed_queries_for,
+    flattened,
+    query_entry,
+    split_words,
+)
 from trisep.queries.understanding import reasons_not_understood
-from trisep.separation.evidence import stem_evidence
 from trisep.separation.examples import example_of, mean_of_most_heard, shares_of, sound_words, word_vectors
 from trisep.separation.infer import (
     MaskSegment,
     Network,
     SegmentPlan,
+    choose_precision,
     core_frames,
+    in_precision,
     infer,
     measure_reach,
     plan_segments,
@@ -38,8 +46,7 @@ from trisep.separation.infer import (
 )
 from trisep.separation.options import OutputOptions, SeparationOptions
 from trisep.separation.owner import REPORT
-from trisep.separation.precision import choose_precision, in_precision
-from trisep.separation.presence import read_calibration
+from trisep.separation.presence import read_calibration, stem_evidence
 from trisep.separation.source import Source, open_source
 from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
 from trisep.separation.streaming import Progress, SeparationRun

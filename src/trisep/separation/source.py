@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
-from trisep.media.audio import read_audio, stream_audio
+from trisep.media.audio import read_audio, resampled_blocks, stream_audio
 from trisep.media.level import level_from_sums
-from trisep.media.resample import resampled_blocks
 from trisep.types import Audio
 
 _BLOCK_SAMPLES = 1 << 16

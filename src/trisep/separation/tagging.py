@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from trisep.encoders.sound_classes import SoundClasses
+from trisep.encoders.audio_tower import SoundClasses
 from trisep.errors import MediaError
 from trisep.media.audio import read_audio
 from trisep.types import Audio
