@@ -142,6 +142,10 @@ class MaskOutput:
     logits: Float[Tensor, "B Q 256 T"] | None = None
     noise_masks: Float[Tensor, "B N 256 T"] | None = None
     bottleneck: Float[Tensor, "B C H T2"] | None = None
+    class_logits: Float[Tensor, "B G L"] | None = None
+    """For each of G embeddings or sounds, logits of the L labels, in training by classes."""
+    presence_logits: Float[Tensor, "B L"] | None = None
+    """For each label, the logit that it is in the mixture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from trisep.evaluation.mixtures import (
     with_noise_heads,
 )
 from trisep.media.audio_writer import write_audio
-from trisep.models import clipsep_nit, pit
+from trisep.models import clipsep_nit, pit, resunet_decouple, wave_u_net
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
 from trisep.types import QueryEmbedding, SignalSettings
 
@@ -129,10 +129,11 @@ def test_kept_noise_heads_are_given_to_the_queries_by_an_oracle_that_the_name_ad
     )
 
 
-def test_interchangeable_masks_are_ordered_by_an_oracle_that_the_name_admits(
-    sources: tuple[ProtocolSource, ...], tmp_path: Path
+@pytest.mark.parametrize("config", [pit.Config(unet=UNET), wave_u_net.Config.tiny(), resunet_decouple.Config.tiny()])
+def test_interchangeable_estimates_are_ordered_by_an_oracle_that_the_name_admits(
+    config: object, sources: tuple[ProtocolSource, ...], tmp_path: Path
 ) -> None:
-    model = checkpoint(pit.Config(unet=UNET))
+    model = checkpoint(config)
     rows = {}
     for order in (sources, sources[::-1]):
         mixture = ProtocolMixture(index=0, sources=order)

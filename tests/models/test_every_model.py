@@ -15,8 +15,21 @@ from trisep.errors import ConfigError
 from trisep.models import model_module, model_names
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
-COVERED = ["clipsep", "clipsep_middle", "clipsep_nit", "hfra", "labelsep", "pit", "sound_of_pixels", "vast"]
-UNQUERIED = {"pit"}
+COVERED = [
+    "clipsep",
+    "clipsep_middle",
+    "clipsep_nit",
+    "hfra",
+    "labelsep",
+    "mp_net",
+    "pit",
+    "resunet_decouple",
+    "sgn",
+    "sound_of_pixels",
+    "vast",
+    "wave_u_net",
+]
+UNQUERIED = {"pit", "resunet_decouple", "wave_u_net"}
 """Their masks are interchangeable and their own in number: what is asked here of a query and its masks, they are exempt
 from.
 """
@@ -36,6 +49,19 @@ def network(name: str) -> Iterator[nn.Module]:
 
 def spectrogram(num_frames: int = 16, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
     return torch.randn(batch, 1, 256, num_frames, generator=torch.Generator().manual_seed(seed)) * 3 - 5
+
+
+def heard_by(network: nn.Module, num_frames: int = 16, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
+    """What a model reads, by its domain: a spectrogram, or samples with their context."""
+    if network.contract.domain == "spectrogram":
+        return spectrogram(num_frames, batch=batch, seed=seed)
+    num_samples = 64 * num_frames + 2 * network.contract.context_samples
+    return torch.randn(batch, num_samples, generator=torch.Generator().manual_seed(seed)) / 10
+
+
+def answer(output: MaskOutput | torch.Tensor) -> torch.Tensor:
+    """Masks or estimates."""
+    return output.masks if isinstance(output, MaskOutput) else output
 
 
 def query_of(network: nn.Module, num_queries: int = 2, *, batch: int = 2, seed: int = 1) -> QueryEmbedding:
@@ -78,6 +104,8 @@ def test_the_configuration_is_frozen_and_the_tiny_network_is_tiny(name: str, net
 def test_masks_have_the_shape_of_the_spectrogram_and_lie_between_0_and_1(
     name: str, network: nn.Module, num_queries: int, num_frames: int
 ) -> None:
+    if network.contract.domain == "waveform":
+        pytest.skip("estimates samples")
     output = network(spectrogram(num_frames), query_of(network, num_queries))
     assert isinstance(output, MaskOutput)
     assert output.masks.shape == (2, network.config.num_sources if name in UNQUERIED else num_queries, 256, num_frames)
@@ -91,14 +119,27 @@ def test_masks_have_the_shape_of_the_spectrogram_and_lie_between_0_and_1(
         torch.testing.assert_close(torch.sigmoid(output.logits), output.masks)
 
 
+@pytest.mark.parametrize("num_frames", NUM_FRAMES)
+def test_estimates_have_the_length_of_the_mixture_without_its_context(network: nn.Module, num_frames: int) -> None:
+    if network.contract.domain == "spectrogram":
+        assert network.contract.context_samples == 0
+        return
+    for surplus in (0, 1, 7):
+        mixture = nn.functional.pad(heard_by(network, num_frames), (0, surplus))
+        estimates = network(mixture, query_of(network))
+        assert isinstance(estimates, torch.Tensor) and estimates.dtype == torch.float32
+        assert estimates.shape == (2, network.config.num_sources, 64 * num_frames + surplus)
+        assert estimates.std() > 0
+
+
 def test_the_query_decides_and_its_order_is_the_order_of_the_masks(name: str, network: nn.Module) -> None:
     network.eval()
     query = query_of(network, 3)
     flipped = each_field(query, lambda values: values.flip(1))
-    masks = network(spectrogram(), query).masks
+    masks = answer(network(heard_by(network), query))
     assert (name in UNQUERIED) == (not network.contract.answers_queries)
     if name in UNQUERIED:
-        assert torch.equal(network(spectrogram(), flipped).masks, masks)
+        assert torch.equal(answer(network(heard_by(network), flipped)), masks)
         return
     torch.testing.assert_close(network(spectrogram(), flipped).masks.flip(1), masks)
     assert (masks[:, 0] - masks[:, 1]).abs().max() > 1e-4
@@ -109,10 +150,11 @@ def test_two_steps_change_every_trainable_parameter(network: nn.Module) -> None:
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     for step in range(2):
         optimizer.zero_grad()
-        output = network(spectrogram(seed=step), query_of(network, seed=10 + step))
-        total = output.masks.square().sum()
-        if output.noise_masks is not None:
-            total = total + output.noise_masks.square().sum()
+        output = network(heard_by(network, seed=step), query_of(network, seed=10 + step))
+        total = answer(output).square().sum()
+        for name in ("noise_masks", "class_logits", "presence_logits"):
+            if (more := getattr(output, name, None)) is not None:
+                total = total + more.square().sum()
         total.backward()
         assert [
             key for key, value in network.named_parameters() if value.grad is None or not value.grad.isfinite().all()
@@ -126,14 +168,14 @@ def test_evaluation_is_deterministic_and_mixtures_do_not_mind_each_other(network
     network.eval()
     query = query_of(network)
     with torch.inference_mode():
-        masks = network(spectrogram(), query).masks
-        assert torch.equal(network(spectrogram(), query).masks, masks)
+        masks = answer(network(heard_by(network), query))
+        assert torch.equal(answer(network(heard_by(network), query)), masks)
         first = each_field(query, lambda values: values[:1])
-        torch.testing.assert_close(network(spectrogram()[:1], first).masks, masks[:1])
+        torch.testing.assert_close(answer(network(heard_by(network)[:1], first)), masks[:1])
 
 
 def test_a_checkpoint_gives_the_same_network_back_bit_for_bit(name: str, network: nn.Module, tmp_path: Path) -> None:
-    network(spectrogram(), query_of(network))  # moves the running statistics away from their start
+    network(heard_by(network), query_of(network))  # moves the running statistics away from their start
     card = {"signal": dataclasses.asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0123", "step": 7}
     save_model(tmp_path / "model", network, model_name=name, card=card)
     loaded = load_model(tmp_path / "model")
@@ -148,14 +190,13 @@ def test_a_checkpoint_gives_the_same_network_back_bit_for_bit(name: str, network
     assert list(states[0]) == list(states[1])
     assert [key for key in states[0] if not torch.equal(states[0][key], states[1][key])] == []
     assert not loaded.model.training and not any(parameter.requires_grad for parameter in loaded.model.parameters())
-    assert torch.equal(
-        loaded.model(spectrogram(), query_of(network)).masks, network.eval()(spectrogram(), query_of(network)).masks
-    )
+    outputs = [model(heard_by(network), query_of(network)) for model in (loaded.model, network.eval())]
+    assert torch.equal(*map(answer, outputs))
 
 
 def test_a_query_of_no_kind_is_refused(name: str, network: nn.Module) -> None:
     if name in UNQUERIED:
-        assert network(spectrogram(), QueryEmbedding()).masks.shape[1] == network.config.num_sources
+        assert answer(network(heard_by(network), QueryEmbedding())).shape[1] == network.config.num_sources
         return
     with pytest.raises(ConfigError, match="query"):
         network(spectrogram(), QueryEmbedding())

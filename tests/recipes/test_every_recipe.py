@@ -43,11 +43,19 @@ COVERED = [
     "hfra-vggsound",
     "mixit",
     "mixit-avmini",
+    "mp-net",
+    "mp-net-avmini",
+    "resunet-decouple",
+    "resunet-decouple-avmini",
+    "sgn",
+    "sgn-avmini",
     "vast",
     "vast-av-mix",
     "vast-avmini",
     "vast-plain-tile",
     "vast-sop-clip",
+    "wave-u-net",
+    "wave-u-net-avmini",
 ]
 
 
@@ -108,6 +116,7 @@ def test_its_clips_fit_the_network(whole: Recipe) -> None:
     for one in (whole, whole.tiny()):
         num_frames = 1 + one.signal.clip_samples // one.signal.hop_samples
         assert num_frames % one.model.unet.time_multiple == 0
+    assert whole.tiny().signal.clip_samples > 2 * whole.tiny().model.build().contract.context_samples
 
 
 @pytest.mark.slow

@@ -31,7 +31,18 @@ from trisep.training.data import MixtureDataset
 from trisep.training.loop import TrainSettings, train
 
 UNSUPERVISED = [name for name in recipe_names() if recipe(name).supervision == "none"]
-ONE_OF_EACH_MODEL = ("clipsep", "clipsep-middle", "clipsep-nit", "clipsep-pit", "clipsep-sop", "hfra", "vast")
+ONE_OF_EACH_MODEL = (
+    "clipsep",
+    "clipsep-middle",
+    "clipsep-nit",
+    "clipsep-pit",
+    "clipsep-sop",
+    "hfra",
+    "mp-net",
+    "resunet-decouple",
+    "vast",
+    "wave-u-net",
+)
 BY_LABELS = ("clipsep-text", "clipsep-labelsep")
 LABELS = ("violin", "violin", "tuba", "harp", "tuba")
 SHUFFLED = ("tuba", "harp", "violin", "tuba", "violin")

@@ -276,6 +276,10 @@ def test_the_other_losses_are_finite_and_reach_the_network(store: Path, mask: st
             OptimizerConfig(learning_rate=1.0, decay="linear", decay_steps=2, final_factor=0.5),
             [1.0, 0.75, 0.5, 0.5, 0.5],
         ),
+        (
+            OptimizerConfig(learning_rate=2.0, warmup_steps=1, decay="exponential", decay_steps=3, final_factor=0.25),
+            [2.0, 2.0, 1.0, 0.5, 0.5],
+        ),
         (OptimizerConfig(learning_rate=1.0, decay="step", decay_steps=3, final_factor=0.1), [1.0, 1.0, 1.0, 0.1, 0.1]),
         (
             OptimizerConfig(learning_rate=2.0, warmup_steps=1, decay="cosine", final_factor=0.5),

@@ -17,7 +17,7 @@ from torch import Tensor
 from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.checkpoints.registry import checkpoint_folder
 from trisep.encoders import AudioTeacher
-from trisep.errors import StoreError
+from trisep.errors import CheckpointError, StoreError
 from trisep.media.level import gain_to
 from trisep.separation.infer import network_input, round_up
 from trisep.spectrogram.log_frequency import to_log_frequency
@@ -29,10 +29,18 @@ _CLIPS_AT_ONCE = 16
 
 
 def load_models(names: Sequence[str], device: torch.device) -> dict[str, Checkpoint]:
-    """Load the checkpoints onto a device, by the names that tables use; CheckpointError for one that cannot be read."""
+    """Load the checkpoints onto a device, by the names that tables use.
+
+    Raises CheckpointError for one that cannot be read, or that has no bottleneck because it reads waveforms.
+    """
     loaded = {}
     for shown, name in zip(short_names(names), names, strict=True):
         loaded[shown] = load_model(checkpoint_folder(name))
+        if loaded[shown].model.contract.domain == "waveform":
+            raise CheckpointError(
+                f"{name}: {loaded[shown].model_name} reads waveforms and has no bottleneck of the audio U-Net; "
+                "give a model of spectrograms"
+            )
         loaded[shown].model.to(device)
     return loaded
 

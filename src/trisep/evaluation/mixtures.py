@@ -27,7 +27,7 @@ from trisep.metrics import Scores, score_separation
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols.pair_files import relative_to
 from trisep.separation import Precision
-from trisep.separation.infer import MaskSegment, in_precision, infer
+from trisep.separation.infer import MaskSegment, estimate, in_precision, infer
 from trisep.separation.separator import plan_for
 from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
@@ -121,9 +121,9 @@ def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpo
     scored = range(job.protocol.num_scored)
     levels = {"mixture_level_db": level_db(total), **{f"{source}": level_db(sources[source]) for source in scored}}
     rows = []
-    for name, estimate in zip(job.systems, estimates, strict=True):
+    for name, stems in zip(job.systems, estimates, strict=True):
         results = score_separation(
-            references=sources, estimates=estimate[: len(scored)], mixture=total, scored=list(scored)
+            references=sources, estimates=stems[: len(scored)], mixture=total, scored=list(scored)
         )
         rows += _rows(job, mixture, name, levels, [result.scores or result.skipped or "" for result in results])
     return rows
@@ -186,6 +186,21 @@ def infer_masks(
         return infer(mixture, chosen, checkpoint.signal, plan, device=device).map(Tensor.cpu)
 
 
+def infer_waveforms(
+    checkpoint: Checkpoint, mixture: Float[np.ndarray, "S"], query: QueryEmbedding, *, device: str = "cpu"
+) -> Float[np.ndarray, "Q S"]:
+    """Infer the estimates of a model of the domain `waveform`, in single precision."""
+
+    def network(samples: Float[Tensor, "B S"]) -> Float[Tensor, "B Q S2"]:
+        """Run the model with this query."""
+        with torch.inference_mode():
+            estimates: Float[Tensor, "B Q S2"] = checkpoint.model(samples, query)
+            return estimates
+
+    context = checkpoint.model.contract.context_samples
+    return estimate(mixture, network, checkpoint.signal, context_samples=context, device=device)
+
+
 def with_noise_heads(
     signal: SignalSettings, mixture: Float[np.ndarray, "S"], masks: MaskSegment, references: Float[np.ndarray, "Q S"]
 ) -> Float[np.ndarray, "Q S"]:
@@ -245,6 +260,9 @@ def _model_estimates(
         if answers
         else QueryEmbedding()
     )
+    if checkpoint.model.contract.domain == "waveform":
+        estimates = infer_waveforms(checkpoint, total, query, device=job.device)
+        return [estimates[best_order(references=sources, estimates=estimates)]]
     found = infer_masks(checkpoint, total, query, device=job.device, precision=job.precision)
     alone, together = _alone_and_together(checkpoint.signal, total, found.masks, binary_masks=job.binary_masks)
     if not answers:

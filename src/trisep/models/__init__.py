@@ -2,7 +2,8 @@
 
 A model file defines `Config`, a frozen dataclass with `tiny()` (seconds on a CPU) and `build()`, which returns the
 network. The network's `forward(log_magnitude [B, 1, 256, T], query) → MaskOutput` knows no frequency warping, phase,
-target, loss or data. Its `contract` declares its abilities, so no caller has to test for them.
+target, loss or data. A network of the domain `waveform` has `forward(mixture [B, S], query) → [B, Q, S]` in its place.
+Its `contract` declares its abilities, so no caller has to test for them.
 """
 
 import importlib
@@ -19,14 +20,19 @@ from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.types import MaskOutput, QueryEmbedding
 
 Reads = Literal["vectors", "regions", "frames", "labels", "nothing"]
+Domain = Literal["spectrogram", "waveform"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
     """The abilities of a model."""
 
-    time_multiple: int
+    time_multiple: int = 1
     """`forward` takes spectrograms whose number of frames is a multiple of this."""
+    domain: Domain = "spectrogram"
+    """Whether it is a `Model`, from log-magnitudes to masks, or a `WaveformModel`, from samples to samples."""
+    context_samples: int = 0
+    """Number of samples that a waveform model reads on either side of those that it estimates."""
     is_shift_equivariant: bool = True
     """Whether a shift of the input by `time_multiple` frames shifts the masks, whatever the length of the input."""
     reads: Reads = "vectors"
@@ -49,7 +55,7 @@ def contract_of(unet: UNetConfig, **declared: Any) -> Contract:
 
 
 class Model(Protocol):
-    """The interface of a network for the other parts of the project.
+    """The interface of a network of the domain `spectrogram` for the other parts of the project.
 
     A model with an `audio_space` also has `embed_audio` and `pool_audio`.
     """
@@ -61,6 +67,21 @@ class Model(Protocol):
 
     def __call__(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
         """Compute the masks of every query; T is a multiple of `contract.time_multiple`."""
+        ...
+
+
+class WaveformModel(Protocol):
+    """The interface of a network of the domain `waveform`, which makes its own transform where it needs one."""
+
+    contract: Contract
+    config: Any
+    """The frozen `Config` it was built from."""
+
+    def __call__(self, mixture: Float[Tensor, "B S"], query: QueryEmbedding) -> Float[Tensor, "B Q S2"]:
+        """Estimate the sound of every source, for any S above twice `contract.context_samples`.
+
+        The estimates leave the context out: S2 = S − 2 · `context_samples`.
+        """
         ...
 
 

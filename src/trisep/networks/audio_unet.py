@@ -187,22 +187,22 @@ class HalvingConv(nn.Conv2d):
 class AudioEncoder(nn.Module):
     """The contracting half of the U-Net: strided convolutions, which return the map of each level."""
 
-    def __init__(self, config: UNetConfig) -> None:
-        """Build the layers."""
+    def __init__(self, config: UNetConfig, *, in_channels: int = 1) -> None:
+        """Build the layers; `in_channels` spectrograms are read together."""
         super().__init__()
         self.config = config
         widths = config.widths
-        self.input_norm = nn.BatchNorm2d(1)
+        self.input_norm = nn.BatchNorm2d(in_channels)
         self.down = nn.ModuleList()
         for level, width in enumerate(widths):
             layers: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
-            layers += [HalvingConv(1 if level == 0 else widths[level - 1], width)]
+            layers += [HalvingConv(in_channels if level == 0 else widths[level - 1], width)]
             if 0 < level < config.num_levels - 1:
                 layers += [nn.BatchNorm2d(width)]
             self.down.append(nn.Sequential(*layers))
         _lay_channels_last(self)
 
-    def encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
+    def encode(self, log_magnitude: Float[Tensor, "B I 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
         """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
         maps = []
         x = self.input_norm(log_magnitude)
@@ -219,9 +219,9 @@ class AudioUNet(AudioEncoder):
     innermost map with them, and `networks/fusion.py` decodes many such maps at once.
     """
 
-    def __init__(self, config: UNetConfig, *, condition_channels: int = 0) -> None:
-        """Build the layers."""
-        super().__init__(config)
+    def __init__(self, config: UNetConfig, *, condition_channels: int = 0, in_channels: int = 1) -> None:
+        """Build the layers; `in_channels` spectrograms are read together."""
+        super().__init__(config, in_channels=in_channels)
         widths = config.widths
         self.up = nn.ModuleList()
         for level in reversed(range(config.num_levels)):
@@ -249,6 +249,6 @@ class AudioUNet(AudioEncoder):
                 x = torch.cat([skip, x], dim=1)
         return x
 
-    def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B K 256 T"]:
+    def forward(self, log_magnitude: Float[Tensor, "B I 256 T"]) -> Float[Tensor, "B K 256 T"]:
         """Encode, then decode."""
         return self.decode(self.encode(log_magnitude))

@@ -21,7 +21,6 @@ from trisep.losses import Loss
 from trisep.losses.masks import MaskLoss
 from trisep.mixing.augmentation import AugmentationConfig
 from trisep.mixing.mixture import MixingConfig
-from trisep.networks.audio_unet import UNetConfig
 from trisep.types import SignalSettings
 
 QueryKind = Literal["image", "regions", "text", "hybrid", "mixed", "label", "frames", "none"]
@@ -32,8 +31,8 @@ class ModelConfig(Protocol):
     """The frozen `Config` of a file in `trisep.models`."""
 
     @property
-    def unet(self) -> UNetConfig:
-        """Shape of its audio network."""
+    def unet(self) -> Any:
+        """Shape of its audio network, with a `time_multiple` (see `models.Contract`)."""
         ...
 
     @classmethod
@@ -59,7 +58,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     """Weight decay, decoupled for Adam (AdamW); 0 is Adam."""
     warmup_steps: int = 0
-    decay: Literal["constant", "linear", "cosine", "step"] = "constant"
+    decay: Literal["constant", "linear", "cosine", "exponential", "step"] = "constant"
     decay_steps: int = 0
     """Step at which the decay has reached `final_factor` (`step`: falls to it at once); 0 stands for the last step."""
     final_factor: float = 1.0

@@ -4,7 +4,8 @@ call it.
     level → STFT → log-frequency grid → log, frames mirrored up to the length that the network takes → network → crop
 
 A sound of any length is run in segments with context, so that one segment is in memory; `infer` runs a sound in memory.
-This file knows a model only as a function from log-magnitude to masks, and no files.
+This file knows a model only as a function from log-magnitude to masks, and no files. `estimate` is the chain of a model
+of waveforms: level → network → level.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from trisep.spectrogram.stft import StreamedSTFT, num_frames
 from trisep.types import MaskOutput, SignalSettings
 
 Network = Callable[[Float[Tensor, "B 1 256 T"]], MaskOutput]
+WaveformNetwork = Callable[[Float[Tensor, "B S"]], Float[Tensor, "B Q S2"]]
 _INFLUENCE = 1e-5
 _LARGEST_REACH_MULTIPLES = 32
 """A network that looks further than so many times its `time_multiple` is taken to look everywhere."""
@@ -172,6 +174,24 @@ def infer(
     """All masks of a sound in memory, at the rate of the model and at any level."""
     gain = float(gain_between(level_db(sound), settings.mixture_level_db))
     return join(list(mask_segments([sound], network, settings, plan, gain=gain, device=device)))
+
+
+def estimate(
+    sound: Float[np.ndarray, "S"],
+    network: WaveformNetwork,
+    settings: SignalSettings,
+    *,
+    context_samples: int,
+    device: torch.device | str = "cpu",
+) -> Float[np.ndarray, "Q S"]:
+    """All estimates of a sound in memory by a network of waveforms, at the rate of the model and at any level.
+
+    The sound is run as a whole, with silence for `context_samples` beyond either end.
+    """
+    gain = gain_between(level_db(sound), settings.mixture_level_db)
+    heard = np.pad(sound * gain, context_samples)
+    estimates: Float[np.ndarray, "Q S"] = network(torch.from_numpy(heard)[None].to(device))[0].cpu().numpy() / gain
+    return estimates
 
 
 def join(segments: list[MaskSegment]) -> MaskSegment:

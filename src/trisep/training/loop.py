@@ -187,6 +187,8 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     end = config.decay_steps or recipe.training.num_steps
     progress = min(1.0, (step - config.warmup_steps) / max(1, end - config.warmup_steps))
+    if config.decay == "exponential":
+        return float(config.learning_rate * config.final_factor**progress)
     shapes = {
         "constant": 1.0,
         "linear": 1 - progress,

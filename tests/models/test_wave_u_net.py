@@ -1,0 +1,107 @@
+"""Wave-U-Net against its layers written out as sums, and its sizes against the paper's."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from trisep.errors import ConfigError
+from trisep.models.wave_u_net import Config, WaveUNet, WaveUNetConfig
+
+
+def network(num_sources: int = 2) -> WaveUNet:
+    torch.manual_seed(0)
+    return dataclasses.replace(Config.tiny(), num_sources=num_sources).build().eval()
+
+
+def convolved(x: Tensor, layer: torch.nn.Conv1d) -> Tensor:
+    """A convolution without padding, tap by tap: `y[i] = b + Σ_k W_k x[i + k]`."""
+    length = x.shape[-1] - layer.kernel_size[0] + 1
+    taps = [layer.weight[:, :, tap] @ x[:, :, tap : tap + length] for tap in range(layer.kernel_size[0])]
+    assert layer.bias is not None
+    return torch.stack(taps).sum(dim=0) + layer.bias[:, None]
+
+
+def leaky(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 0.2 * x)
+
+
+def between(x: Tensor) -> Tensor:
+    """The samples with the mean of every two neighbours put between them."""
+    doubled = x.new_zeros(*x.shape[:-1], 2 * x.shape[-1] - 1)
+    doubled[..., ::2] = x
+    doubled[..., 1::2] = (x[..., :-1] + x[..., 1:]) / 2
+    return doubled
+
+
+def cropped(x: Tensor, length: int) -> Tensor:
+    margin = (x.shape[-1] - length) // 2
+    assert x.shape[-1] == length + 2 * margin
+    return x[..., margin : margin + length]
+
+
+def by_hand(model: WaveUNet, mixture: Tensor) -> Tensor:
+    """Stoller et al., Table 1, from the definitions; the length has to fit."""
+    x, kept = mixture[:, None], []
+    for block in model.down[:-1]:
+        kept.append(leaky(convolved(x, block[0])))
+        x = kept[-1][..., ::2]
+    x = leaky(convolved(x, model.down[-1][0]))
+    for block in model.up:
+        x = between(x)
+        x = leaky(convolved(torch.cat([cropped(kept.pop(), x.shape[-1]), x], dim=1), block[0]))
+    heard = cropped(mixture[:, None], x.shape[-1])
+    estimates = torch.tanh(convolved(torch.cat([heard, x], dim=1), model.head))
+    return torch.cat([estimates, heard - estimates.sum(dim=1, keepdim=True)], dim=1)
+
+
+@pytest.mark.parametrize("num_sources", [2, 3])
+def test_it_equals_its_layers_written_out(num_sources: int) -> None:
+    model = network(num_sources)
+    fitting = model.config.unet.output_samples(20)
+    mixture = torch.randn(2, fitting + 2 * model.contract.context_samples)
+    estimates = model(mixture)
+    assert estimates.shape == (2, num_sources, fitting)
+    torch.testing.assert_close(estimates, by_hand(model, mixture))
+    context = model.contract.context_samples
+    torch.testing.assert_close(estimates.sum(dim=1), mixture[:, context:-context])
+
+
+def test_its_sizes_are_the_paper_s() -> None:
+    shape = WaveUNetConfig()
+    assert 147_443 - 2 * shape.context_samples == 16_389 == shape.output_samples(16_389)
+    assert (shape.output_samples(16_390), shape.output_samples(1)) == (16_389 + 4096, 5)
+    with torch.device("meta"):
+        layers = [block[0] for block in (*Config().build().down, *Config().build().up)]
+    assert [(one.in_channels, one.out_channels) for one in layers[:2]] == [(1, 24), (24, 48)]
+    assert [(one.in_channels, one.out_channels) for one in layers[11:15]] == [
+        (264, 288),
+        (288, 312),
+        (600, 288),
+        (552, 264),
+    ]
+
+
+@pytest.mark.parametrize("num_samples", [1, 5, 6, 37])
+def test_any_length_will_do_and_only_what_is_within_the_context_decides(num_samples: int) -> None:
+    model = network()
+    context = model.contract.context_samples
+    mixture = torch.randn(1, num_samples + 2 * context)
+    estimates = model(mixture)
+    assert estimates.shape == (1, 2, num_samples)
+    longer = torch.cat([mixture, torch.randn(1, 50)], dim=1)
+    torch.testing.assert_close(model(longer)[..., :num_samples], estimates)
+    changed = mixture.clone()
+    changed[:, -1] += 1  # the last sample of the last estimate's context
+    assert not torch.equal(model(changed)[..., -1], estimates[..., -1])
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    assert not network().contract.answers_queries and network().contract.domain == "waveform"
+    with pytest.raises(ConfigError, match="num_sources: expected at least 2, got 1"):
+        Config(num_sources=1)
+    with pytest.raises(ConfigError, match="expected odd numbers.*got 4 and 5"):
+        WaveUNetConfig(down_kernel=4)
+    with pytest.raises(ConfigError, match="loses 238 samples of context, expected more than that, got 238"):
+        network()(torch.zeros(1, 238))
