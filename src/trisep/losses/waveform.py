@@ -1,8 +1,8 @@
 """Losses between the samples of the estimates and those of the sources, for models of the domain `waveform`.
 
-Wave-U-Net takes the squared error (Stoller et al. 2018, section 4), ResUNetDecouple+ the absolute error (Kong et al.
-2021, section 3). Our deviation: the sources of this project have no order, so a model that answers no query is compared
-in the assignment of least cost.
+Wave-U-Net takes the squared error (Stoller et al. 2018), ResUNetDecouple+ the absolute error (Kong et al. 2021). Our
+deviation: the sources of this project have no order, so a model that answers no query is compared in the assignment of
+least cost.
 """
 
 from dataclasses import dataclass

@@ -78,7 +78,7 @@ class Config:
 class ResUNetDecouple(nn.Module):
     """STFT, residual U-Net over the magnitude, and for each source `|Ŝ| e^{i∠Ŝ}` back to samples.
 
-    `|Ŝ| = relu(sigmoid(m) |X| + q)` and `∠Ŝ = ∠X + ∠(p_r + i p_i)` (section 2.3). The highest bin is given what the bin
+    `|Ŝ| = relu(sigmoid(m) |X| + q)` and `∠Ŝ = ∠X + ∠(p_r + i p_i)`. The highest bin is given what the bin
     below it gets, so that the number of bins is even.
     """
 

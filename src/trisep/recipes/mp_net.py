@@ -16,8 +16,9 @@ _CITATION = "Xu et al., Recursive Visual Sound Separation Using Minus-Plus Net, 
 def mp_net() -> Recipe:
     """MP-Net with binary masks on the mixtures of HFRA's Table 1.
 
-    SGD with momentum 0.9, three frames, and batches of 32. Ours: one learning rate of 1e-3 for the whole, where the
-    paper's image network, which starts from ImageNet (`--init resnet18-….pth`), has a lower one; 150 000 steps.
+    The optimiser is that of Sound of Pixels' public code, SGD with a momentum of 0.9 at 1e-3. Ours: that rate for the
+    whole, too, where the image network, which starts from ImageNet (`--init resnet18-….pth`), has a tenth of it there;
+    three frames, and 150 000 steps of 32 mixtures.
     """
     base = hfra.hfra_hierarchical()
     return replace(
