@@ -182,7 +182,7 @@ def test_compressed_script_archive_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", bytes(10000))
         archive.writestr("a/constants.pkl", b"")
-    with pytest.raises(CheckpointError, match=r"record data\.pkl is compressed"):
+    with pytest.raises(CheckpointError, match="its records are compressed"):
         read_tensors(tmp_path / "a.pt")
 
 

@@ -172,6 +172,17 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
     assert override(recipe("clipsep"), ()) == recipe("clipsep")
 
 
+def test_the_order_of_overrides_does_not_matter() -> None:
+    pairs = (
+        ("training.batch_size=30", "training.accumulation_steps=5"),
+        ("signal.window_samples=256", "signal.hop_samples=64"),
+        ("mixing.source_gain_db=7,9", "mixing.num_sources=3"),
+        ("query=text", "supervision=labels"),
+    )
+    for pair in pairs:
+        assert override(recipe("clipsep"), pair) == override(recipe("clipsep"), pair[::-1])
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
@@ -181,24 +192,24 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
             "loss.qqqq=7",
             "--set loss.qqqq: unknown name 'qqqq'; expected one of kind, logarithmic_weight, absent_weight",
         ),
-        ("training.num_steps=many", "--set training.num_steps: expected int, got 'many'"),
-        ("optimizer.learning_rate=fast", "--set optimizer.learning_rate: expected float, got 'fast'"),
-        ("mixing.equalize_levels=maybe", "--set mixing.equalize_levels: expected bool, got 'maybe'"),
+        ("training.num_steps=many", "--set training.num_steps: expected a whole number, got 'many'"),
+        ("optimizer.learning_rate=fast", "--set optimizer.learning_rate: expected a finite number, got 'fast'"),
+        ("mixing.equalize_levels=maybe", "--set mixing.equalize_levels: expected true or false, got 'maybe'"),
         (
             "optimizer.decay=slowly",
             "--set optimizer.decay: expected one of constant, linear, cosine, step, got 'slowly'",
         ),
-        ("mixing.source_gain_db=3", "--set mixing.source_gain_db: expected 2 values with commas between them, got '3'"),
+        ("mixing.source_gain_db=3", "--set mixing.source_gain_db: expected 2 values, got a list of 1"),
         (
             "mixing.source_gain_db=1,2,3",
-            "--set mixing.source_gain_db: expected 2 values with commas between them, got '1,2,3'",
+            "--set mixing.source_gain_db: expected 2 values, got a list of 3",
         ),
-        ("mixing.source_gain_db=1,b", "--set mixing.source_gain_db: expected float, got 'b'"),
+        ("mixing.source_gain_db=1,b", "--set mixing.source_gain_db: expected a finite number, got 'b'"),
         ("training=7", "--set training: 'training' is a group; name one of num_steps, "),
         ("training.seed.value=7", "--set training.seed.value: 'seed' is a value, not a group"),
         ("training.seed", "--set 'training.seed': expected dotted.path=value"),
         ("training.num_steps=0", "training.num_steps: expected at least 1, got 0"),
-        ("training.ema_decay=nan", "training.ema_decay: expected 0 or above and below 1, got nan"),
+        ("training.ema_decay=nan", "--set training.ema_decay: expected a finite number, got nan"),
         ("training.ema_decay=-3", "training.ema_decay: expected 0 or above and below 1, got -3.0"),
         ("training.ema_decay=5", "training.ema_decay: expected 0 or above and below 1, got 5.0"),
         ("training.seed=-1", "training.seed: expected 0 to 2^63 - 1, got -1"),
@@ -208,15 +219,15 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ),
         (
             "mixing.mixture_gain_db=0,inf",
-            "mixing.mixture_gain_db: expected two finite numbers, the lower one first, got 0.0,inf",
+            "--set mixing.mixture_gain_db: expected a finite number, got inf",
         ),
         (
             "mixing.interference_db=nan,0",
-            "mixing.interference_db: expected two finite numbers, the lower one first, got nan,0.0",
+            "--set mixing.interference_db: expected a finite number, got nan",
         ),
         ("mixing.interference_probability=2", "mixing.interference_probability: expected 0 to 1, got 2.0"),
         ("optimizer.learning_rate=-1", "optimizer.learning_rate: expected 0 or above and finite, got -1.0"),
-        ("optimizer.learning_rate=inf", "optimizer.learning_rate: expected 0 or above and finite, got inf"),
+        ("optimizer.learning_rate=inf", "--set optimizer.learning_rate: expected a finite number, got inf"),
         ("optimizer.warmup_steps=-1", "optimizer.warmup_steps: expected 0 or above and finite, got -1"),
         ("optimizer.betas=2,3", "optimizer.betas: expected 0 or above and below 1, got 2.0"),
         ("optimizer.momentum=1", "optimizer.momentum: expected 0 or above and below 1, got 1.0"),
@@ -224,7 +235,7 @@ def test_override_changes_nothing_else_and_the_last_word_counts() -> None:
         ("signal.clip_samples=0", "signal.clip_samples: expected at least 1, got 0"),
         ("signal.hop_samples=0", "signal.hop_samples: expected at least 1, got 0"),
         ("signal.window_samples=0", "signal.window_samples: expected at least twice signal.hop_samples, 512, got 0"),
-        ("signal.mixture_level_db=nan", "signal.mixture_level_db: expected -200 to 200 or none, got nan"),
+        ("signal.mixture_level_db=nan", "--set signal.mixture_level_db: expected a finite number, got nan"),
         (
             "training.accumulation_steps=5",
             "training.accumulation_steps: expected a divisor of the batch size 32, got 5",

@@ -60,7 +60,8 @@ def test_a_file_that_crashes_its_process_is_found_and_skipped(
     )
     runs = run_jobs(jobs, num_workers=2, make=make_or_crash)
     assert next(runs).number == 0
-    _, skipped, entries = read_part(jobs[0])
+    part = read_part(jobs[0])
+    skipped, entries = part.skipped, part.entries
     assert [(item.source, item.reason) for item in skipped] == [("v001.mp4", "broken")]
     assert [entry.source for entry in entries] == ["v002.mp4"]
 

@@ -14,9 +14,9 @@ _SCORES = ("dev", "metrics")
 def card_lines(card: Mapping[str, Any]) -> list[str]:
     """Return the card in lines of at most 80 columns: what the model is, what it learned from, and how well it does."""
     version = f", version {card['version']}" if card.get("version") else ""
-    lines = [f"{card.get('name') or card.get('recipe', {}).get('name') or card['model']}{version}"]
+    lines = [f"{card.get('name') or (card.get('recipe') or {}).get('name') or card['model']}{version}"]
     lines += textwrap.wrap(str(card.get("description", "")), _WIDTH)
-    signal = card.get("signal", {})
+    signal = card.get("signal") or {}
     lines += _entry("kind", f"{card['model']}, encoder {card.get('encoder')}, {signal.get('sample_rate_hz')} Hz")
     lines += _entry("trained", _training(card))
     if card.get("weights_bytes"):
@@ -32,7 +32,7 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
 
 def _training(card: Mapping[str, Any]) -> str:
     """Say by which recipe, for how long, and from which model."""
-    recipe, init = card.get("recipe", {}), card.get("init") or {}
+    recipe, init = card.get("recipe") or {}, card.get("init") or {}
     text = f"recipe {recipe.get('name')}, {card.get('step')} steps"
     return f"{text}, from {init.get('name')} after {init.get('step')} steps" if init else text
 

@@ -5,30 +5,41 @@ temporary name and moved into place, so a checkpoint that is visible is complete
 and no training loop.
 """
 
-import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.files import replacing_folder, write_json
+from trisep.media.records import checked, from_json, read_json
+from trisep.media.tensor_files import write_tensors
 from trisep.models import model_module
 from trisep.types import SignalSettings
 
 FORMAT = 1
-_PLAIN = (bool, int, float, str)
-_LARGEST = 2**53
-"""Numbers beyond this are none of a setting: JSON holds them exactly no more."""
 _FILES = {"model.safetensors", "config.json"}
 _SCALE = ".int8_scale"
+_Object = Mapping[str, Any]
+_CARD: dict[str, Any] = {
+    **{"model": str, "config": _Object, "signal": _Object, "encoder": str, "encoder_fingerprint": str},
+    **{"recipe": _Object | None, "init": _Object | None, "step": int | None, "reach_frames": int | None},
+    **{
+        "metrics": _Object | None,
+        "dev": _Object | None,
+        "presence": _Object | None,
+        "mask_calibration": _Object | None,
+    },
+    **{"labels": tuple[str, ...] | None, "name": str | None, "version": str | None, "description": str | None},
+}
+"""Types of the entries of a card that code reads; the first five have to be there. Others are for people."""
+_REQUIRED = tuple(_CARD)[:5]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,34 +81,38 @@ def save_model(
     config = {"format": FORMAT, "model": model_name, "config": shape, **card}
     require_replaceable(folder)
     with replacing_folder(folder) as temporary:
-        save_file(tensors, temporary / "model.safetensors")
+        write_tensors(temporary / "model.safetensors", tensors)
         write_json(temporary / "config.json", config)
 
 
 def load_model(path: Path) -> Checkpoint:
     """Read a model checkpoint folder; `CheckpointError` names what is missing or does not fit."""
     card = read_card(path)
+    file = path / "config.json"
     try:
-        config = from_dict(model_module(str(card["model"])).Config, card["config"])
-        signal = from_dict(SignalSettings, card["signal"])
-        encoder, fingerprint = str(card["encoder"]), str(card["encoder_fingerprint"])
-        model = config.build()
-        model.load_state_dict(unpack(_tensors(path)))
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, MemoryError, ConfigError) as error:
-        file = path / "config.json"
+        for name in (name for name in _REQUIRED if name not in card):
+            raise ConfigError(f"{name} is missing")
+        config = from_json(model_module(card["model"]).Config, card["config"], "config")
+        signal = from_json(SignalSettings, card["signal"], "signal")
+        tensors = unpack(_tensors(path))
+        _require_size(config, tensors)
+    except ConfigError as error:
         raise CheckpointError(
             f"{file}: not a config this version reads ({error}); was it made by another version?"
         ) from error
-    except RuntimeError as error:
-        file, reason = path / "model.safetensors", str(error).splitlines()[-1].strip()
+    try:
+        model = config.build()
+        model.load_state_dict(tensors)
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        file, reason = path / "model.safetensors", (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise CheckpointError(f"{file}: its tensors do not fit config.json: {reason}") from error
     model.eval().requires_grad_(False)
     return Checkpoint(
         model=model,
         model_name=card["model"],
         signal=signal,
-        encoder=encoder,
-        encoder_fingerprint=fingerprint,
+        encoder=card["encoder"],
+        encoder_fingerprint=card["encoder_fingerprint"],
         card=card,
         path=path,
     )
@@ -109,33 +124,34 @@ def read_card(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"{path}: not a checkpoint folder: it should hold config.json and model.safetensors")
     try:
-        card = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, OSError, RecursionError) as error:
-        raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
+        card = read_json(file)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{file}: expected a trisep checkpoint of format {FORMAT}")
-    return card
-
-
-def _refuse_constant(name: str) -> None:
-    """Raise ValueError for NaN and infinities, which JSON does not have and Python reads."""
-    raise ValueError(f"{name} is no number")
+    try:
+        return card | {name: checked(kind, card[name], name) for name, kind in _CARD.items() if name in card}
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{file}: not a config this version reads ({error}); was it made by another version?"
+        ) from error
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Write a training state: tensors as safetensors, plain values as JSON."""
     with replacing_folder(folder) as temporary:
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / "state.safetensors"
-        )
+        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        write_tensors(temporary / "state.safetensors", plain)
         write_json(temporary / "state.json", values)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors and values that `save_state` wrote."""
     try:
-        return load_file(folder / "state.safetensors"), json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    except (OSError, SafetensorError, ValueError) as error:
+        values = checked(Mapping[str, Any], read_json(folder / "state.json"), "")
+        checked(int, values.get("step"), "step")
+        return _load(folder / "state.safetensors"), values
+    except (OSError, SafetensorError, ConfigError) as error:
         reason = f"the training state cannot be read ({error})"
         raise CheckpointError(f"{folder}: {reason}; remove this folder to continue from the one before") from error
 
@@ -154,21 +170,6 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
             _, index, name = key.split(".")
             state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def from_dict(kind: type, values: Any) -> Any:
-    """Build a (nested) frozen dataclass from the result of `asdict` and JSON.
-
-    Unknown or missing names, and values of another type than the field's, raise `TypeError`: a number is finite, a
-    truth value is no number.
-    """
-    if not isinstance(values, Mapping):
-        raise TypeError(f"expected the settings of {kind.__name__}, got {str(values)[:40]}")
-    hints = get_type_hints(kind)
-    unknown = set(values) - {entry.name for entry in fields(kind)}
-    if unknown:
-        raise TypeError(f"unknown setting {', '.join(sorted(unknown))}")
-    return kind(**{name: _restore(hints[name], value, name) for name, value in values.items()})
 
 
 def git_revision() -> str:
@@ -201,40 +202,31 @@ def require_replaceable(folder: Path) -> None:
         )
 
 
-def _restore(kind: Any, value: Any, name: str) -> Any:
-    """Bring a value of JSON to the type of a field; TypeError where it is of another."""
-    options = get_args(kind)
-    if is_dataclass(kind) and isinstance(kind, type):
-        return from_dict(kind, value)
-    if get_origin(kind) in (Union, UnionType):
-        if value is None and NoneType in options:
-            return None
-        (option,) = [option for option in options if option is not NoneType][:1]
-        return _restore(option, value, name)
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
-        kinds = [options[0]] * len(value) if options[-1] is ... else options
-        return tuple(_restore(one, item, name) for one, item in zip(kinds, value, strict=True))
-    if kind in _PLAIN or get_origin(kind) in (tuple, Literal):
-        fits = value in options if get_origin(kind) is Literal else _is_plain(kind, value)
-        if not fits:
-            raise TypeError(f"{name}: expected {getattr(kind, '__name__', kind)}, got {str(value)[:40]}")
-    return value
-
-
-def _is_plain(kind: Any, value: Any) -> bool:
-    """Return whether a value of JSON is of a plain type: an integer is also a float, a truth value is no number."""
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
-    return kind in _PLAIN and isinstance(value, kind)
+def _require_size(config: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ConfigError for a network of more than twice the size of its tensors, before it takes memory."""
+    found = sum(value.numel() for value in tensors.values())
+    try:
+        with torch.device("meta"):
+            wanted = sum(value.numel() for value in config.build().state_dict().values())
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError((str(error).splitlines() or [type(error).__name__])[0][:200]) from error
+    if wanted > 2 * found:
+        raise ConfigError(f"it describes {wanted} numbers, and model.safetensors holds {found}")
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
+    file = path / "model.safetensors"
     try:
-        return load_file(path / "model.safetensors")
+        return _load(file)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path / 'model.safetensors'}: missing or not a safetensors file ({error})") from error
+        raise CheckpointError(f"{file}: missing or not a safetensors file ({error})") from error
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    """Read all tensors; OSError for what is no regular file, of which a FIFO would never end."""
+    if not file.is_file():
+        raise OSError("it is not a regular file")
+    return load_file(file)
 
 
 def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

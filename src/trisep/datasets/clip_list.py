@@ -5,8 +5,8 @@ here. This file knows no particular data set.
 """
 
 import csv
+import errno
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trisep.errors import ConfigError
+from trisep.media.records import parse_json
 
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
@@ -46,8 +47,10 @@ class ListedClip:
 def read_text(path: Path) -> str:
     """Read a metadata file; ConfigError when it cannot be read as text."""
     try:
+        if not path.is_file():
+            raise OSError(errno.ENOENT, "no such file, or not a regular one")
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(f"{path}: cannot be read as metadata ({reason}); give the file as published") from error
 
@@ -55,7 +58,7 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> Any:
     """Read the value of a JSON file; ConfigError when it is not JSON."""
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except ValueError as error:
         raise ConfigError(
             f"{path}: expected JSON, but it is not ({error}); give the .json file as published"

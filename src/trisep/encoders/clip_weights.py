@@ -9,7 +9,6 @@ channels, QuickGELU. This file knows no tokenizer and no pixels.
 """
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from torch import Tensor
 
 from trisep.encoders.clip_towers import CLIPNetwork, ModifiedResNet, VisionTransformer
 from trisep.encoders.tensor_archive import read_tensors
-from trisep.errors import CheckpointError
+from trisep.errors import CheckpointError, ConfigError
+from trisep.media.records import read_json
 
 WEIGHT_FILES = (
     "open_clip_model.safetensors",
@@ -143,10 +143,10 @@ def _settings_beside(file: Path) -> CLIPSettings:
         if not path.is_file():
             continue
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
+            config = read_json(path)
             if isinstance(config, dict) and isinstance(config.get(key), dict):
                 return _open_clip_settings(config[key]) if key == "model_cfg" else _hugging_face_settings(config)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
+        except (ConfigError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise CheckpointError(f"{path}: is not a CLIP configuration ({error})") from error
     return CLIPSettings()
 

@@ -33,15 +33,16 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     tensors and plain containers.
     """
     try:
+        if not file.is_file():
+            raise OSError("it is not a regular file")
         with file.open("rb") as opened:
             head = opened.read(9)
         if head[8:] == b"{":
             return load_file(file)
-        loaded = (
-            _read_script_archive(file)
-            if _is_script_archive(file)
-            else torch.load(file, map_location="cpu", weights_only=True)
-        )
+        if zipfile.is_zipfile(file):
+            loaded = _read_archive(file)
+        else:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{file}: the file is damaged or cannot be read ({error}); get a complete copy"
@@ -55,18 +56,33 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     state = loaded["state_dict"] if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict) else loaded
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{file}: expected a dictionary of tensors, got {type(state).__name__}")
-    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"{file}: the tensor {name[:60]} claims more than the file holds; get another copy")
+    return tensors
 
 
-def _is_script_archive(file: Path) -> bool:
-    """Return whether a file is a TorchScript archive, which carries code.
+def _read_archive(file: Path) -> Any:
+    """Read a zip archive; a TorchScript archive, which carries code, is one with `constants.pkl`.
 
-    A zip file without `constants.pkl` is an archive of torch.save.
+    Raises ValueError for records that are larger unpacked than packed: PyTorch stores what it reads as it is.
     """
-    if not zipfile.is_zipfile(file):
-        return False
     with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+        entries = archive.infolist()
+    is_script = any(entry.filename.endswith("/constants.pkl") for entry in entries)
+    read = [entry for entry in entries if not is_script or _is_data(entry.filename)]
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in read):
+        raise ValueError("its records are compressed, which PyTorch never does")
+    if sum(entry.file_size for entry in read) > file.stat().st_size:
+        raise ValueError("its records are larger than the file")
+    return _read_script_archive(file) if is_script else torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _is_data(name: str) -> bool:
+    """Return whether a record of an archive holds data, and no code."""
+    record = name.partition("/")[2]
+    return record in ("data.pkl", "version", "byteorder") or record.startswith("data/")
 
 
 class _ScriptObject:
@@ -95,11 +111,8 @@ def _read_script_archive(file: Path) -> dict[str, Tensor]:
     copy = io.BytesIO()
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
         for entry in source.infolist():
-            record = entry.filename.partition("/")[2]
-            if record in ("data.pkl", "version", "byteorder") or record.startswith("data/"):
-                if entry.compress_type != zipfile.ZIP_STORED:
-                    raise ValueError(f"record {record} is compressed, which PyTorch never does")
-                target.writestr(f"archive/{record}", source.read(entry))
+            if _is_data(entry.filename):
+                target.writestr(f"archive/{entry.filename.partition('/')[2]}", source.read(entry))
     copy.seek(0)
     names = torch.serialization.get_unsafe_globals_in_checkpoint(copy)
     refused = [name for name in names if not name.startswith("__torch__.") and name not in _LIST_MAKERS]

@@ -4,7 +4,6 @@ Sources of one mixture are not independent, so tests and intervals are over mixt
 its sources' differences. No model runs here.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from trisep.errors import ConfigError, MediaError
 from trisep.evaluation.journal import COLUMNS
 from trisep.evaluation.table import metric_name, require_metric, write_report
 from trisep.figures.comparison import draw_comparison
+from trisep.media.records import read_json
 from trisep.media.tables import read_rows
 from trisep.metrics import PairedTest, paired_test
 
@@ -256,9 +256,9 @@ def _table(place: Path) -> Path:
 def _settings(summary: Path) -> dict[str, Any]:
     """Read the summary beside a table; the result is empty where there is none."""
     try:
-        settings = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise MediaError(f"{summary}: cannot be read as JSON ({error}); correct or remove it") from error
+        settings = read_json(summary) if summary.is_file() else {}
+    except ConfigError as error:
+        raise MediaError(f"{error}; correct or remove it") from error
     if not isinstance(settings, dict):
         raise MediaError(
             f"{summary}: expected the summary that trisep evaluate wrote, got {settings!r:.40}; correct or remove it"

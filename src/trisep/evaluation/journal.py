@@ -7,7 +7,6 @@ gives the same bytes. This module computes no score.
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import SourceRow
 from trisep.media.files import move_into_place, write_failure, write_json
+from trisep.media.records import checked, read_json
 from trisep.metrics import Scores
 
 COLUMNS = (
@@ -49,7 +49,7 @@ class Journal:
             self._settings_file.touch()
             self._file: BinaryIO = self._partial.open("a+b")
             self.num_done = self._keep_whole_mixtures()
-            known = json.loads(self._settings_file.read_text(encoding="utf-8") or "{}")
+            known = self._known_settings()
             if self.num_done and known != dict(settings):
                 self._file.close()
                 raise ConfigError(
@@ -59,6 +59,12 @@ class Journal:
             write_json(self._settings_file, settings)
         except (OSError, ValueError) as error:
             raise write_failure(self._partial, error) from error
+
+    def _known_settings(self) -> dict[str, Any]:
+        """Read the settings of the unfinished table; none where the file is new."""
+        if self._settings_file.stat().st_size == 0:
+            return {}
+        return dict(checked(Mapping[str, Any], read_json(self._settings_file), "the settings"))
 
     def __enter__(self) -> "Journal":
         """Return the journal, which is open already."""

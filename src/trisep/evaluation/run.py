@@ -365,8 +365,8 @@ def _trained_on_binary_masks(checkpoint: Checkpoint) -> bool:
 
     Losses that name no kind, and published checkpoints, count as binary.
     """
-    loss = checkpoint.card.get("recipe", {}).get("loss", {})
-    mask = loss.get("mask", loss)
+    loss = (checkpoint.card.get("recipe") or {}).get("loss")
+    mask = loss.get("mask", loss) if isinstance(loss, dict) else {}
     return bool((mask.get("kind", "weighted_bce") if isinstance(mask, dict) else mask) == "weighted_bce")
 
 

@@ -12,6 +12,9 @@ from trisep.errors import MediaError
 
 def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
     """Yield the rows of a CSV file one by one; `MediaError` when it is not a CSV file or lacks a column."""
+    if not file.is_file():
+        what = "is not a regular file; save it to disk first" if file.exists() else "no such file; check the name"
+        raise MediaError(f"{file}: {what}")
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)

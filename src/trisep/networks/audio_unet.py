@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from trisep.errors import ConfigError
 
+_MAX_WIDTH = 4096
+"""Largest number of channels, of which a kernel takes a gigabyte."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UNetConfig:
@@ -40,8 +43,9 @@ class UNetConfig:
         """Check the ranges."""
         if not 2 <= self.num_levels <= 8:
             raise ConfigError(f"num_levels: expected 2 to 8 (256 rows are halved once a level), got {self.num_levels}")
-        if min(self.base_width, self.max_width, self.out_channels) < 1:
-            raise ConfigError("base_width, max_width and out_channels must be at least 1")
+        for name in ("base_width", "max_width", "out_channels", "bottleneck_width"):
+            if not 1 <= (1 if (width := getattr(self, name)) is None else width) <= _MAX_WIDTH:
+                raise ConfigError(f"unet.{name}: expected 1 to {_MAX_WIDTH}, got {width}")
 
     @property
     def widths(self) -> tuple[int, ...]:

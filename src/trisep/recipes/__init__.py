@@ -5,13 +5,12 @@ is `clipsep-music`. A recipe is data alone: model, data, settings of training, a
 `override` changes one value by its dotted path. This package trains nothing.
 """
 
-import difflib
 import importlib
 import math
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -19,6 +18,7 @@ from trisep.encoders import NO_ENCODER, QUERY_TEMPLATES, TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError
 from trisep.losses import Loss
 from trisep.losses.masks import MaskLoss
+from trisep.media.records import with_changes
 from trisep.mixing.augmentation import AugmentationConfig
 from trisep.mixing.mixture import MixingConfig
 from trisep.types import SignalSettings
@@ -203,14 +203,18 @@ def recipe(name: str) -> Recipe:
 def override(config: Any, assignments: tuple[str, ...]) -> Any:
     """Apply `dotted.path=value` assignments to a tree of frozen dataclasses.
 
-    Each value is read as the type of its field.
+    Each value is read as the type of its field, and all are applied at once, so that their order does not matter; of
+    two values for one path the last counts.
     """
+    changes = {}
     for assignment in assignments:
         path, separator, value = assignment.partition("=")
         if not separator:
-            raise ConfigError(f"--set {assignment!r}: expected dotted.path=value, for example training.num_steps=1000")
-        config = _set(config, path.strip().split("."), value.strip(), path.strip())
-    return config
+            raise ConfigError(
+                f"--set {assignment[:80]!r}: expected dotted.path=value, for example training.num_steps=1000"
+            )
+        changes[path.strip()] = value.strip()
+    return with_changes(config, changes, "--set ")
 
 
 def _require_decay(name: str, value: float) -> None:
@@ -230,50 +234,3 @@ def _functions() -> dict[str, Callable[[], Recipe]]:
             ):
                 found[attribute.replace("_", "-")] = value
     return found
-
-
-def _set(config: Any, path: list[str], value: str, whole_path: str) -> Any:
-    names = [entry.name for entry in fields(config)]
-    if path[0] not in names:
-        nearest = difflib.get_close_matches(path[0], names, n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; expected one of {', '.join(names)}"
-        raise ConfigError(f"--set {whole_path}: unknown name '{path[0]}'{hint}")
-    current = getattr(config, path[0])
-    if len(path) > 1:
-        if not is_dataclass(current):
-            raise ConfigError(f"--set {whole_path}: '{path[0]}' is a value, not a group")
-        return replace(config, **{path[0]: _set(current, path[1:], value, whole_path)})
-    if is_dataclass(current):
-        raise ConfigError(
-            f"--set {whole_path}: '{path[0]}' is a group; name one of "
-            f"{', '.join(entry.name for entry in fields(current))}"
-        )
-    return replace(config, **{path[0]: _parse(value, get_type_hints(type(config))[path[0]], whole_path)})
-
-
-def _parse(text: str, kind: Any, path: str) -> Any:
-    """Read `text` as the type `kind` of a configuration field."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    try:
-        if origin is Literal:
-            if text in arguments:
-                return text
-            raise ValueError(f"one of {', '.join(map(str, arguments))}")
-        if origin is tuple:
-            items = [item.strip() for item in text.strip("()[]").split(",")]
-            kinds = arguments[:1] * len(items) if arguments[-1] is ... else arguments
-            if len(items) != len(kinds):
-                raise ConfigError(f"--set {path}: expected {len(kinds)} values with commas between them, got {text!r}")
-            return tuple(_parse(item, item_kind, path) for item, item_kind in zip(items, kinds, strict=True))
-        if type(None) in arguments:
-            return (
-                None
-                if text.lower() == "none"
-                else _parse(text, next(item for item in arguments if item is not type(None)), path)
-            )
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return kind(text)
-    except (ValueError, KeyError, TypeError) as error:
-        expected = str(error) if origin is Literal else getattr(kind, "__name__", str(kind))
-        raise ConfigError(f"--set {path}: expected {expected}, got {text!r}") from error

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from trisep.errors import MediaError, TrisepError
+from trisep.errors import ConfigError, MediaError, TrisepError
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES
 from trisep.media.files import write_json
+from trisep.media.records import read_json
 from trisep.queries.embed import unused_name
 from trisep.separation.stems import SCHEMA, OutputError
 from trisep.separation.streaming import Progress
@@ -109,8 +110,8 @@ def _as_on_any_disk(name: str) -> str:
 def _is_report(path: Path) -> bool:
     """Return whether a file is the report of a batch."""
     try:
-        return {"schema", "inputs"} <= set(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return {"schema", "inputs"} <= set(read_json(path))
+    except (ConfigError, TypeError):
         return False
 
 

@@ -4,12 +4,12 @@ A second run on the same input replaces the files of the first, all of them, so 
 two runs. Results of another input, and files that no report lists, the input among them, are never replaced.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trisep.errors import MediaError
+from trisep.errors import ConfigError, MediaError
+from trisep.media.records import read_json
 
 REPORT = "report.json"
 
@@ -38,13 +38,13 @@ def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> li
     earlier: list[str] = []
     if place.is_file():
         try:
-            report = json.loads(place.read_bytes())
+            report = read_json(place)
             owner = report["input"]
             # A report that claims the input itself does not make it a result.
             earlier = [
                 name for file in report_files(report) if not _is_same(folder / (name := Path(file).name), source)
             ]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ConfigError, ValueError, TypeError, KeyError, AttributeError):
             raise MediaError(f"{place}: is not a report of trisep; choose another output folder") from None
         if not _is_same(owner, source):
             raise MediaError(

@@ -20,12 +20,12 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from trisep.checkpoints.format import from_dict
 from trisep.encoders import SharedEncoder, encode_query_text
 from trisep.encoders.audio_tower import LEVEL_DB, PORTION_SAMPLES, SIGNAL
-from trisep.errors import CheckpointError
+from trisep.errors import CheckpointError, ConfigError
 from trisep.media.audio import StreamedResampler
 from trisep.media.level import gain_between
+from trisep.media.records import from_json
 from trisep.types import Query
 
 FEATURE_NAMES = ("level_ratio_db", "mean_logit", "share_above_half", "max_activity_db", "mask_percentile_95")
@@ -95,10 +95,9 @@ def _check_features(features: Sequence[str], weights: Sequence[float], known: Co
 def read_calibration(card: Mapping[str, Any]) -> PresenceCalibration:
     """Return the calibration in a checkpoint's card, or the default where the card has none."""
     try:
-        calibration: PresenceCalibration = from_dict(PresenceCalibration, card.get("presence") or {})
-    except TypeError as error:
+        return from_json(PresenceCalibration, card.get("presence") or {})
+    except ConfigError as error:
         raise CheckpointError(f"presence in config.json is not a calibration this version reads ({error})") from error
-    return calibration
 
 
 def presence(features: Mapping[str, float], calibration: PresenceCalibration) -> float:

@@ -3,20 +3,20 @@
 It repairs nothing.
 """
 
-import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from trisep.errors import StoreError
+from trisep.errors import ConfigError, StoreError
 from trisep.media.files import sha256_of
+from trisep.media.records import checked, parse_json
 from trisep.store.embeddings import hash_tensors, map_embeddings, read_embedding_header
 from trisep.store.index import ClipEntry, read_index
 from trisep.store.layout import (
@@ -122,7 +122,7 @@ def _shard_problem(store: Path, shard: ShardInfo, entries: Sequence[ClipEntry], 
         if sha256_of(path) != shard.sha256:
             return f"its content was changed (SHA-256 differs); {remedy}"
         _compare(path, shard, entries, sample_rate_hz)
-    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+    except (OSError, ValueError, ConfigError, tarfile.TarError) as error:
         return f"{error}; {remedy}"
     return None
 
@@ -154,13 +154,11 @@ def _compare_clip(file: BinaryIO, entry: ClipEntry, sample_rate_hz: int) -> None
         raise ValueError(
             f"clip {entry.key}: its wav header does not fit {entry.num_samples} samples at {sample_rate_hz} Hz"
         )
-    description = json.loads(_read_at(file, *entry.description))
+    description = checked(Mapping[str, Any], parse_json(_read_at(file, *entry.description)), "description")
     for name in ("source", "start_seconds", "num_samples", "rms_db", "peak", "wav_scale"):
-        if description[name] != getattr(entry, name):
+        if description.get(name, ...) != getattr(entry, name):
             raise ValueError(f"clip {entry.key}: {name} differs between the index and the clip's description")
-    if tuple(description["frame_times_seconds"]) != entry.frame_times_seconds or len(entry.frame_times_seconds) != len(
-        entry.frames
-    ):
+    if description.get("frame_times_seconds") != list(entry.frame_times_seconds):
         raise ValueError(
             f"clip {entry.key}: the times of its frames differ between the index and the clip's description"
         )

@@ -9,17 +9,19 @@ the order of several.
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from trisep.errors import StoreError
+from trisep.errors import ConfigError, StoreError
 from trisep.media.files import replacing
+from trisep.media.records import MAX_JSON_BYTES, from_json, parse_json
+from trisep.media.tensor_files import write_tensors
 
 _TENSORS = ("vectors", "regions", "captions", "tokens", "cosines")
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
@@ -39,6 +41,21 @@ class EmbeddingInfo:
     """SHA-256 over the bytes of the tensors, in the order in which the first lines of this module name them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """How latent captions were searched for, as plain JSON values; empty for frames."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _TensorPlace:
+    """Where a tensor lies behind the header."""
+
+    dtype: Literal["F32", "F16"]
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError where the bytes are not those of the shape."""
+        first, end = self.data_offsets
+        if min(0, first, *self.shape) < 0 or end - first != math.prod(self.shape) * _DTYPES[self.dtype].itemsize:
+            raise ConfigError(f"{end - first} bytes for a tensor {list(self.shape)[:8]} of {self.dtype}")
 
 
 def write_embeddings(
@@ -63,7 +80,7 @@ def write_embeddings(
         settings=dict(settings or {}),
     )
     with replacing(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={"trisep": json.dumps(asdict(info), sort_keys=True)})
+        write_tensors(temporary, tensors, {"trisep": json.dumps(asdict(info), sort_keys=True)})
 
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
@@ -78,7 +95,7 @@ def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
 def read_embedding_header(path: Path) -> tuple[EmbeddingInfo, dict[str, tuple[int, ...]]]:
     """Return where the embeddings come from, and the shape of each tensor; StoreError when the file is damaged."""
     info, tensors, _ = _read_header(path)
-    return info, {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
+    return info, {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def map_embeddings(path: Path) -> dict[str, np.ndarray]:
@@ -86,29 +103,31 @@ def map_embeddings(path: Path) -> dict[str, np.ndarray]:
     _, tensors, start = _read_header(path)
     mapped: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
-        shape: tuple[int, ...] = tuple(tensor["shape"])
-        dtype = _DTYPES[tensor["dtype"]]
+        shape, dtype = tensor.shape, _DTYPES[tensor.dtype]
         # An empty file region cannot be mapped.
         mapped[name] = (
-            np.memmap(path, dtype, "r", start + tensor["data_offsets"][0], shape)
+            np.memmap(path, dtype, "r", start + tensor.data_offsets[0], shape)
             if 0 not in shape
             else np.zeros(shape, dtype)
         )
     return mapped
 
 
-def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, Any], int]:
+def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, _TensorPlace], int]:
     """Parse the safetensors header: return the info, the tensors' descriptions, and where the data begin."""
     try:
+        if not path.is_file():
+            raise OSError("it is not a regular file")
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 1 << 20)))
-        info = EmbeddingInfo(**json.loads(header.pop("__metadata__")["trisep"]))
-        end = 8 + length + max(tensor["data_offsets"][1] for tensor in header.values())
-        if path.stat().st_size != end or any(tensor["dtype"] not in _DTYPES for tensor in header.values()):
+            header = parse_json(file.read(min(length, MAX_JSON_BYTES)))
+        info = from_json(EmbeddingInfo, parse_json(header.pop("__metadata__")["trisep"]))
+        tensors = {str(name): from_json(_TensorPlace, place, name) for name, place in header.items()}
+        end = 8 + length + max(tensor.data_offsets[1] for tensor in tensors.values())
+        if path.stat().st_size != end:
             raise ValueError(f"{path.stat().st_size} bytes where {end} were expected")
-        return info, header, 8 + length
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        return info, tensors, 8 + length
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, ConfigError) as error:
         raise StoreError(
             f"{path}: damaged embeddings ({error}); delete the file and run `trisep embed` again"
         ) from error

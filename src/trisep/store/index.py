@@ -6,9 +6,9 @@ This module opens no shard.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from trisep.errors import StoreError
+from trisep.errors import ConfigError, StoreError
+from trisep.media.records import MAX_JSON_BYTES, from_json, parse_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,37 +39,31 @@ class ClipEntry:
     description: tuple[int, int]
     """Offset and size of the clip's JSON file."""
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what no clip has: places before the beginning, no samples, no scale."""
+        places = (self.wav, self.description, *self.frames)
+        if min(self.shard, self.num_samples, *(min(place) for place in places)) < 0:
+            raise ConfigError(f"clip {self.key[:40]!r}: expected offsets, sizes and numbers of at least 0")
+        if not 0 < self.wav_scale <= 1 or len(self.frame_times_seconds) != len(self.frames):
+            raise ConfigError(f"clip {self.key[:40]!r}: expected a scale above 0 and one time for each frame")
+
 
 def index_line(entry: ClipEntry) -> str:
     """Return the entry as one line of JSON, without the line end."""
     return json.dumps(asdict(entry), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def parse_entry(content: dict[str, Any]) -> ClipEntry:
-    """Return the entry of a parsed line; TypeError, KeyError or ValueError when the line is not one."""
-    return ClipEntry(
-        **{
-            **content,
-            "frame_times_seconds": tuple(content["frame_times_seconds"]),
-            "wav": _span(content["wav"]),
-            "description": _span(content["description"]),
-            "frames": tuple(map(_span, content["frames"])),
-        }
-    )
-
-
-def _span(value: Any) -> tuple[int, int]:
-    """Return offset and size; TypeError or ValueError when the value is not two numbers."""
-    offset, size = value
-    return int(offset), int(size)
-
-
 def read_index(path: Path) -> tuple[ClipEntry, ...]:
     """Read all entries in the order of the store; StoreError when the file is missing or damaged."""
     try:
-        with path.open(encoding="utf-8") as file:
-            return tuple(parse_entry(json.loads(line)) for line in file)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not path.is_file():
+            raise OSError("no such file, or not a regular one")
+        with path.open("rb") as file:
+            lines = iter(lambda: file.readline(MAX_JSON_BYTES + 1), b"")
+            return tuple(
+                from_json(ClipEntry, parse_json(line), f"line {number}") for number, line in enumerate(lines, start=1)
+            )
+    except (OSError, ValueError, ConfigError) as error:
         raise StoreError(
             f"{path}: cannot be read as the index of a clip store ({error}); prepare the store again"
         ) from error

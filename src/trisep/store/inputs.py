@@ -5,15 +5,15 @@ It decodes nothing.
 
 import csv
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trisep.errors import MediaError, StoreError
+from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.media.files import sha256_of
+from trisep.media.records import read_json
 
 SIDECAR_SUFFIXES = frozenset(
     ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .pdf .log .nfo .srt .vtt .ass .lrc .jpg .jpeg .png "
@@ -171,9 +171,12 @@ def read_exclusions(path: Path | None) -> frozenset[str]:
     if path is None:
         return frozenset()
     try:
+        if not path.is_file():
+            raise OSError("no such file, or not a regular one")
         text = path.read_text(encoding="utf-8")
-        entries = json.loads(text) if text.lstrip().startswith("[") else [line.strip() for line in text.splitlines()]
-    except (OSError, ValueError) as error:
+        is_json = text.lstrip().startswith("[")
+        entries = read_json(path) if is_json else [line.strip() for line in text.splitlines()]
+    except (OSError, ValueError, ConfigError) as error:
         raise StoreError(
             f"{path}: cannot be read as a list of files to exclude ({error}); give a JSON list or lines"
         ) from error

@@ -1,13 +1,14 @@
 """The names of the files in a clip store, and its manifest. It reads neither clips nor sound."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trisep.errors import StoreError
+from trisep.errors import ConfigError, StoreError
 from trisep.media.files import write_json
+from trisep.media.records import from_json, read_json
 
 VERSION = 1
 MANIFEST = "manifest.json"
@@ -21,7 +22,7 @@ class ShardInfo:
     """What the manifest says of one shard."""
 
     name: str
-    """A name such as "shard-000000".
+    """A name such as "shard-000000", with at least six digits.
 
     The shard's files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors` beside it.
     """
@@ -29,6 +30,13 @@ class ShardInfo:
     num_frames: int
     size_bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a name that leads elsewhere, and for counts below zero."""
+        if not re.fullmatch(r"shard-\d{6,}", self.name, re.ASCII):
+            raise ConfigError(f"name: expected one such as {shard_name(0)}, got {self.name[:40]!r}")
+        if min(self.num_clips, self.num_frames, self.size_bytes) < 0:
+            raise ConfigError(f"{self.name}: expected counts and a size of at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +51,18 @@ class SkippedInput:
     """Explanation for people."""
     start_seconds: float | None = None
     """Where the stretch begins; None when the whole file was skipped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a store is begun with, and what decides its content."""
+
+    settings: Mapping[str, Any]
+    """The settings of `prepare`, as plain JSON values (`sample_rate_hz`, `frames_per_second`, …)."""
+    inputs_sha256: str
+    """Hash of the list of input files (relative paths and sizes)."""
+    num_inputs: int
+    version: int = VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +83,14 @@ class Manifest:
     shards: tuple[ShardInfo, ...]
     index_sha256: str
     version: int = VERSION
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a sample rate out of range, and for counts below zero."""
+        rate = self.settings.get("sample_rate_hz")
+        if isinstance(rate, bool) or not isinstance(rate, int) or not 1000 <= rate <= 192000:
+            raise ConfigError(f"settings.sample_rate_hz: expected 1000 to 192000, got {str(rate)[:40]}")
+        if min(self.num_inputs, self.num_clips, self.num_frames, self.total_seconds) < 0:
+            raise ConfigError("expected counts of at least 0")
 
 
 def shard_name(number: int) -> str:
@@ -123,16 +151,14 @@ def read_manifest(store: Path) -> Manifest:
             f"{store}`"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
+        content = read_json(path)
+        if isinstance(content, dict) and content.get("version", VERSION) != VERSION:
             raise StoreError(
-                f"{store}: store version {content['version']}, this trisep reads version {VERSION}; prepare the store "
-                "again"
+                f"{store}: store version {str(content['version'])[:20]}, this trisep reads version {VERSION}; prepare "
+                "the store again"
             )
-        content["shards"] = tuple(ShardInfo(**shard) for shard in content["shards"])
-        content["skipped"] = tuple(SkippedInput(**skipped) for skipped in content["skipped"])
-        return Manifest(**content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return from_json(Manifest, content)
+    except ConfigError as error:
         raise StoreError(
             f"{path}: cannot be read as a store's manifest ({error}); prepare the store again in a new folder"
         ) from error

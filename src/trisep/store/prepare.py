@@ -5,11 +5,10 @@ shard is a pure function of its slice. A finished shard is moved into place, the
 is killed loses only the shards it was working on. The manifest is written last and makes the store finished.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from trisep.errors import ConfigError, StoreError
 from trisep.media.files import TEMPORARY_PATTERN, replacing, sha256_of, write_failure, write_json
+from trisep.media.records import from_json, read_json
 from trisep.store.cluster import run_on_cluster
 from trisep.store.index import index_line
 from trisep.store.ingest import ClipSettings
@@ -28,8 +28,8 @@ from trisep.store.layout import (
     MANIFEST,
     PLAN,
     SHARDS,
-    VERSION,
     Manifest,
+    Plan,
     SkippedInput,
     part_path,
     read_manifest,
@@ -116,6 +116,8 @@ def prepare(
     finished = _open_store(out, plan)
     # The paths are absolute, since another process, perhaps on another machine, may have another working folder.
     jobs = _jobs(folder.absolute(), out.absolute(), files, settings, excluded)
+    if finished is not None and len(finished.shards) != len(jobs):
+        raise StoreError(f"{out}: has {len(finished.shards)} shards, expected {len(jobs)}; prepare it again elsewhere")
     waiting = [job for job in jobs if not is_done(job, finished)]
     _run(waiting, settings, num_files=len(files), console=console)
     if finished is not None:
@@ -136,48 +138,59 @@ def prepare(
     return report
 
 
-def _plan(files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]) -> dict[str, Any]:
-    """Return what decides the content of the store, as JSON values: the settings and a hash of the list of inputs."""
+def _plan(files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]) -> Plan:
+    """Return what decides the content of the store."""
     kept: dict[str, Any] = {field.name: getattr(settings, field.name) for field in fields(ClipSettings)}
     kept["files_per_shard"] = settings.files_per_shard
     kept["excluded"] = sorted(excluded)
-    return {"version": VERSION, "settings": kept, "inputs_sha256": inputs_digest(files), "num_inputs": len(files)}
+    return Plan(settings=kept, inputs_sha256=inputs_digest(files), num_inputs=len(files))
 
 
-def _open_store(out: Path, plan: dict[str, Any]) -> Manifest | None:
+def _open_store(out: Path, plan: Plan) -> Manifest | None:
     """Begin a store, or check that the one begun has the same plan; return the manifest of a finished store."""
     try:
         found = {entry.name for entry in out.iterdir()} if out.exists() else set()
         if (out / MANIFEST).is_file():
             manifest = read_manifest(out)
-            _require_same(out, plan, {name: getattr(manifest, name) for name in plan})
+            _require_same(out, plan, Plan(**{name: getattr(manifest, name) for name in asdict(plan)}))
             return manifest
         if (out / PLAN).is_file():
-            _require_same(out, plan, json.loads((out / PLAN).read_text(encoding="utf-8")))
+            _require_same(out, plan, _read_plan(out))
             _remove_temporary(out)
         elif any(not name.startswith(TEMPORARY_PATTERN.rstrip("*")) for name in found):
             raise StoreError(f"{out}: the folder is not empty and not a clip store; choose a new folder for the store")
         else:
             out.mkdir(parents=True, exist_ok=True)
-            write_json(out / PLAN, plan)
+            write_json(out / PLAN, asdict(plan))
         (out / SHARDS).mkdir(exist_ok=True)
     except OSError as error:
         raise write_failure(out, error) from error
     return None
 
 
-def _require_same(out: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def _read_plan(out: Path) -> Plan:
+    """Read the plan of an unfinished store."""
+    try:
+        return from_json(Plan, read_json(out / PLAN))
+    except ConfigError as error:
+        raise StoreError(
+            f"{out / PLAN}: cannot be read as the plan of a store ({error}); choose a new folder for the store"
+        ) from error
+
+
+def _require_same(out: Path, wanted: Plan, found: Plan) -> None:
     """Raise StoreError that names the first difference between the plan and what the store was begun with."""
-    if wanted["version"] != found["version"]:
+    if wanted.version != found.version:
         raise StoreError(f"{out}: the store was begun by another version of trisep; choose a new folder for the store")
-    for name, value in wanted["settings"].items():
-        if (was := found["settings"].get(name)) != value:
-            what = "another list of excluded files" if name == "excluded" else f"{name}={was}, now it is {value}"
+    for name, value in wanted.settings.items():
+        if (was := found.settings.get(name)) != value:
+            changed = f"{name}={str(was)[:80]}, now it is {value}"
+            what = "another list of excluded files" if name == "excluded" else changed
             raise StoreError(
                 f"{out}: the store was begun with {what}; use the same settings, or choose a new folder for the store"
             )
-    if wanted["inputs_sha256"] != found["inputs_sha256"]:
-        counts = f"{found['num_inputs']} files then, {wanted['num_inputs']} now"
+    if wanted.inputs_sha256 != found.inputs_sha256:
+        counts = f"{found.num_inputs} files then, {wanted.num_inputs} now"
         raise StoreError(
             f"{out}: the input folder has changed since the store was begun ({counts}); choose a new folder for the "
             "store"
@@ -232,12 +245,12 @@ def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, con
             progress.advance(task, len(job.sources))
 
 
-def _merge(out: Path, jobs: list[ShardJob], plan: dict[str, Any]) -> Manifest:
+def _merge(out: Path, jobs: list[ShardJob], plan: Plan) -> Manifest:
     """Join the parts into index and manifest; StoreError when the store would hold no clip."""
     parts = [read_part(job) for job in jobs]
-    skipped = tuple(item for part in parts for item in part[1])
+    skipped = tuple(item for part in parts for item in part.skipped)
     counts = dict(sorted(Counter(item.reason for item in skipped).items()))
-    entries = [entry for part in parts for entry in part[2]]
+    entries = [entry for part in parts for entry in part.entries]
     if not entries:
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         raise StoreError(
@@ -247,13 +260,13 @@ def _merge(out: Path, jobs: list[ShardJob], plan: dict[str, Any]) -> Manifest:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(index_line(entry) + "\n" for entry in entries)
     manifest = Manifest(
-        **plan,
+        **asdict(plan),
         num_clips=len(entries),
         num_frames=sum(len(entry.frames) for entry in entries),
-        total_seconds=sum(entry.num_samples for entry in entries) / plan["settings"]["sample_rate_hz"],
+        total_seconds=sum(entry.num_samples for entry in entries) / plan.settings["sample_rate_hz"],
         skipped_counts=counts,
         skipped=skipped,
-        shards=tuple(part[0] for part in parts),
+        shards=tuple(part.shard for part in parts),
         index_sha256=sha256_of(out / INDEX),
     )
     write_manifest(out, manifest)
@@ -266,7 +279,7 @@ def _verify_rebuilt(rebuilt: Sequence[ShardJob], finished: Manifest) -> None:
     Raises StoreError that names the first that differs, and removes that shard again.
     """
     for job in rebuilt:
-        if read_part(job)[0].sha256 != finished.shards[job.number].sha256:
+        if read_part(job).shard.sha256 != finished.shards[job.number].sha256:
             for path in (shard_path(job.store, job.name), part_path(job.store, job.name)):
                 path.unlink()
             raise StoreError(

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trisep.errors import ConfigError
 from trisep.media.files import sha256_of, write_json
-from trisep.store.index import ClipEntry, parse_entry
+from trisep.media.records import from_json, read_json
+from trisep.store.index import ClipEntry
 from trisep.store.ingest import ClipSettings, ingest_file
 from trisep.store.layout import (
     Manifest,
@@ -21,6 +23,15 @@ from trisep.store.layout import (
     shard_path,
 )
 from trisep.store.write import ClipContent, write_shard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardPart:
+    """What a finished shard contributes to index and manifest."""
+
+    shard: ShardInfo
+    skipped: tuple[SkippedInput, ...]
+    entries: tuple[ClipEntry, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,43 +91,38 @@ def make_shard(job: ShardJob) -> None:
         size_bytes=path.stat().st_size,
         sha256=sha256_of(path),
     )
-    part = {
-        "shard": asdict(shard),
-        "skipped": [asdict(item) for item in skipped],
-        "entries": [asdict(entry) for entry in entries],
-    }
-    write_json(part_path(job.store, job.name), part)
+    part = ShardPart(shard=shard, skipped=tuple(skipped), entries=entries)
+    write_json(part_path(job.store, job.name), asdict(part))
     note.unlink(missing_ok=True)
 
 
 def is_done(job: ShardJob, finished: Manifest | None) -> bool:
     """Return whether the shard is in place with the expected size.
 
-    The size is that in the manifest of a finished store, or else in the shard's part file.
+    The size is that in the manifest of a finished store, or else in the shard's part file, without which the shard is
+    made again.
     """
-    path, part = shard_path(job.store, job.name), part_path(job.store, job.name)
-    if not path.is_file() or (finished is None and not part.is_file()):
+    path = shard_path(job.store, job.name)
+    if not path.is_file():
         return False
-    expected = finished.shards[job.number] if finished is not None else read_part(job)[0]
+    try:
+        expected = finished.shards[job.number] if finished is not None else read_part(job).shard
+    except ConfigError:
+        return False
     return path.stat().st_size == expected.size_bytes
 
 
-def read_part(job: ShardJob) -> tuple[ShardInfo, list[SkippedInput], list[ClipEntry]]:
-    """Read what `make_shard` wrote beside its shard."""
-    part = json.loads(part_path(job.store, job.name).read_text(encoding="utf-8"))
-    return (
-        ShardInfo(**part["shard"]),
-        [SkippedInput(**item) for item in part["skipped"]],
-        [parse_entry(item) for item in part["entries"]],
-    )
+def read_part(job: ShardJob) -> ShardPart:
+    """Read what `make_shard` wrote beside its shard; ConfigError where it is missing or damaged."""
+    return from_json(ShardPart, read_json(part_path(job.store, job.name)))
 
 
 def last_read(job: ShardJob) -> str | None:
     """Return the source that was being read when the shard's process died; None when it was reading none."""
     note = reading_path(job.store, job.name)
     try:
-        source = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        source = read_json(note)
+    except ConfigError:
         return None
     return source if source in job.sources else None
 

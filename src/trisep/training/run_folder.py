@@ -4,7 +4,9 @@ These are states, log lines, TensorBoard events and the closing figure; progress
 """
 
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -15,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.tensorboard import SummaryWriter
 
 from trisep.checkpoints.format import require_replaceable
-from trisep.errors import TrainingError
+from trisep.errors import ConfigError, TrainingError
 from trisep.figures.training import draw_training
 from trisep.media.files import make_folder, remove_leftovers, replacing, write_json
+from trisep.media.records import checked, parse_json, read_json
 from trisep.recipes import Recipe
 
 _LOG_STEPS = 10
@@ -69,12 +72,27 @@ class RunFolder:
 def _read_recipe(file: Path) -> dict[str, Any]:
     """Read the recipe that a run was begun with; TrainingError when the file is damaged."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TrainingError(f"{file}: is damaged ({error}); choose another --out, or remove the run") from error
-    if not isinstance(found, dict):
-        raise TrainingError(f"{file}: is damaged (expected an object); choose another --out, or remove the run")
-    return found
+        return dict(checked(Mapping[str, Any], read_json(file), "the recipe"))
+    except ConfigError as error:
+        raise TrainingError(f"{error}; the recipe is damaged: choose another --out, or remove the run") from error
+
+
+def _read_log(file: Path) -> list[dict[str, Any]]:
+    """Read the lines of a log, but for a last one that a kill cut off; TrainingError for a damaged one."""
+    if not file.is_file():
+        return []
+    lines = file.read_bytes().split(b"\n")[:-1]
+    try:
+        return [_entry(line) for line in lines]
+    except (ValueError, ConfigError) as error:
+        raise TrainingError(f"{file}: is damaged ({error}); remove it, or choose another --out") from error
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """Read one line of a log: a step, and numbers by name; those that were not finite are null there, and left out."""
+    entry = checked(Mapping[str, Any], parse_json(line), "a line")
+    numbers = {name: checked(float, value, name) for name, value in entry.items() if value is not None}
+    return numbers | {"step": checked(int, entry.get("step"), "step")}
 
 
 class TrainingLog:
@@ -92,14 +110,13 @@ class TrainingLog:
         self._count = 0
         if not is_main:
             return
-        lines = folder.log.read_text(encoding="utf-8").splitlines() if folder.log.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= first_step]
-        for entry in map(json.loads, kept):
+        kept = [entry for entry in _read_log(folder.log) if entry["step"] <= first_step]
+        for entry in kept:
             if "si_sdri" in entry:
                 self.scores = {key: value for key, value in entry.items() if key != "step"}
                 self.best = max(self.best, entry["si_sdri"])
         with replacing(folder.log) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
 
     def __enter__(self) -> "TrainingLog":
         """Open the files and start the progress bar."""
@@ -157,11 +174,11 @@ class TrainingLog:
 
     def draw(self) -> None:
         """Draw the closing figure: loss and dB over steps."""
-        entries = [json.loads(line) for line in self.folder.log.read_text(encoding="utf-8").splitlines()]
-        draw_training(entries, self.folder.path / "training.png")
+        draw_training(_read_log(self.folder.log), self.folder.path / "training.png")
 
     def _write(self, step: int, values: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
