@@ -40,6 +40,8 @@ _CARD: dict[str, Any] = {
 }
 """Types of the entries of a card that code reads; the first five have to be there. Others are for people."""
 _REQUIRED = tuple(_CARD)[:5]
+_SMALL_NETWORK = 1 << 28
+"""Numbers of a network that is built whatever its file holds, so that the tensor that does not fit is named: 1 GB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,14 +205,14 @@ def require_replaceable(folder: Path) -> None:
 
 
 def _require_size(config: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ConfigError for a network of more than twice the size of its tensors, before it takes memory."""
+    """Raise ConfigError for a large network of more than twice the size of its tensors, before it takes memory."""
     found = sum(value.numel() for value in tensors.values())
     try:
         with torch.device("meta"):
             wanted = sum(value.numel() for value in config.build().state_dict().values())
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         raise ConfigError((str(error).splitlines() or [type(error).__name__])[0][:200]) from error
-    if wanted > 2 * found:
+    if wanted > 2 * found + _SMALL_NETWORK:
         raise ConfigError(f"it describes {wanted} numbers, and model.safetensors holds {found}")
 
 

@@ -53,7 +53,7 @@ def read_model_card(name_or_path: str | Path) -> dict[str, Any]:
 def _row(name: str, path: Path) -> dict[str, Any]:
     """Build one line of the list."""
     card = read_card(path)
-    rate = card["signal"].get("sample_rate_hz")
+    rate = (card.get("signal") or {}).get("sample_rate_hz")
     summary = f"{card.get('model')} with encoder {card.get('encoder')}, {rate} Hz"
     return {
         "name": name,

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -74,18 +75,16 @@ def _read_recipe(file: Path) -> dict[str, Any]:
     try:
         return dict(checked(Mapping[str, Any], read_json(file), "the recipe"))
     except ConfigError as error:
-        raise TrainingError(f"{error}; the recipe is damaged: choose another --out, or remove the run") from error
+        raise TrainingError(f"{file}: is damaged ({error}); choose another --out, or remove the run") from error
 
 
 def _read_log(file: Path) -> list[dict[str, Any]]:
-    """Read the lines of a log, but for a last one that a kill cut off; TrainingError for a damaged one."""
-    if not file.is_file():
-        return []
-    lines = file.read_bytes().split(b"\n")[:-1]
-    try:
-        return [_entry(line) for line in lines]
-    except (ValueError, ConfigError) as error:
-        raise TrainingError(f"{file}: is damaged ({error}); remove it, or choose another --out") from error
+    """Read the lines of a log; what a kill cut off, and anything else that is no entry, is left out."""
+    entries = []
+    for line in file.read_bytes().splitlines() if file.is_file() else ():
+        with suppress(ValueError, ConfigError):
+            entries.append(_entry(line))
+    return entries
 
 
 def _entry(line: bytes) -> dict[str, Any]:
