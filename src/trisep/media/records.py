@@ -11,7 +11,7 @@ import difflib
 import functools
 import json
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
@@ -64,7 +64,8 @@ def from_json(kind: type[Config], values: Any, path: str = "") -> Config:
     Raises ConfigError for unknown or missing names, and for values that do not fit their fields; and what the
     dataclass itself raises for values out of range.
     """
-    built: Config = _dataclass_reader(kind)(values, path)
+    known: Any = kind  # mypy takes a class for what cannot be hashed
+    built: Config = _dataclass_reader(known)(values, path)
     return built
 
 
@@ -82,7 +83,7 @@ def with_changes(config: Any, changes: Mapping[str, str], prefix: str = "") -> A
     """
     own: dict[str, Any] = {}
     below: dict[str, dict[str, str]] = {}
-    hints = _hints(type(config))
+    hints = _hints(config.__class__)
     for path, words in changes.items():
         name, dot, rest = path.partition(".")
         current = _current(config, name, prefix + path)
@@ -128,7 +129,7 @@ def _from_words(hint: Any, words: str) -> Any:
 
 
 @functools.cache
-def _reader(hint: Hashable) -> Reader:
+def _reader(hint: Any) -> Reader:
     """Return the function that brings a value of JSON to a type."""
     origin, options = get_origin(hint), get_args(hint)
     if hint is Any:
@@ -191,7 +192,7 @@ def _mapping(inside: Reader, value: Any, path: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _dataclass_reader(kind: Hashable) -> Reader:
+def _dataclass_reader(kind: Any) -> Reader:
     """Return the function that builds a dataclass."""
     readers = {entry.name: _reader(_hints(kind)[entry.name]) for entry in fields(kind)}
     required = [entry.name for entry in fields(kind) if entry.default is MISSING and entry.default_factory is MISSING]
@@ -213,7 +214,7 @@ def _dataclass_reader(kind: Hashable) -> Reader:
 
 
 @functools.cache
-def _hints(kind: Hashable) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
