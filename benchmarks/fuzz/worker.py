@@ -64,12 +64,8 @@ def attempt(kind: Kind, examples: Path, folder: Path, name: str, *, debug: bool 
         os.chdir(folder)
         kind.attempt(Random(name), examples, folder)
     except TrisepError as error:
-        message = str(error)
-        return (
-            ("refused", message[:300])
-            if "\n" not in message and len(message) < 3000
-            else ("traceback", f"long message: {message[:600]}")
-        )
+        message = " ".join(str(error).split())
+        return ("refused", message[:300]) if len(message) < 3000 else ("traceback", f"long message: {message[:600]}")
     except BaseException as error:
         if debug:
             traceback.print_exc()

@@ -45,6 +45,7 @@ def prepare(folder: Path) -> None:
     torch.save({"state_dict": state}, archives / "zip.pt")
     torch.save(state, archives / "legacy.pth", _use_new_zipfile_serialization=False)
     save_file(state, archives / "plain.safetensors")
+    (archives / "bomb.pt").write_bytes(_bomb())
     shutil.copyfile(folder / "models" / "clipsep" / "model.safetensors", archives / "network.bin")
     with (
         zipfile.ZipFile(archives / "zip.pt") as source,
@@ -72,9 +73,7 @@ def attempt(generator: Random, examples: Path, folder: Path) -> None:
         example = generator.choice(sorted((examples / "archives").iterdir()))
         path = folder / example.name
         shutil.copyfile(example, path)
-        if generator.random() < 0.1:
-            path.write_bytes(_bomb())
-        else:
+        if path.name != "bomb.pt" or generator.random() < 0.5:
             _spoil(generator, path)
         way = generator.randrange(3)
         if way == 0:
@@ -121,15 +120,11 @@ def _spoil_header(generator: Random, data: bytes) -> bytes:
 
 
 def _bomb() -> bytes:
-    """Return a small archive of torch.save whose one tensor is 3 GB of zeros, deflated to 3 MB."""
+    """Return a small archive of torch.save whose one tensor is 400 MB of zeros, deflated."""
     plain, bomb = io.BytesIO(), io.BytesIO()
     torch.save({"state_dict": {"a": torch.zeros(1)}}, plain)
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for entry in source.infolist():
-            if entry.filename.endswith("data/0"):
-                with target.open(entry.filename, "w", force_zip64=True) as record:
-                    for _ in range(3000):
-                        record.write(bytes(1 << 20))
-            else:
-                target.writestr(entry.filename, source.read(entry))
+            zeros = entry.filename.endswith("data/0")
+            target.writestr(entry.filename, bytes(400 << 20) if zeros else source.read(entry))
     return bomb.getvalue()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from random import Random
 
@@ -66,9 +67,12 @@ def attempt(generator: Random, examples: Path, folder: Path) -> None:
     store = folder / "store"
     shutil.copytree(examples / ("finished" if finished else "interrupted"), store)
     files = sorted(path for path in store.rglob("*") if path.is_file())
+    spoilt: list[Path] = []
     for _ in range(generator.choice((1, 1, 2))):
         plain = [path for path in files if path.suffix in (".json", ".jsonl")]
-        _spoil(generator, generator.choice(plain if generator.random() < 0.6 else files))
+        path = generator.choice(plain if generator.random() < 0.6 else files)
+        _spoil(generator, path, spoilt)
+        spoilt.append(path)
     if not finished:
         prepare_store(examples / "videos", store, _SETTINGS)
     refused = None
@@ -92,7 +96,7 @@ def _read(path: Path) -> None:
     store.load_captions("lite")
 
 
-def _spoil(generator: Random, path: Path) -> None:
+def _spoil(generator: Random, path: Path, spoilt: Collection[Path]) -> None:
     """Change one file of a store, or put something else in its place."""
     if not path.is_file() or path.is_symlink():
         return
@@ -107,14 +111,14 @@ def _spoil(generator: Random, path: Path) -> None:
                     lambda place: os.symlink(place, place),
                 )
             )(path)
-    elif path.suffix == ".json" and generator.random() < 0.85:
+    elif path.suffix == ".json" and path not in spoilt and generator.random() < 0.85:
         path.write_text(mutated_json(generator, json.loads(path.read_text())), errors="surrogatepass")
-    elif path.suffix == ".jsonl" and generator.random() < 0.85:
+    elif path.suffix == ".jsonl" and path not in spoilt and generator.random() < 0.85:
         lines = path.read_text().splitlines()
         number = generator.randrange(len(lines))
         lines[number] = mutated_json(generator, json.loads(lines[number]))
         path.write_text("\n".join(lines) + "\n", errors="surrogatepass")
-    elif path.suffix == ".safetensors" and generator.random() < 0.6:
+    elif path.suffix == ".safetensors" and path not in spoilt and generator.random() < 0.6:
         data = path.read_bytes()
         length = int.from_bytes(data[:8], "little")
         header = mutated_json(generator, json.loads(data[8 : 8 + length])).encode("utf-8", "surrogatepass")

@@ -154,7 +154,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         checked(int, values.get("step"), "step")
         return _load(folder / "state.safetensors"), values
     except (OSError, SafetensorError, ConfigError) as error:
-        reason = f"the training state cannot be read ({error})"
+        reason = f"the training state cannot be read ({str(error)[:200]})"
         raise CheckpointError(f"{folder}: {reason}; remove this folder to continue from the one before") from error
 
 
@@ -221,7 +221,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         return _load(file)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: missing or not a safetensors file ({error})") from error
+        raise CheckpointError(f"{file}: missing or not a safetensors file ({str(error)[:200]})") from error
 
 
 def _load(file: Path) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{file}: the file is damaged or cannot be read ({error}); get a complete copy"
+            f"{file}: the file is damaged or cannot be read ({str(error)[:200]}); get a complete copy"
         ) from error
     except Exception as error:  # The restricted reader refuses with errors that share no base.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -234,7 +234,8 @@ def _shown(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """Return the beginning of a text."""
+    """Return the beginning of a text, on one line."""
+    text = " ".join(text[: 2 * _SHOWN].split())
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

@@ -23,7 +23,16 @@ from trisep.media.files import replacing
 from trisep.media.records import MAX_JSON_BYTES, from_json, parse_json
 from trisep.media.tensor_files import write_tensors
 
-_TENSORS = ("vectors", "regions", "captions", "tokens", "cosines")
+_TENSORS = {
+    "vectors": ("F32", 2),
+    "regions": ("F16", 4),
+    "captions": ("F32", 2),
+    "tokens": ("F32", 3),
+    "cosines": ("F32", 1),
+}
+"""Names of the tensors, with their type and number of axes."""
+_FILES = ({"vectors"}, {"vectors", "regions"}, {"captions", "tokens", "cosines"})
+"""What one file holds: of frames, or of clips."""
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 
@@ -123,6 +132,11 @@ def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, _TensorPlace], in
             header = parse_json(file.read(min(length, MAX_JSON_BYTES)))
         info = from_json(EmbeddingInfo, parse_json(header.pop("__metadata__")["trisep"]))
         tensors = {str(name): from_json(_TensorPlace, place, name) for name, place in header.items()}
+        if tensors.keys() not in _FILES:
+            raise ValueError(f"it holds {', '.join(sorted(tensors))[:80] or 'nothing'}")
+        for name, tensor in tensors.items():
+            if (tensor.dtype, len(tensor.shape)) != _TENSORS[name]:
+                raise ValueError(f"{name} is {tensor.dtype} of {len(tensor.shape)} axes")
         end = 8 + length + max(tensor.data_offsets[1] for tensor in tensors.values())
         if path.stat().st_size != end:
             raise ValueError(f"{path.stat().st_size} bytes where {end} were expected")

@@ -52,7 +52,20 @@ class ClipStore:
                 raise StoreError(
                     f"{tar}: {was}; delete it and run the same `trisep prepare` command again to make it again"
                 )
+        self._require_places()
         self._maps: dict[int, mmap.mmap] = {}
+
+    def _require_places(self) -> None:
+        """Raise StoreError for a clip that would lie outside its shard."""
+        sizes = [shard.size_bytes for shard in self.manifest.shards]
+        for entry in self.entries:
+            places = (entry.wav, entry.description, *entry.frames)
+            end = max(offset + size for offset, size in places)
+            needed = WAV_HEADER_BYTES + 2 * entry.num_samples
+            if entry.shard >= len(sizes) or end > sizes[entry.shard] or entry.wav[1] < needed:
+                raise StoreError(
+                    f"{self.path / INDEX}: the clip {entry.key[:60]} lies outside its shard; prepare the store again"
+                )
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -118,6 +131,10 @@ class ClipStore:
         entry = self.entries[clip]
         shard = self._map(entry.shard)
         frames = [decode_jpeg(shard[offset : offset + size]) for offset, size in entry.frames]
+        if any(frame.shape != frames[0].shape for frame in frames):
+            raise StoreError(
+                f"{self.path}: the frames of clip {entry.key[:60]} differ in size; prepare the store again"
+            )
         return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
 
     def read_clip(self, clip: int) -> Clip:
@@ -181,7 +198,9 @@ class ClipStore:
         headers = [read_embedding_header(path) for path in paths]
         for path, shard, (info, shapes) in zip(paths, self.manifest.shards, headers, strict=True):
             same = info.fingerprint == headers[0][0].fingerprint and info.shard_sha256 == shard.sha256
-            if not same or shapes["vectors"][0] != shard.num_frames:
+            expected = (shard.num_frames, headers[0][0].dim)
+            fits = all((shape[0], shape[-1]) == expected for shape in shapes.values())
+            if not same or not fits or "vectors" not in shapes:
                 raise StoreError(
                     f"{path}: made from another shard or by another version of '{encoder_name}'; run `{command} "
                     "--overwrite`"
@@ -207,7 +226,8 @@ class ClipStore:
                 and info.shard_sha256 == shard.sha256
                 and info.settings == headers[0][0].settings
             )
-            if not same or shapes.get("captions", (None,))[0] != shard.num_clips:
+            alike = {name: (shard.num_clips, *shape[1:]) for name, shape in headers[0][1].items()}
+            if not same or "captions" not in shapes or shapes != alike:
                 raise StoreError(
                     f"{path}: made from another shard, by another version of '{encoder_name}' or with other settings; "
                     f"run `{command} --overwrite`"
