@@ -14,14 +14,14 @@ from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.recipes import Recipe, TrainingConfig, recipe
 from trisep.store.embeddings import write_embeddings
-from trisep.store.layout import caption_path, embedding_path, read_manifest
+from trisep.store.layout import box_path, caption_path, embedding_path, read_manifest
 from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
 
 
 def embed_with_noise(store: Path, *, encoder: str = "lite", dim: int = 384, seed: int = 0) -> Path:
-    """Random vectors of unit length in the place of what an encoder says of frames, regions and, as latent captions, of
-    clips.
+    """Random vectors of unit length in the place of what an encoder says of frames, regions, boxes and, as latent
+    captions, of clips. Every frame but each fourth has two boxes, the left half and the middle.
     """
     generator = np.random.default_rng(seed)
 
@@ -39,6 +39,15 @@ def embed_with_noise(store: Path, *, encoder: str = "lite", dim: int = 384, seed
             "cosines": np.ones(shard.num_clips, np.float32),
         }
         write_embeddings(caption_path(store, shard.name, encoder), clips, **origin)
+        seen = np.array([frame for frame in range(shard.num_frames) if frame % 4 != 3 for _ in range(2)], np.int32)
+        boxes = {
+            "vectors": noise(len(seen)),
+            "places": np.array([(0, 0, 0.5, 1), (0.25, 0, 0.5, 1)] * (len(seen) // 2), np.float32).reshape(-1, 4),
+            "labels": np.array([frame % 3 for frame in range(len(seen))], np.int32),
+            "frames": seen,
+        }
+        names = {"names": ["violin", "tuba", "harp"]}
+        write_embeddings(box_path(store, shard.name, encoder), boxes, **origin, settings=names)
     return store
 
 

@@ -130,7 +130,16 @@ class QueryEmbedding:
     regions: Float[Tensor, "B Q K H W D"] | None = None
     label_ids: Int[Tensor, "B Q"] | None = None
     frames: UInt8[Tensor, "B Q K 3 H2 W2"] | None = None
-    """RGB pictures, for a model that has an image network of its own (`reads` is `frames`)."""
+    """RGB pictures, for a model that has an image network of its own (`reads` is `frames`, or `cuts`: what K boxes cut
+    out)."""
+    box_labels: Int[Tensor, "B Q K"] | None = None
+    """Numbers of the classes that a detector gave to the boxes of a query, the surest box of each class first; −1 where
+    there are fewer than K boxes (`reads` is `cuts` or `boxes`)."""
+    box_vectors: Float[Tensor, "B Q K D"] | None = None
+    """Embeddings of what the boxes cut out, each taken as a picture of its own (`reads` is `boxes`; VAST takes them in
+    the place of `regions`)."""
+    box_frames: Int[Tensor, "B Q K"] | None = None
+    """Number of the frame that each box was found in; None where that does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,20 @@ class MaskOutput:
     """For each of G embeddings or sounds, logits of the L labels, in training by classes."""
     presence_logits: Float[Tensor, "B L"] | None = None
     """For each label, the logit that it is in the mixture."""
+    parts: "Parts | None" = None
+    """What the mask of each query is the sum of; in training only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The P sounds that a model of boxes makes of each query: one for each object, or for each group of objects."""
+
+    labels: Int[Tensor, "B Q P"]
+    """The detector's class of each part; −1 where there are fewer parts."""
+    label_logits: Float[Tensor, "B Q P L"]
+    """What the model takes the separated sound of each part for."""
+    vectors: Float[Tensor, "B Q P D"]
+    """The vector that each part was separated by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from trisep.errors import CheckpointError, ConfigError, QueryError
 from trisep.evaluation.queries import embed_sources
 from trisep.media.audio_writer import write_audio
 from trisep.media.video import read_frames, write_video
-from trisep.models import labelsep, sound_of_pixels
+from trisep.models import avsgs, co_separation, labelsep, sound_of_pixels, vast
 from trisep.protocols import Protocol, ProtocolSource, protocol
 from trisep.types import Place, SignalSettings
 
+REGIONS = replace(UNET, normalization="channel", out_channels=1)
 COLOUR_TOLERANCE = 8
 """What H.264 makes of a grey level."""
 
@@ -162,3 +163,40 @@ def test_a_model_with_eyes_of_its_own_is_shown_the_frames(rising: ProtocolSource
         assert seen.tolist() == pytest.approx(expected.tolist(), abs=COLOUR_TOLERANCE)
     with pytest.raises(ConfigError, match="reads pictures, so it does not take --query text; use --query image or"):
         embed_sources(pixels, [source], "text", rules())
+
+
+def detections(folder: Path) -> Path:
+    """Two halves of the rising video, of two classes, and one more half at half a second alone."""
+    rows = ["path,time_seconds,x,y,width,height,label,score", "rising.mp4,,0,0,0.5,1,cat,0.9"]
+    rows += ["rising.mp4,,0.5,0,0.5,1,dog,0.8", "rising.mp4,0.5,0.5,0,0.5,1,cat,0.7"]
+    (folder / "boxes.csv").write_text("\n".join(rows) + "\n")
+    return folder / "boxes.csv"
+
+
+def test_boxes_are_pictures_of_their_own_in_the_form_that_a_model_reads(rising: ProtocolSource, tmp_path: Path) -> None:
+    source, one, file = replace(rising, start=0.0), rules(num_frames=1), detections(tmp_path)
+    watching = replace(checkpoint(CLIPSEP), model=vast.Config(embedding_dim=3, unet=REGIONS).build())
+    asked = embed_sources(watching, [source, source], "boxes", one, boxes=file)
+    assert asked.box_labels is not None and asked.box_vectors is not None and asked.box_frames is not None
+    assert asked.vectors is None and asked.regions is None
+    assert asked.box_labels.tolist() == [[[0, 1, 0]] * 2] and asked.box_frames.tolist() == [[[0, 0, 0]] * 2]
+    greys = asked.box_vectors.mean(dim=-1)[0, 1].tolist()  # the frame at half a second is of grey 24
+    assert greys == pytest.approx([24, 74, 74], abs=COLOUR_TOLERANCE)
+    mean = embed_sources(checkpoint(CLIPSEP), [source], "boxes", one, boxes=file).vectors
+    assert mean is not None and float(mean.mean()) == pytest.approx((24 + 74 + 74) / 3, abs=COLOUR_TOLERANCE)
+
+
+def test_models_of_boxes_take_as_many_as_they_can_and_nothing_else(rising: ProtocolSource, tmp_path: Path) -> None:
+    source, file = replace(rising, start=0.0), detections(tmp_path)
+    objects = checkpoint(co_separation.Config.tiny())
+    asked = embed_sources(objects, [source], "boxes", rules(num_frames=1), boxes=file)
+    assert asked.frames is not None and asked.frames.shape == (1, 1, 2, 3, 224, 224) and asked.box_vectors is None
+    assert asked.box_labels is not None and asked.box_labels.tolist() == [[[0, 1]]]
+    graphs = checkpoint(avsgs.Config.tiny())
+    asked = embed_sources(graphs, [source], "boxes", rules(), boxes=file)
+    assert asked.box_labels is not None and asked.box_vectors is not None
+    # The frames at 0, ½ and 1 s: each has both halves, and is within a second of the third box.
+    assert asked.box_labels.tolist() == [[[0, 1, 0, 0, 1, 1, 0, 0, 0]]] and asked.frames is None
+    for query in ("text", "image", "video"):
+        with pytest.raises(ConfigError, match=f"reads boxes, so it does not take --query {query}; use --query boxes"):
+            embed_sources(objects, [source], query, rules(), boxes=file)

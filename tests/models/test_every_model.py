@@ -16,9 +16,11 @@ from trisep.models import model_module, model_names
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
 COVERED = [
+    "avsgs",
     "clipsep",
     "clipsep_middle",
     "clipsep_nit",
+    "co_separation",
     "hfra",
     "labelsep",
     "mp_net",
@@ -65,7 +67,7 @@ def answer(output: MaskOutput | torch.Tensor) -> torch.Tensor:
 
 
 def query_of(network: nn.Module, num_queries: int = 2, *, batch: int = 2, seed: int = 1) -> QueryEmbedding:
-    """Every kind of query at once; a model takes the one it was made for."""
+    """Every kind of query at once; a model takes the one it was made for. Every query has two boxes, of two classes."""
     generator = torch.Generator().manual_seed(seed)
     dim = getattr(network.config, "embedding_dim", 8)
     return QueryEmbedding(
@@ -73,6 +75,9 @@ def query_of(network: nn.Module, num_queries: int = 2, *, batch: int = 2, seed: 
         regions=torch.randn(batch, num_queries, 3, 7, 7, dim, generator=generator),
         label_ids=torch.rand(batch, num_queries, generator=generator).argsort(dim=1),
         frames=torch.randint(0, 256, (batch, num_queries, 3, 3, 32, 48), generator=generator, dtype=torch.uint8),
+        box_labels=torch.tensor([1, 0, -1]).expand(batch, num_queries, 3),
+        box_vectors=torch.randn(batch, num_queries, 3, dim, generator=generator),
+        box_frames=torch.zeros(batch, num_queries, 3, dtype=torch.int64),
     )
 
 
@@ -111,7 +116,10 @@ def test_masks_have_the_shape_of_the_spectrogram_and_lie_between_0_and_1(
     assert output.masks.shape == (2, network.config.num_sources if name in UNQUERIED else num_queries, 256, num_frames)
     assert output.masks.dtype == torch.float32
     assert output.masks.min() >= 0
-    if network.contract.reads != "regions":  # sums over regions are clamped outside training alone
+    if network.contract.reads not in (
+        "regions",
+        "boxes",
+    ):  # sums over regions and objects are clamped outside training alone
         assert output.masks.max() <= 1
     assert network.eval()(spectrogram(num_frames), query_of(network, num_queries)).masks.max() <= 1
     assert output.masks.std() > 0
@@ -155,6 +163,8 @@ def test_two_steps_change_every_trainable_parameter(network: nn.Module) -> None:
         for name in ("noise_masks", "class_logits", "presence_logits"):
             if (more := getattr(output, name, None)) is not None:
                 total = total + more.square().sum()
+        if getattr(output, "parts", None) is not None:
+            total = total + output.parts.label_logits.square().sum()
         total.backward()
         assert [
             key for key, value in network.named_parameters() if value.grad is None or not value.grad.isfinite().all()

@@ -54,6 +54,26 @@ def test_the_mask_of_a_video_is_the_sum_over_regions_and_the_mean_over_frames() 
     torch.testing.assert_close(model(spectrogram(), QueryEmbedding(regions=given)).masks, expected)
 
 
+def test_boxes_are_summed_like_regions_however_many_a_frame_has() -> None:
+    vectors = regions()[:, :, 0].flatten(2, 3)
+    labels = torch.tensor([[[0, 1, 0, 2], [3, 3, -1, -1]]]).expand(2, -1, -1)
+    frames = torch.tensor([[[0, 0, 2, 0], [0, 1, 0, 0]]]).expand(2, -1, -1)  # two frames each
+    model = network()
+    torch.nn.init.constant_(model.unet.output_layer.bias, -1.0)
+    found = model(spectrogram(), QueryEmbedding(box_vectors=vectors, box_labels=labels, box_frames=frames))
+    for query, num_boxes in enumerate((4, 2)):
+        expected = torch.stack([mask_of(model, vectors[:, query, number]) for number in range(num_boxes)]).sum(dim=0)
+        torch.testing.assert_close(found.masks[:, query], (expected / 2).clamp(0, 1))
+    in_one_frame = model(spectrogram(), QueryEmbedding(box_vectors=vectors, box_labels=labels)).masks
+    torch.testing.assert_close(in_one_frame[:, 1], (expected).clamp(0, 1))
+    whole = network(level="video")
+    strongest = torch.stack([vectors[:, 0].amax(dim=1), vectors[:, 1, :2].amax(dim=1)], dim=1)
+    torch.testing.assert_close(
+        whole(spectrogram(), QueryEmbedding(box_vectors=vectors, box_labels=labels)).masks,
+        whole(spectrogram(), QueryEmbedding(vectors=strongest)).masks,
+    )
+
+
 def test_a_vector_makes_one_mask_times_the_regions_it_stands_for() -> None:
     vectors = regions()[:, :, 0, 0, 0]
     plain, larger = (

@@ -18,7 +18,8 @@ from trisep.checkpoints.published import import_checkpoint
 from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.video_writer import write_video
-from trisep.models import labelsep, pit, sound_of_pixels
+from trisep.models import co_separation, labelsep, pit, sound_of_pixels
+from trisep.queries.boxes import DetectedBox
 from trisep.separation.options import SeparationOptions
 from trisep.types import Audio, Place, Query, QueryEmbedding, SignalSettings
 
@@ -69,6 +70,32 @@ def test_pictures_videos_and_boxes_reach_the_image_network(by_pictures: trisep.S
     seen = QueryEmbedding(frames=square_frames([photo])[None, None])
     weights = by_pictures.model.query_weights(seen)
     assert weights.shape == (1, 1, 4) and alone.stems["photo"].presence > 0
+
+
+def test_a_model_of_boxes_takes_pictures_and_boxes_as_they_are_and_looks_into_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.queries.embed.load_encoder", lambda name: Seeing())
+    monkeypatch.setattr("trisep.queries.embed.LiteEncoder", Seeing)
+    half = DetectedBox(Place(0.0, 0.0, 0.5, 1.0), "goat", 1.0)
+    monkeypatch.setattr("trisep.queries.embed.find_boxes", lambda lite, frame, max_boxes: [half])
+    objects = trisep.load(saved(tmp_path, co_separation.Config.tiny(), "co_separation"), device="cpu")
+    video = tmp_path / "clip.mp4"
+    write_video(video, pictures(1.0), fps=5.0, audio=tone(1.0))
+    queries = [
+        Query("all", video=video),
+        Query("half", place=Place(0.0, 0.0, 0.5, 1.0)),
+        Query("noise", image=np.random.default_rng(2).integers(0, 256, (40, 60, 3), dtype=np.uint8)),
+    ]
+    masks = objects.separate(video, queries, options=SeparationOptions(exclusive=False)).masks
+    np.testing.assert_allclose(masks[0], masks[1], atol=1e-5)
+    assert np.abs(masks[0] - masks[2]).max() > 1e-4
+    with pytest.raises(QueryError, match="co_separation learned from whole pictures only and cannot read words"):
+        objects.separate(video, ["violin"])
+
+
+class Seeing:
+    """In the place of `lite`."""
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_name
 from trisep.training.loop import TrainSettings, train
 
 COVERED = [
+    "avsgs",
+    "avsgs-avmini",
     "clipsep",
     "clipsep-avmini",
     "clipsep-bertsep",
@@ -34,6 +36,8 @@ COVERED = [
     "clipsep-text",
     "clipsep-text-vggsound",
     "clipsep-vggsound",
+    "co-separation",
+    "co-separation-avmini",
     "hfra",
     "hfra-hierarchical",
     "hfra-late",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from trisep.commands import require_between, require_not_negative
+from trisep.commands import require_between, require_not_negative, require_positive
 from trisep.errors import ConfigError
 
 
@@ -19,6 +19,7 @@ class Arguments:
         trisep embed store --encoder lite
         trisep embed store --encoder lite --no-regions
         trisep embed store --encoder lite --captions --nearest-words 10
+        trisep embed store --encoder lite --boxes lite
         trisep embed store --encoder lite --cluster local
 
     After an interruption, run the same command again to continue.
@@ -40,6 +41,11 @@ class Arguments:
     """Seed of the words that the search for captions begins with."""
     nearest_words: Annotated[int, arg(metavar="CLIPS")] = 0
     """Print the captions of this many clips, as the words nearest to their tokens."""
+    boxes: Annotated[str | None, arg(metavar="lite|CSV")] = None
+    """Also embed boxes around things, which Co-Separation and AVSGS learn from: those that lite finds, or of a
+    detector's list (path, x, y, width, height, label, score; optional: time_seconds; shares of the picture)."""
+    max_boxes: int = 4
+    """Largest number of boxes of a frame, the surest ones; AVSGS takes 14 of each of three frames."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
     """Use Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
 
@@ -47,6 +53,7 @@ class Arguments:
         """Raise ConfigError for numbers out of range, or for --nearest-words without --captions."""
         require_between(1, 4, tokens=self.tokens)
         require_not_negative(nearest_words=self.nearest_words)
+        require_positive(max_boxes=self.max_boxes)
         if self.nearest_words and not self.captions:
             raise ConfigError("--nearest-words shows latent captions: add --captions")
 
@@ -56,6 +63,7 @@ def run(arguments: Arguments) -> int:
     from rich.console import Console
 
     from trisep.queries.captions import CaptionSettings
+    from trisep.store.boxes import BoxSettings
     from trisep.store.embed import embed
 
     embed(
@@ -63,6 +71,7 @@ def run(arguments: Arguments) -> int:
         arguments.encoder,
         regions=arguments.regions,
         captions=CaptionSettings(num_tokens=arguments.tokens, seed=arguments.seed) if arguments.captions else None,
+        boxes=BoxSettings(source=arguments.boxes, max_boxes=arguments.max_boxes) if arguments.boxes else None,
         num_shown=arguments.nearest_words,
         overwrite=arguments.overwrite,
         cluster=arguments.cluster,

@@ -34,8 +34,10 @@ class Arguments:
     """Name of the protocol."""
     pairs: Annotated[Path | None, arg(metavar="CSV")] = None
     """Score the mixtures of this list instead (path_1, label_1, path_2, label_2; like pairs.csv of --out)."""
-    query: Literal["text", "image", "video", "region"] = "text"
-    """The kind of query for the model."""
+    query: Literal["text", "image", "video", "region", "boxes"] = "text"
+    """The kind of query for the model; boxes: all things that a detector found in the frames of a source."""
+    boxes: Annotated[Path | None, arg(metavar="CSV")] = None
+    """A detector's list for --query boxes (see trisep embed); the default is what lite finds."""
     baseline: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()
     """A further system: mixture, random-mask, nmf-mfcc, rpca, ideal-binary-mask, ideal-ratio-mask (the default)."""
     masks: Literal["protocol", "soft", "binary"] = "protocol"
@@ -59,6 +61,8 @@ class Arguments:
         """Raise ConfigError for numbers out of range, and for a command that would score nothing."""
         require_positive(workers=self.workers, limit=self.limit)
         require_not_negative(seed=self.seed)
+        if self.boxes is not None and self.query != "boxes":
+            raise ConfigError("--boxes is the list for --query boxes: add that option, or leave --boxes out")
         if self.checkpoint is None and not self.baseline:
             raise ConfigError(
                 "nothing to score: give a model's name, a checkpoint, or a system with --baseline, for example mixture"
@@ -76,6 +80,7 @@ def run(arguments: Arguments) -> int:
         protocol=arguments.protocol,
         pairs=arguments.pairs,
         query=arguments.query,
+        boxes=arguments.boxes,
         baselines=arguments.baseline,
         masks=arguments.masks,
         out=arguments.out,

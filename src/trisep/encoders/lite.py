@@ -120,6 +120,13 @@ class LiteEncoder:
         whole = self.embed_logits(torch.stack([one.mean(dim=(1, 2)) for one in logits]))
         return whole, self.embed_logits(torch.stack(grids))
 
+    def class_probabilities(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float[Tensor, "C _ _"]]:
+        """Compute the probability of every class (see `class_names`) at each location of pictures of any shape.
+
+        Locations are 32 pixels apart where the short side has 224.
+        """
+        return [torch.softmax(logits, dim=0) for logits in self._logits(frames)]
+
     def embed_logits(
         self, logits: Float[Tensor, "*n C"], class_embeddings: Float[Tensor, "C 384"] | None = None
     ) -> Float[Tensor, "*n 384"]:

@@ -45,17 +45,20 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Pictures [B, 3, H, W] → features [B, 8·width, H/32, W/32] (sides rounded up), all ≥ 0.
+    """Pictures (or spectrograms) [B, C, H, W] → features [B, 8·width, H/32, W/32] (sides rounded up), all ≥ 0.
 
     The input is normalised as `imagenet_normalise` does. Dilated, as in Sound of Pixels, the last stage does not stride
     but spreads its kernels (dilation 2 from its second 3×3 convolution on), and the features are [B, 8·width, H/16,
     W/16]: every second one of them is a feature of the plain network.
     """
 
-    def __init__(self, *, width: int = 64, dilated: bool = False) -> None:
-        """Build the layers; `width` is the number of channels of the first stage, 64 in ResNet-18."""
+    def __init__(self, *, width: int = 64, dilated: bool = False, in_channels: int = 3) -> None:
+        """Build the layers; `width` is the number of channels of the first stage, 64 in ResNet-18.
+
+        `in_channels` is 1 for a spectrogram, which no ImageNet file fits.
+        """
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = _stage(width, width, stride=1)
@@ -66,7 +69,7 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d):  # as the original and torchvision start
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C H2 W2"]:
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H2 W2"]:
         """Compute the features of every location after the last stage."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))

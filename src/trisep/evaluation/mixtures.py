@@ -55,6 +55,8 @@ class ScoringJob:
     device: str
     precision: Precision
     skip_missing: bool
+    boxes: Path | None = None
+    """The list of a detector, for queries by boxes; None takes those that `lite` finds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,7 +258,7 @@ def _model_estimates(
     """Return the estimates of the model's systems, in the order of `system_names`."""
     answers = checkpoint.model.contract.answers_queries
     query = (
-        embed_sources(checkpoint, mixture.sources, job.query, job.protocol, device=job.device)
+        embed_sources(checkpoint, mixture.sources, job.query, job.protocol, boxes=job.boxes, device=job.device)
         if answers
         else QueryEmbedding()
     )

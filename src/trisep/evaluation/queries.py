@@ -2,37 +2,49 @@
 
 The table shows, for each form and each `--query`, what the model gets:
 
-    model reads …     text                       image, video                                  region
-    vectors           words, by the templates    mean embedding of K frames                    embedding of the place
-    regions (VAST)    words                      image: as above; video: all cells of K frames embedding of the place
-    frames            –                          K frames                                      –
-    label ids         the label                  –                                             –
+    model reads …    text                    image, video                                region         boxes
+    vectors          words, by the templates mean embedding of K frames                  the place's    their mean
+    regions (VAST)   words                   image: as above; video: all cells of them   the place's    all
+    frames           –                       K frames                                    –              –
+    cuts, boxes      –                       –                                           –              all
+    label ids        the label               –                                           –              –
+
+Boxes are those of a detector's list, or what `lite` finds in the K frames; each is embedded as a picture of its own.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import encode_query_text, load_encoder
+from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, QueryError
 from trisep.evaluation.sounds import bounds_seconds
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
 from trisep.protocols import Protocol, ProtocolSource
+from trisep.queries.boxes import DEFAULT_MAX_BOXES, BoxList, DetectedBox, as_tensors, boxes_at, cut_out, find_boxes
 from trisep.queries.embed import embed_queries, label_id
 from trisep.types import Place, Query, QueryEmbedding
 
 
 def embed_sources(
-    checkpoint: Checkpoint, sources: Sequence[ProtocolSource], query: str, protocol: Protocol, *, device: str = "cpu"
+    checkpoint: Checkpoint,
+    sources: Sequence[ProtocolSource],
+    query: str,
+    protocol: Protocol,
+    *,
+    boxes: Path | None = None,
+    device: str = "cpu",
 ) -> QueryEmbedding:
-    """Return the queries for all sources of a mixture (B = 1), on `device`.
+    """Return the queries for all sources of a mixture (B = 1), on `device`; `boxes` is the list of a detector.
 
     Raises:
         ConfigError: the model cannot read this kind of query, or the protocol has no place for a source.
@@ -48,6 +60,15 @@ def embed_sources(
         _require(checkpoint, query, {"image", "video"}, "pictures")
         frames = [square_frames(list(read_frames(*_pictures(source, protocol)))) for source in sources]
         return QueryEmbedding(frames=torch.stack(frames)[None].to(device))
+    if reads in ("cuts", "boxes"):
+        _require(checkpoint, query, {"boxes"}, "boxes")
+    if query == "boxes":
+        found = _boxes(checkpoint, sources, protocol, boxes)
+        if reads == "vectors":
+            is_there = (found["box_labels"] >= 0).unsqueeze(-1)
+            means = (found["box_vectors"] * is_there).sum(dim=1) / is_there.sum(dim=1)
+            return QueryEmbedding(vectors=means[None].to(device))
+        return QueryEmbedding(**{name: values[None].to(device) for name, values in found.items()})
     if query == "video" and reads == "regions":
         regions = [_regions(checkpoint.encoder, *_pictures(source, protocol)) for source in sources]
         return QueryEmbedding(regions=torch.stack(regions)[None].float().to(device))
@@ -65,6 +86,38 @@ def _vector(encoder: str, source: ProtocolSource, query: str, protocol: Protocol
             )
         return _region(encoder, source.picture or source.path, source.place)
     return _mean(encoder, *_pictures(source, protocol))
+
+
+def _boxes(
+    checkpoint: Checkpoint, sources: Sequence[ProtocolSource], protocol: Protocol, file: Path | None
+) -> dict[str, Tensor]:
+    """Return the fields of the boxes in the frames of each source, without the batch."""
+    config = checkpoint.model.config
+    per_frame = getattr(config, "num_boxes", DEFAULT_MAX_BOXES)
+    cuts = []
+    for source in sources:
+        frames, found = _found(*_pictures(source, protocol), file, per_frame)
+        cuts.append(cut_out(frames, found, getattr(config, "num_boxes", None)))
+    reads_pictures = checkpoint.model.contract.reads == "cuts"
+    return as_tensors(cuts, None if reads_pictures else load_encoder(checkpoint.encoder))
+
+
+@lru_cache(maxsize=128)
+def _found(
+    path: Path, times_seconds: tuple[float, ...], file: Path | None, max_boxes: int
+) -> tuple[list[UInt8[np.ndarray, "_ _ 3"]], list[list[DetectedBox]]]:
+    """Read the frames of a video at some moments and the boxes in them."""
+    frames = list(read_frames(path, times_seconds))
+    if file is not None:
+        return frames, boxes_at(_list(file).of(path), times_seconds, max_boxes)
+    lite = load_encoder("lite")
+    assert isinstance(lite, LiteEncoder)
+    return frames, [find_boxes(lite, frame, max_boxes) for frame in frames]
+
+
+@lru_cache(maxsize=1)
+def _list(file: Path) -> BoxList:
+    return BoxList(file)
 
 
 def _pictures(source: ProtocolSource, protocol: Protocol) -> tuple[Path, tuple[float, ...]]:

@@ -37,6 +37,7 @@ from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
 from trisep.protocols.pair_files import read_pairs, write_pairs
+from trisep.queries.boxes import BoxList
 from trisep.separation import Precision
 from trisep.separation.infer import choose_precision
 from trisep.separation.separator import choose_device, load
@@ -68,6 +69,7 @@ def evaluate(
     protocol: str = "avmini",
     pairs: Path | None = None,
     query: str = "text",
+    boxes: Path | None = None,
     baselines: Sequence[str] = (),
     masks: Literal["protocol", "soft", "binary"] = "protocol",
     out: Path | None = None,
@@ -89,7 +91,8 @@ def evaluate(
         media: the folder that paths of the list are relative to; None is the list's own folder.
         protocol: name of the protocol.
         pairs: a list of mixtures that replaces the protocol's own.
-        query: the kind of query for the model: text, image, video or region.
+        query: the kind of query for the model: text, image, video, region or boxes.
+        boxes: the list of a detector (see `queries/boxes.py`) for queries by boxes; None takes those that `lite` finds.
         baselines: further systems (see `mixtures.baseline_systems`); none scores the ideal ratio mask beside the model.
         masks: whether the model's masks are binarised; `protocol` does what the protocol says.
         out: folder for the table, the score of every source and the pair list; None writes nothing.
@@ -101,8 +104,8 @@ def evaluate(
         precision: the numbers that the model computes in; single precision gives the same scores on every processor.
     """
     chosen = protocol_named(protocol)
-    how: dict[str, Any] = {"query": query, "baselines": baselines, "masks": masks, "seed": seed, "device": device}
-    how |= {"precision": choose_precision(precision, choose_device(device))}
+    how: dict[str, Any] = {"query": query, "boxes": boxes, "baselines": baselines, "masks": masks, "seed": seed}
+    how |= {"device": device, "precision": choose_precision(precision, choose_device(device))}
     job = plan(checkpoint, chosen, data, media=media, skip_missing=skip_missing, **how)
     walk = pair_list(chosen, data, media=media, pairs=pairs, seed=seed, limit=limit)
     settings = journal_settings(job, checkpoint, data=data, media=media, pairs=pairs, limit=limit)
@@ -182,6 +185,7 @@ def plan(
     *,
     media: Path | None = None,
     query: str = "text",
+    boxes: Path | None = None,
     baselines: Sequence[str] = (),
     masks: Literal["protocol", "soft", "binary"] = "protocol",
     seed: int = 0,
@@ -195,6 +199,8 @@ def plan(
         raise ConfigError(
             "nothing to score: give a model's name, a checkpoint, or a system with --baseline, for example mixture"
         )
+    if boxes is not None:
+        BoxList(boxes)  # a bad list is refused before anything is scored
     signal = protocol.signal
     if checkpoint is not None and checkpoint.signal.sample_rate_hz != signal.sample_rate_hz:
         rate = checkpoint.signal.sample_rate_hz
@@ -219,6 +225,7 @@ def plan(
         device=str(choose_device(device)) if checkpoint else "cpu",
         precision=precision,
         skip_missing=skip_missing,
+        boxes=boxes,
     )
 
 
@@ -326,6 +333,7 @@ def journal_settings(
         "checkpoint": None if checkpoint is None else str(checkpoint),
         "model_sha256": _sha256(weights),
         "query": job.query if job.checkpoint else None,
+        **({} if job.boxes is None else {"boxes_sha256": _sha256(job.boxes)}),
         "systems": list(job.systems),
         "sample_rate_hz": job.signal.sample_rate_hz,
         "binary_masks": job.binary_masks,

@@ -19,7 +19,7 @@ from trisep.errors import ConfigError
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.types import MaskOutput, QueryEmbedding
 
-Reads = Literal["vectors", "regions", "frames", "labels", "nothing"]
+Reads = Literal["vectors", "regions", "frames", "cuts", "boxes", "labels", "nothing"]
 Domain = Literal["spectrogram", "waveform"]
 
 
@@ -37,7 +37,8 @@ class Contract:
     """Whether a shift of the input by `time_multiple` frames shifts the masks, whatever the length of the input."""
     reads: Reads = "vectors"
     """The field of `QueryEmbedding` that the model reads. `regions`: a video query is given as its regions, every other
-    query as a vector. `nothing`: the masks are interchangeable, and only the known sources can assign them."""
+    query as a vector. `cuts`: `box_labels`, and the pictures of the boxes as `frames`. `boxes`: `box_labels` and
+    `box_vectors`. `nothing`: the masks are interchangeable, and only the known sources can assign them."""
     audio_space: Literal["none", "query", "teacher"] = "none"
     """Space of `embed_audio`: none (no such method), that of the queries, or that of an audio teacher."""
     has_noise_heads: bool = False

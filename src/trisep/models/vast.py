@@ -138,23 +138,38 @@ class VAST(nn.Module):
 
         Where the query has regions, they are read and its vectors are not. Regions give, per frame, the sum of their
         masks, then the mean over frames (Eq. 4), without logits. Vectors, or regions at level `video`, give one mask
-        each, with its logits, to which `vector_regions` does not apply. Sums and multiples may exceed 1; outside
+        each, with its logits, to which `vector_regions` does not apply. Boxes of frames are summed as their regions
+        are (Table 9). Sums and multiples may exceed 1; outside
         training they are clamped. Regions and queries do not see each other, and the encoder runs once per mixture.
         """
-        vectors, regions = query.vectors, None if query.regions is None else self._pooled(query.regions)
-        if regions is not None and self.config.level == "video":
-            vectors, regions = regions.amax(dim=(2, 3, 4)), None
+        vectors, places = query.vectors, self._places(query)
+        if places is not None and self.config.level == "video":
+            vectors, places = places.strongest, None
         maps = self.unet.encode(log_magnitude)
         decoder = SplitDecoder(self.unet, maps)
-        if regions is not None:
-            logits, num_frames = None, regions.shape[2]
-            masks = summed_masks(decoder, self._tiled(regions.flatten(2, 4)), self.config.chunk_regions) / num_frames
+        if places is not None:
+            tiled = self._tiled(places.vectors)
+            logits, total = None, summed_masks(decoder, tiled, self.config.chunk_regions, places.weights)
+            masks = total / places.num_frames
         elif vectors is not None:
             logits = decoder(self._tiled(vectors))
             masks = torch.sigmoid(logits) * self.config.vector_regions
         else:
             raise ConfigError("VAST reads regions or query vectors, and the query carries neither")
         return MaskOutput(masks=masks if self.training else masks.clamp(0, 1), logits=logits, bottleneck=maps[-1])
+
+    def _places(self, query: QueryEmbedding) -> "_Places | None":
+        """Return the regions of the query's frames, or their boxes; None where it has neither."""
+        if query.regions is not None:
+            return _Places(self._pooled(query.regions).flatten(2, 4), None, query.regions.shape[2])
+        if query.box_vectors is None or query.box_labels is None:
+            return None
+        is_there = query.box_labels >= 0
+        frames = torch.zeros_like(query.box_labels) if query.box_frames is None else query.box_frames
+        # A frame counts once: for the first of its boxes.
+        again = (frames.unsqueeze(-1) == frames.unsqueeze(-2)).logical_and(is_there.unsqueeze(-2)).tril(-1).any(dim=-1)
+        num_frames = (is_there & ~again).sum(dim=-1)[..., None, None]
+        return _Places(query.box_vectors, is_there.to(query.box_vectors.dtype), num_frames)
 
     def _pooled(self, regions: Float[Tensor, "B Q K H W D"]) -> Float[Tensor, "B Q K H2 W2 D"]:
         """Pool the grid to `region_grid`; grids that are no larger are kept."""
@@ -168,6 +183,24 @@ class VAST(nn.Module):
         if self.config.tiling == "plain":
             return vectors
         return torch.cat([vectors, -vectors], dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The places in all frames of a query that make a mask each."""
+
+    vectors: Float[Tensor, "B Q R D"]
+    weights: Float[Tensor, "B Q R"] | None
+    """0 where a query has fewer places, otherwise 1; None where all queries have R."""
+    num_frames: Tensor | int
+    """Number of frames of each query."""
+
+    @property
+    def strongest(self) -> Float[Tensor, "B Q D"]:
+        """The element-wise maximum of the vectors."""
+        if self.weights is None:
+            return self.vectors.amax(dim=2)
+        return self.vectors.masked_fill(self.weights.unsqueeze(-1) == 0, -torch.inf).amax(dim=2)
 
 
 @contextmanager

@@ -139,9 +139,12 @@ class HierarchicalFusion(nn.Module):
 
 
 def summed_masks(
-    decoder: SplitDecoder, regions: Float[Tensor, "B Q R D"], chunk_regions: int
+    decoder: SplitDecoder,
+    regions: Float[Tensor, "B Q R D"],
+    chunk_regions: int,
+    weights: Float[Tensor, "B Q R"] | None = None,
 ) -> Float[Tensor, "B Q 256 T"]:
-    """Sum the masks of the R regions, each the sigmoid of its logit, in float32: 0 to R.
+    """Sum the masks of the R regions, each the sigmoid of its logit, in float32: 0 to R. `weights` weighs them.
 
     This is VAST Eq. 4 before the mean over frames. At most `chunk_regions` regions, counted over all mixtures and
     queries (or one of each query, if that is more), are decoded at once. Where gradients are needed and there is more
@@ -154,16 +157,20 @@ def summed_masks(
             f"unet.normalization: {reason}; set it to 'channel', or put the decoder's normalisations in eval mode"
         )
 
-    def part(chunk: Tensor) -> Tensor:
+    def part(chunk: Tensor, weight: Tensor | None) -> Tensor:
         """Sum the masks of one chunk of regions [B, Q, R, D]: [B, Q, 256, T]."""
         masks = decoder(chunk.flatten(1, 2)).sigmoid()
-        return masks.reshape(*chunk.shape[:3], *masks.shape[2:]).sum(dim=2)
+        masks = masks.reshape(*chunk.shape[:3], *masks.shape[2:])
+        return (masks if weight is None else masks * weight[..., None, None]).sum(dim=2)
 
-    chunks = torch.split(regions, max(1, chunk_regions // (regions.shape[0] * regions.shape[1])), dim=2)
+    size = max(1, chunk_regions // (regions.shape[0] * regions.shape[1]))
+    chunks = torch.split(regions, size, dim=2)
+    split_weights = [None] * len(chunks) if weights is None else torch.split(weights, size, dim=2)
+    pairs = zip(chunks, split_weights, strict=True)
     if len(chunks) == 1 or not torch.is_grad_enabled():
-        parts = (part(chunk) for chunk in chunks)
+        parts = (part(*pair) for pair in pairs)
     else:
-        parts = (checkpoint(part, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks)
+        parts = (checkpoint(part, *pair, use_reentrant=False, preserve_rng_state=False) for pair in pairs)
     total = next(parts)
     for one in parts:
         total = total + one

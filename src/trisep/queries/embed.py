@@ -2,9 +2,10 @@
 
 Words are filled into prompt templates whose embeddings are averaged; a picture is embedded as it is. For a place or a
 video, the raw embeddings of a few frames are averaged: those of the grid cell that holds a point, of the crop that a
-box cuts out (VAST, Table 9), or of the whole frame. There are three exceptions. A model that reads regions gets every
-cell of a video's frames (VAST, Eq. 4), a model with an image network of its own gets the frames (Sound of Pixels), and
-a model that learned labels gets the number of the label that the query names. This module knows nothing of sound.
+box cuts out (VAST, Table 9), or of the whole frame. There are exceptions. A model that reads regions gets every
+cell of a video's frames (VAST, Eq. 4), a model with an image network of its own gets the frames (Sound of Pixels) or
+the boxes in them (Co-Separation), and a model that learned labels gets the number of the label that the query names.
+This module knows nothing of sound.
 """
 
 import difflib
@@ -20,10 +21,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from trisep.checkpoints.format import Checkpoint
-from trisep.encoders import SharedEncoder, encode_query_text
+from trisep.encoders import SharedEncoder, encode_query_text, load_encoder
+from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.image import read_image
+from trisep.queries.boxes import NOTHING_DETECTED, WHOLE_PICTURE, DetectedBox, as_tensors, cut_out, find_boxes
 from trisep.queries.regions import box_query, place_entry, region_query
 from trisep.queries.video import QueryFrames, probe_picture
 from trisep.types import MaskOutput, Query, QueryEmbedding
@@ -118,6 +121,8 @@ class EmbeddedQueries:
     """Frames of all queries, for a model with an image network of its own; then there are no vectors."""
     label_ids: Int[Tensor, "L"] | None = None
     """Label numbers of all queries, for a model that learned labels; then there are no vectors."""
+    boxes: dict[str, Tensor] | None = None
+    """Fields of `QueryEmbedding` without the batch, of all queries, for a model of boxes; then there are no vectors."""
     frames: UInt8[np.ndarray, "_ _ _ 3"] | None = None
     """Frames of the separated video, in order of time; None where no query needed them."""
     frame_times_seconds: tuple[float, ...] = ()
@@ -128,12 +133,18 @@ class EmbeddedQueries:
         Logits are dropped where one of two runs has none. The bottleneck, which does not depend on the query, is left
         out where the model ran twice.
         """
-        forms = {"vectors": self.vectors if len(self.vectors) else None, "regions": self.regions}
-        forms |= {"frames": self.pictures, "label_ids": self.label_ids}
+        single = {"vectors": self.vectors if len(self.vectors) else None, "regions": self.regions}
+        single |= {"frames": self.pictures, "label_ids": self.label_ids}
+        forms = [{name: values} for name, values in single.items() if values is not None]
+        forms += [] if self.boxes is None else [self.boxes]
         outputs: list[MaskOutput] = [
-            model(log_magnitude, QueryEmbedding(**{name: values.expand(len(log_magnitude), *values.shape)}))
-            for name, values in forms.items()
-            if values is not None
+            model(
+                log_magnitude,
+                QueryEmbedding(
+                    **{name: values.expand(len(log_magnitude), *values.shape) for name, values in form.items()}
+                ),
+            )
+            for form in forms
         ]
         if len(outputs) == 1:
             return outputs[0]
@@ -162,7 +173,7 @@ def embed_queries_for(
     if reads == "labels":
         ids = torch.tensor([label_id(checkpoint, query) for query in queries], device=device)
         return EmbeddedQueries(torch.zeros(0, encoder.dim, device=device), tuple(range(len(queries))), label_ids=ids)
-    if reads == "frames":
+    if reads in ("frames", "cuts", "boxes"):
         return _as_pictures(checkpoint, encoder, queries, source, device)
     return embed_queries(encoder, queries, source=source, reads_regions=reads == "regions", device=device)
 
@@ -207,12 +218,13 @@ def _as_pictures(
     source: Path | None,
     device: torch.device | str,
 ) -> EmbeddedQueries:
-    """Return the queries' frames, for a model with an image network of its own.
+    """Return the queries' frames, for a model with an image network of its own, or the boxes in them.
 
-    A query with fewer frames than another repeats its own, which changes no maximum over frames.
+    A query with fewer frames than another repeats its own, which changes no maximum over frames. A model of boxes gets
+    those that `lite` finds in a video; a picture, or what a box cuts out of the frames, is one box a frame as it is.
     """
     query_frames = QueryFrames(encoder, source, queries)
-    shown: list[Tensor] = []
+    shown: list[list[UInt8[np.ndarray, "_ _ 3"]]] = []
     for query in queries:
         is_point = query.place is not None and not query.place.is_box
         if query.text is not None or query.vector is not None or is_point:
@@ -222,22 +234,42 @@ def _as_pictures(
                 f"{kind}; give --image, --video or --box, or choose another --model"
             )
         if query.image is not None:
-            frames = [query.image]
+            shown.append([query.image])
+        elif query.place is None:
+            shown.append(list(query_frames.video_frames(query)))
         else:
-            frames = (
-                list(query_frames.video_frames(query)) if query.place is None else query_frames.cuts(query.place, query)
-            )
-        shown.append(square_frames(frames))
-    most = max(len(frames) for frames in shown)
-    pictures = torch.stack([frames[torch.arange(most) % len(frames)] for frames in shown])
+            shown.append(query_frames.cuts(query.place, query))
+    reads, boxes, pictures = checkpoint.model.contract.reads, None, None
+    if reads == "frames":
+        squares = [square_frames(frames) for frames in shown]
+        most = max(len(frames) for frames in squares)
+        pictures = torch.stack([frames[torch.arange(most) % len(frames)] for frames in squares]).to(device)
+    else:
+        most = checkpoint.model.config.num_boxes
+        looked = [query.video is not None for query in queries]
+        cuts = [
+            cut_out(frames, _boxes_in(frames, most if look else 0), most)
+            for frames, look in zip(shown, looked, strict=True)
+        ]
+        boxes = {name: one.to(device) for name, one in as_tensors(cuts, None if reads == "cuts" else encoder).items()}
     times = query_frames.times_seconds
     return EmbeddedQueries(
         torch.zeros(0, encoder.dim, device=device),
         tuple(range(len(queries))),
-        pictures=pictures.to(device),
+        pictures=pictures,
+        boxes=boxes,
         frames=query_frames.frames if times else None,
         frame_times_seconds=times,
     )
+
+
+def _boxes_in(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]], max_boxes: int) -> list[list[DetectedBox]]:
+    """Return what `lite` finds in each frame, or the whole of each frame as one box where `max_boxes` is 0."""
+    if not max_boxes:
+        return [[DetectedBox(WHOLE_PICTURE, NOTHING_DETECTED, 1.0)] for _ in frames]
+    lite = load_encoder("lite")
+    assert isinstance(lite, LiteEncoder)
+    return [find_boxes(lite, frame, max_boxes) for frame in frames]
 
 
 def embed_queries(

@@ -23,7 +23,7 @@ from trisep.mixing.augmentation import AugmentationConfig
 from trisep.mixing.mixture import MixingConfig
 from trisep.types import SignalSettings
 
-QueryKind = Literal["image", "regions", "text", "hybrid", "mixed", "label", "frames", "none"]
+QueryKind = Literal["image", "regions", "text", "hybrid", "mixed", "label", "frames", "cuts", "boxes", "none"]
 """What queries a model is trained with (see `training/queries.py`); `text`, `hybrid`, `mixed`, `label` need labels."""
 
 
@@ -158,9 +158,15 @@ class Recipe:
                 "mixing.balance and mixing.distinct_labels need labels, and the recipe "
                 f"{self.name} declares supervision = none"
             )
-        if self.query in ("image", "regions", "text", "hybrid", "mixed") and self.encoder == NO_ENCODER:
+        if (
+            self.query in ("image", "regions", "text", "hybrid", "mixed", "cuts", "boxes")
+            and self.encoder == NO_ENCODER
+        ):
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
-        if self.query in ("image", "regions", "hybrid", "mixed") and self.encoder in TEXT_ENCODER_NAMES:
+        if (
+            self.query in ("image", "regions", "hybrid", "mixed", "cuts", "boxes")
+            and self.encoder in TEXT_ENCODER_NAMES
+        ):
             raise ConfigError(
                 f"query: '{self.query}' needs pictures, and the encoder '{self.encoder}' embeds text only; "
                 "expected text"

@@ -1,6 +1,7 @@
 """`trisep embed`: the frames of a clip store → one embedding per frame, so that no frozen encoder runs while training.
 
-On demand it also makes one latent caption per clip, searched for from the embedding of the clip's middle frame. A
+On demand it also makes one latent caption per clip, searched for from the embedding of the clip's middle frame, and
+finds boxes around the things in each frame. A
 shard's embeddings are a pure function of the shard and the encoder; its captions are a pure function of these
 embeddings and the settings of the search. They are written beside the shard, one shard at a time, and moved into place
 when complete, so a run that was killed continues with the shard it was working on.
@@ -22,6 +23,7 @@ from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
 from trisep.media.files import remove_leftovers
 from trisep.queries.captions import CaptionSettings
+from trisep.store.boxes import BoxSettings, write_boxes
 from trisep.store.captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
 from trisep.store.cluster import run_on_cluster
 from trisep.store.embeddings import read_embedding_header, write_embeddings
@@ -66,6 +68,7 @@ def embed(
     *,
     regions: bool = True,
     captions: CaptionSettings | None = None,
+    boxes: BoxSettings | None = None,
     num_shown: int = 0,
     overwrite: bool = False,
     cluster: str | None = None,
@@ -78,14 +81,13 @@ def embed(
         encoder_name: one of `trisep.encoders.ENCODER_NAMES`.
         regions: whether to keep the 7 × 7 grid of region embeddings of each frame, too.
         captions: settings of the search for a latent caption of each clip; None makes no captions.
-        num_shown: number of clips, across the store, whose captions are printed as the words nearest to their tokens.
-        overwrite: replace embeddings by another version of the encoder, and captions made with other settings.
+        boxes: where boxes around things come from (in this process); None looks for none.
+        num_shown: number of clips whose captions are printed as the words nearest to their tokens.
+        overwrite: replace embeddings by another version of the encoder, and captions or boxes of other settings.
         cluster: the Ray cluster to work on, with the errors of `run_on_cluster`; None works in this process.
         console: where progress, the histogram of cosines and the words go; None prints nothing.
 
-    Raises StoreError for no finished store, or one that holds embeddings by another version of the encoder or captions
-    made with other settings; CheckpointError when the encoder is unknown or its files are missing; MediaError when the
-    store cannot be written.
+    Raises StoreError for no store or other embeddings in it, CheckpointError for the encoder, MediaError for writing.
     """
     clips, encoder, wanted = ClipStore(store), load_encoder(encoder_name), {"regions": regions, "overwrite": overwrite}
     done = [_is_done(clips.path, shard, encoder, **wanted) for shard in clips.manifest.shards]
@@ -94,11 +96,10 @@ def embed(
     remove_leftovers(clips.path / SHARDS)
     with _progress("frames", console) as progress:
         _embed_shards(clips, encoder, waiting, progress, regions=regions, cluster=cluster)
-    if captions is not None:
-        with _progress("clips", console) as progress:
-            write_captions(clips, encoder, captions, uncaptioned, progress, cluster=cluster)
-        if console is not None:
-            show_captions(clips, encoder, num_shown, console)
+    if captions:
+        _write_captions(clips, encoder, captions, uncaptioned, num_shown, console, cluster)
+    with _progress("clips", console if boxes is not None else None) as progress:
+        write_boxes(clips, encoder, boxes, progress, overwrite=overwrite)
     cosines = found_cosines(clips, encoder.name) if captions else np.zeros(0, np.float32)
     return EmbedReport(
         store=clips.path,
@@ -107,9 +108,25 @@ def embed(
         num_frames=clips.manifest.num_frames,
         num_shards=len(done),
         num_resumed_shards=sum(done),
-        num_resumed_caption_shards=len(done) - len(uncaptioned) if captions is not None else 0,
+        num_resumed_caption_shards=len(done) - len(uncaptioned) if captions else 0,
         median_cosine=float(np.median(cosines)) if len(cosines) else None,
     )
+
+
+def _write_captions(
+    clips: ClipStore,
+    encoder: SharedEncoder,
+    captions: CaptionSettings,
+    waiting: list[int],
+    num_shown: int,
+    console: Console | None,
+    cluster: str | None,
+) -> None:
+    """Search for the captions of the shards that lack them, and print what was found."""
+    with _progress("clips", console) as progress:
+        write_captions(clips, encoder, captions, waiting, progress, cluster=cluster)
+    if console is not None:
+        show_captions(clips, encoder, num_shown, console)
 
 
 def _progress(unit: str, console: Console | None) -> Progress:

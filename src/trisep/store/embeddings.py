@@ -3,7 +3,10 @@
 A file for the frames holds `vectors` float32 [frames, D] and, unless regions were left out, `regions` float16 [frames,
 7, 7, D]; both are raw and in index order. A file for the clips holds the latent `captions` float32 [clips, D] of unit
 length, the `tokens` float32 [clips, m, E] that the text encoder read, and the `cosines` float32 [clips] to the middle
-frame; all are zero for a clip without frames. The header holds one JSON text, `trisep`, since safetensors does not keep
+frame; all are zero for a clip without frames. A file for the boxes that a detector found in the frames holds `vectors`
+float32 [boxes, D], `places` float32 [boxes, 4] (left, top, width and height as shares of the picture), `labels` int32
+[boxes] (numbers of names in the settings) and `frames` int32 [boxes] (rows of the shard), by frame, the surest box of a
+frame first. The header holds one JSON text, `trisep`, since safetensors does not keep
 the order of several.
 """
 
@@ -29,11 +32,19 @@ _TENSORS = {
     "captions": ("F32", 2),
     "tokens": ("F32", 3),
     "cosines": ("F32", 1),
+    "places": ("F32", 2),
+    "labels": ("I32", 1),
+    "frames": ("I32", 1),
 }
 """Names of the tensors, with their type and number of axes."""
-_FILES = ({"vectors"}, {"vectors", "regions"}, {"captions", "tokens", "cosines"})
-"""What one file holds: of frames, or of clips."""
-_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_FILES = (
+    {"vectors"},
+    {"vectors", "regions"},
+    {"captions", "tokens", "cosines"},
+    {"vectors", "places", "labels", "frames"},
+)
+"""What one file holds: of frames, of clips, or of boxes."""
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I32": np.dtype("<i4")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +60,14 @@ class EmbeddingInfo:
     tensors_sha256: str
     """SHA-256 over the bytes of the tensors, in the order in which the first lines of this module name them."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """How latent captions were searched for, as plain JSON values; empty for frames."""
+    """How latent captions were searched for, or boxes found, as plain JSON values; empty for frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _TensorPlace:
     """Where a tensor lies behind the header."""
 
-    dtype: Literal["F32", "F16"]
+    dtype: Literal["F32", "F16", "I32"]
     shape: tuple[int, ...]
     data_offsets: tuple[int, int]
 

@@ -24,7 +24,7 @@ class ShardInfo:
     name: str
     """A name such as "shard-000000", with at least six digits.
 
-    The shard's files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions].safetensors` beside it.
+    The shard's files are `shards/NAME.tar` and, per encoder, `NAME.ENCODER[.captions|.boxes].safetensors` beside it.
     """
     num_clips: int
     num_frames: int
@@ -127,6 +127,11 @@ def embedding_path(store: Path, name: str, encoder_name: str) -> Path:
 def caption_path(store: Path, name: str, encoder_name: str) -> Path:
     """Return the path of the latent captions of a shard's clips."""
     return store / SHARDS / f"{name}.{encoder_name}.captions.safetensors"
+
+
+def box_path(store: Path, name: str, encoder_name: str) -> Path:
+    """Return the path of the boxes that a detector found in a shard's frames."""
+    return store / SHARDS / f"{name}.{encoder_name}.boxes.safetensors"
 
 
 def write_manifest(store: Path, manifest: Manifest) -> None:

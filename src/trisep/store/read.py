@@ -4,6 +4,7 @@ It writes nothing and knows no labels.
 """
 
 import mmap
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from trisep.errors import StoreError
 from trisep.media.image import decode_jpeg
 from trisep.store.embeddings import EmbeddingInfo, JoinedArray, map_embeddings, read_embedding_header
 from trisep.store.index import ClipEntry, read_index
-from trisep.store.layout import INDEX, caption_path, embedding_path, read_manifest, shard_path
+from trisep.store.layout import INDEX, box_path, caption_path, embedding_path, read_manifest, shard_path
 from trisep.store.write import FULL_SCALE, WAV_HEADER_BYTES
 from trisep.types import Clip
 
@@ -178,7 +179,8 @@ class ClipStore:
         Raises StoreError when the store has none by this encoder, or when they are damaged, of mixed settings, of other
         shards, or by another version of the encoder than the frames' embeddings.
         """
-        parts = [map_embeddings(path) for path in self._caption_paths(encoder_name)]
+        paths = self.paths_beside(encoder_name, caption_path, what="latent captions", option="--captions")
+        parts = [map_embeddings(path) for path in paths]
         return {name: np.concatenate([part[name] for part in parts]) for name in ("captions", "tokens", "cosines")}
 
     def embedding_info(self, encoder_name: str) -> EmbeddingInfo:
@@ -207,17 +209,20 @@ class ClipStore:
                 )
         return paths
 
-    def _caption_paths(self, encoder_name: str) -> list[Path]:
-        """Return the caption file of each shard.
+    def paths_beside(
+        self, encoder_name: str, path_of: Callable[[Path, str, str], Path], *, what: str, option: str
+    ) -> list[Path]:
+        """Return the file of each shard that holds captions or boxes; `path_of` is a function of `layout`.
 
-        It checks that all exist, were made with the same settings, and belong to these shards and embeddings.
+        It checks that all exist, were made with the same settings, and belong to these shards and embeddings. Raises
+        StoreError with `what` is lacking and the `option` of `trisep embed` that makes it.
         """
         fingerprint = self.embedding_info(encoder_name).fingerprint
-        paths = [caption_path(self.path, shard.name, encoder_name) for shard in self.manifest.shards]
-        command = f"trisep embed {self.path} --encoder {encoder_name} --captions"
+        paths = [path_of(self.path, shard.name, encoder_name) for shard in self.manifest.shards]
+        command = f"trisep embed {self.path} --encoder {encoder_name} {option}"
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
-            lacks = f"no latent captions by '{encoder_name}' for {len(missing)} of {len(paths)} shards"
+            lacks = f"no {what} by '{encoder_name}' for {len(missing)} of {len(paths)} shards"
             raise StoreError(f"{self.path}: {lacks}; run `{command}`")
         headers = [read_embedding_header(path) for path in paths]
         for path, shard, (info, shapes) in zip(paths, self.manifest.shards, headers, strict=True):
@@ -227,7 +232,8 @@ class ClipStore:
                 and info.settings == headers[0][0].settings
             )
             alike = {name: (shard.num_clips, *shape[1:]) for name, shape in headers[0][1].items()}
-            if not same or "captions" not in shapes or shapes != alike:
+            holds_boxes = "places" in shapes and path_of is box_path
+            if not same or not (holds_boxes or ("captions" in shapes and shapes == alike)):
                 raise StoreError(
                     f"{path}: made from another shard, by another version of '{encoder_name}' or with other settings; "
                     f"run `{command} --overwrite`"

@@ -46,7 +46,13 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         """
         self.store, self.recipe, self.seed, self.offscreen = store, recipe, seed, offscreen
         self.queries = TrainingQueries(
-            store, recipe.encoder, kind=recipe.query, mixing=recipe.mixing, labels=labels, templates=recipe.templates
+            store,
+            recipe.encoder,
+            kind=recipe.query,
+            mixing=recipe.mixing,
+            labels=labels,
+            templates=recipe.templates,
+            num_boxes=getattr(recipe.model, "num_boxes", 1),
         )
         self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
         self.teacher = _teacher(recipe)
@@ -151,9 +157,8 @@ def batches(
 def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None = None) -> Mixture:
     """Turn a collated batch into a `Mixture`."""
     regions = batch["regions"].float() if "regions" in batch else None
-    query = QueryEmbedding(
-        vectors=batch.get("vectors"), regions=regions, label_ids=batch.get("label_ids"), frames=batch.get("frames")
-    )
+    others = ("vectors", "label_ids", "frames", "box_labels", "box_vectors")
+    query = QueryEmbedding(regions=regions, **{name: batch.get(name) for name in others})
     return Mixture(
         sources=batch["sources"],
         interference=batch["interference"],
@@ -204,8 +209,8 @@ def _check_sizes(recipe: Recipe, queries: TrainingQueries) -> None:
     its mixtures need.
     """
     for name, values in queries.read((0,), (0.0,), batch_number=0).items():
-        dim = values.shape[-1]
-        if name in ("vectors", "regions") and (number := getattr(recipe.model, "embedding_dim", dim)) != dim:
+        dim, is_embedding = values.shape[-1], name in ("vectors", "regions", "box_vectors")
+        if is_embedding and (number := getattr(recipe.model, "embedding_dim", dim)) != dim:
             raise ConfigError(
                 f"model.embedding_dim: '{recipe.encoder}' gives vectors of {dim}, and the model of the recipe "
                 f"{recipe.name} reads {number}; add --set model.embedding_dim={dim}"

@@ -1,4 +1,5 @@
-"""The queries of training, for each clip of a store: embeddings of pictures, regions or words, the pictures, or labels.
+"""The queries of training, for each clip of a store: embeddings of pictures, regions, boxes or words, pictures, what
+boxes cut out of them, or labels.
 
 Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may read; a clip store
 never holds any.
@@ -17,8 +18,12 @@ from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
 from trisep.media.tables import read_rows
 from trisep.mixing.mixture import ClipGroups, MixingConfig, group_clips
+from trisep.queries.boxes import NOTHING_DETECTED, WHOLE_PICTURE, different_first
+from trisep.queries.regions import crop
 from trisep.recipes import QueryKind
+from trisep.store.boxes import load_boxes
 from trisep.store.read import ClipStore
+from trisep.types import Place
 
 
 class TrainingQueries:
@@ -36,10 +41,12 @@ class TrainingQueries:
         mixing: MixingConfig,
         labels: Path | None,
         templates: Sequence[str] = QUERY_TEMPLATES,
+        num_boxes: int = 1,
     ) -> None:
         """Open what the queries are read from; `templates` turn a label into the texts whose mean is its query.
 
-        Raises ConfigError when `kind` needs labels and none are given, StoreError when the store lacks what it needs.
+        `num_boxes` is the number of boxes of a query, where it has any. Raises ConfigError when `kind` needs labels and
+        none are given, StoreError when the store lacks what it needs.
         """
         self._store, self._kind = store, kind
         self._templates = templates
@@ -48,13 +55,16 @@ class TrainingQueries:
         """Fingerprint of the encoder that made the embeddings; empty where the queries are no embeddings."""
         self.label_names: tuple[str, ...] = ()
         """Names of the labels, in the order of their ids; empty where no labels are read."""
-        if kind in ("image", "regions", "frames", "hybrid"):
+        if kind in ("image", "regions", "frames", "hybrid", "cuts", "boxes"):
             _require_pictures(store, kind)
-        if kind in ("image", "regions", "hybrid", "mixed"):
+        if kind in ("image", "regions", "hybrid", "mixed", "cuts", "boxes"):
             self.encoder_fingerprint = store.embedding_info(encoder_name).fingerprint
         if kind in ("image", "hybrid", "mixed"):
             self._vectors = store.load_vectors(encoder_name)
         self._regions = store.load_regions(encoder_name) if kind == "regions" else None
+        self._boxes = BoxQueries(store, encoder_name, num_boxes) if kind in ("cuts", "boxes") else None
+        if self._boxes is not None:
+            self.label_names = self._boxes.label_names
         self.groups: ClipGroups | None = None
         """The groups by which clips are drawn; None where clips are drawn without regard to labels."""
         if kind in ("text", "hybrid", "mixed", "label"):
@@ -68,10 +78,11 @@ class TrainingQueries:
     ) -> dict[str, np.ndarray]:
         """Read the queries of one mixture.
 
-        They are `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8 [Q, K, 3, 224, 224].
-        With `hybrid`, batches of even number have picture queries and the others text queries (CLIPSep-Hybrid). With
-        `mixed` (*our deviation*), each clip's query is its picture or its label in words, with equal probability, and
-        always in words where a clip has no picture.
+        They are `vectors` [Q, D], `regions` [Q, K, 7, 7, D], `label_ids` [Q] or `frames` uint8 [Q, K, 3, 224, 224];
+        with boxes, `box_labels` [Q, K] beside `frames` (`cuts`) or `box_vectors` [Q, K, D] (`boxes`). With `hybrid`,
+        batches of even number have picture queries and the others text queries (CLIPSep-Hybrid). With `mixed` (*our
+        deviation*), each clip's query is its picture or its label in words, with equal probability, and always in words
+        where a clip has no picture.
         """
         if self._kind == "none":
             return {}
@@ -86,6 +97,10 @@ class TrainingQueries:
         moments = list(
             zip(clips, (self._nearest(*both) for both in zip(clips, centres_seconds, strict=True)), strict=True)
         )
+        if self._boxes is not None:
+            read = self._boxes.cuts if self._kind == "cuts" else self._boxes.vectors
+            found = [read(clip, nearest) for clip, nearest in moments]
+            return {name: np.stack([one[name] for one in found]) for name in found[0]}
         if self._kind == "frames":
             pictures = [self._store.read_frames(clip)[self._filled(nearest)] for clip, nearest in moments]
             return {"frames": np.stack([square_frames(list(frames)).numpy() for frames in pictures])}
@@ -161,6 +176,55 @@ class TrainingQueries:
 def _drawn_by(clip: int, centre_seconds: float) -> np.random.Generator:
     """Make a generator that is a pure function of the clip and the moment."""
     return np.random.default_rng([clip, round(centre_seconds * 1e6)])
+
+
+class BoxQueries:
+    """The boxes of a clip's frames as a query: the surest box of each class first, then second ones.
+
+    A clip without a box has one: the whole picture of its first frame, with a class of its own, which comes last.
+    """
+
+    def __init__(self, store: ClipStore, encoder_name: str, num_boxes: int) -> None:
+        """Load the boxes of a store; StoreError where it has none by this encoder."""
+        self._store, self._num_boxes = store, num_boxes
+        self._found = load_boxes(store, encoder_name)
+        self._whole_vectors = store.load_vectors(encoder_name)
+        self.label_names = (*self._found.names, NOTHING_DETECTED)
+
+    def cuts(self, clip: int, frames: Int[np.ndarray, "_"]) -> dict[str, np.ndarray]:
+        """Read `box_labels` [K] and what the boxes cut out of some frames of a clip, `frames` [K, 3, 224, 224]."""
+        rows, boxes, labels = self._chosen(clip, frames)
+        pictures = self._store.read_frames(clip)
+        first_row = self._store.frame_slice(clip).start
+        cut = []
+        for row, box in zip(rows, boxes, strict=True):
+            place = Place(*self._found.places[box].tolist()) if box >= 0 else WHOLE_PICTURE
+            cut.append(crop(pictures[row - first_row], place, self._store.source(clip)))
+        return {"frames": self._filled(square_frames(cut).numpy()), "box_labels": labels}
+
+    def vectors(self, clip: int, frames: Int[np.ndarray, "_"]) -> dict[str, np.ndarray]:
+        """Read `box_labels` [K] and the embeddings of what the boxes cut out, `box_vectors` [K, D]."""
+        rows, boxes, labels = self._chosen(clip, frames)
+        embedded = [
+            self._found.vectors[box] if box >= 0 else self._whole_vectors[row]
+            for row, box in zip(rows, boxes, strict=True)
+        ]
+        return {"box_vectors": self._filled(np.stack(embedded)), "box_labels": labels}
+
+    def _chosen(self, clip: int, frames: Int[np.ndarray, "_"]) -> tuple[list[int], list[int], Int[np.ndarray, "K"]]:
+        """Return the frame row and the number of each box, −1 for the whole picture; and K labels, −1 for none."""
+        rows = [self._store.frame_slice(clip).start + int(frame) for frame in dict.fromkeys(frames.tolist())]
+        ranked = [(rank, row, int(box)) for row in rows for rank, box in enumerate(self._found.of(row))]
+        found = [(row, box) for _, row, box in sorted(ranked)] or [(rows[0], -1)]
+        labels = [int(self._found.labels[box]) if box >= 0 else len(self._found.names) for _, box in found]
+        order = different_first(labels)[: self._num_boxes]
+        padded = np.full(self._num_boxes, -1, np.int64)
+        padded[: len(order)] = [labels[number] for number in order]
+        return [found[number][0] for number in order], [found[number][1] for number in order], padded
+
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        """Return K rows where there are fewer, by repeating the first one."""
+        return np.concatenate([values, np.repeat(values[:1], self._num_boxes - len(values), axis=0)])
 
 
 def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
