@@ -9,8 +9,13 @@ import pytest
 import torch
 
 from trisep.errors import ConfigError
-from trisep.losses.mixture_invariant import MixtureInvariantLoss, consistent, mixture_invariant
-from trisep.models import pit
+from trisep.losses.mixture_invariant import (
+    MixtureInvariantLoss,
+    QueriedMixtureInvariantLoss,
+    consistent,
+    mixture_invariant,
+)
+from trisep.models import clipsep_nit, pit
 from trisep.types import Mixture, QueryEmbedding, SpectralMixture
 
 
@@ -37,6 +42,38 @@ def test_it_is_the_least_over_every_assignment(num_sounds: int, num_recordings: 
     expected = [searched(*both, 20.0) for both in zip(sounds.numpy(), recordings.numpy(), strict=True)]
     found = mixture_invariant(sounds, recordings, max_snr_db=20.0)
     assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(("num_queried", "num_free"), [(2, 2), (3, 1), (2, 0)])
+def test_queried_sounds_stay_with_their_recordings(num_queried: int, num_free: int) -> None:
+    sounds, recordings = random(3, num_queried + num_free, 6, 5), random(3, num_queried, 6, 5, seed=1)
+    expected = []
+    for own, truth in zip(sounds.numpy(), recordings.numpy(), strict=True):
+        losses = []
+        for owners in itertools.product(range(num_queried), repeat=num_free):
+            shares = own[:num_queried].copy()
+            for sound, owner in zip(own[num_queried:], owners, strict=True):
+                shares[owner] += sound
+            error, power = ((truth - shares) ** 2).sum(axis=(1, 2)), (truth**2).sum(axis=(1, 2))
+            losses.append(np.mean(10 * np.log10(1 + 100 * error / power)))
+        expected.append(min(losses))
+    found = mixture_invariant(sounds, recordings, max_snr_db=20.0, num_queried=num_queried)
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_with_query_heads_the_noise_heads_are_free_and_held_at_a_level() -> None:
+    torch.manual_seed(0)
+    network = clipsep_nit.Config.tiny().build()
+    query = QueryEmbedding(vectors=random(2, 2, 8))
+    sources = random(2, 2, 256, 8)
+    mixture = Mixture(sources=torch.zeros(2, 2, 4), interference=None, query=query)
+    batch = SpectralMixture(mixture, sources, sources.sum(dim=1))
+    terms = QueriedMixtureInvariantLoss(level=0.1, regularization=3.0)(network, batch)
+    output = network(torch.log(batch.magnitude + 1e-10).unsqueeze(1), query)
+    sounds = consistent(torch.cat([output.masks, output.noise_masks], dim=1)) * batch.magnitude.unsqueeze(1)
+    torch.testing.assert_close(terms.weighted["mask"], mixture_invariant(sounds, sources, num_queried=2))
+    activation = output.noise_masks.mean(dim=(0, 2, 3)).sum()
+    torch.testing.assert_close(terms.weighted["noise"], 3 * (activation - 0.1))
 
 
 def test_sounds_that_add_up_to_the_recordings_cost_nothing() -> None:

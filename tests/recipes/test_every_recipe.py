@@ -46,6 +46,8 @@ COVERED = [
     "hfra-music21",
     "hfra-vggsound",
     "mixit",
+    "kilgour",
+    "kilgour-avmini",
     "mixit-avmini",
     "mp-net",
     "mp-net-avmini",
@@ -53,6 +55,10 @@ COVERED = [
     "resunet-decouple-avmini",
     "sgn",
     "sgn-avmini",
+    "mixit-queried",
+    "mixit-queried-avmini",
+    "sound-filter",
+    "sound-filter-avmini",
     "vast",
     "vast-av-mix",
     "vast-avmini",
@@ -106,7 +112,7 @@ def test_it_is_frozen_all_the_way_down_and_complete(whole: Recipe) -> None:
     check(whole)
     assert whole == recipe(whole.name)
     assert whole.name in recipe_names() and whole.citation and whole.protocol
-    assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "label") else "none")
+    assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "label", "sound_text") else "none")
     assert (
         (whole.teacher is not None)
         == ("teacher" in whole.loss.needs)
@@ -135,7 +141,7 @@ def test_the_tiny_one_trains_two_steps(whole: Recipe, store: Path, labels: Path,
     assert (loaded.card["step"], loaded.card["recipe"]["name"], loaded.signal) == (2, whole.name, tiny.signal)
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries if "loss" in entry] == [2]
-    assert ("noise_activation" in entries[-2]) == (whole.name == "clipsep-nit")
+    assert ("noise_activation" in entries[-2]) == whole.name.startswith(("clipsep-nit", "mixit-queried"))
     assert ("teacher_cosine" in entries[-2]) == (whole.teacher is not None)
     assert loaded.card.get("labels") == (["harp", "tuba", "violin"] if whole.query == "label" else None)
     assert loaded.card.get("teacher_fingerprint") == ("loud" if whole.teacher else None)

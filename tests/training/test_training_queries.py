@@ -15,7 +15,7 @@ from trisep.recipes import QueryKind, recipe
 from trisep.store.read import ClipStore
 from trisep.training.data import MixtureDataset
 from trisep.training.loop import TrainSettings, train
-from trisep.training.queries import TrainingQueries, read_labels
+from trisep.training.queries import ExampleQueries, TrainingQueries, read_labels
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +239,55 @@ def test_a_clip_is_asked_for_in_each_of_its_wordings(
     assert np.array_equal(found[3], asked.read((2,), (0.3,), batch_number=0)["vectors"][0])
     plain = asked.read((3,), (0.0,), batch_number=0)["vectors"][0]
     np.testing.assert_allclose(plain, encode_query_text(Words(), "violin").numpy(), rtol=1e-5)
+
+
+def examples(store: ClipStore, kind: QueryKind, labels: Path | None = None, crop: int = 8000) -> TrainingQueries:
+    return TrainingQueries(store, "lite", kind=kind, mixing=MixingConfig(), labels=labels, crop_samples=crop)
+
+
+def test_an_example_is_another_stretch_of_the_clip_beside_the_target(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    length = int(store.num_samples[1])
+    assert length == 32000
+    within = ExampleQueries(store, "lite", crop_samples=8000)
+    assert within.bounds(1, 0.25) == (8000, 16000)  # the target is the first half second
+    assert within.bounds(1, 1.0) == (20000, 28000)
+    assert within.bounds(1, 1.25) == (8000, 16000)
+    assert within.bounds(1, 1.75) == (16000, 24000)
+    assert ExampleQueries(store, "lite", crop_samples=16000).bounds(1, 0.75) == (20000, 32000)
+    given = examples(store, "sound").read((1, 4), (1.0, 0.25), batch_number=0)["vectors"]
+    for row, clip, begin in ((0, 1, 20000), (1, 4, 8000)):
+        heard = Words().encode_audio(torch.from_numpy(store.read_waveform(clip, begin, 8000))[None], 16000)[0]
+        np.testing.assert_array_equal(given[row], heard.numpy())
+
+
+def test_examples_and_words_are_mixed_at_random_as_unit_vectors(
+    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    both, heard = examples(store, "sound_text", labels), examples(store, "sound")
+    words = queries(store, "text", labels).read((1,), (1.0,), batch_number=0)["vectors"][0]
+    shares = []
+    for moment in np.linspace(0.3, 1.7, 12):
+        (found,) = both.read((1,), (float(moment),), batch_number=0)["vectors"]
+        sound = heard.read((1,), (float(moment),), batch_number=0)["vectors"][0]
+        ends = np.stack([sound / np.linalg.norm(sound), words / np.linalg.norm(words)], axis=1)
+        weights, *_ = np.linalg.lstsq(ends, found, rcond=None)
+        np.testing.assert_allclose(ends @ weights, found, atol=1e-5)
+        assert weights.sum() == pytest.approx(1.0, abs=1e-4)
+        shares.append(float(weights[0]))
+        again = both.read((1,), (float(moment),), batch_number=3)["vectors"][0]
+        np.testing.assert_array_equal(again, found)
+    assert 0 <= min(shares) < 0.3 and 0.7 < max(shares) <= 1
+
+
+def test_what_examples_cannot_be_made_of_is_refused(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    message = "6 of 6 clips are shorter than 2.9 s, which a target and an example need, the first is .*set signal.clip"
+    with pytest.raises(StoreError, match=message):
+        examples(store, "sound", crop=30000)
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: object())
+    with pytest.raises(ConfigError, match="encoder: 'lite' embeds no sounds"):
+        examples(store, "sound")

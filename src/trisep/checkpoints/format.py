@@ -67,6 +67,11 @@ class Checkpoint:
         reach = self.card.get("reach_frames")
         return reach if isinstance(reach, int) and reach >= 0 else None
 
+    @property
+    def learned_from_sounds(self) -> bool:
+        """Whether its queries in training were what its encoder hears in an example sound."""
+        return (self.card.get("recipe") or {}).get("query") in ("sound", "sound_text")
+
 
 def save_model(
     folder: Path, model: nn.Module, *, model_name: str, card: Mapping[str, Any], packed: bool = False

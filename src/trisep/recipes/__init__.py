@@ -23,8 +23,11 @@ from trisep.mixing.augmentation import AugmentationConfig
 from trisep.mixing.mixture import MixingConfig
 from trisep.types import SignalSettings
 
-QueryKind = Literal["image", "regions", "text", "hybrid", "mixed", "label", "frames", "cuts", "boxes", "none"]
-"""What queries a model is trained with (see `training/queries.py`); `text`, `hybrid`, `mixed`, `label` need labels."""
+QueryKind = Literal[
+    "image", "regions", "text", "hybrid", "mixed", "label", "frames", "cuts", "boxes", "sound", "sound_text", "none"
+]
+"""What queries a model is trained with (see `training/queries.py`); `text`, `hybrid`, `mixed`, `label`, `sound_text`
+need labels."""
 
 
 class ModelConfig(Protocol):
@@ -147,7 +150,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for labels without declared supervision, and for queries that the encoder cannot embed."""
-        if self.query in ("text", "hybrid", "mixed", "label") and self.supervision == "none":
+        if self.query in ("text", "hybrid", "mixed", "label", "sound_text") and self.supervision == "none":
             raise ConfigError(
                 f"query: '{self.query}' needs labels, and the recipe {self.name} declares supervision = none"
             )
@@ -158,10 +161,7 @@ class Recipe:
                 "mixing.balance and mixing.distinct_labels need labels, and the recipe "
                 f"{self.name} declares supervision = none"
             )
-        if (
-            self.query in ("image", "regions", "text", "hybrid", "mixed", "cuts", "boxes")
-            and self.encoder == NO_ENCODER
-        ):
+        if self.query not in ("label", "frames", "none") and self.encoder == NO_ENCODER:
             raise ConfigError(f"query: '{self.query}' needs an encoder, and the recipe {self.name} names none")
         if (
             self.query in ("image", "regions", "hybrid", "mixed", "cuts", "boxes")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
-from trisep.encoders import SharedEncoder, load_encoder
+from trisep.encoders import HearingEncoder, SharedEncoder, load_encoder
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.remux import VideoForm, video_form
 from trisep.queries.embed import (
@@ -338,6 +338,9 @@ class Separator:
         if reads not in ("vectors", "regions"):
             raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
         sound = example_of(query, opened, self.signal.sample_rate_hz, start_seconds=options.start_seconds)
+        if self.checkpoint.learned_from_sounds and isinstance(self.encoder, HearingEncoder):
+            heard = self.encoder.encode_audio(torch.from_numpy(sound)[None], self.signal.sample_rate_hz)
+            return Query(query.name, vector=heard[0])
         vectors = word_vectors(self.encoder)
         heard = self._hear(sound, vectors)
         vector, _ = mean_of_most_heard(vectors, shares_of(heard.masks, heard.magnitude).cpu(), sound_words())

@@ -24,6 +24,7 @@ from trisep.store.layout import (
     SHARDS,
     Manifest,
     ShardInfo,
+    box_path,
     caption_path,
     read_manifest,
     shard_path,
@@ -177,9 +178,10 @@ def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
     checks = []
     for path in sorted((store / SHARDS).glob(f"{shard.name}.*.safetensors")):
         encoder = path.name.split(".")[1]
-        holds_captions = path == caption_path(store, shard.name, encoder)
-        problem = _embedding_problem(path, shard, holds_captions=holds_captions)
-        command = f"trisep embed {store} --encoder {encoder}" + " --captions" * holds_captions
+        options = {caption_path: " --captions", box_path: " --boxes lite"}
+        option = next((text for at, text in options.items() if path == at(store, shard.name, encoder)), "")
+        problem = _embedding_problem(path, shard, holds=option)
+        command = f"trisep embed {store} --encoder {encoder}{option}"
         remedy = "" if problem is None else f"{problem}; delete it and run `{command}` again"
         checks.append(
             ShardCheck(
@@ -192,8 +194,11 @@ def _check_embeddings(store: Path, shard: ShardInfo) -> list[ShardCheck]:
     return checks
 
 
-def _embedding_problem(path: Path, shard: ShardInfo, *, holds_captions: bool) -> str | None:
-    """Return the first thing that is wrong with a file of frame embeddings or latent captions; None when nothing is."""
+def _embedding_problem(path: Path, shard: ShardInfo, *, holds: str) -> str | None:
+    """Return the first thing that is wrong with a file of embeddings; None when nothing is.
+
+    `holds` is the option of `trisep embed` that makes it; empty for those of the frames.
+    """
     try:
         info, shapes = read_embedding_header(path)
         tensors = map_embeddings(path)
@@ -201,9 +206,11 @@ def _embedding_problem(path: Path, shard: ShardInfo, *, holds_captions: bool) ->
         return "cannot be read as embeddings"
     if info.shard_sha256 != shard.sha256:
         return "was made from another shard"
-    num_rows, of = (shard.num_clips, "captions") if holds_captions else (shard.num_frames, "frames")
-    main = "captions" if holds_captions else "vectors"
-    wide = (shape for name, shape in shapes.items() if name not in ("tokens", "cosines"))
+    main = "captions" if "captions" in holds else "vectors"
+    num_rows, of = (shard.num_clips, "captions") if main == "captions" else (shard.num_frames, "frames")
+    if "boxes" in holds:
+        num_rows, of = shapes.get("labels", (0,))[0], "boxes"
+    wide = (shape for name, shape in shapes.items() if name in ("vectors", "regions", "captions"))
     if (
         main not in shapes
         or any(shape[0] != num_rows for shape in shapes.values())

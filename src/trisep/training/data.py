@@ -53,6 +53,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
             labels=labels,
             templates=recipe.templates,
             num_boxes=getattr(recipe.model, "num_boxes", 1),
+            crop_samples=recipe.signal.clip_samples,
         )
         self.captions = store.load_captions(recipe.encoder) if recipe.loss.needs & {"captions", "vocabulary"} else None
         self.teacher = _teacher(recipe)

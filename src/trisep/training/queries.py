@@ -1,5 +1,5 @@
-"""The queries of training, for each clip of a store: embeddings of pictures, regions, boxes or words, pictures, what
-boxes cut out of them, or labels.
+"""The queries of training, for each clip of a store: embeddings of pictures, regions, boxes, words or sounds, pictures,
+what boxes cut out of them, or labels.
 
 Labels come from a file of their own, which only recipes that declare `supervision = "labels"` may read; a clip store
 never holds any.
@@ -11,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Int
 
-from trisep.encoders import QUERY_TEMPLATES, encode_query_text, load_encoder
+from trisep.encoders import QUERY_TEMPLATES, HearingEncoder, encode_query_text, load_encoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
 from trisep.media.tables import read_rows
@@ -24,6 +25,8 @@ from trisep.recipes import QueryKind
 from trisep.store.boxes import load_boxes
 from trisep.store.read import ClipStore
 from trisep.types import Place
+
+_LEAST_EXAMPLE_SECONDS = 0.5
 
 
 class TrainingQueries:
@@ -42,10 +45,12 @@ class TrainingQueries:
         labels: Path | None,
         templates: Sequence[str] = QUERY_TEMPLATES,
         num_boxes: int = 1,
+        crop_samples: int = 0,
     ) -> None:
         """Open what the queries are read from; `templates` turn a label into the texts whose mean is its query.
 
-        `num_boxes` is the number of boxes of a query, where it has any. Raises ConfigError when `kind` needs labels and
+        `num_boxes` is the number of boxes of a query, `crop_samples` the length of the target of which a sound is an
+        example, where there are any. Raises ConfigError when `kind` needs labels and
         none are given, StoreError when the store lacks what it needs.
         """
         self._store, self._kind = store, kind
@@ -65,9 +70,12 @@ class TrainingQueries:
         self._boxes = BoxQueries(store, encoder_name, num_boxes) if kind in ("cuts", "boxes") else None
         if self._boxes is not None:
             self.label_names = self._boxes.label_names
+        self._examples = ExampleQueries(store, encoder_name, crop_samples) if kind in ("sound", "sound_text") else None
+        if self._examples is not None:
+            self.encoder_fingerprint = self._examples.encoder.fingerprint
         self.groups: ClipGroups | None = None
         """The groups by which clips are drawn; None where clips are drawn without regard to labels."""
-        if kind in ("text", "hybrid", "mixed", "label"):
+        if kind in ("text", "hybrid", "mixed", "label", "sound_text"):
             self._read_labels(labels, None if kind == "label" else encoder_name)
             if labels is not None and (mixing.balance or mixing.distinct_labels or mixing.within_domain):
                 groups, domains = (read_optional_column(labels, column, store) for column in ("group", "domain"))
@@ -82,7 +90,8 @@ class TrainingQueries:
         with boxes, `box_labels` [Q, K] beside `frames` (`cuts`) or `box_vectors` [Q, K, D] (`boxes`). With `hybrid`,
         batches of even number have picture queries and the others text queries (CLIPSep-Hybrid). With `mixed` (*our
         deviation*), each clip's query is its picture or its label in words, with equal probability, and always in words
-        where a clip has no picture.
+        where a clip has no picture. With `sound` it is what the encoder hears in another stretch of the clip; with
+        `sound_text`, that and the label in words are mixed at random.
         """
         if self._kind == "none":
             return {}
@@ -91,6 +100,9 @@ class TrainingQueries:
         if self._kind == "text" or (self._kind == "hybrid" and batch_number % 2):
             both = zip(clips, centres_seconds, strict=True)
             return {"vectors": np.stack([self._words(clip, _drawn_by(clip, centre)) for clip, centre in both])}
+        if self._examples is not None:
+            both = zip(clips, centres_seconds, strict=True)
+            return {"vectors": np.stack([self._example(clip, centre) for clip, centre in both])}
         if self._kind == "mixed":
             both = zip(clips, centres_seconds, strict=True)
             return {"vectors": np.stack([self._picture_or_words(clip, centre) for clip, centre in both])}
@@ -120,6 +132,23 @@ class TrainingQueries:
             frames = self._vectors[self._store.frame_slice(clip)][self._nearest(clip, centre_seconds)]
             return np.asarray(frames.mean(axis=0), np.float32)
         return self._words(clip, generator)
+
+    def _example(self, clip: int, centre_seconds: float) -> Float32[np.ndarray, "D"]:
+        """Return what is heard in another stretch of a clip, or a point between its direction and that of the words.
+
+        The point is a weighted mean of unit vectors. Its weight, uniform in 0 to 1, is a pure function of the clip and
+        the moment (our reading of Kilgour et al. 2022).
+        """
+        assert self._examples is not None
+        heard = self._examples.read(clip, centre_seconds)
+        if self._kind == "sound":
+            return heard
+        generator = _drawn_by(clip, centre_seconds)
+        share, words = generator.random(), self._words(clip, generator)
+        units = (values / max(float(np.linalg.norm(values)), 1e-12) for values in (heard, words))
+        return np.asarray(
+            sum(weight * unit for weight, unit in zip((share, 1 - share), units, strict=True)), np.float32
+        )
 
     def _words(self, clip: int, generator: np.random.Generator) -> Float32[np.ndarray, "D"]:
         """Return the embedding of one of a clip's wordings, drawn with equal probability."""
@@ -176,6 +205,42 @@ class TrainingQueries:
 def _drawn_by(clip: int, centre_seconds: float) -> np.random.Generator:
     """Make a generator that is a pure function of the clip and the moment."""
     return np.random.default_rng([clip, round(centre_seconds * 1e6)])
+
+
+class ExampleQueries:
+    """Another stretch of each clip, as the encoder hears it (SoundFilter's two crops of one recording)."""
+
+    def __init__(self, store: ClipStore, encoder_name: str, crop_samples: int) -> None:
+        """Raise ConfigError for an encoder that hears nothing, StoreError where a clip has no room for both crops."""
+        encoder = load_encoder(encoder_name)
+        if not isinstance(encoder, HearingEncoder):
+            raise ConfigError(f"encoder: '{encoder_name}' embeds no sounds, which these queries are; expected lite")
+        self.encoder, self._store, self._crop_samples = encoder, store, crop_samples
+        least = crop_samples + round(2 * _LEAST_EXAMPLE_SECONDS * store.sample_rate_hz)
+        if (short := np.flatnonzero(store.num_samples < least)).size:
+            raise StoreError(
+                f"{store.path}: {short.size} of {len(store)} clips are shorter than {least / store.sample_rate_hz:.1f} "
+                f"s, which a target and an example need, the first is {store.source(int(short[0]))}; prepare longer "
+                "clips, or shorten the target with --set signal.clip_samples=…"
+            )
+
+    def bounds(self, clip: int, centre_seconds: float) -> tuple[int, int]:
+        """Return the first sample of the example and the one after its last: beside the target, on its longer side.
+
+        It is as long as the target, or what there is.
+        """
+        length = int(self._store.num_samples[clip])
+        begin = max(0, round(centre_seconds * self._store.sample_rate_hz) - self._crop_samples // 2)
+        end = begin + self._crop_samples
+        if length - end >= begin:
+            return end, min(length, end + self._crop_samples)
+        return max(0, begin - self._crop_samples), begin
+
+    def read(self, clip: int, centre_seconds: float) -> Float32[np.ndarray, "D"]:
+        """Return the embedding of the example for a target around a moment of a clip."""
+        begin, end = self.bounds(clip, centre_seconds)
+        sound = torch.from_numpy(self._store.read_waveform(clip, begin, end - begin).copy())
+        return self.encoder.encode_audio(sound[None], self._store.sample_rate_hz)[0].float().cpu().numpy()
 
 
 class BoxQueries:
