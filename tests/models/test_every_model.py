@@ -116,10 +116,8 @@ def test_masks_have_the_shape_of_the_spectrogram_and_lie_between_0_and_1(
     assert output.masks.shape == (2, network.config.num_sources if name in UNQUERIED else num_queries, 256, num_frames)
     assert output.masks.dtype == torch.float32
     assert output.masks.min() >= 0
-    if network.contract.reads not in (
-        "regions",
-        "boxes",
-    ):  # sums over regions and objects are clamped outside training alone
+    # Sums over regions, boxes and what they cut out are clamped outside training alone.
+    if network.contract.reads not in ("regions", "boxes", "cuts"):
         assert output.masks.max() <= 1
     assert network.eval()(spectrogram(num_frames), query_of(network, num_queries)).masks.max() <= 1
     assert output.masks.std() > 0

@@ -155,8 +155,26 @@ def test_lists_that_trisep_data_wrote_are_read_with_their_stretches(tmp_path: Pa
         3.0,
         13.0,
     )
+    assert [source.label for source in read_clips(tmp_path, {"test"}, parts="one")] == ["flute"]
+    assert [source.label for source in read_clips(tmp_path, {"test"}, parts="several")] == ["cello and violin"]
+    (tmp_path / "one.csv").write_text("path,split,label\na.mp4,test,flute and cello\n")
+    for parts in ("all", "one", "several"):
+        assert len(read_clips(tmp_path / "one.csv", {"test"}, parts=parts)) == 1
     with pytest.raises(MediaError, match="lists no clip of the split train"):
         read_clips(tmp_path, {"train"})
+
+
+@pytest.mark.parametrize("name", ["vast", "sop", "hfra", "clipsep-music", "duets"])
+def test_solos_and_duets_of_one_list_are_never_in_one_score(tmp_path: Path, name: str) -> None:
+    solos, duets = [f"solo{number}" for number in range(4)], [f"duet{number}" for number in range(4)]
+    labels = [f"{key},{('tuba', 'oboe')[number % 2]},test" for number, key in enumerate(solos + duets)]
+    (tmp_path / "labels.csv").write_text(
+        "\n".join(["key,label,split", *labels, *(f"{key},harp,test" for key in duets)])
+    )
+    rows = [f"{key},{key}.mp4,,,0" for key in solos + duets]
+    (tmp_path / "test.csv").write_text("\n".join(["key,source,start_seconds,end_seconds,sha256", *rows]) + "\n")
+    drawn = {source.path.stem for mixture in protocol(name).pairs(tmp_path, 0) for source in mixture.sources}
+    assert drawn <= set(duets if name == "duets" else solos) and len(drawn) > 2
 
 
 def test_a_list_with_a_broken_row_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from trisep.checkpoints.format import save_model
+from trisep.checkpoints.registry import available_models
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.files import sha256_of
 from trisep.models import clipsep, labelsep, sound_of_pixels
-from trisep.training.initialisation import freeze, load_fitting, start_entry
+from trisep.training.initialisation import find_start, freeze, load_fitting, start_entry
 from trisep.types import SignalSettings
 
 
@@ -32,6 +33,14 @@ def test_another_model_takes_the_parts_that_it_shares(start: Path) -> None:
     assert torch.equal(network.query_projection.weight, own)
 
 
+def test_a_start_is_a_models_name_a_folder_or_a_file(start: Path, tmp_path: Path) -> None:
+    assert find_start(str(start)) == start and find_start("vast") == available_models()["vast"]
+    (tmp_path / "resnet18-f37072fd.pth").touch()
+    assert find_start(str(tmp_path / "resnet18-f37072fd.pth")) == tmp_path / "resnet18-f37072fd.pth"
+    with pytest.raises(CheckpointError, match="unknown model 'vats': expected a checkpoint folder or one of"):
+        find_start("vats")
+
+
 def test_a_start_of_which_nothing_fits_is_refused(start: Path, tmp_path: Path) -> None:
     wider = replace(
         clipsep.Config.tiny(),
@@ -41,7 +50,7 @@ def test_a_start_of_which_nothing_fits_is_refused(start: Path, tmp_path: Path) -
     with pytest.raises(CheckpointError, match="nothing in this clipsep fits the network that is to be trained"):
         load_fitting(wider.build(), start)
     save_file({"a": torch.zeros(1)}, tmp_path / "some.safetensors")
-    with pytest.raises(CheckpointError, match="a single file only starts the image network of Sound of Pixels"):
+    with pytest.raises(CheckpointError, match="a single file only starts an image network, which"):
         load_fitting(wider.build(), tmp_path / "some.safetensors")
 
 

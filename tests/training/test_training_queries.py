@@ -13,9 +13,11 @@ from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.mixing.mixture import MixingConfig
 from trisep.recipes import QueryKind, recipe
 from trisep.store.read import ClipStore
+from trisep.training import loop
 from trisep.training.data import MixtureDataset
+from trisep.training.labels import read_labels
 from trisep.training.loop import TrainSettings, train
-from trisep.training.queries import ExampleQueries, TrainingQueries, read_labels
+from trisep.training.queries import ExampleQueries, TrainingQueries
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,30 @@ def test_a_whole_path_comes_before_one_that_ends_alike_and_two_labels_are_refuse
         ConfigError, match=f"two.csv: has several labels for the clip {store.source(0)}: gong, violin; give one row"
     ):
         read_labels(tmp_path / "two.csv", store)
+
+
+def test_what_data_status_wrote_is_read_by_source_and_stretch(store: ClipStore, tmp_path: Path) -> None:
+    sources = [store.source(clip) for clip in range(len(store))]
+    (tmp_path / "labels.csv").write_text(
+        "key,label,split\n"
+        + "".join(f"k{clip},{('tuba', 'harp')[clip % 2]},train\n" for clip in range(6))
+        + "k1,oboe,train\n"
+    )
+    head = "key,source,start_seconds,end_seconds,sha256\n"
+    rows = [f"k{clip},{source},,,{clip}\n" for clip, source in enumerate(sources[:5])]
+    (tmp_path / "train.csv").write_text(head + "".join(rows))
+    (tmp_path / "test.csv").write_text(head + f"k5,{sources[5]},0.0,10.0,5\n" + f"k0,{sources[5]},10.0,20.0,5\n")
+    for given in (tmp_path, tmp_path / "labels.csv"):
+        numbers, names = read_labels(given, store)
+        assert [names[number] for number in numbers] == ["tuba", "harp and oboe", "tuba", "harp", "tuba", "harp"]
+        assert names == ("harp", "harp and oboe", "tuba")
+    (tmp_path / "test.csv").write_text(head + f"k0,{sources[5]},10.0,20.0,5\n")
+    with pytest.raises(ConfigError, match=f"has no label for 1 of 6 clips of .*, the first is {sources[5]}"):
+        read_labels(tmp_path, store)
+    for file in ("train.csv", "test.csv"):
+        (tmp_path / file).unlink()
+    with pytest.raises(MediaError, match="holds labels.csv, and no list of clips beside it"):
+        read_labels(tmp_path, store)
 
 
 def test_words_are_the_labels_through_the_templates_and_hybrid_alternates(
@@ -157,6 +183,19 @@ def test_mixed_queries_are_pictures_or_words_and_words_where_there_is_no_picture
     for centre in centres:
         given = half.read((1,), (centre,), batch_number=0)["vectors"]
         np.testing.assert_array_equal(given, words.read((1,), (centre,), batch_number=0)["vectors"])
+
+
+def test_validation_asks_with_pictures_only_where_every_clip_has_one(
+    store: ClipStore, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda _: Words())
+    whole = replace(short_recipe(), supervision="labels", query="mixed")
+    settings = TrainSettings(data=store.path, out=tmp_path / "run", labels=labels)
+    assert loop._open_data(whole, settings, is_main=False)[1].recipe.query == "image"
+    blind = ClipStore(store.path)
+    blind.entries = (*blind.entries[:3], replace(blind.entries[3], frames=()), *blind.entries[4:])
+    monkeypatch.setattr(loop, "open_store", lambda path, recipe: blind)
+    assert loop._open_data(whole, settings, is_main=False)[1].recipe.query == "mixed"
 
 
 def test_clips_are_drawn_by_label_and_group_where_the_recipe_says_so(store: ClipStore, labels: Path) -> None:

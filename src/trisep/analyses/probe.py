@@ -25,7 +25,7 @@ from trisep.figures.analysis import draw_probe
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
 from trisep.separation.separator import choose_device
 from trisep.store.read import ClipStore
-from trisep.training.queries import read_labels
+from trisep.training.labels import read_labels
 
 _STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 3))
 """The inverse regularisations C that are tried."""

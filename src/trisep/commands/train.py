@@ -39,10 +39,11 @@ class Arguments:
     """Clip store of sounds that no query names, to mix in."""
     validation: Annotated[Path | None, arg(metavar="STORE")] = None
     """Clip store to validate on; the default is the training clips."""
-    init: Annotated[Path | None, arg(metavar="CHECKPOINT")] = None
-    """Checkpoint to initialise the network from."""
-    labels: Annotated[Path | None, arg(metavar="CSV")] = None
-    """The clips' labels (columns path, label; optional: group, domain), for the few recipes that learn from labels."""
+    init: Annotated[str | None, arg(metavar="NAME|CHECKPOINT")] = None
+    """Model to initialise the network from, by name (see: trisep models) or checkpoint folder; or resnet18-*.pth."""
+    labels: Annotated[Path | None, arg(metavar="CSV|LISTS")] = None
+    """The clips' labels (columns path, label; optional: group, domain), for the few recipes that learn from labels;
+    or the folder that trisep data status wrote."""
     device: Literal["auto", "cpu"] = "auto"
     """Device to compute on; auto takes a GPU if there is one (one per process under torchrun)."""
     workers: int = 1
@@ -68,6 +69,7 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Train, or continue to train, and print where the model is; returns 0."""
     from trisep.recipes import override, recipe
+    from trisep.training.initialisation import find_start
     from trisep.training.loop import TrainSettings, train
 
     settings = TrainSettings(
@@ -75,7 +77,7 @@ def run(arguments: Arguments) -> int:
         out=arguments.out,
         offscreen=arguments.offscreen,
         validation=arguments.validation,
-        init=arguments.init,
+        init=None if arguments.init is None else find_start(arguments.init),
         labels=arguments.labels,
         cpu=arguments.device == "cpu",
         num_workers=arguments.workers,

@@ -17,6 +17,7 @@ from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolSource
 
 Half = Literal["choosing", "test"]
+Parts = Literal["all", "one", "several"]
 
 
 class _Row(NamedTuple):
@@ -27,6 +28,7 @@ class _Row(NamedTuple):
     end: str
     query: str = ""
     recording: str = ""
+    num_labels: int | None = None
 
 
 def list_folder(data: Path) -> Path:
@@ -35,7 +37,13 @@ def list_folder(data: Path) -> Path:
 
 
 def read_clips(
-    data: Path, splits: Collection[str], *, group_by_split: bool = False, group: str = "", half: Half | None = None
+    data: Path,
+    splits: Collection[str],
+    *,
+    group_by_split: bool = False,
+    group: str = "",
+    half: Half | None = None,
+    parts: Parts = "all",
 ) -> list[ProtocolSource]:
     """Read the clips of some splits, in the order of the list; a clip of several labels is named "one and the other".
 
@@ -46,6 +54,8 @@ def read_clips(
         group: name of the group of all clips otherwise.
         half: take the clips of one half only. Clips of one recording (the column recording_id, otherwise the path) are
             in one half, which the hash of the recording's name decides.
+        parts: take the clips of one label only (solos), or those of several (duets), from what `trisep data` wrote; a
+            list in one file is taken as it is.
 
     Raises:
         MediaError: no list, not a list, or no clip of those splits in it.
@@ -61,13 +71,18 @@ def read_clips(
             start_seconds=float(start or 0),
             end_seconds=float(end) if end else None,
         )
-        for path, split, label, start, end, query, recording in clips
-        if split in splits and half in (None, half_of(recording or path))
+        for path, split, label, start, end, query, recording, number in clips
+        if split in splits and half in (None, half_of(recording or path)) and _is_wanted(number, parts)
     ]
     if not sources:
         wanted = " or ".join(sorted(splits)) if len(splits) < 6 else "a fold (fold1 to fold5)"
         raise MediaError(f"{data}: lists no clip of the split {wanted}; give the list that the protocol is for")
     return sources
+
+
+def _is_wanted(num_labels: int | None, parts: Parts) -> bool:
+    """Return whether a clip of so many labels is one that a protocol takes; None: nobody counted them."""
+    return parts == "all" or num_labels is None or (num_labels > 1) == (parts == "several")
 
 
 def half_of(recording: str) -> Half:
@@ -89,7 +104,8 @@ def _one_list(data: Path) -> Iterator[_Row]:
         )
     for row in read_rows(file, ("path", "split", "label")):
         rest = [row.get(name, "") for name in ("start_seconds", "end_seconds", "query", "recording_id")]
-        yield _Row(row["path"], row["split"], row["label"], *rest)
+        start, end, query, recording = rest
+        yield _Row(row["path"], row["split"], row["label"], start, end, query, recording)
 
 
 def _data_set(folder: Path, splits: Collection[str]) -> Iterator[_Row]:
@@ -101,4 +117,5 @@ def _data_set(folder: Path, splits: Collection[str]) -> Iterator[_Row]:
         if (folder / f"{split}.csv").is_file():
             for row in read_rows(folder / f"{split}.csv", ("key", "source", "start_seconds", "end_seconds")):
                 label = " and ".join(labels[row["key"]])
-                yield _Row(row["source"], split, label, row["start_seconds"], row["end_seconds"])
+                times = row["start_seconds"], row["end_seconds"]
+                yield _Row(row["source"], split, label, *times, num_labels=len(labels[row["key"]]))

@@ -24,7 +24,7 @@ from trisep.types import SignalSettings
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
     """Yield as many mixtures as the split `test` has clips."""
-    return with_another_clip(read_clips(data, {"test"}), seed)
+    return with_another_clip(read_clips(data, {"test"}, parts="one"), seed)
 
 
 PROTOCOL = Protocol(

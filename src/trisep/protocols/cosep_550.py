@@ -20,7 +20,7 @@ NUM_DRAWS = 10
 
 def mixtures(data: Path, seed: int = 0) -> Iterator[ProtocolMixture]:
     """Yield 10 · C(n, 2) mixtures for n classes in the split `test`."""
-    sources = read_clips(data, {"test"})
+    sources = read_clips(data, {"test"}, parts="one")
     require_two_labels(sources, data)
     return classes_in_pairs(sources, seed, num_draws=NUM_DRAWS)
 

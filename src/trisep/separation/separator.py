@@ -339,8 +339,8 @@ class Separator:
             raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
         sound = example_of(query, opened, self.signal.sample_rate_hz, start_seconds=options.start_seconds)
         if self.checkpoint.learned_from_sounds and isinstance(self.encoder, HearingEncoder):
-            heard = self.encoder.encode_audio(torch.from_numpy(sound)[None], self.signal.sample_rate_hz)
-            return Query(query.name, vector=heard[0])
+            waveform = torch.from_numpy(sound)[None]
+            return Query(query.name, vector=self.encoder.encode_audio(waveform, self.signal.sample_rate_hz)[0])
         vectors = word_vectors(self.encoder)
         heard = self._hear(sound, vectors)
         vector, _ = mean_of_most_heard(vectors, shares_of(heard.masks, heard.magnitude).cpu(), sound_words())

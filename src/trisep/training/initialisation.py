@@ -11,9 +11,19 @@ from typing import Any
 from torch import nn
 
 from trisep.checkpoints.format import load_model, read_card
+from trisep.checkpoints.registry import checkpoint_folder
 from trisep.encoders.resnet import ResNet18, load_imagenet
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.files import sha256_of
+
+
+def find_start(name_or_path: str) -> Path:
+    """Return the place of what a network is initialised from: a single file, or a model by its name or folder.
+
+    CheckpointError lists the known names.
+    """
+    path = Path(name_or_path)
+    return path if path.is_file() else checkpoint_folder(name_or_path)
 
 
 def load_fitting(network: nn.Module, start: Path) -> str:
@@ -30,7 +40,8 @@ def load_fitting(network: nn.Module, start: Path) -> str:
         image_network = getattr(network, "image_network", None)
         if not isinstance(image_network, ResNet18):
             raise CheckpointError(
-                f"{start}: expected a checkpoint folder; a single file only starts the image network of Sound of Pixels"
+                f"{start}: expected a checkpoint folder; a single file only starts an image network, which this model "
+                "lacks"
             )
         load_imagenet(start, image_network)
         return "ImageNet weights into image_network"

@@ -54,7 +54,7 @@ class TrainSettings:
     validation: Path | None = None
     """A store to validate on; without one, validation mixes the training clips without augmentation."""
     init: Path | None = None
-    """A checkpoint whose tensors are copied where they fit (see `training/initialisation.py`)."""
+    """A checkpoint folder or file whose tensors are copied where they fit (see `training/initialisation.py`)."""
     labels: Path | None = None
     """The file of the clips' labels, for recipes that declare `supervision = "labels"`."""
     cpu: bool = False
@@ -253,7 +253,7 @@ def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tup
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
     held_out = open_store(settings.validation, recipe) if settings.validation else store
-    sees = held_out.manifest.num_frames and recipe.encoder not in TEXT_ENCODER_NAMES
+    sees = all(entry.frames for entry in held_out.entries) and recipe.encoder not in TEXT_ENCODER_NAMES
     query: QueryKind = "image" if recipe.query in ("text", "hybrid", "mixed") and sees else recipe.query
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)

@@ -5,9 +5,7 @@ Labels come from a file of their own, which only recipes that declare `supervisi
 never holds any.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +15,13 @@ from jaxtyping import Float32, Int
 from trisep.encoders import QUERY_TEMPLATES, HearingEncoder, encode_query_text, load_encoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, StoreError
-from trisep.media.tables import read_rows
 from trisep.mixing.mixture import ClipGroups, MixingConfig, group_clips
 from trisep.queries.boxes import NOTHING_DETECTED, WHOLE_PICTURE, different_first
 from trisep.queries.regions import crop
 from trisep.recipes import QueryKind
 from trisep.store.boxes import load_boxes
 from trisep.store.read import ClipStore
+from trisep.training.labels import read_labels, read_optional_column
 from trisep.types import Place
 
 _LEAST_EXAMPLE_SECONDS = 0.5
@@ -164,7 +162,7 @@ class TrainingQueries:
         if labels is None:
             raise ConfigError(
                 f"the recipe's queries are of kind '{self._kind}': give labels with --labels FILE (a CSV with the "
-                "columns path, label)"
+                "columns path, label, or what `trisep data status` wrote)"
             )
         self._label_ids, self.label_names = read_labels(labels, self._store)
         if encoder_name is None:
@@ -300,48 +298,3 @@ def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
             f"{store.path}: {len(blind)} of {len(store)} clips have no picture, which queries of kind '{kind}' need, "
             f"the first is {blind[0]}; prepare the store without --audio-only-ok, or take a recipe with text queries"
         )
-
-
-def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"], tuple[str, ...]]:
-    """Read the label of each clip of a store, as a number, and the labels' names, sorted.
-
-    `path` is a CSV with the columns `path` and `label`. A clip's row is the one whose path is the clip's source or,
-    where there is none, the one whose path ends with it after a slash. The numbers count all labels of the file, so
-    that two stores read with one file agree. Raises MediaError for a file that is no such table, ConfigError for clips
-    without a label, or with several.
-    """
-    names = tuple(sorted({row["label"] for row in read_rows(path, ("path", "label"))}))
-    numbers = {label: number for number, label in enumerate(names)}
-    return np.array([numbers[label] for label in _column_by_clip(path, "label", store)]), names
-
-
-def read_optional_column(path: Path, column: str, store: ClipStore) -> list[str]:
-    """Read a column of the labels' CSV for each clip; empty strings without such a column."""
-    is_there = any(column in row for row in islice(read_rows(path, ("path", "label")), 1))
-    return _column_by_clip(path, column, store) if is_there else [""] * len(store)
-
-
-def _column_by_clip(path: Path, column: str, store: ClipStore) -> list[str]:
-    """Read the value that a CSV gives for each clip; ConfigError for clips without a value, or with several."""
-    exact: defaultdict[str, set[str]] = defaultdict(set)
-    ending: defaultdict[str, set[str]] = defaultdict(set)
-    for row in read_rows(path, ("path", column)):
-        exact[row["path"]].add(row[column])
-        parts = row["path"].split("/")
-        for first in range(1, len(parts)):
-            ending["/".join(parts[first:])].add(row[column])
-    sources = [store.source(clip) for clip in range(len(store))]
-    found = [exact.get(source) or ending.get(source) or set() for source in sources]
-    unknown = [source for source, values in zip(sources, found, strict=True) if not values]
-    if unknown:
-        raise ConfigError(
-            f"{path}: has no {column} for {len(unknown)} of {len(store)} clips of {store.path}, the first is "
-            f"{unknown[0]}"
-        )
-    for source, values in zip(sources, found, strict=True):
-        if len(values) > 1:
-            raise ConfigError(
-                f"{path}: has several {column}s for the clip {source}: {', '.join(sorted(values))}; give one row, by "
-                "its whole path"
-            )
-    return [value for (value,) in found]
