@@ -114,6 +114,37 @@ def test_damage_is_a_clear_error(tmp_path: Path, store_path: Path) -> None:
         ClipStore(damaged)
 
 
+@pytest.mark.parametrize("changes", [{"shard": 3}, {"wav": [0, 10**9]}, {"wav": [0, 44]}, {"frames": [[10**9, 9]] * 2}])
+def test_a_clip_outside_its_shard_is_refused(tmp_path: Path, store_path: Path, changes: dict[str, object]) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(store_path, store)
+    lines = (store / "index.jsonl").read_text().splitlines()
+    (store / "index.jsonl").write_text("\n".join([json.dumps(json.loads(lines[0]) | changes), *lines[1:]]))
+    with pytest.raises(StoreError, match="index.jsonl: the clip .* lies outside its shard; prepare the store again"):
+        ClipStore(store)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"wings": 1}, "line 1.wings: unknown setting"),
+        ({"peak": None}, "line 1.peak: expected a finite number, got null"),
+        ({"shard": -1}, "expected offsets, sizes and numbers of at least 0"),
+        ({"wav_scale": 0}, "expected a scale above 0"),
+        ({"frame_times_seconds": [0.0]}, "one time for each frame"),
+    ],
+)
+def test_an_entry_that_lies_is_named(
+    tmp_path: Path, store_path: Path, changes: dict[str, object], message: str
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(store_path, store)
+    lines = (store / "index.jsonl").read_text().splitlines()
+    (store / "index.jsonl").write_text("\n".join([json.dumps(json.loads(lines[0]) | changes), *lines[1:]]))
+    with pytest.raises(StoreError, match=f"cannot be read as the index of a clip store .*{message}"):
+        ClipStore(store)
+
+
 def test_another_version_is_a_clear_error(tmp_path: Path, store_path: Path) -> None:
     manifest = json.loads((store_path / "manifest.json").read_text(encoding="utf-8"))
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "version": 99}), encoding="utf-8")

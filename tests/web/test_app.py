@@ -194,7 +194,7 @@ def wait_until(condition: Any) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {}, {"text": ""}, {"text": "?!"}, {"text": 3}, {"text": "x" * 201}, [], b"{", b"x" * 70_000,
+        {}, {"text": ""}, {"text": "?!"}, {"text": 3}, {"text": "x" * 201}, [], b"{", b"x" * 70_000, b"[" * 50_000,
         {"place": {}}, {"place": {"x": 0, "y": 0, "width": 0, "height": 0, "time_seconds": "now"}},
         {"place": {"x": True, "y": 0, "width": 0, "height": 0, "time_seconds": 0}},
     ],

@@ -27,8 +27,9 @@ from trisep.datasets.fetch import fetch_missing, parse_template
 from trisep.datasets.folder import MediaIndex, media_files
 from trisep.datasets.lists import status_report, write_lists
 from trisep.datasets.status import STATES, CheckSettings, ClipCheck, check_clip, mark_duplicates
-from trisep.errors import MediaError
+from trisep.errors import ConfigError, MediaError
 from trisep.media.files import make_folder
+from trisep.media.records import from_json, parse_json
 from trisep.store.pool import end_with_parent
 
 CHECKS = "checks.jsonl"
@@ -240,15 +241,24 @@ def _identity(job: CheckJob, media: Path, settings: CheckSettings) -> str:
     return json.dumps([job.source, status.st_size, status.st_mtime_ns, *stretch, *astuple(settings)])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Note:
+    """One line of the checks of earlier runs."""
+
+    of: str
+    """What decides the check (`_identity`)."""
+    check: ClipCheck
+
+
 def _read_notes(out: Path | None) -> dict[str, ClipCheck]:
     """Read the checks of earlier runs, by identity; a line that a kill cut off is skipped."""
     known: dict[str, ClipCheck] = {}
     if out is not None and (out / CHECKS).is_file():
-        for line in (out / CHECKS).read_text(encoding="utf-8").splitlines():
+        for line in (out / CHECKS).read_bytes().splitlines():
             try:
-                note = json.loads(line)
-                known[note["of"]] = ClipCheck(**note["check"])
-            except (ValueError, TypeError, KeyError):
+                note = from_json(_Note, parse_json(line))
+                known[note.of] = note.check
+            except (ValueError, ConfigError):
                 continue
     return known
 

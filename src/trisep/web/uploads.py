@@ -1,7 +1,6 @@
 """Bodies of requests: streamed to disk, or read as JSON, within limits. A refusal is an `HTTPException` with words."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from trisep.media.files import replacing
+from trisep.media.records import parse_json
 
 _MAX_JSON_BYTES = 1 << 16
 _SPARE_BYTES = 1 << 29
@@ -45,7 +45,7 @@ async def read_json(request: Request) -> dict[str, Any]:
         if len(body) > _MAX_JSON_BYTES:
             raise HTTPException(413, "The request is too long.")
     try:
-        content = json.loads(body or b"{}")
+        content = parse_json(bytes(body) or b"{}")
     except ValueError as error:
         raise HTTPException(400, "The request is not JSON.") from error
     if not isinstance(content, dict):
