@@ -55,7 +55,7 @@ COMMANDS = {
     "localize": "localize videos/0.mp4 dog --out out/heat.mp4 --fps 2 --arrays",
     "prepare": "prepare videos --out out --workers 1 --fps 2",
     "embed": "embed out --encoder lite --captions --tokens 1",
-    "train": f"train hfra-avmini --data store --labels labels.csv --out out --device cpu --workers 0 "
+    "train": f"train hfra-avmini --data store --out out --device cpu --workers 0 "
     f"{' '.join(f'--set {word}' for word in (SETS + ' ' + SMALL).split())}",
     "data status": "data status folder --media videos --out out --workers 1",
     "evaluate": "evaluate --data clips --protocol avmini --baseline random-mask --limit 3 --workers 1 --out out",
@@ -328,9 +328,6 @@ def write_inputs(folder: Path) -> None:
         sound = Audio((generator.standard_normal((1, 32000)) * 0.1).astype(np.float32), 16000)
         pictures = [np.full((48, 64, 3), 60 * number + step, np.uint8) for step in range(10)]
         write_video(folder / "videos" / f"{number}.mp4", pictures, fps=5.0, audio=sound)
-    (folder / "labels.csv").write_text(
-        "path,label\n" + "".join(f"{n}.mp4,{'dog' if n % 2 else 'trumpet'}\n" for n in range(4))
-    )
     prepare(folder / "videos", folder / "store", PrepareSettings(files_per_shard=2, short_side=32, num_workers=1))
     embed(folder / "store", "lite")
     rows = ["path,split,label"]
