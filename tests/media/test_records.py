@@ -146,7 +146,7 @@ def test_changes_are_applied_at_once() -> None:
         ("inner.lov", "--set inner.lov: unknown name 'lov'; did you mean 'low'?"),
         ("inner", "--set inner: 'inner' is a group; name one of low, high, kind"),
         ("count.x", "--set count.x: 'count' is a value, not a group"),
-        ("", "--set : unknown name ''; expected one of count, "),
+        ("", "--set: unknown name ''; expected one of count, "),
         ("counts", "--set counts: expected an object, got '1'"),
         ("inners", "--set inners: expected the settings of Inner, got '1'"),
     ],
