@@ -126,7 +126,7 @@ def picture(outcome: Outcome) -> tuple[str, np.ndarray]:
     time_seconds = centre_seconds(outcome.video)
     frame = read_frames(outcome.video, [time_seconds])[0]
     title = f"{outcome.video.stem}: {outcome.label} ({outcome.half}), {100 * outcome.share:.0f} %"
-    return title, HeatOverlay(outcome.found).draw(frame, time_seconds)
+    return title, HeatOverlay([outcome.found]).draw(frame, time_seconds)
 
 
 if __name__ == "__main__":

@@ -41,9 +41,29 @@ def test_colours_are_ordered_by_lightness() -> None:
 def test_between_two_maps_the_heat_is_a_mixture_of_both() -> None:
     left, right = np.zeros((2, 1, 2))
     left[0, 0] = right[0, 1] = 1.0
-    drawing = HeatOverlay(Localization(maps=np.stack([left, right]), frame_times_seconds=(1.0, 3.0), query="it"))
+    drawing = HeatOverlay([Localization(maps=np.stack([left, right]), frame_times_seconds=(1.0, 3.0), query="it")])
     for time_seconds, heat in ((0.0, left), (1.0, left), (1.5, 0.75 * left + 0.25 * right), (3.0, right), (9.0, right)):
         assert (drawing.draw(GREY, time_seconds) == overlay(GREY, heat)).all(), time_seconds
+
+
+def test_several_queries_have_a_colour_each_and_are_named() -> None:
+    left, right = np.zeros((2, 1, 1, 4))
+    left[..., 0] = right[..., 3] = 1.0
+    frame = np.full((120, 240, 3), 100, np.uint8)
+    two = [
+        Localization(maps=maps, frame_times_seconds=(0.0,), query=name)
+        for maps, name in ((left, "dog"), (right, "cat"))
+    ]
+    drawn = HeatOverlay(two).draw(frame, 0.0).astype(int)
+    red, blue = drawn[20, 10], drawn[20, 230]
+    assert red[0] > red[2] + 100 and blue[2] > blue[0] + 100
+    assert (drawn[20, 120] == 100).all(), "no heat in the middle"
+    names = drawn[80:, 20:60]
+    assert (names.min(axis=2) > 240).any() and (names.max(axis=2) < 20).any(), "white letters, black outlines"
+    one = HeatOverlay(two[:1]).draw(frame, 0.0)
+    assert (one == overlay(frame, left[0])).all()
+    with pytest.raises(ValueError, match="at least one"):
+        HeatOverlay([])
 
 
 def test_a_sheet_holds_every_picture(tmp_path: Path) -> None:

@@ -126,14 +126,14 @@ def test_maps_are_a_softmax_of_cosines() -> None:
 
 
 def test_words_are_followed_through_the_frames(separator: trisep.Separator, clip: Path) -> None:
-    found = localize(clip, "red ball", model=separator)
+    (found,) = localize(clip, ["red ball"], model=separator)
     assert found.query == "red ball" and found.frame_times_seconds == tuple(np.arange(8) / 4)
     np.testing.assert_allclose(found.maps.sum(axis=(1, 2)), 1, atol=1e-5)
     x, y = peaks(found.maps).T
     np.testing.assert_allclose(x, [2.0 / 7] * 4 + [5.0 / 7] * 4, atol=0.11)
     np.testing.assert_allclose(y, [2.0 / 7] * 4 + [5.0 / 7] * 4, atol=0.11)
-    assert len(localize(clip, "red ball", model=separator, fps=60).maps) == 16  # the video has no more frames
-    soft = localize(clip, "red ball", model=separator, temperature=1.0)
+    assert len(localize(clip, ["red ball"], model=separator, fps=60)[0].maps) == 16  # the video has no more frames
+    (soft,) = localize(clip, ["red ball"], model=separator, temperature=1.0)
     assert soft.maps.max() < 0.05 < found.maps.max()
 
 
@@ -159,7 +159,7 @@ def test_a_sound_is_embedded_as_the_mask_makes_it(separator: trisep.Separator, t
 
 @pytest.mark.parametrize("by", ["audio", "caption"])
 def test_a_sound_and_a_caption_can_be_looked_for(separator: trisep.Separator, clip: Path, by) -> None:
-    found = localize(clip, "red ball" if by == "audio" else None, by=by, model=separator, fps=2)
+    (found,) = localize(clip, ["red ball"] if by == "audio" else (), by=by, model=separator, fps=2)
     assert found.query == ("red ball" if by == "audio" else "latent caption")
     if by == "audio":
         vector = audio_vector(separator, clip, "red ball")
@@ -179,7 +179,7 @@ def test_the_command_writes_video_picture_and_arrays(command, clip: Path, tmp_pa
     heard, original = (read_audio(path).samples[0, :30000] for path in (tmp_path / "new/heat.mp4", clip))
     assert np.corrcoef(heard, original)[0, 1] > 0.99
     with np.load(tmp_path / "new/heat.npz") as arrays:
-        assert arrays["maps"].shape == (4, 7, 7) and str(arrays["query"]) == "red ball"
+        assert arrays["maps"].shape == (1, 4, 7, 7) and list(arrays["queries"]) == ["red ball"]
         np.testing.assert_allclose(arrays["frame_times_seconds"], [0, 0.5, 1, 1.5])
     picture = read_image(tmp_path / "new/heat.png").astype(int)
     assert picture.shape == (56, 98, 3)
@@ -207,6 +207,21 @@ def test_an_overlay_is_upright_and_needs_no_sound(command, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.PNG", "folder", "turned.mov"]
 
 
+def with_byte_sound(path: Path, clip: Path) -> None:
+    """The picture of a clip with a sound in a codec that mp4 has no place for."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as container:
+        picture = container.add_stream_from_template(source.streams.video[0])
+        voice = container.add_stream("pcm_u8", rate=44100, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                container.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.full((1, 2048), 128, np.uint8), format="u8", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 44100, 0, Fraction(1, 44100)
+        container.mux(voice.encode(frame))
+        container.mux(voice.encode())
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -218,6 +233,9 @@ def test_an_overlay_is_upright_and_needs_no_sound(command, tmp_path: Path) -> No
         (("clip.mp4", "red", "--by", "smell"), "smell"),
         (("clip.mp4", "red", "--out", "heat.jpg"), "expected a video (.mp4, .mov, .mkv), a picture (.png) or a folder"),
         (("clip.mp4", "red", "--out", "./clip.mp4"), "is the video itself"),
+        (("clip.mp4", "red", "--out", "a.png", "--into-video"), "a.png: is a picture, and --into-video writes a video"),
+        (("clip.mp4", "red", "--out", "a.avi", "--into-video"), "--out a.avi: expected a video (.mp4, .mov, .mkv)"),
+        (("bytes.mkv", "red", "--out", "a.mp4", "--into-video"), "a .mp4 file cannot hold pcm_u8 sound); use .mkv"),
         (("clip.mp4", "red", "--out", "sound.wav/heat.png"), "cannot be written"),
         (("missing.mp4", "red"), "no such file"),
         (("sound.wav", "red"), "holds no picture"),
@@ -232,6 +250,8 @@ def test_what_a_user_gets_wrong_is_one_line_and_leaves_nothing(
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
     write_audio(tmp_path / "sound.wav", tone(0.5), subtype="wav_float32")
+    if words[0] == "bytes.mkv":
+        with_byte_sound(tmp_path / "bytes.mkv", clip)
     if words[0] in ("silent.mp4", "mute.mp4"):
         silence = Audio(np.zeros((1, 2 * RATE_HZ), np.float32), RATE_HZ)
         moving_square(tmp_path / words[0], silence if words[0] == "silent.mp4" else None)
@@ -248,4 +268,63 @@ def test_what_a_user_gets_wrong_is_one_line_and_leaves_nothing(
 def test_the_function_checks_its_own_arguments(separator: trisep.Separator, clip: Path, unchecked_shapes: None) -> None:
     for wrong in ({"by": "smell"}, {"fps": float("inf")}, {"temperature": 1e-40}, {"temperature": float("nan")}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
-            localize(clip, "red", model=separator, **wrong)
+            localize(clip, ["red"], model=separator, **wrong)
+
+
+def test_several_queries_have_one_map_and_one_colour_each(command, separator, clip: Path, tmp_path: Path) -> None:
+    both = localize(clip, ["red ball", "green"], model=separator, fps=2)
+    assert [one.query for one in both] == ["red ball", "green"]
+    for one in both:
+        (alone,) = localize(clip, [one.query], model=separator, fps=2)
+        np.testing.assert_array_equal(one.maps, alone.maps)
+    assert command(clip, "red ball", "green", "--out", "heat.png", "--arrays") == 0
+    with np.load(tmp_path / "heat.npz") as arrays:
+        assert arrays["maps"].shape == (2, 8, 7, 7) and list(arrays["queries"]) == ["red ball", "green"]
+    picture = read_image(tmp_path / "heat.png").astype(int)
+    over_the_square = picture[36:44, 62:78].mean(axis=(0, 1))
+    assert over_the_square[0] > 200 and over_the_square[1] > 60  # the first colour, orange, over red
+
+
+def test_into_video_keeps_the_times_of_frames_and_every_sound(command, tmp_path: Path) -> None:
+    rate, times = 48000, np.cumsum([0, 40, 40, 200, 40, 120, 40, 300, 40, 40])
+    sounds = [np.random.default_rng(seed).normal(0, 0.1, (1, rate)).astype(np.float32) for seed in (0, 1)]
+    with av.open("film.mkv", "w") as container:
+        picture = container.add_stream("libx264", rate=25)
+        picture.height, picture.width, picture.pix_fmt = 48, 64, "yuv420p"
+        picture.codec_context.time_base = Fraction(1, 1000)
+        voices = [container.add_stream(codec, rate=rate, layout="mono") for codec in ("pcm_s16le", "libopus")]
+        for stamp in times:
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (200, 50, 0), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = int(stamp), Fraction(1, 1000)
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode())
+        for voice, sound in zip(voices, sounds, strict=True):
+            for begin in range(0, rate, 960):
+                part = np.ascontiguousarray(sound[:, begin : begin + 960])
+                part = (32767 * part).astype(np.int16) if voice.name == "pcm_s16le" else part
+                frame = av.AudioFrame.from_ndarray(
+                    part, format="s16" if part.dtype == np.int16 else "flt", layout="mono"
+                )
+                frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
+                container.mux(voice.encode(frame))
+            container.mux(voice.encode())
+        container.set_chapters(
+            [{"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}]
+        )
+    assert command("film.mkv", "red", "--into-video") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mkv", "heat.mkv", "heat.png"]
+    for stream in (0, 1):
+        old, new = (read_audio(path, stream=stream).samples for path in (Path("film.mkv"), Path("heat.mkv")))
+        np.testing.assert_array_equal(new, old)
+    with av.open("heat.mkv") as container:
+        np.testing.assert_allclose([frame.time for frame in container.decode(video=0)], times / 1000, atol=1e-3)
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["one"]
+
+
+def test_into_video_keeps_sound_and_picture_together_in_mp4(command, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    assert command("clip.mp4", "red", "green", "--into-video", "--out", "new") == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["heat.mp4", "heat.png"]
+    np.testing.assert_array_equal(read_audio(tmp_path / "new/heat.mp4").samples, read_audio(clip).samples)
+    old, new = probe(clip), probe(tmp_path / "new/heat.mp4")
+    assert new.duration_seconds == pytest.approx(old.duration_seconds, abs=0.13)

@@ -1,4 +1,4 @@
-"""`trisep localize`: a video and a query → a heat map over its frames."""
+"""`trisep localize`: a video and queries → heat maps over its frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +14,31 @@ from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Show where in a video's picture something is: a heat map over its frames.
+    """Show where in a video's picture something is: a heat map over its frames, of one colour for each query.
 
     For example:
 
         trisep localize clip.mp4 "violin" --out heat.mp4
+        trisep localize clip.mp4 "violin" "rooster" --into-video
         trisep localize clip.mp4 "violin" --out heat.png
         trisep localize clip.mp4 "violin" --by audio --model run/model --out heat.mp4 --arrays
     """
 
     input: Annotated[Positional[Path], arg(metavar="VIDEO")]
     """A video."""
-    query: Annotated[Positional[str | None], arg(metavar="[QUERY]")] = None
+    queries: Annotated[
+        Positional[tuple[str, ...]], arg(name="query", metavar="[QUERY ...]", help_behavior_hint="")
+    ] = ()
     """What to look for, in words; not needed with --by caption."""
-    out: Annotated[Path, arg(metavar="FILE|DIR")] = Path("heat.mp4")
-    """A video, beside which a picture of the centre frame is written; a picture (.png) only; or a folder for both."""
+    out: Annotated[Path | None, arg(metavar="FILE|DIR")] = None
+    """A video, beside which a picture of the centre frame is written; a picture (.png) only; or a folder for both. The
+    default is heat.mp4."""
+    into_video: FlagCreatePairsOff[bool] = False
+    """Keep everything of VIDEO but the pixels: times of the frames, all sounds, subtitles, chapters, the container."""
     by: LocalizeBy = "text"
     """What to look for: the words, the sound that they separate, or the latent caption of the centre frame."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
-    """A model, by name (see: trisep models) or checkpoint folder; its encoder embeds the picture."""
+    """A model, by name (see: trisep models), checkpoint folder or hf:OWNER/NAME; its encoder embeds the picture."""
     fps: float = 4.0
     """Heat maps computed per second of video; the overlay is interpolated between them."""
     temperature: float = 0.01
@@ -46,20 +52,22 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raise QueryError for a missing query, and ConfigError for numbers out of range."""
-        if self.query is None and self.by != "caption":
+        if not self.queries and self.by != "caption":
             raise QueryError('nothing to look for: name it in words, as in "violin"')
         require_between(*FPS_RANGE, fps=self.fps)
         require_between(*TEMPERATURE_RANGE, temperature=self.temperature)
 
 
 def run(arguments: Arguments) -> int:
-    """Localise the query, then write the overlays; returns 0."""
+    """Localise the queries, then write the overlays; returns 0."""
     from trisep.separation.localize import localize, output_files, write_outputs
 
-    files = output_files(arguments.out, source=arguments.input, arrays=arguments.arrays)
+    files = output_files(
+        arguments.out, source=arguments.input, arrays=arguments.arrays, into_video=arguments.into_video
+    )
     found = localize(
         arguments.input,
-        arguments.query,
+        arguments.queries,
         by=arguments.by,
         model=arguments.model,
         fps=arguments.fps,
@@ -67,5 +75,7 @@ def run(arguments: Arguments) -> int:
         device=arguments.device,
         allow_truncated=arguments.allow_truncated,
     )
-    write_outputs(found, arguments.input, files, allow_truncated=arguments.allow_truncated)
+    write_outputs(
+        found, arguments.input, files, into_video=arguments.into_video, allow_truncated=arguments.allow_truncated
+    )
     return 0

@@ -1,4 +1,5 @@
-"""Heat maps of a localisation over video frames, in colours ordered by lightness, and sheets of many such frames.
+"""Heat maps over video frames, and sheets of many such frames. One query's heat has colours ordered by lightness; of
+several, each has one colour, named in a corner.
 
 This file knows no model and no query.
 """
@@ -7,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
 from trisep.media.files import replacing
 from trisep.types import Localization
@@ -21,13 +23,26 @@ _OPACITY = 0.7
 """Opacity of the highest value; the frame shows through it."""
 
 
-class HeatOverlay:
-    """Lays the maps of one video over its frames."""
+_QUERY_COLOURS = np.array(
+    [
+        *((255, 140, 40), (60, 150, 255), (60, 220, 130), (250, 90, 180)),
+        *((250, 225, 70), (160, 110, 255), (70, 230, 230), (255, 80, 70)),
+    ],
+    np.float32,
+)
+"""Colours of several queries, in their order; a ninth begins again."""
 
-    def __init__(self, localization: Localization) -> None:
-        """Scale the maps to relative heat."""
-        self._heat = relative_heat(localization.maps)
-        self._times_seconds = np.asarray(localization.frame_times_seconds)
+
+class HeatOverlay:
+    """Lays the maps of one video, of one query or several, over its frames."""
+
+    def __init__(self, localizations: Sequence[Localization]) -> None:
+        """Scale the maps to relative heat; ValueError when there are none. All have the frames of the first."""
+        if not localizations:
+            raise ValueError("localizations must hold at least one")
+        self._heat = np.stack([relative_heat(one.maps) for one in localizations], axis=1)
+        self._times_seconds = np.asarray(localizations[0].frame_times_seconds)
+        self._names = [one.query for one in localizations]
 
     def draw(self, frame: UInt8[np.ndarray, "H W 3"], time_seconds: float) -> UInt8[np.ndarray, "H W 3"]:
         """Blend the heat of a time over a frame.
@@ -36,10 +51,12 @@ class HeatOverlay:
         """
         after = int(np.searchsorted(self._times_seconds, time_seconds))
         if after in (0, len(self._heat)):
-            return overlay(frame, self._heat[min(after, len(self._heat) - 1)])
-        begin, end = self._times_seconds[after - 1 : after + 1]
-        share = (time_seconds - begin) / (end - begin)
-        return overlay(frame, (1 - share) * self._heat[after - 1] + share * self._heat[after])
+            heat = self._heat[min(after, len(self._heat) - 1)]
+        else:
+            begin, end = self._times_seconds[after - 1 : after + 1]
+            share = (time_seconds - begin) / (end - begin)
+            heat = (1 - share) * self._heat[after - 1] + share * self._heat[after]
+        return overlay(frame, heat[0]) if len(heat) == 1 else _named(overlay_many(frame, heat), self._names)
 
 
 def relative_heat(maps: Float[np.ndarray, "K H W"]) -> Float[np.ndarray, "K H W"]:
@@ -59,12 +76,52 @@ def overlay(frame: UInt8[np.ndarray, "H W 3"], heat: Float[np.ndarray, "h w"]) -
 
     Hotter cells are less transparent.
     """
-    size = (frame.shape[1], frame.shape[0])
-    smooth = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)).clip(0.0, 1.0)
+    smooth = _smooth(heat, frame)
     colours = _COLOURS[(smooth * 255).astype(np.uint8)]
     opacity = (_OPACITY * smooth)[:, :, None]
     blended: np.ndarray = (frame + opacity * (colours - frame) + 0.5).astype(np.uint8)
     return blended
+
+
+def overlay_many(frame: UInt8[np.ndarray, "H W 3"], heat: Float[np.ndarray, "Q h w"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Blend a frame with several grids of heat in [0, 1], each in its own colour; the hotter prevails."""
+    smooth = np.stack([_smooth(one, frame) for one in heat])
+    shares = smooth**2 / np.maximum((smooth**2).sum(axis=0), 1e-6)
+    colours = np.tensordot(shares, _QUERY_COLOURS[np.arange(len(heat)) % len(_QUERY_COLOURS)], axes=(0, 0))
+    opacity = (_OPACITY * smooth.max(axis=0))[:, :, None]
+    blended: np.ndarray = (frame + opacity * (colours - frame) + 0.5).astype(np.uint8)
+    return blended
+
+
+def _smooth(heat: Float[np.ndarray, "h w"], frame: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
+    """Bring a grid of heat to the size of a frame (bicubic)."""
+    size = (frame.shape[1], frame.shape[0])
+    smooth: np.ndarray = np.asarray(
+        Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+    ).clip(0.0, 1.0)
+    return smooth
+
+
+def _named(frame: UInt8[np.ndarray, "H W 3"], names: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Write the names of queries into the lower left corner, each behind a square of its colour."""
+    picture = Image.fromarray(frame)
+    size = max(9, frame.shape[0] // 28)
+    drawing, font = ImageDraw.Draw(picture), ImageFont.truetype(findfont("DejaVu Sans"), size)
+    line = round(1.6 * size)
+    top = frame.shape[0] - line * len(names) - size // 2
+    for number, name in enumerate(names):
+        colour = tuple(int(value) for value in _QUERY_COLOURS[number % len(_QUERY_COLOURS)])
+        at = top + number * line
+        drawing.rectangle((size // 2, at, size // 2 + size, at + size), fill=colour, outline=(0, 0, 0))
+        drawing.text(
+            (2 * size, at - size // 6),
+            name,
+            font=font,
+            fill="white",
+            stroke_width=max(1, size // 9),
+            stroke_fill="black",
+        )
+    return np.asarray(picture)
 
 
 def draw_sheet(pictures: Sequence[tuple[str, UInt8[np.ndarray, "_ _ 3"]]], path: Path, *, num_columns: int = 4) -> None:

@@ -1,23 +1,26 @@
-"""A video with its sound replaced: pictures, subtitles and chapters are copied packet by packet, never encoded again.
+"""A video with its sound replaced, or its picture: all else is copied packet by packet, never encoded again.
 
-The container is the one of the video where it can hold the new sound, else Matroska, which holds everything. Nothing is
+The container is the one of the video where it can hold what is new, else Matroska, which holds everything. Nothing is
 decoded here.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Disposition, Stream
+from jaxtyping import UInt8
 
 from trisep.errors import MediaError
 from trisep.media.audio import read_audio, stream_audio, time_zero_seconds
 from trisep.media.muxer import open_muxer, unwritten_muxer
-from trisep.media.probe import open_media, picture_streams
+from trisep.media.probe import open_media, picture_streams, timeline_start_seconds
 from trisep.media.sound_track import AAC, OPUS, PCM, SoundCodec, SoundTrack
+from trisep.media.video_writer import PictureTrack
 
 _FAMILIES = (
     ("mov", (".mp4", ".m4v", ".mov", ".3gp")),
@@ -28,6 +31,8 @@ _FAMILIES = (
 """A format as FFmpeg recognises it, and the suffixes that its files keep; the first stands for any other suffix."""
 _SOUNDS = {".webm": OPUS, ".avi": PCM}
 """The codec of the new sound by suffix, AAC for any other. An AVI file has no place for the delay of a lossy codec."""
+_WITHOUT_H264 = frozenset({".webm", ".avi"})
+"""Suffixes of containers that hold no H.264, or no B-frames with it."""
 _KEPT_TAGS = frozenset({"hvc1", "apch", "apcn", "apcs", "apco", "ap4h", "ap4x"})
 """Codes of a codec in a mov file without which some players show no picture, or which tell variants apart."""
 _STALE_KEYS = frozenset(
@@ -61,11 +66,8 @@ def video_form(video_path: Path, *, stream: int = 0, num_channels: int) -> Video
     """
     with open_media(video_path) as source:
         _require_picture(source, video_path)
-        formats = set(source.format.name.split(","))
-        suffixes = next((suffixes for name, suffixes in _FAMILIES if name in formats), (".mkv",))
-        own = video_path.suffix.lower()
-        suffix = own if own in suffixes else suffixes[0]
-        suffix = suffix if _holds_pictures(source, video_path.with_suffix(suffix)) else ".mkv"
+        suffix = _own_suffix(source, video_path)
+        suffix = suffix if _holds(source, video_path.with_suffix(suffix), picture_streams(source)) else ".mkv"
         codec = _SOUNDS.get(suffix, AAC)
         codec.require_channels(num_channels)
         with unwritten_muxer(video_path.with_suffix(suffix)) as container:
@@ -125,6 +127,66 @@ def replace_audio(
             track.finish()
 
 
+def picture_suffix(video_path: Path) -> str:
+    """Choose the container, by its suffix, of a video that is given a new picture: its own where that holds H.264."""
+    with open_media(video_path) as source:
+        suffix = _own_suffix(source, video_path)
+        fits = suffix not in _WITHOUT_H264 and _holds(source, video_path.with_suffix(suffix), source.streams.audio)
+        return suffix if fits else ".mkv"
+
+
+def require_room_for_sounds(video_path: Path, out_path: Path) -> None:
+    """Raise MediaError when the container that the suffix of `out_path` names cannot hold the sounds of a video."""
+    with open_media(video_path) as source:
+        if not _holds(source, out_path, source.streams.audio):
+            names = ", ".join(dict.fromkeys(stream.codec_context.name for stream in source.streams.audio))
+            raise MediaError(
+                f"{out_path}: cannot be written (a {out_path.suffix} file cannot hold {names} sound); use .mkv"
+            )
+
+
+def replace_picture(
+    video_path: Path, frames: Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]], out_path: Path
+) -> None:
+    """Copy a video untouched, but for its picture: all sounds, subtitles, attachments and chapters, each at its time.
+
+    Args:
+        video_path: a video.
+        frames: (time in seconds from time zero, upright pixels) of its new picture, as `stream_frames` counts.
+        out_path: its suffix chooses the container (see `picture_suffix`); it may not be `video_path` itself.
+
+    Raises:
+        MediaError: the video cannot be read, the place cannot be written, or the container that the suffix names
+            cannot hold its sounds.
+    """
+    require_room_for_sounds(video_path, out_path)
+    with open_media(video_path) as source:
+        zero_seconds = timeline_start_seconds(source)
+        with open_muxer(out_path) as container:
+            picture = PictureTrack(container, frames, fps=_declared_fps(source))
+            copied = _copied_streams(source, container, ("audio", "subtitle"))
+            container.metadata.update(_kept_metadata(source))
+            container.set_chapters(_chapters(source, zero_seconds))
+            for packet in _stamped_packets(source, list(copied), zero_seconds):
+                picture.write_until(float(packet.dts * packet.time_base))
+                packet.stream = copied[packet.stream]
+                container.mux(packet)
+            picture.finish()
+
+
+def _declared_fps(source: InputContainer) -> Fraction:
+    """Return the frame rate that a video declares, or a usual one."""
+    return picture_streams(source)[0].average_rate or Fraction(25)
+
+
+def _own_suffix(source: InputContainer, path: Path) -> str:
+    """Return the suffix of a video's own container: the one that it has, where that is one of its format."""
+    formats = set(source.format.name.split(","))
+    suffixes = next((suffixes for name, suffixes in _FAMILIES if name in formats), (".mkv",))
+    own = path.suffix.lower()
+    return own if own in suffixes else suffixes[0]
+
+
 def _require_picture(source: InputContainer, path: Path) -> None:
     """Raise MediaError for a file without a picture."""
     if not picture_streams(source):
@@ -133,25 +195,28 @@ def _require_picture(source: InputContainer, path: Path) -> None:
 
 def _require_room(source: InputContainer, path: Path) -> None:
     """Raise MediaError when the container of a file to be written cannot hold the pictures."""
-    if not _holds_pictures(source, path):
+    if not _holds(source, path, picture_streams(source)):
         codec = picture_streams(source)[0].codec_context.name
         raise MediaError(f"{path}: cannot be written (a {path.suffix} file cannot hold {codec} video); use .mkv")
 
 
-def _holds_pictures(source: InputContainer, path: Path) -> bool:
-    """Tell whether the container that the suffix of `path` names can hold the pictures."""
+def _holds(source: InputContainer, path: Path, streams: Iterable[Stream]) -> bool:
+    """Tell whether the container that the suffix of `path` names can hold streams of one kind."""
+    streams = list(streams)
     with unwritten_muxer(path) as container:
-        copied = _copied_streams(source, container)
-    return all(stream in copied for stream in picture_streams(source))
+        copied = _copied_streams(source, container, {stream.type for stream in streams})
+    return all(stream in copied for stream in streams)
 
 
-def _copied_streams(source: InputContainer, container: OutputContainer) -> dict[Stream, Stream]:
-    """Add to a container a stream for each one of the source that it can hold, sounds left out."""
+def _copied_streams(
+    source: InputContainer, container: OutputContainer, kinds: Collection[str] = ("video", "subtitle")
+) -> dict[Stream, Stream]:
+    """Add to a container a stream for each one of some kinds that it can hold, and for attachments."""
     is_mov, is_matroska = container.format.name in ("mov", "mp4", "3gp"), container.format.name == "matroska"
     copied: dict[Stream, Stream] = {}
     for stream in source.streams:
         is_cover = bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
-        is_wanted = stream.type in ("video", "subtitle") and (is_mov or not is_cover)
+        is_wanted = stream.type in kinds and (is_mov or not is_cover)
         if not is_wanted and not (stream.type == "attachment" and is_matroska):
             continue
         try:

@@ -1,5 +1,6 @@
 """Frames and sound encoded into a new video file. This file decodes nothing; remux.py copies encoded pictures."""
 
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -64,6 +65,41 @@ def write_video(
         container.mux(picture.encode())
         if sound is not None:
             sound.finish()
+
+
+class PictureTrack:
+    """A stream of pictures in a container, encoded as `write_video` does, each frame at its own time."""
+
+    _TIME_BASE = Fraction(1, 90_000)
+
+    def __init__(
+        self,
+        container: OutputContainer,
+        frames: Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]],
+        *,
+        fps: Fraction,
+    ) -> None:
+        """Take the first of `frames`, which are (seconds, pixels) with rising times; `fps` is what is declared."""
+        first = next(frames, None)
+        if first is None:
+            raise MediaError("there are no frames to write; give at least one")
+        self._container, self._frames = container, _chained(first, frames)
+        self._stream = _picture_stream(container, first[1].shape, fps)
+        self._stream.codec_context.time_base = self._TIME_BASE
+        self._seconds = 0.0
+
+    def write_until(self, seconds: float) -> None:
+        """Write the frames up to a time."""
+        while self._seconds <= seconds and (following := next(self._frames, None)) is not None:
+            self._seconds, pixels = following
+            frame = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
+            frame.pts, frame.time_base = round(self._seconds / self._TIME_BASE), self._TIME_BASE
+            self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Write the frames that are left."""
+        self.write_until(math.inf)
+        self._container.mux(self._stream.encode())
 
 
 def _picture_stream(container: OutputContainer, shape: tuple[int, ...], rate: Fraction) -> Any:

@@ -1,6 +1,7 @@
-"""Localisation: frames → regions; query → a vector in the same space; both → a heat map per frame → video, picture.
+"""Localisation: frames → regions; queries → vectors in the same space; both → a heat map per frame and query → video,
+picture.
 
-The vector is that of the query's words, of the sound that they separate (for models that embed sound in the encoder's
+A vector is that of a query's words, of the sound that they separate (for models that embed sound in the encoder's
 space), or of the latent caption of the centre frame (VAST, Figs. 5 and 9; spec section 4). Maps are computed a few
 times a second, and the overlay is interpolated between them.
 """
@@ -26,8 +27,10 @@ from trisep.media import FPS_RANGE
 from trisep.media.audio import read_audio
 from trisep.media.files import replacing, write_failure
 from trisep.media.probe import VideoStream, probe
+from trisep.media.remux import picture_suffix, replace_picture, require_room_for_sounds
 from trisep.media.video import read_frames, stream_frames, write_video
 from trisep.queries.captions import CaptionSettings, find_captions
+from trisep.queries.embed import as_queries
 from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.options import SeparationOptions
@@ -44,7 +47,7 @@ _FALLBACK_FPS = 25.0
 
 def localize(
     path: Path | str,
-    query: str | None = None,
+    queries: Sequence[str] = (),
     *,
     by: LocalizeBy = "text",
     model: str | Path | Separator = "default",
@@ -52,12 +55,12 @@ def localize(
     temperature: float = 0.01,
     device: str = "auto",
     allow_truncated: bool = False,
-) -> Localization:
-    """Localise a query in a video: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
+) -> list[Localization]:
+    """Localise queries in a video, one by one: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
 
     Args:
         path: a video; by text or caption it needs no sound.
-        query: words; by caption they are ignored.
+        queries: words; by caption they are ignored.
         by: what v is: `text`, the words' embedding (several templates averaged); `audio`, the embedding of the sound
             that the words separate; `caption`, the latent caption of the centre frame.
         model: name or folder of a checkpoint, whose encoder embeds the picture, or a loaded `Separator`.
@@ -67,10 +70,11 @@ def localize(
         allow_truncated: accept sound that cannot be decoded to its end.
 
     Returns:
-        One map per frame on the encoder's grid, each summing to one, with the times of the frames.
+        For each query (by caption, for it) one map per frame on the encoder's grid, each summing to one, with the times
+        of the frames.
 
     Raises:
-        QueryError: the query is missing or empty.
+        QueryError: there is no query, or an empty one.
         MediaError: the file is unreadable, has no picture, or (by audio) no sound or only silence.
         CheckpointError: by audio, for a model that does not embed sound where its encoder embeds pictures.
         ConfigError: a number is out of range, or `by` is none of the three.
@@ -81,15 +85,21 @@ def localize(
     for name, value, (low, high) in (("fps", fps, FPS_RANGE), ("temperature", temperature, TEMPERATURE_RANGE)):
         if not low <= value <= high:
             raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
-    name = "latent caption" if by == "caption" else Query(query or "", text=query or "").name
+    names = ["latent caption"] if by == "caption" else [query.name for query in as_queries(queries)]
     _picture_stream(path)
     separator = model if isinstance(model, Separator) else load(model, device=device)
-    vector = _target(separator, path, name, by, allow_truncated=allow_truncated)
-    times, maps = [], []
+    words = names if by == "caption" else queries
+    vectors = [_target(separator, path, text, by, allow_truncated=allow_truncated) for text in words]
+    times: list[float] = []
+    maps: list[list[Float32[np.ndarray, "H W"]]] = [[] for _ in names]
     for time_seconds, regions in stream_regions(path, separator.encoder, fps=fps):
         times.append(time_seconds)
-        maps.append(heat_maps(regions[None], vector, temperature=temperature)[0])
-    return Localization(maps=np.stack(maps), frame_times_seconds=tuple(times), query=name)
+        for its_maps, vector in zip(maps, vectors, strict=True):
+            its_maps.append(heat_maps(regions[None], vector, temperature=temperature)[0])
+    return [
+        Localization(maps=np.stack(its_maps), frame_times_seconds=tuple(times), query=name)
+        for name, its_maps in zip(names, maps, strict=True)
+    ]
 
 
 def heat_maps(
@@ -152,17 +162,29 @@ def centre_seconds(path: Path) -> float:
     return (stream.duration_seconds or probe(path).duration_seconds) / 2
 
 
-def output_files(out: Path, *, source: Path, arrays: bool) -> tuple[Path, ...]:
+def output_files(
+    out: Path | None = None, *, source: Path, arrays: bool = False, into_video: bool = False
+) -> tuple[Path, ...]:
     """Return the files that `--out` names: a video with a picture of its centre frame, or the picture only; arrays.
 
-    A folder that exists, or a name without a suffix, gets `heat.mp4` and `heat.png`. Nothing is written yet.
+    A folder that exists, or a name without a suffix, gets `heat.mp4` and `heat.png`, and nothing named is the folder
+    that this is run in. With `into_video` the suffix is the source's, where that container can hold what is written,
+    else `.mkv`. Nothing is written yet.
 
     Raises ConfigError for another suffix, MediaError for a place that cannot be written or would replace the video
     itself.
     """
-    out = out / "heat.mp4" if out.is_dir() or not out.suffix else out
+    out = Path() if out is None else out
+    if into_video and out.suffix.lower() == ".png":
+        raise ConfigError(
+            f"--out {out}: is a picture, and --into-video writes a video; give a video's name or a folder"
+        )
+    if out.is_dir() or not out.suffix:
+        out = out / f"heat{picture_suffix(source) if into_video else '.mp4'}"
     if out.suffix.lower() not in (*VIDEO_SUFFIXES, ".png"):
         raise ConfigError(f"--out {out}: expected a video ({', '.join(VIDEO_SUFFIXES)}), a picture (.png) or a folder")
+    if into_video:
+        require_room_for_sounds(source, out)
     suffixes = ([] if out.suffix.lower() == ".png" else [".png"]) + ([".npz"] if arrays else [])
     files = (out, *(out.with_suffix(suffix) for suffix in suffixes))
     existing = next(folder for folder in out.absolute().parents if folder.exists())
@@ -178,12 +200,20 @@ def output_files(out: Path, *, source: Path, arrays: bool) -> tuple[Path, ...]:
     return files
 
 
-def write_outputs(found: Localization, path: Path, files: Sequence[Path], *, allow_truncated: bool = False) -> None:
+def write_outputs(
+    found: Sequence[Localization],
+    path: Path,
+    files: Sequence[Path],
+    *,
+    into_video: bool = False,
+    allow_truncated: bool = False,
+) -> None:
     """Write overlays of a video and the arrays, each by its suffix; folders are made.
 
     Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
-    with its own sound if it has any; a picture is the centre frame. A NumPy archive (.npz) holds `maps` [K, H, W],
-    `frame_times_seconds` [K] and `query`.
+    with its own sound if it has any; with `into_video` each frame keeps its own time, and all sounds, subtitles and
+    chapters are copied untouched. A picture is the centre frame. A NumPy archive (.npz) holds `maps` [Q, K, H, W],
+    `frame_times_seconds` [K] and `queries` [Q].
 
     Raises MediaError when a file cannot be written, or the sound cannot be decoded.
     """
@@ -199,9 +229,14 @@ def write_outputs(found: Localization, path: Path, files: Sequence[Path], *, all
             with replacing(file) as temporary:
                 Image.fromarray(picture).save(temporary)
         elif file.suffix.lower() == ".npz":
-            times = np.array(found.frame_times_seconds)
+            times, names = np.array(found[0].frame_times_seconds), np.array([one.query for one in found])
             with replacing(file) as temporary:
-                np.savez(temporary, maps=found.maps, frame_times_seconds=times, query=np.array(found.query))
+                np.savez(
+                    temporary, maps=np.stack([one.maps for one in found]), frame_times_seconds=times, queries=names
+                )
+        elif into_video:
+            timed = _different(stream_frames(path, fps=_MAX_OUTPUT_FPS))
+            replace_picture(path, ((at, overlay.draw(frame, at)) for at, frame in timed), file)
         else:
             info = probe(path)
             fps = min(info.video[0].fps or _FALLBACK_FPS, _MAX_OUTPUT_FPS)
