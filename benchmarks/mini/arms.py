@@ -8,13 +8,15 @@ from trisep.losses.alignment import TeacherAlignedLoss
 from trisep.losses.masks import MaskLoss
 from trisep.losses.noise_invariant import NoiseInvariantLoss
 from trisep.losses.permutation import PermutationInvariantLoss
+from trisep.losses.semantic_grouping import SemanticGroupingLoss
+from trisep.losses.waveform import WaveformLoss
 from trisep.mixing.augmentation import AugmentationConfig
-from trisep.models import clipsep_nit, hfra, labelsep, pit, sound_of_pixels
+from trisep.models import clipsep_nit, hfra, labelsep, mp_net, pit, resunet_decouple, sgn, sound_of_pixels, wave_u_net
 from trisep.networks.audio_unet import UNetConfig
 from trisep.recipes import Recipe, recipe
 
 NUM_LABELS = 154
-"""Different labels in avmini's manifest, for LabelSep: those of all splits, which are numbered together."""
+"""Different labels in avmini's manifest, for LabelSep and SGN: those of all splits, which are numbered together."""
 _UNET = UNetConfig(base_width=16, max_width=128, upsampling="transposed", out_channels=32)
 _SHAPE = {"embedding_dim": 384, "unet": _UNET, "normalize_query": True, "query_scale": 20.0}
 _HFRA_SHAPE = {**_SHAPE, "unet": replace(_UNET, bottleneck_width=384)}
@@ -22,6 +24,8 @@ _HFRA_SHAPE = {**_SHAPE, "unet": replace(_UNET, bottleneck_width=384)}
 measure.
 """
 _MAGNITUDE_L1 = MaskLoss(kind="magnitude_l1")
+_WAVE_U_NET = wave_u_net.WaveUNetConfig(num_levels=9, extra_filters=6)
+_RESUNET = resunet_decouple.ResUNetConfig(widths=(4, 8, 16, 32, 64), num_blocks=1, num_inner=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +69,7 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
     )
     one_frame = replace(small, mixing=replace(small.mixing, num_frames=1))
     labels = replace(small, supervision="labels")
+    blind = replace(small, query="none", encoder="none")
     aligned = {"loss": TeacherAlignedLoss(), "teacher": "efficientat-mn04"}
     return {
         "clipsep": Arm(recipe=small),
@@ -79,9 +84,7 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
             note="labels; asked with the label",
         ),
         "pit": Arm(
-            recipe=replace(
-                small, query="none", encoder="none", model=pit.Config(unet=_UNET), loss=PermutationInvariantLoss()
-            ),
+            recipe=replace(blind, model=pit.Config(unet=_UNET), loss=PermutationInvariantLoss()),
             queries=("text",),
             note="oracle order; asked with nothing",
         ),
@@ -102,5 +105,41 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
         "hfra": Arm(
             recipe=replace(one_frame, model=hfra.Config(**_HFRA_SHAPE, teacher_dim=384), **aligned),
             note="teacher EfficientAT mn04, λ = 1",
+        ),
+        "wave-u-net": Arm(
+            recipe=replace(
+                blind,
+                model=wave_u_net.Config(unet=_WAVE_U_NET),
+                loss=WaveformLoss(kind="squared"),
+                training=replace(blind.training, precision="fp32"),
+            ),
+            queries=("text",),
+            note="9 levels; oracle order; asked with nothing",
+        ),
+        "resunet-decouple": Arm(
+            recipe=replace(
+                blind,
+                model=resunet_decouple.Config(unet=_RESUNET),
+                loss=WaveformLoss(kind="absolute"),
+                training=replace(blind.training, precision="fp32"),
+            ),
+            queries=("text",),
+            note="one block a level; oracle order; asked with nothing",
+        ),
+        "mp-net": Arm(
+            recipe=replace(one_frame, query="frames", encoder="none", model=mp_net.Config(unet=_UNET, image_width=16)),
+            queries=("image",),
+            note="image network of width 16, from scratch",
+        ),
+        "sgn": Arm(
+            recipe=replace(
+                labels,
+                query="label",
+                encoder="none",
+                model=sgn.Config(num_labels=NUM_LABELS, token_dim=64, num_layers=2, num_heads=4, unet=_UNET),
+                loss=SemanticGroupingLoss(),
+            ),
+            queries=("text",),
+            note="labels; asked with the label",
         ),
     }

@@ -51,6 +51,8 @@ ORDERINGS = (
     Ordering(better="hfra-late", worse="hfra-middle", query="image", published="MUSIC 5.86 : 5.57"),
     Ordering(better="hfra-hierarchical", worse="hfra-middle", query="image", published="MUSIC 6.65 : 5.57"),
     Ordering(better="hfra", worse="hfra-hierarchical", query="image", published="MUSIC 6.72 : 6.65"),
+    Ordering(better="mp-net", worse="sound-of-pixels", query="image", published="MUSIC 4.82 : 3.84"),
+    Ordering(better="resunet-decouple", worse="wave-u-net", query="text", published="MUSIC 3.98 : 3.80"),
 )
 """CLIPSep's Tables 1 to 3 are mean SNR (the paper calls it SDR), HFRA's Table 1 is BSS Eval's SDR."""
 

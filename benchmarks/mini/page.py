@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from arms import arms
 from orderings import SIGNIFICANT, Verdict, find_out
 from pictures import draw_bars, draw_mixture, draw_noise_activation
 from rows import Row
@@ -26,8 +27,9 @@ _SYSTEMS = """
 `clipsep-text` is asked with the clips' labels as words, `clipsep-hybrid` with both in turn; `labelsep` has a learned
 vector for each label; `pit` is asked with nothing; `sound-of-pixels` reads pictures with a network of its own.
 `hfra-middle`, `hfra-late` and `hfra-hierarchical` differ in where the query meets the audio network; `hfra` is the
-last of them, aligned to an audio teacher. Papers: CLIPSep (Dong et al., ICLR 2023), with its baselines; HFRA (Hu et
-al., BMVC 2025).
+last of them, aligned to an audio teacher. `wave-u-net` and `resunet-decouple` estimate samples and are asked with
+nothing, `mp-net` takes one sound after the other out of the mixture, `sgn` has a token for each label. Papers: CLIPSep
+(Dong et al., ICLR 2023), with its baselines; HFRA (Hu et al., BMVC 2025), with its own.
 """
 _TABLE_LEGEND = f"""
 Decibels of BSS Eval v3: SDRi and SIRi are improvements over the mixture, SAR is absolute. Each source is asked for
@@ -108,9 +110,10 @@ def _opening(report: Report) -> list[str]:
     paragraphs = []
     if recipes:
         recipe, num_seeds = next(iter(recipes.values())), len({run.seed for run in report.runs})
+        width = arms(1, 1)[REFERENCE].recipe.model.unet.base_width
         paragraphs.append(
-            f"{len(recipes)} systems of the papers, trained from nothing in one small size (base width "
-            f"{recipe.model.unet.base_width}) on the same {read_manifest(report.store).num_clips} clips for "
+            f"{len(recipes)} systems of the papers, trained from nothing in one small size (base width {width}, where "
+            f"the network is the papers' U-Net) on the same {read_manifest(report.store).num_clips} clips for "
             f"{recipe.training.num_steps} steps of {recipe.training.batch_size} mixtures, with {num_seeds} "
             f"seed{'s' * (num_seeds > 1)}. What differs is the network, the loss, and what is asked with. All are "
             "scored on the same held-out mixtures, beside the models that ship with the package and systems that "

@@ -13,7 +13,6 @@ from trisep.baselines import ideal_mask
 from trisep.checkpoints.format import load_model, read_card
 from trisep.checkpoints.registry import checkpoint_folder
 from trisep.evaluation.mixtures import system_names
-from trisep.models import pit
 
 _QUERIES: tuple[QueryName, ...] = ("text", "image")
 _ASKED = {"label": "label", "none": "nothing"}
@@ -57,7 +56,7 @@ def arm_rows(runs: Sequence[Run], settings: ScoringSettings) -> list[Row]:
                     query=query,
                     asked=_ASKED.get(arm.recipe.query, query),
                     results={one: measure({seed: paths[one] for seed, paths in tables.items()}) for one in PROTOCOLS},
-                    oracle=isinstance(arm.recipe.model, pit.Config),
+                    oracle=arm.recipe.query == "none",
                     seconds_per_step=median_step_seconds(group),
                     num_parameters=_num_parameters(group[0].model),
                     supervision=arm.recipe.supervision,

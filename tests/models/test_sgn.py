@@ -65,6 +65,18 @@ def test_the_group_of_the_label_is_tiled_beside_the_bottleneck() -> None:
         torch.testing.assert_close(output.presence_logits, model.presence(groups).squeeze(2))
 
 
+def test_it_also_computes_in_bfloat16() -> None:
+    query = QueryEmbedding(label_ids=torch.tensor([[2, 0], [1, 1]]))
+    model = network()
+    with torch.no_grad():
+        expected = model(spectrogram(), query)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(spectrogram(), query)
+    for name in ("masks", "logits", "class_logits", "presence_logits"):
+        assert getattr(output, name).dtype == torch.float32
+    torch.testing.assert_close(output.masks, expected.masks, atol=0.05, rtol=0.05)
+
+
 def test_attention_equals_that_of_torch_s_own_layer() -> None:
     torch.manual_seed(0)
     ours = AttentionLayer(8, 2)
