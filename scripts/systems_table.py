@@ -3,7 +3,7 @@
     python scripts/systems_table.py [--write]
 
 A system runs if it is a recipe or a baseline here; it was trained in miniature and evaluated if docs/results/mini.md
-has a row of it. Without --write the page is printed.
+has a row of it, and begun if the row stands below "begun" there. Without --write the page is printed.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from trisep.recipes import recipe_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "systems.md"
+BEGUN = "## Begun"
+"""The heading in mini.md below which rows are those of runs that were stopped early."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ SYSTEMS = (
 HEAD = """# Every system of the papers' tables
 
 Made by `python scripts/systems_table.py --write` from the code and from [the results in miniature](results/mini.md); a
-test compares it with what the script prints. "no" is work that is still to be done, and "–" does not apply: classical
-systems are not trained. Published sizes were trained for none of them here; [their settings](paper_numbers.md) are the
-papers'. The figures are bars over the rows of mini.md.
+test compares it with what the script prints. "no" is work that is still to be done, "begun" was trained for some
+minutes alone, and "–" does not apply: classical systems are not trained. Published sizes were trained for none of them
+here; [their settings](paper_numbers.md) are the papers'. The figures are bars over the rows of mini.md.
 
 | system | named in | runs | trained in miniature | evaluated | figure |
 |---|---|---|---|---|---|"""
@@ -81,19 +83,25 @@ papers'. The figures are bars over the rows of mini.md.
 
 def page() -> str:
     """Return docs/systems.md. Raises ValueError where a system names a recipe or baseline that is not there."""
-    mini = (DOCS / "results" / "mini.md").read_text(encoding="utf-8").splitlines()
-    rows = {line.split("|")[1].replace("\\*", "").strip() for line in mini if line.startswith("| ")}
+    mini, _, begun_part = (DOCS / "results" / "mini.md").read_text(encoding="utf-8").partition(BEGUN)
+    rows, begun = _first_cells(mini), _first_cells(begun_part)
     lines = [HEAD]
     for system in SYSTEMS:
         if system.recipe not in ("", *recipe_names()) or system.baseline not in ("", *baseline_names()):
             raise ValueError(f"{system.name}: no recipe '{system.recipe}' or baseline '{system.baseline}'")
         here = f"`{system.recipe or system.baseline}`" if system.recipe or system.baseline else "no"
-        scored = "yes" if system.row and system.row in rows else "no"
+        drawn = "yes" if system.row in rows else "no"
+        scored = "begun" if drawn == "no" and system.row in begun else drawn
         trained = "–" if system.baseline else "shipped" if scored == "yes" and system.recipe == "vast" else scored
-        lines.append(f"| {system.name} | {system.table} | {here} | {trained} | {scored} | {scored} |")
+        lines.append(f"| {system.name} | {system.table} | {here} | {trained} | {scored} | {drawn} |")
     built = sum(bool(system.recipe or system.baseline) for system in SYSTEMS)
     scored_in_all = sum(line.endswith("| yes | yes |") for line in lines)
     return "\n".join([*lines, "", f"{built} of {len(SYSTEMS)} run, {scored_in_all} are evaluated."]) + "\n"
+
+
+def _first_cells(text: str) -> set[str]:
+    """Return the first cell of every row of the tables."""
+    return {line.split("|")[1].replace("\\*", "").strip() for line in text.splitlines() if line.startswith("| ")}
 
 
 def main() -> None:

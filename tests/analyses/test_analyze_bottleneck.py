@@ -10,8 +10,8 @@ from training_stores import Loudness
 
 from trisep.analyses.bottleneck import choose_clips, load_models, pooled_bottlenecks, short_names, teacher_embeddings
 from trisep.checkpoints.format import load_model
-from trisep.errors import StoreError
-from trisep.models import hfra, vast
+from trisep.errors import CheckpointError, StoreError
+from trisep.models import hfra, vast, wave_u_net
 from trisep.spectrogram.log_frequency import log_magnitude, to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
@@ -49,6 +49,14 @@ def test_the_bottleneck_is_taken_before_the_projection_to_a_teacher(small_store:
         1,
         config.unet.widths[-1],
     )
+
+
+def test_a_model_of_waveforms_is_refused(tmp_path: Path) -> None:
+    folder = save_checkpoint(tmp_path / "wave", wave_u_net, wave_u_net.Config.tiny())
+    with pytest.raises(
+        CheckpointError, match="wave_u_net reads waveforms and has no bottleneck.*model of spectrograms"
+    ):
+        load_models([str(folder)], CPU)
 
 
 def test_another_rate_is_refused(small_store: Path, tmp_path: Path) -> None:

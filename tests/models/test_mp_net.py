@@ -91,7 +91,7 @@ def test_the_loudest_sound_is_taken_first_and_the_next_from_what_is_left() -> No
 def test_it_reads_frames_and_says_that_parts_of_a_sound_are_not_the_whole() -> None:
     model = network()
     assert (model.contract.reads, model.contract.is_shift_equivariant) == ("frames", False)
-    assert model.unet is model.minus.unet
+    assert model.unet is model.minus.unet and model.image_network is model.minus.image_network
     with pytest.raises(ConfigError, match="reads frames, and the query carries none"):
         model(spectrogram(), QueryEmbedding(vectors=torch.zeros(3, 2, 8)))
     with pytest.raises(ConfigError, match="image_width: expected at least 1, got 0"):

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trisep.encoders.resnet import ResNet18
 from trisep.models import Contract, sound_of_pixels
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.spectrogram.log_frequency import log_magnitude as logarithm
@@ -70,6 +71,11 @@ class MPNet(nn.Module):
     def unet(self) -> AudioUNet:
         """The audio network of M-Net."""
         return self.minus.unet
+
+    @property
+    def image_network(self) -> ResNet18:
+        """The image network of M-Net, which may start from ImageNet (`--init`)."""
+        return self.minus.image_network
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
         """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
