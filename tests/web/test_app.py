@@ -196,6 +196,7 @@ def wait_until(condition: Any) -> None:
     [
         {}, {"text": ""}, {"text": "?!"}, {"text": 3}, {"text": "x" * 201}, [], b"{", b"x" * 70_000, b"[" * 50_000,
         {"place": {}}, {"place": {"x": 0, "y": 0, "width": 0, "height": 0, "time_seconds": "now"}},
+        {"span": 3}, {"span": [2, 1]}, {"span": [0, "x"]}, {"span": [-1, 2]}, {"span": [0, 1, 2]},
         {"place": {"x": True, "y": 0, "width": 0, "height": 0, "time_seconds": 0}},
     ],
 )  # fmt: skip
@@ -265,6 +266,32 @@ def test_a_photograph_is_a_query(served: Served, sample: Path, noise: bytes) -> 
     served.told("POST", f"/api/sessions/{key}/stems/picture?name={quote('my dog.png')}", picture.getvalue())
     stem = served.until(key, settled)["stems"][0]
     assert (stem["name"], stem["kind"], stem["state"], stem["error"]) == ("my dog", "image", "done", None)
+    served.told("DELETE", f"/api/sessions/{key}")
+
+
+def test_a_span_and_a_sound_are_queries_and_are_found_in_the_picture(
+    served: Served, sample: Path, tmp_path: Path
+) -> None:
+    key = served.opened(sample.read_bytes(), "dog.mp4")["key"]
+    write_audio(tmp_path / "bark.wav", read_audio(sample, duration_seconds=1.5), subtype="wav_float32")
+    served.told("POST", f"/api/sessions/{key}/stems", {"span": [0.5, 1.5]})
+    served.told("POST", f"/api/sessions/{key}/stems/sound?name=my%20bark.wav", (tmp_path / "bark.wav").read_bytes())
+    served.told("POST", f"/api/sessions/{key}/stems/sound?name=broken.mp3", b"no sound")
+    served.told("POST", f"/api/sessions/{key}/stems", {"span": [500.0, 501.0]})
+    stems = served.until(key, settled)["stems"]
+    assert [(stem["name"], stem["kind"], stem["state"]) for stem in stems] == [
+        ("0.5-1.5 s", "span", "done"),
+        ("my bark", "sound", "done"),
+        ("broken", "sound", "failed"),
+        ("500.0-501.0 s", "span", "failed"),
+    ]
+    assert stems[2]["error"].startswith("broken: cannot be read as sound or video")
+    assert "holds no sound or only silence" in stems[3]["error"]
+    for stem in stems[:2]:
+        served.told("POST", f"/api/sessions/{key}/stems/{stem['key']}/heat")
+    found = served.until(key, lambda state: not any(is_open(stem["heat"]) for stem in state["stems"] if stem["heat"]))
+    assert [stem["heat"]["state"] for stem in found["stems"][:2]] == ["done", "done"]
+    assert not list((served.folder / key).glob("*.part"))
     served.told("DELETE", f"/api/sessions/{key}")
 
 

@@ -1,6 +1,5 @@
 """What the command line chooses for the page, and what it refuses."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,9 +39,3 @@ def test_numbers_out_of_range_are_refused(option: str, value: str, capsys: pytes
 def test_a_demo_needs_a_sample(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--sample"):
         WebSettings(demo=True, sample=tmp_path / "absent.mp4")
-
-
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "trisep.web.serve", None)
-    assert cli.main(["web"]) == 2
-    assert "pip install 'trisep[web]'" in capsys.readouterr().err

@@ -285,7 +285,7 @@ class Separator:
         names = self.calibration.reference_queries if references is None else references
         parts, groups = flattened(queries)
         negatives, _ = flattened(self._wanted(options.negatives) if options.negatives else [])
-        own = [self._listened(query, opened, options) for query in (*parts, *negatives)]
+        own = [self.listened(query, opened, options) for query in (*parts, *negatives)]
         asked = [*own, *(Query(name, text=name) for name in names)]
         embedded = embed_queries_for(self.checkpoint, self.encoder, asked, source=opened.path, device=self.device)
         network = in_precision(network_of(self.checkpoint, embedded), options.precision, self.device)
@@ -309,6 +309,25 @@ class Separator:
             device=self.device,
         )
 
+    def listened(self, query: Query, source: Source, options: SeparationOptions = _OPTIONS) -> Query:
+        """A sound, or a span of the source, as the vector of what the separator hears in it, any other query as it is.
+
+        Raises QueryError where nothing is to be heard, or for a model that reads no vectors.
+        """
+        if query.sound is None and query.span is None:
+            return query
+        reads = self.model.contract.reads
+        if reads not in ("vectors", "regions"):
+            raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
+        sound = example_of(query, source, self.signal.sample_rate_hz, start_seconds=options.start_seconds)
+        if self.checkpoint.learned_from_sounds and isinstance(self.encoder, HearingEncoder):
+            waveform = torch.from_numpy(sound)[None]
+            return Query(query.name, vector=self.encoder.encode_audio(waveform, self.signal.sample_rate_hz)[0])
+        vectors = word_vectors(self.encoder)
+        heard = self._hear(sound, vectors)
+        vector, _ = mean_of_most_heard(vectors, shares_of(heard.masks, heard.magnitude).cpu(), sound_words())
+        return Query(query.name, vector=vector)
+
     def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:
         """Why each query is not understood; a model that learned labels has refused all others before."""
         if self.checkpoint.model.contract.reads == "labels":
@@ -329,22 +348,6 @@ class Separator:
             duration_seconds=options.duration_seconds,
             allow_truncated=options.allow_truncated,
         )
-
-    def _listened(self, query: Query, opened: Source, options: SeparationOptions) -> Query:
-        """A sound or a span as the vector of what the separator hears in it, any other query as it is."""
-        if query.sound is None and query.span is None:
-            return query
-        reads = self.model.contract.reads
-        if reads not in ("vectors", "regions"):
-            raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
-        sound = example_of(query, opened, self.signal.sample_rate_hz, start_seconds=options.start_seconds)
-        if self.checkpoint.learned_from_sounds and isinstance(self.encoder, HearingEncoder):
-            waveform = torch.from_numpy(sound)[None]
-            return Query(query.name, vector=self.encoder.encode_audio(waveform, self.signal.sample_rate_hz)[0])
-        vectors = word_vectors(self.encoder)
-        heard = self._hear(sound, vectors)
-        vector, _ = mean_of_most_heard(vectors, shares_of(heard.masks, heard.magnitude).cpu(), sound_words())
-        return Query(query.name, vector=vector)
 
     def _hear(self, sound: Float32[np.ndarray, "S"], vectors: Float[Tensor, "n D"]) -> MaskSegment:
         """The masks of many vectors for a short sound at the rate of the model."""

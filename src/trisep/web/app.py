@@ -5,7 +5,8 @@ GET  /api/settings                             limits             POST /api/samp
 POST /api/sessions?name=…                      a session of the file in the body
 GET, DELETE /api/sessions/KEY                  how it goes; the end of it
 GET  /api/sessions/KEY/media, …/sound          the file, and its sound as floats (with ranges)
-POST /api/sessions/KEY/stems                   ask for {"text"} or {"place"};  …/stems/picture?name=…  a photograph
+POST /api/sessions/KEY/stems                   ask for {"text"}, {"place"} or {"span": [from, to]}, in seconds
+POST …/stems/picture?name=…, …/stems/sound?name=…   ask for what a photograph shows, or an example sounds like
 PUT, DELETE /api/sessions/KEY/stems/STEM       ask for other words; remove
 GET  …/stems/STEM/sound, …/spectrogram         the sound, as floats and as a picture
 POST, GET …/stems/STEM/heat                    where it is in the picture
@@ -15,6 +16,7 @@ GET, DELETE …/exports/EXPORT                   the file; cancel
 
 import asyncio
 import math
+import secrets
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -29,7 +31,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from trisep.media.files import move_into_place
+from trisep.media.files import discard, move_into_place
 from trisep.web.guard import Guard
 from trisep.web.sessions import Export, Session, Sessions, Stem, heat_file, stem_file
 from trisep.web.settings import LOOPBACK, WebSettings
@@ -38,7 +40,7 @@ from trisep.web.uploads import read_json, save_body
 _PAGE = Path(__file__).parent / "page"
 _MAX_WORDS = 200
 _MAX_GAIN = 4.0
-_MAX_PICTURE_BYTES = 32 << 20
+_MAX_EXAMPLE_BYTES = 64 << 20
 _MEDIA_TYPES = {
     **dict.fromkeys((".mp4", ".m4v"), "video/mp4"),
     **{".mov": "video/quicktime", ".webm": "video/webm", ".mkv": "video/x-matroska"},
@@ -61,6 +63,7 @@ def build_app(settings: WebSettings, sessions: Sessions, *, token: str | None) -
             Route("/api/sessions/{key}/sound", _sound),
             Route("/api/sessions/{key}/stems", _ask, methods=["POST"]),
             Route("/api/sessions/{key}/stems/picture", _ask_by_picture, methods=["POST"]),
+            Route("/api/sessions/{key}/stems/sound", _ask_by_sound, methods=["POST"]),
             Route("/api/sessions/{key}/stems/{stem}", _reword, methods=["PUT"]),
             Route("/api/sessions/{key}/stems/{stem}", _remove, methods=["DELETE"]),
             Route("/api/sessions/{key}/stems/{stem}/sound", _stem_sound),
@@ -159,6 +162,9 @@ async def _ask(request: Request) -> Response:
         place = _place(body["place"])
         kind = "box" if place["width"] > 0 else "point"
         _sessions(request).add_stem(session, f"{kind} at {place['time_seconds']:.1f} s", {"place": place})
+    elif "span" in body:
+        begin, end = _span(body["span"])
+        _sessions(request).add_stem(session, f"{begin:.1f}-{end:.1f} s", {"span": [begin, end]})
     else:
         words = _words(body)
         _sessions(request).add_stem(session, words, {"text": words})
@@ -166,13 +172,25 @@ async def _ask(request: Request) -> Response:
 
 
 async def _ask_by_picture(request: Request) -> Response:
+    return await _ask_by_file(request, "image")
+
+
+async def _ask_by_sound(request: Request) -> Response:
+    return await _ask_by_file(request, "sound")
+
+
+async def _ask_by_file(request: Request, kind: str) -> Response:
+    """Ask by a file in the body, a picture or a sound."""
     session, name = _its_session(request), _title(request)
-    incoming = session.folder / "picture.part"
-    await save_body(request, incoming, max_bytes=_MAX_PICTURE_BYTES)
-    stem = _sessions(request).add_stem(session, Path(name).stem or "picture", {"image": ""})
-    picture = stem.folder / "query"
-    move_into_place(incoming, picture)
-    stem.query["image"] = str(picture)
+    incoming = session.folder / f"{secrets.token_hex(4)}.part"
+    await save_body(request, incoming, max_bytes=_MAX_EXAMPLE_BYTES)
+    try:
+        stem = _sessions(request).add_stem(session, Path(name).stem or kind, {kind: ""})
+        example = stem.folder / "query"
+        move_into_place(incoming, example)
+    finally:
+        discard(incoming)
+    stem.query[kind] = str(example)
     return _state(request, 201)
 
 
@@ -293,6 +311,13 @@ def _place(place: Any) -> dict[str, float]:
     if not isinstance(place, dict) or not all(_is_number(place.get(name)) for name in names):
         raise HTTPException(400, "A place is x, y, width, height and time_seconds.")
     return {name: float(place[name]) for name in names}
+
+
+def _span(span: Any) -> tuple[float, float]:
+    """Return a span in seconds; HTTPException for anything else."""
+    if not isinstance(span, list) or len(span) != 2 or not all(map(_is_number, span)) or not 0 <= span[0] < span[1]:
+        raise HTTPException(400, "A span is two times in seconds, the first before the second.")
+    return float(span[0]), float(span[1])
 
 
 def _is_number(value: Any) -> bool:

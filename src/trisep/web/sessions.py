@@ -26,7 +26,7 @@ class Stem:
     name: str
     """What it is called on the page and in exports."""
     query: dict[str, Any]
-    """`text`, `place` or `image`, as tasks read it."""
+    """`text`, `place`, `span`, or the path of an `image` or a `sound`, as tasks read it."""
     job: Job
     folder: Path
     heat: Job | None = None

@@ -4,6 +4,7 @@ Every sound of a session is a float32 wav file of one rate, length and number of
 pieces. `rest` is the sound of the file minus all stems, so a mix is a sum: rest · (mixture − Σ stems) + Σ gain · stem.
 """
 
+import contextlib
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from trisep.errors import MediaError, QueryError
+from trisep.errors import MediaError, QueryError, TrisepError
 from trisep.media.audio import AudioWriter, read_audio, stream_audio
 from trisep.media.files import replacing, write_json
 from trisep.media.probe import probe
@@ -47,6 +48,14 @@ class Tasks:
     def load(self) -> None:
         """Load the model."""
         _ = self._separator
+
+    def warm_up(self) -> None:
+        """Separate a second of noise, so that what is computed once is there before the first query comes."""
+        from trisep.types import Audio
+
+        noise = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
+        with contextlib.suppress(TrisepError):  # a model of labels, say, does not know the word
+            self._separator.separate(Audio(noise, 16000), ["violin"])
 
     @cached_property
     def _separator(self) -> Any:
@@ -84,18 +93,15 @@ class Tasks:
     def separate(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Separate one query from the session's sound into `out`."""
         from trisep.separation.options import OutputOptions
-        from trisep.separation.source import Source
 
-        path, sound, out = Path(task["path"]), Path(task["sound"]), Path(task["out"])
-        head = read_audio(sound, duration_seconds=0.0)
-        # The sound as it was decoded once; places of a query lie in the picture of the file itself.
-        source = Source(head.sample_rate_hz, head.num_channels, lambda: stream_audio(sound), path)
+        out = Path(task["out"])
+        source = _source(task)
         report = self._separator.separate_to_files(
             source, [_query(task)], out, outputs=OutputOptions(residual=False), progress=progress
         )
         stem = report["stems"][0]
-        layout = {"sample_rate_hz": head.sample_rate_hz, "num_channels": head.num_channels}
-        peaks = _peaks(stream_audio(out / stem["file"]), head.sample_rate_hz)
+        layout = {"sample_rate_hz": source.sample_rate_hz, "num_channels": source.num_channels}
+        peaks = _peaks(stream_audio(out / stem["file"]), source.sample_rate_hz)
         about = {key: stem[key] for key in ("file", "share", "presence", "present")}
         return {**about, **_described(out / stem["file"], layout), "peaks": peaks}
 
@@ -138,6 +144,7 @@ class Tasks:
         if query.text is not None:
             vector = encode_query_text(encoder, query.text, ground=False)
         else:
+            query = self._separator.listened(query, _source(task))
             vector = embed_queries(encoder, [query], source=path).vectors[0]
         times, regions = self._regions_of(path, progress)
         heat = np.rint(255 * relative_heat(heat_maps(regions, vector))).astype(int)
@@ -241,6 +248,15 @@ def _rest(task: dict[str, Any]) -> list[tuple[Path, float]]:
     return [(Path(task["sound"]), 1.0), *((Path(stem["sound"]), -1.0) for stem in task["stems"])]
 
 
+def _source(task: dict[str, Any]) -> Any:
+    """Return the session's sound as it was decoded once; places of a query lie in the picture of the file itself."""
+    from trisep.separation.source import Source
+
+    sound = Path(task["sound"])
+    head = read_audio(sound, duration_seconds=0.0)
+    return Source(head.sample_rate_hz, head.num_channels, lambda: stream_audio(sound), Path(task["path"]))
+
+
 def _query(task: dict[str, Any]) -> Query:
     """Return the query that a task names."""
     query, name = task["query"], task["name_of_query"]
@@ -250,6 +266,10 @@ def _query(task: dict[str, Any]) -> Query:
         from trisep.media.image import read_image
 
         return Query(name, image=read_image(Path(query["image"])))
+    if "sound" in query:
+        return Query(name, sound=Path(query["sound"]))
+    if "span" in query:
+        return Query(name, span=tuple(query["span"]))
     return Query(name, text=query["text"])
 
 

@@ -32,6 +32,8 @@ def main() -> None:
         _say(channel, error=str(error))
         return
     _say(channel, ready=True)
+    if settings["loads_model"]:
+        tasks.warm_up()
     for line in sys.stdin:
         _do(tasks, json.loads(line), channel)
 
@@ -50,8 +52,11 @@ def _do(tasks: Tasks, task: dict[str, Any], channel: TextIO) -> None:
     try:
         result = getattr(tasks, task["name"])(task, progress)
     except TrisepError as error:
-        # People know their file by the name it had with them.
+        # People know their files by the names that these had with them.
         message = " ".join(str(error).split()).replace(task["path"], task["title"])
+        for kind in ("image", "sound"):
+            if example := task.get("query", {}).get(kind):
+                message = message.replace(example, task["name_of_query"])
         _say(channel, error=message.replace(str(Path(task["path"]).parent), "the session"))
     else:
         _say(channel, result=result)

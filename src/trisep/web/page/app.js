@@ -5,10 +5,11 @@ import { askByPointing, drawHeat } from "./picture.js";
 import { Player } from "./player.js";
 import { REST, Tracks } from "./tracks.js";
 import { askBySpan, drawWave, scaleOf } from "./waveform.js";
-import { bytes, clock, going } from "./words.js";
+import { bytes, clock, going, moment } from "./words.js";
 
 const POLL_MILLISECONDS = 300;
 const STEP_SECONDS = 5;
+const SHORTEST_SPAN_SECONDS = 0.1;
 const $ = (id) => document.getElementById(id);
 
 const player = new Player($("video"));
@@ -18,6 +19,7 @@ let session = null;
 let sending = null;
 let polling = 0;
 let span = null;
+let mark = null;
 let heat = { key: null, maps: null, url: null };
 const saved = new Set();
 
@@ -152,6 +154,7 @@ function startWork() {
   document.title = `${session.title} · trisep`;
   player.open(sound, path("sound"));
   tracks.peaksOfMixture = sound.peaks;
+  mark = null;
   $("stage").hidden = !picture;
   $("point-hint").hidden = !picture;
   $("unseen").hidden = true;
@@ -264,8 +267,10 @@ document.addEventListener("drop", (event) => {
   document.body.classList.remove("is-over");
   const [file] = event.dataTransfer.files;
   if (!file || settings?.demo) return;
-  if (session && file.type.startsWith("image/")) askByPhotograph(file);
-  else if (!session) openFile(file);
+  if (!session) openFile(file);
+  else if (file.type.startsWith("image/")) askByFile("picture", file);
+  else if (file.type.startsWith("audio/")) askByFile("sound", file);
+  else complain("One file at a time: press New file first, or drop a photograph or a sound to ask by it.");
 });
 
 $("ask").addEventListener("submit", async (event) => {
@@ -273,13 +278,15 @@ $("ask").addEventListener("submit", async (event) => {
   const text = $("words").value.trim();
   if (text && (await ask("POST", { text }, "stems"))) $("words").value = "";
 });
-$("photograph").addEventListener("change", () => {
-  const [file] = $("photograph").files;
-  $("photograph").value = "";
-  if (file) askByPhotograph(file);
-});
-function askByPhotograph(file) {
-  return ask("POST", file, "stems", `picture?name=${encodeURIComponent(file.name)}`);
+for (const [id, kind] of [["photograph", "picture"], ["example", "sound"]]) {
+  $(id).addEventListener("change", () => {
+    const [file] = $(id).files;
+    $(id).value = "";
+    if (file) askByFile(kind, file);
+  });
+}
+function askByFile(kind, file) {
+  return ask("POST", file, "stems", `${kind}?name=${encodeURIComponent(file.name)}`);
 }
 askByPointing($("picture"), $("box"), (place) => ask("POST", { place: { ...place, time_seconds: Math.min(player.time, player.duration) } }, "stems"));
 
@@ -320,11 +327,28 @@ askBySpan($("wave"), {
   },
 });
 $("repeat").addEventListener("click", () => repeat(null));
+$("ask-span").addEventListener("click", () => ask("POST", { span: [span.from * player.duration, span.to * player.duration] }, "stems"));
 function repeat(seconds) {
   if (!seconds) span = null;
   player.repeat(seconds);
-  $("repeat").hidden = !seconds;
-  if (seconds) $("repeat").textContent = `Stop repeating ${clock(seconds.from)} to ${clock(seconds.to)}`;
+  $("span").hidden = !seconds;
+  if (!seconds) return;
+  const words = `${moment(seconds.from)} to ${moment(seconds.to)}`;
+  $("ask-span").textContent = `Separate what is heard from ${words}`;
+  $("repeat").textContent = `Stop repeating ${words}`;
+}
+
+// A span marked by keys: where it begins, then where it ends.
+function markSpan(isEnd) {
+  const now = player.time;
+  if (!isEnd) {
+    mark = now;
+    $("announce").textContent = `A span begins at ${moment(now)}`;
+  } else if (mark !== null && now - mark >= SHORTEST_SPAN_SECONDS) {
+    span = { from: mark / player.duration, to: now / player.duration };
+    repeat({ from: mark, to: now });
+    $("announce").textContent = `A span from ${moment(mark)} to ${moment(now)}`;
+  }
 }
 $("video").addEventListener("error", () => {
   if (!$("video").getAttribute("src")) return;
@@ -343,6 +367,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "Home" && target === $("wave")) player.seek(0);
   else if (event.key === "End" && target === $("wave")) player.seek(player.duration);
   else if (/^[0-9]$/.test(event.key)) tell(tracks.toggleSolo(Number(event.key)), "isSolo", "alone");
+  else if (/^[io]$/i.test(event.key)) markSpan(event.key.toLowerCase() === "o");
   else if (event.key.toLowerCase() === "m") tell(tracks.toggleMute(target.closest(".track")), "isMute", "mute");
   else return;
   event.preventDefault();

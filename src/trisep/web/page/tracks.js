@@ -156,7 +156,8 @@ export class Tracks extends EventTarget {
     else row.bar.removeAttribute("value");
     const isFinding = stem.heat && (stem.heat.state === "waiting" || stem.heat.state === "running");
     row.heat.hidden = !hasPicture;
-    row.heat.textContent = isFinding ? "Looking…" : "Where";
+    row.heat.textContent = "Where";
+    row.heat.classList.toggle("is-busy", Boolean(isFinding));
     row.heat.setAttribute("aria-pressed", String(heatKey === row.key));
     row.remove.setAttribute("aria-label", isOpen ? `Cancel ${stem.name}` : `Remove ${stem.name}`);
     row.remove.title = isOpen ? "Cancel" : "Remove";
@@ -185,7 +186,7 @@ export class Tracks extends EventTarget {
     row.badge.textContent = row.number;
     row.solo.setAttribute("aria-label", `Solo ${name}`);
     row.mute.setAttribute("aria-label", `Mute ${name}`);
-    row.spectrum?.setAttribute("aria-label", `Spectrogram of ${name}`);
+    row.spectrum?.setAttribute("aria-label", `Spectrum of ${name}`);
     row.heat?.setAttribute("aria-label", `Where is ${name} in the picture`);
     row.volumeSlider.setAttribute("aria-label", `Volume of ${name}`);
     for (const tool of [row.solo, row.mute, row.volumeSlider, row.heat, row.spectrum]) if (tool) tool.disabled = !row.isReady;

@@ -7,6 +7,12 @@ export function clock(seconds) {
   return minutes < 60 ? `${minutes}:${tail}` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${tail}`;
 }
 
+// A moment to a tenth of a second, as in 0:03.2.
+export function moment(seconds) {
+  const tenths = Math.round(10 * Math.max(0, seconds));
+  return `${clock(tenths / 10)}.${tenths % 10}`;
+}
+
 export function timeLeft(seconds) {
   if (seconds === null) return "";
   return seconds < 60 ? `${Math.max(1, Math.round(seconds))} s left` : `${Math.ceil(seconds / 60)} min left`;
