@@ -58,7 +58,7 @@ def test_a_name_goes_before_a_path(shipped: Path) -> None:
 
 
 def test_an_unknown_name_lists_those_there_are(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = "unknown model 'nit': expected a checkpoint folder or one of these names: "
+    message = "unknown model 'nit': expected a checkpoint folder, hf:OWNER/NAME or one of these names: "
     with pytest.raises(CheckpointError, match=f"^{message}bare, small$"):
         checkpoint_folder("nit")
     monkeypatch.setattr(registry, "_FOLDER", shipped / "leftovers")

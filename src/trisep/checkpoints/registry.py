@@ -5,6 +5,7 @@ from typing import Any
 
 from trisep import pretrained
 from trisep.checkpoints.format import Checkpoint, load_model, read_card
+from trisep.checkpoints.hub import PREFIX, fetch_checkpoint
 from trisep.errors import CheckpointError
 
 _FOLDER = Path(pretrained.__file__).parent
@@ -16,19 +17,22 @@ def available_models() -> dict[str, Path]:
 
 
 def checkpoint_folder(name_or_path: str | Path) -> Path:
-    """Return the folder of a model given by its name or by its path; a name takes precedence.
+    """Return the folder of a model given by its name, its path or, as hf:OWNER/NAME[@REV], its place on the hub.
 
-    CheckpointError lists the known names.
+    A name takes precedence. CheckpointError lists the known names.
     """
     models = available_models()
     if str(name_or_path) in models:
         return models[str(name_or_path)]
+    if str(name_or_path).startswith(PREFIX):
+        return fetch_checkpoint(str(name_or_path))
     path = Path(name_or_path)
     if path.is_dir():
         return path
     names = ", ".join(models) or "none in this installation"
     raise CheckpointError(
-        f"unknown model '{name_or_path}': expected a checkpoint folder or one of these names: {names}"
+        f"unknown model '{name_or_path}': expected a checkpoint folder, {PREFIX}OWNER/NAME or one of these names: "
+        f"{names}"
     )
 
 

@@ -20,7 +20,7 @@ from trisep.errors import ConfigError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 _FIRST = (
     *("separate", "localize", "tag", "web", "models", "info", "doctor"),
-    *("data", "prepare", "embed", "store", "train", "evaluate", "compare"),
+    *("data", "prepare", "embed", "store", "train", "push", "evaluate", "compare"),
 )
 """The order in which help shows these verbs; all others follow."""
 

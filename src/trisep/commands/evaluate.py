@@ -25,7 +25,7 @@ class Arguments:
     """
 
     checkpoint: Annotated[Positional[str | None], arg(metavar="NAME|PATH")] = None
-    """A model, by name (see: trisep models) or checkpoint folder; it may be left out where baselines are given."""
+    """A model, by name (see: trisep models), folder or hf:OWNER/NAME; it may be left out where baselines are given."""
     data: Annotated[Path, arg(metavar="FOLDER|LIST")]
     """The protocol's clips: a CSV (path, split, label), a folder with manifest.csv, or what trisep data wrote."""
     media: Annotated[Path | None, arg(metavar="FOLDER")] = None

@@ -18,7 +18,7 @@ class Arguments:
     """
 
     file: Annotated[Positional[str], arg(metavar="FILE")]
-    """A model, by name (see: trisep models) or checkpoint folder."""
+    """A model, by name (see: trisep models), checkpoint folder or hf:OWNER/NAME."""
     json: FlagCreatePairsOff[bool] = False
     """Print the whole card as JSON, with the recipe and all its settings."""
 
