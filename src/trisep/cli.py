@@ -40,6 +40,17 @@ Each verb explains itself: trisep separate --help · version: trisep --version
 """
 
 
+EXTRAS = {
+    **dict.fromkeys(("accelerate", "tensorboard"), "train"),
+    **dict.fromkeys(("starlette", "uvicorn"), "web"),
+    "huggingface_hub": "hub",
+    "ray": "cluster",
+    "sklearn": "analysis",
+    "transformers": "teachers",
+}
+"""Modules that only some verbs need, and the extra that installs each."""
+
+
 def parse(argv: Sequence[str]) -> tuple[str, Any]:
     """Read a command line, without the name of the program, into the verb and its `Arguments`.
 
@@ -89,6 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except TrisepError as error:
         _complain(str(error))
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        verb = (sys.argv[1:] if argv is None else argv)[0]
+        _complain(
+            f"trisep {verb} needs {module}, which is not installed; install it: pip install 'trisep[{EXTRAS[module]}]'"
+        )
     except BrokenPipeError:
         # Python flushes stdout once more on its way out; with the pipe gone that would end in a second, unreadable
         # message.

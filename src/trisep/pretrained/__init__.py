@@ -84,8 +84,8 @@ def _in_package(entry: PretrainedFile) -> Path | None:
 
 
 def _in_hub_cache(entry: PretrainedFile) -> Path | None:
-    """Find the file in the local cache of the hub, or download it where the hub can be reached."""
-    if entry.hub is None:
+    """Find the file in the local cache of the hub, or download it where the hub can be reached (extra `hub`)."""
+    if entry.hub is None or importlib.util.find_spec("huggingface_hub") is None:
         return None
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
