@@ -3,6 +3,7 @@ get wrong.
 """
 
 import errno
+import io
 import json
 import math
 import os
@@ -654,7 +655,7 @@ def test_wrong_calls_from_python(separator: Separator, checkpoint: Path) -> None
             separator.separate(noise(100), ["violin"], options=SeparationOptions(segment_seconds=seconds))
     with pytest.raises(ConfigError, match="device 'abacus'"):
         trisep.load(checkpoint, device="abacus", encoder=FakeEncoder())
-    with pytest.raises(CheckpointError, match="expected a checkpoint folder or one of these names"):
+    with pytest.raises(CheckpointError, match="expected a checkpoint folder, hf:OWNER/NAME or one of these names"):
         trisep.load("nonsense", encoder=FakeEncoder())
 
 
@@ -733,3 +734,27 @@ def test_importing_the_package_is_light_and_its_names_are_there() -> None:
         trisep.loud  # noqa: B018
     program = "import sys, trisep; assert not {'torch', 'numpy', 'av'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_standard_input_is_an_input(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    wav(tmp_path / "in.wav", noise(9000))
+    assert command("in.wav", "dog", "--out", "file") == 0
+
+    def pipe(content: bytes) -> None:
+        """What comes from another program."""
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    pipe((tmp_path / "in.wav").read_bytes())
+    assert command("-", "dog") == 0
+    assert Path("separated/stdin/dog.wav").read_bytes() == Path("file/dog.wav").read_bytes()
+    assert json.loads(Path("separated/stdin/report.json").read_text())["input"] == "standard input"
+    capsys.readouterr()
+    for content, message in (
+        ((tmp_path / "in.wav").read_bytes(), "separated/stdin: holds the stems of standard input; choose another"),
+        (b"", "standard input: the file is empty"),
+        (b"no sound at all", "standard input: cannot be read as sound or video"),
+    ):
+        pipe(content)
+        assert command("-", "dog") == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
@@ -28,7 +28,7 @@ class Arguments:
     """
 
     input: Annotated[Positional[Path], arg(metavar="INPUT")]
-    """A video or sound file, or a folder of them."""
+    """A video or sound file, or a folder of them; - is standard input."""
     queries: Annotated[
         Positional[tuple[str, ...]], arg(name="query", metavar="[QUERY ...]", help_behavior_hint="")
     ] = ()
@@ -38,7 +38,7 @@ class Arguments:
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the sounds and report.json; it is made if absent. The default is separated/INPUT/, without suffix."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
-    """A model, by name (see: trisep models) or checkpoint folder."""
+    """A model, by name (see: trisep models), checkpoint folder or hf:OWNER/NAME."""
     image: UseAppendAction[tuple[Path, ...]] = ()
     """A photograph of what to separate."""
     video: UseAppendAction[tuple[Path, ...]] = ()
@@ -87,6 +87,10 @@ class Arguments:
     """Whether the sound is divided among the queries, or each query is separated as if it were the only one."""
     allow_truncated: FlagCreatePairsOff[bool] = False
     """Continue when more than 1 % of a file cannot be decoded."""
+    cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
+    """Separate several inputs on Ray, on this machine or others that see the same files; see docs/scale.md."""
+    workers: int | None = None
+    """Number of processes with --cluster local; the default is one per processor."""
     quiet: FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
     json: FlagCreatePairsOff[bool] = False
@@ -110,8 +114,10 @@ class Arguments:
             )
         if self.quiet and self.json:
             raise ConfigError("--quiet prints nothing and --json the report: give one of them")
+        if self.workers is not None and self.cluster != "local":
+            raise ConfigError("--workers counts the processes of --cluster local; leave it out, or give both")
         require_between(0, 1, threshold=self.threshold)
-        require_positive(segment=self.segment_seconds, duration=self.duration_seconds)
+        require_positive(segment=self.segment_seconds, duration=self.duration_seconds, workers=self.workers)
         require_not_negative(stream=self.stream, start=self.start_seconds)
 
     @property
@@ -122,11 +128,12 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Separate every input; returns the exit code: 0 all done, 1 some inputs skipped, 2 nothing done."""
+    from functools import partial
+
     from trisep.queries.embed import all_of, queries_from_options
     from trisep.separation.batch import Show, separate_batch
+    from trisep.separation.elsewhere import SeparationJob, outcomes_elsewhere
     from trisep.separation.options import OutputOptions, SeparationOptions
-    from trisep.separation.separator import load
-    from trisep.separation.streaming import Progress
 
     queries = queries_from_options(
         arguments.queries,
@@ -157,11 +164,17 @@ def run(arguments: Arguments) -> int:
         subtype=arguments.subtype,
         audio_bitrate=None if arguments.audio_bitrate is None else bits_per_second(arguments.audio_bitrate),
     )
-    separator = load(arguments.model, device=arguments.device)
+    job = SeparationJob(
+        model=arguments.model, device=arguments.device, queries=tuple(queries), options=options, outputs=outputs
+    )
+    _ = job.separator  # what is wrong with the model is said before any file is read
+    elsewhere = None
+    if arguments.cluster is not None:
+        from trisep.store.cluster import run_on_cluster
 
-    def separate(path: Path, folder: Path, progress: Progress) -> dict[str, Any]:
-        """Separate one input into its folder."""
-        return separator.separate_to_files(path, queries, folder, options, outputs, progress=progress)
-
+        run_there = partial(run_on_cluster, address=arguments.cluster, num_workers=arguments.workers)
+        elsewhere = partial(outcomes_elsewhere, job=job, run=run_there)
     show: Show = "nothing" if arguments.quiet else "json" if arguments.json else "table"
-    return separate_batch(arguments.inputs, arguments.out, separate, show=show, recursive=arguments.recursive)
+    return separate_batch(
+        arguments.inputs, arguments.out, job, show=show, recursive=arguments.recursive, elsewhere=elsewhere
+    )

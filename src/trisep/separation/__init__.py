@@ -7,6 +7,7 @@
     examples.py   a sound as a query
     options.py    how a sound is separated, what files are written
     owner.py      whose an output folder is
+    elsewhere.py  a batch that other processes do
     presence.py   whether a query is present in the mixture at all: its masks, and what an audio tower hears
     stems.py      names, levels, files and report of the stems
     batch.py      several inputs in one command, and what a person is told of the results

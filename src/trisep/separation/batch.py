@@ -23,8 +23,12 @@ from trisep.separation.streaming import Progress
 
 Separate = Callable[[Path, Path, Progress], dict[str, Any]]
 """(input, output folder, progress) → report: it writes the outputs of one file."""
+Outcomes = Callable[[Sequence[tuple[Path, Path]]], Iterator[dict[str, Any] | str]]
+"""(input, output folder) of several → for each in order its report, or on one line what failed."""
 Show = Literal["table", "json", "nothing"]
 """What is printed of the results: tables, JSON (of one file its report, of several batch.json), or nothing."""
+STDIN = Path("-")
+"""The input that stands for standard input; its folder is called `stdin`."""
 _OUT = Path("separated")
 _OTHER_MEDIA_SUFFIXES = frozenset(
     ".3gp .aif .aiff .amr .caf .flv .m4b .m4v .mka .mpeg .mpg .mts .oga .ogv .ts .wma .wmv".split()
@@ -34,43 +38,51 @@ _QUERY_WIDTH = 28
 
 
 def separate_batch(
-    inputs: Sequence[Path], out: Path | None, separate: Separate, *, show: Show = "table", recursive: bool = False
+    inputs: Sequence[Path],
+    out: Path | None,
+    separate: Separate,
+    *,
+    show: Show = "table",
+    recursive: bool = False,
+    elsewhere: Outcomes | None = None,
 ) -> int:
     """Separate one file into `out`, or several files and the files of folders each into `out/<input stem>/`.
 
     Without `out`, a single file too goes into a folder of its own, `separated/<input stem>/`. For several, `batch.json`
     lists what was done, also of a batch that is interrupted; a bad file is reported on stderr and skipped, whatever it
-    is that fails. Returns 0 when all are done, 1 when some were skipped, 2 when all were. Raises TrisepError for a
-    single bad file, a folder without media, or an output folder that cannot be written.
+    is that fails. `elsewhere` separates several in other processes; then one table at the end tells of all. Returns 0
+    when all are done, 1 when some were skipped, 2 when all were. Raises TrisepError for a single bad file, a folder
+    without media, or an output folder that cannot be written.
     """
     files = [file for path in inputs for file in media_files(path, recursive=recursive)]
     if len(inputs) == 1 and files == [inputs[0]]:
-        folder = _OUT / _folder_names(files)[0] if out is None else out
-        with _progress_bar(files[0].name) as progress:
-            report = separate(files[0], folder, progress)
-        _tell(report, folder, show)
-        if show == "json":
-            print(json.dumps(report, ensure_ascii=False, indent=1))
-        return 0
+        return _separate_one(files[0], out, separate, show)
     out = _OUT if out is None else out
     if (out / _REPORT).exists() and not _is_report(out / _REPORT):
         raise OutputError(f"{out / _REPORT}: is there already and no report of a batch; choose another output folder")
+    names = _folder_names(files)
+    pairs = [(file, out / name) for file, name in zip(files, names, strict=True)]
     entries: list[dict[str, Any]] = []
+    rows: list[tuple[str, ...]] = []
     try:
-        for number, (file, name) in enumerate(zip(files, _folder_names(files), strict=True), start=1):
-            with _progress_bar(f"{number}/{len(files)} {file.name}") as progress:
-                outcome = _outcome(separate, file, out / name, progress)
+        outcomes = _outcomes_here(pairs, separate) if elsewhere is None else elsewhere(pairs)
+        for file, name, outcome in zip(files, names, outcomes, strict=True):
             if isinstance(outcome, str):
                 print(f"trisep: skipped: {outcome}", file=sys.stderr)
                 entries.append({"input": str(file), "folder": None, "error": outcome})
-            else:
-                entries.append({"input": str(file), "folder": name, "error": None})
+                rows.append((str(file), "skipped", ""))
+                continue
+            entries.append({"input": str(file), "folder": name, "error": None})
+            rows.append((str(file), "done", _found(outcome)))
+            if elsewhere is None:
                 _tell(outcome, out / name, show)
     finally:
         num_done = sum(entry["error"] is None for entry in entries)
         batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
         if num_done:
             write_json(out / _REPORT, batch)
+    if elsewhere is not None and show == "table":
+        print("\n".join(_columns(rows)))
     if show == "json":
         print(json.dumps(batch, ensure_ascii=False, indent=1))
     if num_done < len(files):
@@ -78,7 +90,26 @@ def separate_batch(
     return 0 if num_done == len(files) else 1 if num_done else 2
 
 
-def _outcome(separate: Separate, file: Path, folder: Path, progress: Progress) -> dict[str, Any] | str:
+def _separate_one(file: Path, out: Path | None, separate: Separate, show: Show) -> int:
+    """Separate a single file; returns 0."""
+    folder = _OUT / _folder_names([file])[0] if out is None else out
+    with _progress_bar(file.name) as progress:
+        report = separate(file, folder, progress)
+    _tell(report, folder, show)
+    if show == "json":
+        print(json.dumps(report, ensure_ascii=False, indent=1))
+    return 0
+
+
+def _outcomes_here(pairs: Sequence[tuple[Path, Path]], separate: Separate) -> Iterator[dict[str, Any] | str]:
+    """Separate file after file in this process."""
+    for number, (file, folder) in enumerate(pairs, start=1):
+        with _progress_bar(f"{number}/{len(pairs)} {file.name}") as progress:
+            outcome = outcome_of(separate, file, folder, progress)
+        yield outcome
+
+
+def outcome_of(separate: Separate, file: Path, folder: Path, progress: Progress) -> dict[str, Any] | str:
     """Separate one file of a batch; return its report, or on one line what failed. OutputError is raised on."""
     try:
         return separate(file, folder, progress)
@@ -92,12 +123,27 @@ def _outcome(separate: Separate, file: Path, folder: Path, progress: Progress) -
     return " ".join(message.split())
 
 
+def _found(report: Mapping[str, Any]) -> str:
+    """Say on one line what was found of each query."""
+    stems = report["stems"]
+    return ", ".join(
+        f"{_short(stem['query'])} {_percent(stem['share']) if stem['present'] else 'probably not'}" for stem in stems
+    )
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Align rows of texts."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def _folder_names(files: Sequence[Path]) -> list[str]:
     """Return the names of the folders for the outputs of files, no two of which any disk takes for one."""
     names: list[str] = []
     taken = {_as_on_any_disk(_REPORT)}
     for file in files:
-        names.append(unused_name(file.stem if file.stem.strip(". ") else "input", taken, key=_as_on_any_disk))
+        stem = "stdin" if file == STDIN else file.stem if file.stem.strip(". ") else "input"
+        names.append(unused_name(stem, taken, key=_as_on_any_disk))
         taken.add(_as_on_any_disk(names[-1]))
     return names
 

@@ -3,20 +3,26 @@
 This file knows no model and no query.
 """
 
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from trisep.errors import MediaError
+from trisep.errors import MediaError, TrisepError
 from trisep.media.audio import read_audio, resampled_blocks, stream_audio
 from trisep.media.level import level_from_sums
 from trisep.types import Audio
 
 _BLOCK_SAMPLES = 1 << 16
+STANDARD_INPUT = "standard input"
+"""What messages and reports call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Source:
     num_channels: int
     blocks: Callable[[], Iterator[Float32[np.ndarray, "C n"]]]
     path: Path | None = None
+    title: str | None = None
+    """What reports call it; None is its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,26 @@ def open_source(
         lambda: stream_audio(path, duration_seconds=duration_seconds, block_samples=_BLOCK_SAMPLES, **section),
         path,
     )
+
+
+@contextmanager
+def standard_input(**section: Any) -> Iterator[Source]:
+    """Keep standard input in a temporary file, and yield the `open_source` of that as "standard input".
+
+    Errors of the body that name the file name standard input. Raises MediaError where nothing comes.
+    """
+    with tempfile.TemporaryDirectory(prefix="trisep-stdin-") as folder:
+        path = Path(folder) / "input"
+        try:
+            with path.open("xb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            yield replace(open_source(path, **section), title=STANDARD_INPUT)
+        except OSError as error:
+            raise MediaError(
+                f"{STANDARD_INPUT}: cannot be kept in {tempfile.gettempdir()} ({error.strerror}); free some space there"
+            ) from error
+        except TrisepError as error:
+            raise type(error)(str(error).replace(str(path), STANDARD_INPUT)) from error
 
 
 def mono_section(source: Source, sample_rate_hz: int, *, begin: float, end: float) -> Float32[np.ndarray, "S"]:

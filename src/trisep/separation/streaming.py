@@ -290,7 +290,7 @@ class SeparationRun:
     def facts(self) -> dict[str, Any]:
         """What report.json says of the source."""
         return {
-            "input": None if self.source.path is None else str(self.source.path),
+            "input": self.source.title or (None if self.source.path is None else str(self.source.path)),
             "sample_rate_hz": self.source.sample_rate_hz,
             "channels": self.source.num_channels,
             "duration_seconds": self.survey.num_samples / self.source.sample_rate_hz,
