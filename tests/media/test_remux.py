@@ -9,6 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from chromium import CHROMIUM, open_browser
 
 from trisep.errors import MediaError
 from trisep.media.audio import read_audio, write_audio
@@ -91,13 +92,13 @@ def picture_times(path):
     return times - times[0]
 
 
-def heard_from_first_picture(path):
+def heard_from_first_picture(path, stream=0):
     """The first channel as PyAV decodes it: its position, in samples from the first picture, and its samples."""
     with av.open(str(path)) as container:
         zero = next(container.decode(video=0)).time
     with av.open(str(path)) as container:
         rate, parts, first = None, [], None
-        for frame in container.decode(audio=0):
+        for frame in container.decode(audio=stream):
             rate = frame.sample_rate
             values = frame.to_ndarray()
             channels = frame.layout.nb_channels
@@ -108,9 +109,10 @@ def heard_from_first_picture(path):
     return first, np.concatenate(parts)
 
 
-def lag_samples(path, other):
+def lag_samples(path, other, other_stream=0):
     """By how many samples the sound of `path` is late against that of `other`, each seen from its own first picture."""
-    (begin, sound), (other_begin, other_sound) = heard_from_first_picture(path), heard_from_first_picture(other)
+    begin, sound = heard_from_first_picture(path)
+    other_begin, other_sound = heard_from_first_picture(other, other_stream)
     size = 1 << 19
     spectrum = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(other_sound, size))
     correlation = np.fft.irfft(spectrum, size)
@@ -151,10 +153,10 @@ def test_the_picture_is_copied_and_the_sound_is_in_its_place(tmp_path, case):
 
 
 def matroska(folder, name="full.mkv", subtitles="subrip"):
-    """A video with two tracks of sound, a tone in the second, subtitles, a font and two chapters."""
+    """A video with two tracks of sound, silence and noise, subtitles, a font and two chapters."""
     picture_only = make_video(folder, name="picture.mkv" if name.endswith("mkv") else "picture.mp4")
     rate, path = 48000, folder / name
-    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate)).astype(np.float32)
+    noise = np.random.default_rng(3).normal(0, 0.2, 3 * rate).astype(np.float32)
     with av.open(str(picture_only)) as source, av.open(str(path), "w") as container:
         picture = container.add_stream_from_template(source.streams.video[0])
         voices = [container.add_stream("aac", rate=rate, layout="mono") for _ in range(2)]
@@ -175,7 +177,7 @@ def matroska(folder, name="full.mkv", subtitles="subrip"):
             if packet.size:
                 packet.stream = picture
                 container.mux(packet)
-        for voice, sound in zip(voices, (np.zeros(3 * rate, np.float32), tone), strict=True):
+        for voice, sound in zip(voices, (np.zeros(3 * rate, np.float32), noise), strict=True):
             for begin in range(0, len(sound), 1024):
                 frame = av.AudioFrame.from_ndarray(sound[None, begin : begin + 1024], format="fltp", layout="mono")
                 frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
@@ -210,8 +212,28 @@ def test_subtitles_chapters_and_fonts_stay_and_one_track_of_sound_takes_the_plac
         assert titles == [("one", 0.0), ("two", 1.0)]
         if name.endswith("mkv"):
             assert [stream.data for stream in container.streams.attachments] == [b"letters"]
-    assert np.sqrt(np.mean(read_audio(out).samples ** 2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.05)
+    assert np.sqrt(np.mean(read_audio(out).samples ** 2)) == pytest.approx(0.2, rel=0.1)
+    assert lag_samples(out, source, other_stream=1) == 0
+    assert probe(out).duration_seconds == pytest.approx(probe(source).duration_seconds, abs=0.03)
     assert video_form(source, num_channels=1).left_out == ("1 other track of sound",)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (Debian: apt-get install chromium)")
+def test_browsers_play_what_comes_back(tmp_path):
+    outs = []
+    for case in ("mp4", "webm"):
+        (tmp_path / case).mkdir()
+        outs.append(replaced(make_video(tmp_path / case, **CASES[case]), tmp_path / case))
+    with open_browser(tmp_path / "browser") as page:
+        for out in outs:
+            page.go(out.as_uri())
+            page.value("(() => { const v = document.querySelector('video'); v.muted = false; v.play(); })()")
+            page.wait("document.querySelector('video').currentTime > 1")
+            decoded = "[v => v.webkitVideoDecodedByteCount, v => v.webkitAudioDecodedByteCount]"
+            assert min(page.value(f"{decoded}.map(f => f(document.querySelector('video')))")) > 1000, out.name
+            assert page.value("document.querySelector('video').error") is None
+            assert abs(page.value("document.querySelector('video').duration") - 3) < 0.1
 
 
 def test_a_container_that_nobody_writes_becomes_matroska(make_media, tmp_path, chirp):
