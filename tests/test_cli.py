@@ -4,6 +4,7 @@ import of torch.
 
 import errno
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -28,6 +29,7 @@ VERBS = (
     "embed",
     "store",
     "train",
+    "push",
     "evaluate",
     "compare",
     "analyze",

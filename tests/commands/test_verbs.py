@@ -20,7 +20,7 @@ from trisep.errors import ConfigError
 
 FIRST = [
     *("separate", "localize", "tag", "web", "models", "info", "doctor"),
-    *("data", "prepare", "embed", "store", "train", "evaluate", "compare"),
+    *("data", "prepare", "embed", "store", "train", "push", "evaluate", "compare"),
 ]
 LATER = ["analyze", "import", "listening-test"]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
@@ -168,13 +168,18 @@ def run(arguments: Arguments) -> int:
         model=arguments.model, device=arguments.device, queries=tuple(queries), options=options, outputs=outputs
     )
     _ = job.separator  # what is wrong with the model is said before any file is read
-    elsewhere = None
-    if arguments.cluster is not None:
-        from trisep.store.cluster import run_on_cluster
-
-        run_there = partial(run_on_cluster, address=arguments.cluster, num_workers=arguments.workers)
-        elsewhere = partial(outcomes_elsewhere, job=job, run=run_there)
+    elsewhere = None if arguments.cluster is None else partial(outcomes_elsewhere, job=job, run=_cluster(arguments))
     show: Show = "nothing" if arguments.quiet else "json" if arguments.json else "table"
     return separate_batch(
         arguments.inputs, arguments.out, job, show=show, recursive=arguments.recursive, elsewhere=elsewhere
     )
+
+
+def _cluster(arguments: Arguments) -> Any:
+    """Return what runs work on the cluster."""
+    from functools import partial
+
+    from trisep.store.cluster import run_on_cluster
+
+    assert arguments.cluster is not None
+    return partial(run_on_cluster, address=arguments.cluster, num_workers=arguments.workers)

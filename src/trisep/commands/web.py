@@ -7,7 +7,6 @@ from typing import Annotated
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
 from trisep.commands import Device, require_between, require_positive
-from trisep.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +29,7 @@ class Arguments:
     allow_host: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()
     """A further name that the page may be asked for by, such as that of a proxy before it."""
     model: Annotated[str, arg(metavar="NAME|PATH")] = "default"
-    """A model, by name (see: trisep models) or checkpoint folder."""
+    """A model, by name (see: trisep models), checkpoint folder or hf:OWNER/NAME."""
     device: Device = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
     demo: FlagCreatePairsOff[bool] = False
@@ -52,12 +51,7 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Serve the page until it is interrupted; returns 0."""
-    try:
-        from trisep.web.serve import serve
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the page needs {error.name}, which is not installed; install it: pip install 'trisep[web]'"
-        ) from error
+    from trisep.web.serve import serve
     from trisep.web.settings import WebSettings, bundled_sample
 
     settings = WebSettings(

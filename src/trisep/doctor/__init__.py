@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from trisep.errors import TrisepError
 
 _PACKAGES = ("torch", "av", "numpy", "scipy", "soundfile", "soxr", "safetensors", "tokenizers", "tyro")
-_EXTRAS = ("transformers", "ray", "onnxruntime", "starlette", "sklearn")
+_EXTRAS = ("accelerate", "transformers", "huggingface_hub", "ray", "onnxruntime", "starlette", "sklearn")
 _ENCODERS = ("libx264", "aac", "libopus", "libmp3lame")
 
 

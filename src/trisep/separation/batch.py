@@ -60,22 +60,19 @@ def separate_batch(
     out = _OUT if out is None else out
     if (out / _REPORT).exists() and not _is_report(out / _REPORT):
         raise OutputError(f"{out / _REPORT}: is there already and no report of a batch; choose another output folder")
-    names = _folder_names(files)
-    pairs = [(file, out / name) for file, name in zip(files, names, strict=True)]
+    pairs = [(file, out / name) for file, name in zip(files, _folder_names(files), strict=True)]
     entries: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
     try:
         outcomes = _outcomes_here(pairs, separate) if elsewhere is None else elsewhere(pairs)
-        for file, name, outcome in zip(files, names, outcomes, strict=True):
+        for (file, folder), outcome in zip(pairs, outcomes, strict=True):
             if isinstance(outcome, str):
                 print(f"trisep: skipped: {outcome}", file=sys.stderr)
-                entries.append({"input": str(file), "folder": None, "error": outcome})
-                rows.append((str(file), "skipped", ""))
-                continue
-            entries.append({"input": str(file), "folder": name, "error": None})
-            rows.append((str(file), "done", _found(outcome)))
-            if elsewhere is None:
-                _tell(outcome, out / name, show)
+            elif elsewhere is None:
+                _tell(outcome, folder, show)
+            error = outcome if isinstance(outcome, str) else None
+            entries.append({"input": str(file), "folder": None if error else folder.name, "error": error})
+            rows.append((str(file), "skipped" if error else "done", _found(outcome)))
     finally:
         num_done = sum(entry["error"] is None for entry in entries)
         batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
@@ -123,9 +120,9 @@ def outcome_of(separate: Separate, file: Path, folder: Path, progress: Progress)
     return " ".join(message.split())
 
 
-def _found(report: Mapping[str, Any]) -> str:
-    """Say on one line what was found of each query."""
-    stems = report["stems"]
+def _found(outcome: Mapping[str, Any] | str) -> str:
+    """Say on one line what was found of each query; nothing of an input that was skipped."""
+    stems = [] if isinstance(outcome, str) else outcome["stems"]
     return ", ".join(
         f"{_short(stem['query'])} {_percent(stem['share']) if stem['present'] else 'probably not'}" for stem in stems
     )

@@ -60,7 +60,7 @@ def localize(
 
     Args:
         path: a video; by text or caption it needs no sound.
-        queries: words; by caption they are ignored.
+        queries: words; by caption they do not count.
         by: what v is: `text`, the words' embedding (several templates averaged); `audio`, the embedding of the sound
             that the words separate; `caption`, the latent caption of the centre frame.
         model: name or folder of a checkpoint, whose encoder embeds the picture, or a loaded `Separator`.
@@ -70,8 +70,7 @@ def localize(
         allow_truncated: accept sound that cannot be decoded to its end.
 
     Returns:
-        For each query (by caption, for it) one map per frame on the encoder's grid, each summing to one, with the times
-        of the frames.
+        For each query one map per frame on the encoder's grid, each summing to one, with the times of the frames.
 
     Raises:
         QueryError: there is no query, or an empty one.
@@ -82,24 +81,26 @@ def localize(
     path = Path(path)
     if by not in get_args(LocalizeBy):
         raise ConfigError(f"by must be one of {', '.join(get_args(LocalizeBy))}, not {by!r}")
-    for name, value, (low, high) in (("fps", fps, FPS_RANGE), ("temperature", temperature, TEMPERATURE_RANGE)):
-        if not low <= value <= high:
-            raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
-    names = ["latent caption"] if by == "caption" else [query.name for query in as_queries(queries)]
+    _require_in_range(fps=(fps, FPS_RANGE), temperature=(temperature, TEMPERATURE_RANGE))
+    asked = as_queries(["latent caption"] if by == "caption" else queries)
     _picture_stream(path)
     separator = model if isinstance(model, Separator) else load(model, device=device)
-    words = names if by == "caption" else queries
-    vectors = [_target(separator, path, text, by, allow_truncated=allow_truncated) for text in words]
+    vectors = [_target(separator, path, one.text or "", by, allow_truncated=allow_truncated) for one in asked]
     times: list[float] = []
-    maps: list[list[Float32[np.ndarray, "H W"]]] = [[] for _ in names]
+    maps: list[Float32[np.ndarray, "Q H W"]] = []
     for time_seconds, regions in stream_regions(path, separator.encoder, fps=fps):
         times.append(time_seconds)
-        for its_maps, vector in zip(maps, vectors, strict=True):
-            its_maps.append(heat_maps(regions[None], vector, temperature=temperature)[0])
-    return [
-        Localization(maps=np.stack(its_maps), frame_times_seconds=tuple(times), query=name)
-        for name, its_maps in zip(names, maps, strict=True)
-    ]
+        maps.append(np.concatenate([heat_maps(regions[None], one, temperature=temperature) for one in vectors]))
+    stacked = np.stack(maps, axis=1)
+    seconds = tuple(times)
+    return [Localization(stacked[at], frame_times_seconds=seconds, query=one.name) for at, one in enumerate(asked)]
+
+
+def _require_in_range(**values: tuple[float, tuple[float, float]]) -> None:
+    """Raise ConfigError for the first value that lies outside its range."""
+    for name, (value, (low, high)) in values.items():
+        if not low <= value <= high:
+            raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
 
 
 def heat_maps(
