@@ -22,6 +22,7 @@ from typing import Any
 
 from trisep.commands import load_verb, summary, verbs
 from trisep.errors import ConfigError, TrisepError
+from trisep.shell import mend_streams, silence
 
 _OVERVIEW = """usage: trisep VERB …
 
@@ -92,12 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
     # Threads that wait for each other sleep: on a busy machine those of OpenMP burn three times the work otherwise.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if argv is None:
+        mend_streams()
     try:
-        _stop_on_signals()
-        verb, arguments = parse(sys.argv[1:] if argv is None else argv)
-        code: int = load_verb(verb).run(arguments)
-        sys.stdout.flush()
-        return code
+        return _run(sys.argv[1:] if argv is None else argv)
     except TrisepError as error:
         _complain(str(error))
     except ModuleNotFoundError as error:
@@ -109,17 +108,48 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"trisep {verb} needs {module}, which is not installed; install it: pip install 'trisep[{EXTRAS[module]}]'"
         )
     except BrokenPipeError:
-        # Python flushes stdout once more on its way out; with the pipe gone that would end in a second, unreadable
-        # message.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _complain("the output was cut short: the program reading it has gone")
+    except _OutputError as error:
+        _complain(str(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
     except KeyboardInterrupt as stop:
         print("trisep: interrupted", file=sys.stderr)
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+    # Python flushes stdout once more on its way out; where that fails, a second, unreadable message would follow.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
     return 2
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Run one command, and see to it that what it prints is written."""
+    _stop_on_signals()
+    try:
+        verb, arguments = parse(argv)
+        code: int = load_verb(verb).run(arguments)
+    except SystemExit:
+        _flush()
+        raise
+    _flush()
+    return code
+
+
+class _OutputError(Exception):
+    """What was printed could not be written."""
+
+
+def _flush() -> None:
+    """Write what was printed; BrokenPipeError where nobody reads it, _OutputError where it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _OutputError(f"standard output: cannot be written ({error.strerror or error})") from error
 
 
 def _stop_on_signals() -> None:

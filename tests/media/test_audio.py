@@ -143,10 +143,10 @@ def test_a_hole_is_filled_and_what_follows_stays_in_place(make_media):
 def test_a_hole_that_is_too_long_is_refused_and_takes_no_memory(make_media, monkeypatch):
     sound = 0.5 * np.sin(np.arange(3 * 48000, dtype=np.float32) * 0.2)[None]
     path = make_media("holed.mkv", sounds=[(sound, 48000)], audio_codec="flac", left_out=(1.0, 2.0))
-    monkeypatch.setattr("trisep.media.audio_decoder._LONGEST_HOLE_SECONDS", 0.9)
+    monkeypatch.setattr("trisep.media.audio_decoder.LONGEST_HOLE_SECONDS", 0.9)
     with pytest.raises(MediaError, match=r"holed.mkv: its sound pauses for 1 s at 1.. s, at most 0.9 s are filled"):
         read_audio(path)
-    monkeypatch.setattr("trisep.media.audio_decoder._LONGEST_HOLE_SECONDS", 1.1)
+    monkeypatch.setattr("trisep.media.audio_decoder.LONGEST_HOLE_SECONDS", 1.1)
     assert read_audio(path).num_samples > 140000
 
 

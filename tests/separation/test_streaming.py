@@ -103,8 +103,10 @@ def test_the_survey_by_hand() -> None:
     found = survey(open_source(Audio(square(100000, 0.1, offset=0.5), 16000)), 16000)
     assert (found.num_samples, found.num_mono_samples) == (100000, 100000)
     assert found.level_db == pytest.approx(-20.0, abs=1e-4)
+    assert not found.is_silent and found.unheard.offsets == pytest.approx([0.5]) and not found.unheard.has_rumble
     opposite = np.concatenate([square(1000, 0.1), -square(1000, 0.1)])
-    assert survey(open_source(Audio(opposite, 16000)), 16000).level_db == -math.inf
+    found = survey(open_source(Audio(opposite, 16000)), 16000)
+    assert found.level_db == pytest.approx(-20.0, abs=1e-4) and not found.is_silent and not found.unheard
     one_sided = np.concatenate([square(1000, 0.2), np.zeros((1, 1000), np.float32)])
     assert survey(open_source(Audio(one_sided, 16000)), 16000).level_db == pytest.approx(-20.0, abs=1e-4)
 
@@ -122,15 +124,15 @@ def test_the_survey_counts_at_both_rates_and_hears_what_the_model_hears() -> Non
 def test_the_downmix_does_not_depend_on_blocks(sizes: tuple[int, ...]) -> None:
     stereo = noise(50001, 2, 44100).samples
     mean = (stereo[0] + stereo[1]) / 2
-    found = np.concatenate(list(mono_blocks(cut(stereo, *sizes), 44100, 16000)))
+    found = np.concatenate(list(mono_blocks(cut(stereo, *sizes), 44100, 16000, num_channels=2)))
     np.testing.assert_allclose(found, soxr.resample(mean, 44100, 16000, "HQ"), atol=1e-6)
-    same_rate = np.concatenate(list(mono_blocks(cut(stereo, *sizes), 16000, 16000)))
+    same_rate = np.concatenate(list(mono_blocks(cut(stereo, *sizes), 16000, 16000, num_channels=2)))
     np.testing.assert_allclose(same_rate, mean, atol=1e-7)
 
 
 def test_a_rate_that_is_none() -> None:
     with pytest.raises(MediaError, match="cannot resample from 0 Hz to 16000 Hz; convert the sound to a usual rate"):
-        list(mono_blocks(iter([np.zeros((1, 5), np.float32)]), 0, 16000))
+        list(mono_blocks(iter([np.zeros((1, 5), np.float32)]), 0, 16000, num_channels=1))
 
 
 def applier(rate_hz: int, num_channels: int, num_queries: int) -> MaskApplier:
@@ -152,8 +154,7 @@ def applied(
         parts.append(apply.apply(masks[..., chosen], is_last=False))
     rest = np.concatenate(frames)
     parts.append(apply.apply(masks[..., rest], is_last=True))
-    mixtures, stems = zip(*parts, strict=True)
-    return np.concatenate(mixtures, axis=-1), np.concatenate(stems, axis=-1)
+    return tuple(np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("mixture", "stems"))
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
@@ -205,18 +206,19 @@ def test_samples_are_given_as_far_as_masks_reach_and_no_further() -> None:
     masks = torch.ones(1, 256, 63)
     # The last mask may still be read between itself and the next, so frame 29 of 30 is the last that is transformed;
     # its window of 1024 samples ends the completed ones half a window before its centre, 29 · 256 − 512.
-    mixture, stems = apply.apply(masks[..., :30], is_last=False)
-    assert mixture.shape[1] == stems.shape[2] == 29 * 256 - 512 + 256
-    assert apply.apply(masks[..., :0], is_last=False)[0].shape == (1, 0)
-    mixture, _ = apply.apply(masks[..., 30:], is_last=True)
-    assert mixture.shape[1] == 16000 - (29 * 256 - 256)
+    first = apply.apply(masks[..., :30], is_last=False)
+    assert first.mixture.shape[1] == first.stems.shape[2] == 29 * 256 - 512 + 256
+    assert apply.apply(masks[..., :0], is_last=False).mixture.shape == (1, 0)
+    last = apply.apply(masks[..., 30:], is_last=True)
+    assert last.mixture.shape[1] == 16000 - (29 * 256 - 256)
 
 
 def test_the_residual_is_the_mixture_less_all_stems() -> None:
     mixture = np.array([[1.0, -2.0]], np.float32)
     stems = np.array([[[0.25, 0.5]], [[0.5, -1.0]]], np.float32)
-    residual = SeparatedSegment(mixture, stems, torch.zeros(2, 256, 1)).residual
-    assert residual.tolist() == [[0.25, -1.5]] and residual.dtype == np.float32
+    segment = SeparatedSegment(mixture, mixture - 1, stems, torch.zeros(2, 256, 1))
+    assert segment.residual.tolist() == [[0.25, -1.5]] and segment.residual.dtype == np.float32
+    assert segment.heard_residual.tolist() == [[-0.75, -2.5]]
 
 
 def constant(*values: float) -> Network:
@@ -361,7 +363,9 @@ def test_progress_goes_up_to_one() -> None:
 def test_whoever_listens_is_handed_the_sources_blocks(tmp_path: Path) -> None:
     audio = noise(100000, 2, 44100)
     blocks: list[np.ndarray] = []
-    segments = list(run(audio, constant(0.5, 0.7), 1, num_references=1).mask_segments(blocks.append))
+    segments = list(
+        run(audio, constant(0.5, 0.7), 1, num_references=1).mask_segments(lambda block, heard: blocks.append(block))
+    )
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), audio.samples)
     assert sum(segment.masks.shape[-1] for segment in segments) == 1 + 36282 // 256
     assert segments[0].masks.shape[0] == 2  # the reference too

@@ -184,7 +184,11 @@ _NAMES = {ProbeArguments: "probe", GapArguments: "gap", FusionArguments: "fusion
 
 def run(arguments: Arguments) -> int:
     """Run the chosen analysis with the fields of its dataclass, and print its table; returns 0."""
+    from trisep.media.lock import locked
+
     name = _NAMES[type(arguments.analysis)]
     analyze = getattr(importlib.import_module(f"trisep.analyses.{name}"), f"analyze_{name}")
-    print(analyze(**{entry.name: getattr(arguments.analysis, entry.name) for entry in fields(arguments.analysis)}))
+    with locked(arguments.analysis.out):
+        text = analyze(**{entry.name: getattr(arguments.analysis, entry.name) for entry in fields(arguments.analysis)})
+    print(text)
     return 0

@@ -42,16 +42,20 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Compare the two evaluations, print the result and write it where `--out` says; returns 0."""
-    from trisep.evaluation.compare import compare
+    from contextlib import nullcontext
 
-    comparison = compare(
-        arguments.a,
-        arguments.b,
-        metric=arguments.metric,
-        system_a=arguments.system_a,
-        system_b=arguments.system_b,
-        out=arguments.out,
-        seed=arguments.seed,
-    )
+    from trisep.evaluation.compare import compare
+    from trisep.media.lock import locked
+
+    with nullcontext() if arguments.out is None else locked(arguments.out):
+        comparison = compare(
+            arguments.a,
+            arguments.b,
+            metric=arguments.metric,
+            system_a=arguments.system_a,
+            system_b=arguments.system_b,
+            out=arguments.out,
+            seed=arguments.seed,
+        )
     print(comparison.text)
     return 0

@@ -55,8 +55,8 @@ class Arguments:
     """A sound that is not wanted, in words: it takes its share from the queries, and is not written."""
     all_of: FlagCreatePairsOff[bool] = False
     """Separate all queries into one stem; "violin and piano" does so with words."""
-    stream: int = 0
-    """Which track of sound of INPUT, counted from 0."""
+    stream: int | None = None
+    """Which track of sound of INPUT, counted from 0; by default the one flagged so, else the first that plays."""
     start_seconds: Annotated[float, arg(name="start", metavar="SECONDS")] = 0.0
     """Begin there in INPUT."""
     duration_seconds: Annotated[float | None, arg(name="duration", metavar="SECONDS")] = None

@@ -21,8 +21,8 @@ class Arguments:
     """A file with sound."""
     number: int = 10
     """How many kinds of sound are listed."""
-    stream: int = 0
-    """Which of the file's streams of sound."""
+    stream: int | None = None
+    """Which of the streams of sound of FILE, from 0; by default the one flagged so, else the first that plays."""
     json: bool = False
     """Print JSON: name, probability and the probability in every second."""
 

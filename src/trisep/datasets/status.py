@@ -24,8 +24,9 @@ import numpy as np
 
 from trisep.datasets.clip_list import ListedClip
 from trisep.errors import ConfigError, MediaError
-from trisep.media.audio import stream_audio
+from trisep.media.audio import read_facts, stream_audio
 from trisep.media.files import sha256_of
+from trisep.media.heard import HeardMeter
 from trisep.media.probe import MediaInfo, probe
 from trisep.media.video import read_frames
 
@@ -144,15 +145,16 @@ def _judge(info: MediaInfo, clip: ListedClip, check: ClipCheck, settings: CheckS
 
 
 def _measure_sound(info: MediaInfo, check: ClipCheck) -> tuple[float, float]:
-    """Measure the length in seconds and the RMS in dBFS (−inf for none) of the clip's mono sound."""
+    """Measure the length in seconds of the clip's mono sound, and the RMS in dBFS (−inf for none) of what is heard."""
     start = check.start_seconds or 0.0
     wanted = None if check.end_seconds is None else check.end_seconds - start
-    num_samples, energy = 0, 0.0
+    rate = read_facts(info.path, None).sample_rate_hz
+    num_samples, meter = 0, HeardMeter(rate)
     for block in stream_audio(info.path, mono=True, start_seconds=start, duration_seconds=wanted):
         num_samples += block.shape[1]
-        energy += float(np.sum(np.square(block, dtype=np.float64)))
-    level_db = 10.0 * math.log10(energy / num_samples) if energy > 0.0 else -math.inf
-    return num_samples / info.audio[0].sample_rate_hz, level_db
+        meter.update(block[0])
+    meter.finish()
+    return num_samples / rate, meter.level_db
 
 
 def _measure_motion(path: Path, start_seconds: float, seconds: float) -> float:

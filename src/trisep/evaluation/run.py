@@ -33,6 +33,7 @@ from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.evaluation.table import environment, markdown, summarise
 from trisep.media.files import replacing, sha256_of, write_json
+from trisep.media.lock import locked
 from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
@@ -151,9 +152,12 @@ def write_tables(
     name = job.query if job.checkpoint else "baselines"
     with tempfile.TemporaryDirectory() as temporary_folder:
         folder = out or Path(temporary_folder)
-        with Journal(
-            folder, name, settings=settings, rows_per_mixture=len(job.systems) * protocol.num_scored
-        ) as journal:
+        with (
+            locked(folder),
+            Journal(
+                folder, name, settings=settings, rows_per_mixture=len(job.systems) * protocol.num_scored
+            ) as journal,
+        ):
             num_mixtures = survey(pairs, folder / "pairs.csv", folder=job.folder, skip_missing=job.skip_missing)
             console = Console(stderr=True)
             # The bar is shown only on a terminal, and removed at the end, so that an error is one line on stderr.

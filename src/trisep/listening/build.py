@@ -19,6 +19,7 @@ from trisep.errors import ConfigError, MediaError
 from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
 from trisep.listening.key import KeyRow, write_key
 from trisep.media.files import replacing, write_failure
+from trisep.media.lock import locked
 from trisep.types import Audio
 
 PAGE = Path("page") / "index.html"
@@ -56,16 +57,18 @@ def make_test(
 
     Raises what `build_test` raises, and ConfigError when neither models with data nor samples are given.
     """
-    if samples is not None:
-        clips = clips_from_table(samples)
-    elif data is not None:
-        clips = list(clips_from_models(models, data, protocol_name=protocol, count=count, seed=seed, device=device))
-    else:
+    if samples is None and data is None:
         raise ConfigError(
             "listening test: models separate the clips of a protocol; give the folder of its clips, or a table of "
             "samples"
         )
-    build_test(clips, out)
+    with locked(out):
+        if samples is not None:
+            clips = clips_from_table(samples)
+        else:
+            assert data is not None
+            clips = list(clips_from_models(models, data, protocol_name=protocol, count=count, seed=seed, device=device))
+        build_test(clips, out)
     page = out / PAGE
     return (
         f"{page}: {len(clips)} clips, {page.stat().st_size / 1e6:.1f} MB; open it in a browser, or send the folder to "

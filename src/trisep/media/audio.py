@@ -17,8 +17,9 @@ import soxr
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
-from trisep.media.audio_decoder import decoded_blocks, read_facts
+from trisep.media.audio_decoder import AudioFacts, decoded_blocks, read_facts
 from trisep.media.audio_writer import AudioSubtype, AudioWriter, write_audio
+from trisep.media.downmix import downmixed, equal_blocks
 from trisep.media.probe import open_media, timeline_start_seconds
 from trisep.types import Audio
 
@@ -66,7 +67,16 @@ def resampled_blocks(
         yield resampler.finish()
 
 
-__all__ = ["AudioSubtype", "AudioWriter", "read_audio", "stream_audio", "time_zero_seconds", "write_audio"]
+__all__ = [
+    "AudioFacts",
+    "AudioSubtype",
+    "AudioWriter",
+    "read_audio",
+    "read_facts",
+    "stream_audio",
+    "time_zero_seconds",
+    "write_audio",
+]
 
 
 def stream_audio(
@@ -74,7 +84,7 @@ def stream_audio(
     *,
     sample_rate_hz: int | None = None,
     mono: bool = False,
-    stream: int = 0,
+    stream: int | None = None,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     block_samples: int = 65536,
@@ -86,8 +96,9 @@ def stream_audio(
         path: any file FFmpeg can read.
         sample_rate_hz: resample to this rate (soxr, HQ); None keeps the rate of the file. The length becomes the
             original one times the ratio of rates, to within one sample.
-        mono: average all channels into one (plain mean, the low-frequency channel of surround sound included).
-        stream: index of the audio stream, from 0.
+        mono: mix all channels down into one: their mean, the low-frequency channel of surround sound included, and
+            where they cancel in it as in `downmix.py`.
+        stream: index of the audio stream, from 0; None takes the default one, else the first that can be decoded.
         start_seconds: where to begin, exact to the sample; past the end nothing is yielded.
         duration_seconds: how much to read at most; None reads to the end.
         block_samples: n of every block but the last, at the output rate.
@@ -112,10 +123,10 @@ def stream_audio(
         chunks = decoded_blocks(facts, start_samples=start, stop_samples=stop, allow_truncated=allow_truncated)
         num_channels, from_hz = 1 if mono else facts.num_channels, facts.sample_rate_hz
         if mono:
-            chunks = (chunk.mean(axis=0, keepdims=True) for chunk in chunks)
+            chunks = downmixed(chunks, sample_rate_hz=from_hz, num_channels=facts.num_channels)
         rates = {"from_hz": from_hz, "to_hz": from_hz if sample_rate_hz is None else sample_rate_hz}
         chunks = resampled_blocks(chunks, **rates, num_channels=num_channels, name=str(facts.path))
-        yield from _equal_blocks(chunks, block_samples)
+        yield from equal_blocks(chunks, block_samples)
 
     return blocks()
 
@@ -125,7 +136,7 @@ def read_audio(
     *,
     sample_rate_hz: int | None = None,
     mono: bool = False,
-    stream: int = 0,
+    stream: int | None = None,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     allow_truncated: bool = False,
@@ -149,7 +160,7 @@ def read_audio(
     return Audio(samples, sample_rate_hz or facts.sample_rate_hz)
 
 
-def time_zero_seconds(path: Path, stream: int = 0) -> float:
+def time_zero_seconds(path: Path, stream: int | None = None) -> float:
     """Return the time stamp, in the container, of what `stream_audio` yields first; MediaError for an unreadable file.
 
     A file without sound begins with its first picture.
@@ -161,10 +172,14 @@ def time_zero_seconds(path: Path, stream: int = 0) -> float:
 
 
 def _check_arguments(
-    sample_rate_hz: int | None, stream: int, start_seconds: float, duration_seconds: float | None, block_samples: int
+    sample_rate_hz: int | None,
+    stream: int | None,
+    start_seconds: float,
+    duration_seconds: float | None,
+    block_samples: int,
 ) -> None:
     """Raise ValueError for an argument that is out of range for every file."""
-    if block_samples < 1 or start_seconds < 0 or stream < 0:
+    if block_samples < 1 or start_seconds < 0 or (stream is not None and stream < 0):
         raise ValueError(
             f"block_samples must be positive, start_seconds and stream not negative: got {block_samples}, "
             f"{start_seconds}, {stream}"
@@ -173,23 +188,3 @@ def _check_arguments(
         raise ValueError(f"sample_rate_hz must be positive, not {sample_rate_hz}")
     if duration_seconds is not None and duration_seconds < 0:
         raise ValueError(f"duration_seconds must not be negative, not {duration_seconds}")
-
-
-def _equal_blocks(
-    chunks: Iterator[Float32[np.ndarray, "C n"]], block_samples: int
-) -> Iterator[Float32[np.ndarray, "C n"]]:
-    """Regroup chunks of any length into blocks of one length; the last may be shorter, and none is empty."""
-    waiting: list[np.ndarray] = []
-    num_waiting = 0
-    for chunk in chunks:
-        waiting.append(chunk)
-        num_waiting += chunk.shape[1]
-        if num_waiting < block_samples:
-            continue
-        joined = np.concatenate(waiting, axis=1)
-        whole = num_waiting - num_waiting % block_samples
-        for begin in range(0, whole, block_samples):
-            yield np.ascontiguousarray(joined[:, begin : begin + block_samples])
-        waiting, num_waiting = [joined[:, whole:]], num_waiting - whole
-    if num_waiting:
-        yield np.ascontiguousarray(np.concatenate(waiting, axis=1))

@@ -4,6 +4,7 @@ It neither resamples nor mixes channels down, and it reads a picture only for it
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -11,23 +12,23 @@ from typing import Any
 
 import av
 import numpy as np
+import soundfile
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio_writer import declared_frames
+from trisep.media.bounds import HIGHEST_PEAK, LONGEST_HOLE_SECONDS, require_sound
+from trisep.media.layouts import USUAL
 from trisep.media.probe import declared_seconds, open_media, picture_streams, timeline_start_seconds
 
 _GAP_SECONDS = 0.1
 """Time stamps that stray less than this are jitter (Matroska rounds to a millisecond); more is a hole."""
-_LONGEST_HOLE_SECONDS = 600.0
-"""A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
-_HIGHEST_RATE_HZ = 768_000
-_HIGHEST_PEAK = 1e10
-"""Times full scale: integers of 32 bits taken for floats stay below; the square of much more is no float32."""
 _PREROLL_SECONDS = 1.0
 """Codecs need some packets before a cut to settle: bit reservoir of MP3, overlap of AAC, 80 ms of Opus."""
+_LIBSNDFILE_SAMPLES = 65536
 _TOLERATED_SHARE, _TOLERATED_SECONDS = 0.01, 0.1
 _ESTIMATING_FORMATS = frozenset(
     {"mp3", "aac", "ac3", "eac3", "dts", "dtshd", "truehd", "amr", "loas", "mpegts", "mpeg"}
@@ -42,8 +43,13 @@ class AudioFacts:
 
     path: Path
     stream: int
+    """Index among the audio streams of the file."""
     sample_rate_hz: int
     num_channels: int
+    layout: str
+    """FFmpeg's name of where the channels are heard."""
+    num_streams: int
+    """How many audio streams the file has."""
     zero_seconds: float
     """Time stamp of time zero."""
     declared_samples: int | None
@@ -59,42 +65,106 @@ class AudioFacts:
     """Whether a hole can only be damage, since the format has no pauses (flac and ogg without a picture)."""
     trims_end: bool
     """Whether the declared end is exact, so that an encoder's padding after it is dropped (the mp4 family)."""
+    by_libsndfile: bool = False
+    """Whether FFmpeg finds nothing in the file, and libsndfile does."""
 
 
-def read_facts(path: Path, stream: int) -> AudioFacts:
+def read_facts(path: Path, stream: int | None) -> AudioFacts:
     """Open a file and decode the first frame of one of its audio streams.
 
-    Raises MediaError when there is no such stream, no decoder for it, or no frame in it that decodes.
+    None takes the stream that is flagged as the default, else the first; where that cannot be decoded, the first that
+    can. Raises MediaError when there is no such stream, no decoder for it, or no frame in it that decodes.
     """
     with open_media(path) as container:
-        track = _select(container, path, stream)
-        first = _first_time_seconds(container, track, path)
-        start = timeline_start_seconds(container) if picture_streams(container) else first
-        rate = track.codec_context.sample_rate
-        if rate > _HIGHEST_RATE_HZ:
+        order = _order(container, path, stream)
+        try:
+            return _facts_of(container, path, order[0])
+        except MediaError as error:
+            failure = error
+    for other in order[1:]:
+        with suppress(MediaError), open_media(path) as container:
+            return _facts_of(container, path, other)
+    raise failure
+
+
+def _order(container: InputContainer, path: Path, stream: int | None) -> list[int]:
+    """List the audio streams in the order in which they are tried; MediaError where there is none of that number."""
+    num_streams = len(container.streams.audio)
+    if not num_streams:
+        raise MediaError(f"{path}: holds no sound; give a file with a sound track")
+    if stream is not None:
+        if stream >= num_streams:
             raise MediaError(
-                f"{path}: its sound has {rate} samples a second, expected at most {_HIGHEST_RATE_HZ}; it is damaged: "
-                "convert it to a usual rate first"
+                f"{path}: has {num_streams} stream(s) of sound, numbered from 0; there is no stream {stream}"
             )
-        formats = set(container.format.name.split(","))
-        estimated = bool(formats & _ESTIMATING_FORMATS)
-        declared = None if estimated else declared_seconds(track)
-        if "wav" in formats:
-            declared = max(declared or 0.0, (declared_frames(path) or 0) / rate) or None
-        total = None if container.duration is None else container.duration / av.time_base
-        return AudioFacts(
-            path=path,
-            stream=stream,
-            sample_rate_hz=rate,
-            num_channels=track.codec_context.layout.nb_channels,
-            zero_seconds=min(start, first),
-            declared_samples=None if declared is None else round((declared + max(0.0, first - start)) * rate),
-            total_samples=None if total is None or estimated else round(total * rate),
-            hole_limit_samples=round(max(total or 0.0, declared or 0.0) * rate),
-            can_seek=track.time_base is not None and float(track.time_base) * rate <= 1.0,
-            holes_are_losses=bool(formats & {"flac", "ogg"}) and not picture_streams(container),
-            trims_end="mp4" in formats,
-        )
+        return [stream]
+    defaults = [bool(track.disposition & Disposition.default) for track in container.streams.audio]
+    return sorted(range(num_streams), key=lambda index: not defaults[index])
+
+
+def _facts_of(container: InputContainer, path: Path, stream: int) -> AudioFacts:
+    """Describe one audio stream; its first frame is decoded."""
+    track = _select(container, path, stream)
+    rate, num_channels = track.codec_context.sample_rate, track.codec_context.layout.nb_channels
+    require_sound(path, rate, num_channels)
+    first = _first_time_seconds(container, track)
+    if first is None:
+        found = _libsndfile_facts(path) if len(container.streams) == 1 else None
+        if found is None:
+            raise MediaError(
+                f"{path}: nothing of its sound can be decoded; the file is damaged or cut off: get a complete copy"
+            )
+        return found
+    start = timeline_start_seconds(container) if picture_streams(container) else first
+    # What the first frame says counts: some containers declare less.
+    rate, num_channels = track.codec_context.sample_rate, track.codec_context.layout.nb_channels
+    require_sound(path, rate, num_channels)
+    formats = set(container.format.name.split(","))
+    estimated = bool(formats & _ESTIMATING_FORMATS)
+    declared = None if estimated else declared_seconds(track)
+    if "wav" in formats:
+        declared = max(declared or 0.0, (declared_frames(path) or 0) / rate) or None
+    total = None if container.duration is None else container.duration / av.time_base
+    return AudioFacts(
+        path=path,
+        stream=stream,
+        sample_rate_hz=rate,
+        num_channels=num_channels,
+        layout=track.codec_context.layout.name,
+        num_streams=len(container.streams.audio),
+        zero_seconds=min(start, first),
+        declared_samples=None if declared is None else round((declared + max(0.0, first - start)) * rate),
+        total_samples=None if total is None or estimated else round(total * rate),
+        hole_limit_samples=round(max(total or 0.0, declared or 0.0) * rate),
+        can_seek=track.time_base is not None and float(track.time_base) * rate <= 1.0,
+        holes_are_losses=bool(formats & {"flac", "ogg"}) and not picture_streams(container),
+        trims_end="mp4" in formats,
+    )
+
+
+def _libsndfile_facts(path: Path) -> AudioFacts | None:
+    """Describe a sound that libsndfile reads; None where it does not either."""
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.SoundFileError:
+        return None
+    require_sound(path, info.samplerate, info.channels)
+    return AudioFacts(
+        path=path,
+        stream=0,
+        sample_rate_hz=info.samplerate,
+        num_channels=info.channels,
+        layout=USUAL.get(info.channels, ""),
+        num_streams=1,
+        zero_seconds=0.0,
+        declared_samples=info.frames,
+        total_samples=info.frames,
+        hole_limit_samples=info.frames,
+        can_seek=True,
+        holes_are_losses=True,
+        trims_end=False,
+        by_libsndfile=True,
+    )
 
 
 def decoded_blocks(
@@ -104,6 +174,9 @@ def decoded_blocks(
 
     The errors are those of `stream_audio`.
     """
+    if facts.by_libsndfile:
+        yield from _libsndfile_blocks(facts, start_samples, stop_samples, allow_truncated)
+        return
     seek_seconds = start_samples / facts.sample_rate_hz - _PREROLL_SECONDS
     attempts = [seek_seconds, None] if facts.can_seek and seek_seconds > 1.0 else [None]
     for attempt in attempts:
@@ -170,7 +243,7 @@ class _Timeline:
                     yield piece
             if self.stop_samples is not None and self._position >= self.stop_samples:
                 return
-        self._check_end()
+        self.check_end()
 
     def _placed(
         self, time_seconds: float | None, samples: Float32[np.ndarray, "C n"]
@@ -206,10 +279,10 @@ class _Timeline:
             or position + hole > self.facts.hole_limit_samples
         ):
             return 0
-        if hole > _LONGEST_HOLE_SECONDS * self.facts.sample_rate_hz:
+        if hole > LONGEST_HOLE_SECONDS * self.facts.sample_rate_hz:
             raise MediaError(
                 f"{self.facts.path}: its sound pauses for {hole / self.facts.sample_rate_hz:.0f} s at "
-                f"{position / self.facts.sample_rate_hz:.1f} s, at most {_LONGEST_HOLE_SECONDS:g} s are filled with "
+                f"{position / self.facts.sample_rate_hz:.1f} s, at most {LONGEST_HOLE_SECONDS:g} s are filled with "
                 "silence; its time stamps are damaged, or cut the file there"
             )
         if self.facts.holes_are_losses and not exact:
@@ -257,7 +330,11 @@ class _Timeline:
         if self.facts.declared_samples is not None:
             self._judge(self._lost_samples, self.facts.declared_samples)
 
-    def _check_end(self) -> None:
+    def skip_to(self, position: int) -> None:
+        """Count samples that come from elsewhere as read."""
+        self._position = position
+
+    def check_end(self) -> None:
         """Compare, at the end of the file, what was decoded with what was declared."""
         position, rate = self._position or 0, self.facts.sample_rate_hz
         if self.facts.declared_samples is not None:
@@ -282,31 +359,44 @@ class _Timeline:
         )
 
 
+def _libsndfile_blocks(
+    facts: AudioFacts, start_samples: int, stop_samples: int | None, allow_truncated: bool
+) -> Iterator[Float32[np.ndarray, "C n"]]:
+    """Yield the samples of a section of a file that libsndfile reads."""
+    timeline = _Timeline(facts, start_samples, stop_samples, allow_truncated)
+    try:
+        with soundfile.SoundFile(str(facts.path)) as file:
+            timeline.skip_to(file.seek(min(start_samples, file.frames)))
+            left = file.frames - file.tell() if stop_samples is None else max(0, stop_samples - start_samples)
+            while left > 0 and len(raw := file.read(min(left, _LIBSNDFILE_SAMPLES), "float32", always_2d=True)):
+                left -= len(raw)
+                timeline.skip_to(file.tell())
+                yield np.ascontiguousarray(_scaled(raw.T, facts.path))
+    except soundfile.SoundFileError:
+        # The check of the end says whether that is too early.
+        pass
+    timeline.check_end()
+
+
 def _select(container: InputContainer, path: Path, stream: int) -> Any:
-    """Select an audio stream; MediaError says what streams there are."""
-    tracks = container.streams.audio
-    if not tracks:
-        raise MediaError(f"{path}: holds no sound; give a file with a sound track")
-    if stream >= len(tracks):
-        raise MediaError(f"{path}: has {len(tracks)} stream(s) of sound, numbered from 0; there is no stream {stream}")
-    if tracks[stream].codec_context is None or not tracks[stream].codec_context.sample_rate:
+    """Select an audio stream; MediaError for a codec that is unknown."""
+    track = container.streams.audio[stream]
+    if track.codec_context is None or not track.codec_context.sample_rate:
         raise MediaError(
             f"{path}: the codec of sound stream {stream} is unknown; convert the file to another format first"
         )
-    return tracks[stream]
+    return track
 
 
-def _first_time_seconds(container: InputContainer, track: Any, path: Path) -> float:
-    """Decode the first frame and return its time stamp in seconds."""
+def _first_time_seconds(container: InputContainer, track: Any) -> float | None:
+    """Decode the first frame and return its time stamp in seconds; None where no frame decodes."""
     frames = chain.from_iterable(_quietly_decoded(packet) for packet in container.demux(track))
     try:
         frame = next(frames, None)
     except FFmpegError:
         frame = None
     if frame is None:
-        raise MediaError(
-            f"{path}: nothing of its sound can be decoded; the file is damaged or cut off: get a complete copy"
-        )
+        return None
     return 0.0 if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
 
 
@@ -379,8 +469,8 @@ def _scaled(raw: np.ndarray, path: Path) -> Float32[np.ndarray, "C n"]:
     samples = np.array(raw, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise MediaError(f"{path}: the sound holds values that are not finite numbers; export it again")
-    if samples.size and np.abs(samples).max() > _HIGHEST_PEAK:
+    if samples.size and np.abs(samples).max() > HIGHEST_PEAK:
         raise MediaError(
-            f"{path}: the sound holds values beyond {_HIGHEST_PEAK:g} times full scale; it is damaged: export it again"
+            f"{path}: the sound holds values beyond {HIGHEST_PEAK:g} times full scale; it is damaged: export it again"
         )
     return samples

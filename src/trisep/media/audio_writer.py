@@ -17,6 +17,7 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.files import discard, move_into_place, temporary_beside, write_failure
+from trisep.media.layouts import speaker_mask
 from trisep.types import Audio
 
 AudioSubtype = Literal["wav_float32", "wav_int24", "wav_int16", "flac_int24", "flac_int16"]
@@ -36,8 +37,18 @@ class AudioWriter:
                 writer.write(block)
     """
 
-    def __init__(self, path: Path, *, sample_rate_hz: int, num_channels: int, subtype: AudioSubtype) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sample_rate_hz: int,
+        num_channels: int,
+        subtype: AudioSubtype,
+        layout: str | None = None,
+    ) -> None:
         """Store the format; the file is opened on entering the `with` block.
+
+        `layout` is FFmpeg's name of where the channels are heard, which a wav file keeps; None is the usual one.
 
         Raises ValueError for an unknown subtype or a number that is not positive, MediaError for more than
         8 channels of flac.
@@ -57,6 +68,7 @@ class AudioWriter:
         self.sample_rate_hz = sample_rate_hz
         self.num_channels = num_channels
         self.subtype = subtype
+        self.layout = layout
         self.peak = 0.0
         """Largest absolute value written so far, linear full scale."""
         self.num_samples = 0
@@ -154,6 +166,7 @@ class AudioWriter:
             sample_rate_hz=self.sample_rate_hz,
             num_channels=self.num_channels,
             bits=self._bits,
+            layout=self.layout,
         )
 
     def _failure(self, error: Exception) -> MediaError:
@@ -246,21 +259,22 @@ _OPEN_LENGTH_BYTES = 0x7FFF_F000
 
 _PCM, _IEEE_FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
-_SPEAKERS = {1: 0x4, 2: 0x3, 4: 0x33, 6: 0x3F, 8: 0x63F}
-"""Speaker positions by number of channels (FFmpeg's order: mono, stereo, quad, 5.1, 7.1); other numbers have none."""
 
 
-def wav_header(*, num_frames: int, sample_rate_hz: int, num_channels: int, bits: int) -> bytes:
+def wav_header(
+    *, num_frames: int, sample_rate_hz: int, num_channels: int, bits: int, layout: str | None = None
+) -> bytes:
     """Build everything that comes before the samples.
 
     Args:
         num_frames: samples per channel.
         sample_rate_hz: samples per second.
-        num_channels: 1 or more; more than two use WAVE_FORMAT_EXTENSIBLE with the usual speaker positions.
+        num_channels: 1 or more; more than two use WAVE_FORMAT_EXTENSIBLE with speaker positions.
         bits: size of a sample: 32 (float), 24 or 16 (integer).
+        layout: FFmpeg's name of the speaker positions; None takes the usual ones.
     """
     data_bytes = num_frames * num_channels * bits // 8
-    body = _format_chunk(sample_rate_hz, num_channels, bits)
+    body = _format_chunk(sample_rate_hz, num_channels, bits, layout)
     if bits == 32:
         body += b"fact" + struct.pack("<II", 4, min(num_frames, 0xFFFF_FFFF))
     # Bytes after the 8 of the outer header: "WAVE", ds64 or JUNK (8 + 28), the chunks above, "data" and its size,
@@ -335,7 +349,7 @@ def wav_bytes(block: Float32[np.ndarray, "C n"], *, bits: int) -> bytes:
     return values.view(np.uint8).reshape(*values.shape, 4)[..., : bits // 8].tobytes()
 
 
-def _format_chunk(sample_rate_hz: int, num_channels: int, bits: int) -> bytes:
+def _format_chunk(sample_rate_hz: int, num_channels: int, bits: int, layout: str | None) -> bytes:
     """Build the fmt chunk: the short form for one and two channels, which every reader knows."""
     tag, frame_bytes = _IEEE_FLOAT if bits == 32 else _PCM, num_channels * bits // 8
     extended = num_channels > 2
@@ -349,7 +363,7 @@ def _format_chunk(sample_rate_hz: int, num_channels: int, bits: int) -> bytes:
         bits,
     )
     if extended:
-        fields += struct.pack("<HHIH", 22, bits, _SPEAKERS.get(num_channels, 0), tag) + _GUID_TAIL
+        fields += struct.pack("<HHIH", 22, bits, speaker_mask(layout, num_channels), tag) + _GUID_TAIL
     elif bits == 32:
         fields += struct.pack("<H", 0)
     return b"fmt " + struct.pack("<I", len(fields)) + fields

@@ -23,6 +23,8 @@ from trisep.errors import MediaError
 
 TEMPORARY_PATTERN = ".trisep-*"
 """Names of files and folders while they are being written."""
+LOCK = ".trisep-lock"
+"""Name of the file by which a process keeps others out of a folder (`lock.py`)."""
 _PREVIOUS_PREFIX = ".trisep-previous-"
 """Before the name of a folder that is being replaced; without the folder itself, it is all there is of it."""
 _REMEDIES = {
@@ -60,6 +62,27 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_failure(path, error) from error
+
+
+def require_place(path: Path, num_bytes: int = 0) -> None:
+    """Raise MediaError unless something can be written at `path`, which need not exist, and the disk has room for it.
+
+    It is for the beginning of long work; nothing is written.
+    """
+    try:
+        existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not existing.is_dir() and existing != path:
+            raise NotADirectoryError(errno.ENOTDIR, "")
+        if not os.access(existing if existing.is_dir() else existing.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "")
+        free = shutil.disk_usage(existing).free
+    except (OSError, ValueError) as error:
+        raise write_failure(path, error) from error
+    if num_bytes > free:
+        raise MediaError(
+            f"{path}: about {num_bytes / 1e9:.1f} GB are to be written, and {free / 1e9:.1f} GB are free; free some "
+            "space or choose another disk"
+        )
 
 
 def temporary_name(folder: Path) -> str:
@@ -159,7 +182,7 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(TEMPORARY_PATTERN):
         if leftover.name.startswith(_PREVIOUS_PREFIX):
             _restore_or_remove(leftover)
-        else:
+        elif leftover.name != LOCK:
             _remove(leftover)
 
 

@@ -10,14 +10,13 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trisep.errors import MediaError
+from trisep.media.bounds import LARGEST_PIXELS, require_picture
 from trisep.media.probe import check_readable
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP") + (
     ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()
 )
 """Formats that are read, by Pillow's names: none of them starts another program, as EPS does."""
-_LARGEST_ASPECT = 100
-"""A picture is at most so many times as long as it is wide: scaled to a short side it would fill the memory."""
 _WIDE_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 
 
@@ -36,16 +35,10 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             with Image.open(path, formats=_FORMATS) as opened:
-                if max(opened.size) > _LARGEST_ASPECT * min(opened.size):
-                    raise MediaError(
-                        f"{path}: the picture has {opened.width} × {opened.height} pixels, expected sides of at most "
-                        f"1:{_LARGEST_ASPECT}; crop it first"
-                    )
+                require_picture(path, *opened.size)
                 return _rgb(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise MediaError(
-            f"{path}: the picture has more than {Image.MAX_IMAGE_PIXELS or 0} pixels; shrink it first"
-        ) from error
+        raise MediaError(f"{path}: the picture has more than {LARGEST_PIXELS} pixels; shrink it first") from error
     except UnidentifiedImageError as error:
         raise MediaError(
             f"{path}: is not a picture that can be read; give a JPEG, PNG, WebP or another common picture file"

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-_SILENCE = 1e-20
+SILENCE = 1e-20
 """A variance below this, −200 dBFS, is silence."""
 
 
@@ -22,7 +22,7 @@ def level_db(sound: Float[np.ndarray, "*C S"]) -> float:
 def level_from_sums(num_samples: int, total: float, squares: float) -> float:
     """Compute `level_db` from the sums of the samples and of their squares, for a sound that is read in blocks."""
     variance = squares / num_samples - (total / num_samples) ** 2 if num_samples else 0.0
-    return 10 * math.log10(variance) if variance > _SILENCE else -math.inf
+    return 10 * math.log10(variance) if variance > SILENCE else -math.inf
 
 
 def gain_between(from_db: float, to_db: float | None) -> np.float32:

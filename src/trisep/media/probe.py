@@ -11,14 +11,17 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from trisep.errors import MediaError
+from trisep.media.bounds import PIXEL_ASPECTS, require_picture
 
 # Playlists, which only point at other files, and text: such files hold no sound or video themselves.
 _REFUSED_FORMATS = frozenset(
@@ -45,9 +48,9 @@ class VideoStream:
     index: int
     """Position among the video streams of the file, cover art left out."""
     width: int
-    """Width in pixels, after rotation."""
+    """Width in pixels of the display: after stretching pixels that are not square, and rotation."""
     height: int
-    """Height in pixels, after rotation."""
+    """Height in pixels of the display."""
     fps: float | None
     """Average frames per second; None when unknown."""
     rotation_degrees: int
@@ -86,11 +89,10 @@ def probe(path: Path) -> MediaInfo:
             for index, stream in enumerate(container.streams.audio)
             if stream.codec_context is not None and stream.codec_context.sample_rate
         )
-        rotations = [_rotation_degrees(container, stream) for stream in picture_streams(container)]
-        video = tuple(
-            _video_stream(index, stream, rotation)
-            for index, (stream, rotation) in enumerate(zip(picture_streams(container), rotations, strict=True))
-        )
+        pictures = [(stream, first_frame(container, stream)) for stream in picture_streams(container)]
+        # The one that is shown comes first.
+        pictures.sort(key=lambda picture: picture[1] is None)
+        video = tuple(_video_stream(index, stream, frame) for index, (stream, frame) in enumerate(pictures))
         duration_seconds = container.duration / av.time_base if container.duration is not None else None
         name = container.format.name
     return MediaInfo(
@@ -147,13 +149,41 @@ def check_readable(path: Path) -> None:
 
 
 def picture_streams(container: InputContainer) -> list[Any]:
-    """List the video streams that can be decoded, without cover art and thumbnails."""
-    unwanted = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    return [
+    """List the video streams of a known codec, the default ones first, without cover art and thumbnails."""
+    unwanted = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [
         stream
         for stream in container.streams.video
         if not stream.disposition & unwanted and stream.codec_context is not None
     ]
+    return sorted(streams, key=lambda stream: not stream.disposition & Disposition.default)
+
+
+def shown_stream(container: InputContainer) -> Any | None:
+    """Return the video stream that is read: the first of `picture_streams` that can be decoded; None without any."""
+    streams = picture_streams(container)
+    if len(streams) < 2:
+        return next(iter(streams), None)
+    shown = next((stream for stream in streams if first_frame(container, stream) is not None), streams[0])
+    container.seek(0)
+    return shown
+
+
+def first_frame(container: InputContainer, stream: Any) -> Any | None:
+    """Decode the first frame of a video stream; None when none does. MediaError for one that is too large."""
+    require_picture(Path(container.name), stream.codec_context.width, stream.codec_context.height)
+    try:
+        container.seek(0)
+        return next(container.decode(stream), None)
+    except FFmpegError:
+        return None
+
+
+def display_size(height: int, width: int, pixel_aspect: Fraction | float | None) -> tuple[int, int]:
+    """Return (height, width) of a picture, not yet turned, with square pixels: the width is stretched."""
+    low, high = PIXEL_ASPECTS
+    aspect = float(pixel_aspect or 1)
+    return height, max(1, round(width * aspect)) if low <= aspect <= high else width
 
 
 def timeline_start_seconds(container: InputContainer) -> float:
@@ -185,23 +215,15 @@ def tagged_end_seconds(stream: Any) -> float | None:
     return hours * 3600.0 + minutes * 60.0 + seconds
 
 
-def _video_stream(index: int, stream: Any, rotation_degrees: int) -> VideoStream:
-    """Describe one video stream."""
-    width, height = stream.codec_context.width, stream.codec_context.height
+def _video_stream(index: int, stream: Any, frame: Any | None) -> VideoStream:
+    """Describe one video stream by what is declared and by its first frame."""
+    context = stream.codec_context
+    height, width = display_size(context.height, context.width, stream.sample_aspect_ratio)
+    rotation_degrees = clockwise_degrees(frame.rotation) if frame is not None else 0
     if rotation_degrees % 180:
         width, height = height, width
     rate = stream.average_rate or stream.guessed_rate
     return VideoStream(index, width, height, float(rate) if rate else None, rotation_degrees, declared_seconds(stream))
-
-
-def _rotation_degrees(container: InputContainer, stream: Any) -> int:
-    """Return the clockwise rotation of the first frame that decodes; 0 when none does."""
-    try:
-        container.seek(0)
-        frame = next(container.decode(stream), None)
-    except FFmpegError:
-        return 0
-    return clockwise_degrees(frame.rotation) if frame is not None else 0
 
 
 def clockwise_degrees(counterclockwise_degrees: float) -> int:

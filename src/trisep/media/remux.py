@@ -16,7 +16,7 @@ from av.stream import Disposition, Stream
 from jaxtyping import UInt8
 
 from trisep.errors import MediaError
-from trisep.media.audio import read_audio, stream_audio, time_zero_seconds
+from trisep.media.audio import read_facts, stream_audio, time_zero_seconds
 from trisep.media.muxer import open_muxer, unwritten_muxer
 from trisep.media.probe import open_media, picture_streams, timeline_start_seconds
 from trisep.media.sound_track import AAC, OPUS, PCM, SoundCodec, SoundTrack
@@ -101,7 +101,7 @@ def replace_audio(
         MediaError: the video cannot be read or has no picture, the place cannot be written, or the container that the
             suffix names cannot hold the picture or so many channels.
     """
-    head = read_audio(sound, duration_seconds=0.0)
+    head = read_facts(sound, None)
     scaled = (block * np.float32(gain) for block in stream_audio(sound))
     zero_seconds = time_zero_seconds(video_path, stream)
     with open_media(video_path) as source:
@@ -115,6 +115,7 @@ def replace_audio(
                 scaled,
                 sample_rate_hz=head.sample_rate_hz,
                 num_channels=head.num_channels,
+                layout=head.layout,
                 bits_per_second=bits_per_second,
             )
             track.stream.metadata.update(_kept_metadata(*source.streams.audio[stream : stream + 1]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from trisep.errors import ConfigError, MediaError
 from trisep.media import SoundFormat, SoundSubtype
-from trisep.media.audio import AudioSubtype, AudioWriter, read_audio, stream_audio
+from trisep.media.audio import AudioSubtype, AudioWriter, read_facts, stream_audio
 from trisep.media.muxer import open_muxer
 from trisep.media.sound_track import AAC, MP3, OPUS, SoundTrack
 
@@ -17,6 +17,7 @@ BITRATE_RANGE = (6_000, 3_072_000)
 """Smallest and largest bit rate of a lossy sound, in bits per second, over all its channels."""
 _CODECS = {"mp3": MP3, "m4a": AAC, "opus": OPUS, "ogg": OPUS}
 _FLAC_CHANNELS = 8
+_FLAC_HIGHEST_RATE_HZ = 655_350
 _FULL_SCALE = 1.0 - 2.0**-23
 
 
@@ -55,6 +56,11 @@ class SoundForm:
         """Raise MediaError when a sound of this rate and so many channels cannot be written in this form."""
         if self.format == "flac" and num_channels > _FLAC_CHANNELS:
             raise MediaError(f"flac holds at most {_FLAC_CHANNELS} channels, this sound has {num_channels}; choose wav")
+        if self.format == "flac" and sample_rate_hz > _FLAC_HIGHEST_RATE_HZ:
+            raise MediaError(
+                f"flac holds at most {_FLAC_HIGHEST_RATE_HZ} samples a second, this sound has {sample_rate_hz}; choose "
+                "wav"
+            )
         if not self.is_lossy:
             return
         codec = _CODECS[self.format]
@@ -72,16 +78,27 @@ class SoundForm:
 
         Raises MediaError when the place cannot be written, or when integers would overflow.
         """
-        head = read_audio(sound, duration_seconds=0.0)
-        layout = {"sample_rate_hz": head.sample_rate_hz, "num_channels": head.num_channels}
+        head = read_facts(sound, None)
+        rate, num_channels = head.sample_rate_hz, head.num_channels
         blocks = (block * np.float32(gain) for block in stream_audio(sound))
         if self.is_lossy:
             with open_muxer(path) as container:
                 codec = _CODECS[self.format]
-                SoundTrack(container, codec, blocks, **layout, bits_per_second=self.bits_per_second).finish()
+                SoundTrack(
+                    container,
+                    codec,
+                    blocks,
+                    sample_rate_hz=rate,
+                    num_channels=num_channels,
+                    layout=head.layout,
+                    bits_per_second=self.bits_per_second,
+                ).finish()
             return
         subtype = self.subtype or ("float32" if self.format == "wav" else "int24")
-        with AudioWriter(path, **layout, subtype=cast(AudioSubtype, f"{self.format}_{subtype}")) as writer:
+        kind = cast(AudioSubtype, f"{self.format}_{subtype}")
+        with AudioWriter(
+            path, sample_rate_hz=rate, num_channels=num_channels, subtype=kind, layout=head.layout
+        ) as writer:
             for block in blocks:
                 writer.write(block)
 

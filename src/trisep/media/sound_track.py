@@ -11,10 +11,12 @@ from typing import Any
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.error import FFmpegError
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio import resampled_blocks
+from trisep.media.layouts import ENCODED, speakers
 
 _FALLBACK_RATE_HZ = 48000
 _BITS_PER_SECOND_PER_CHANNEL = 128_000
@@ -33,12 +35,29 @@ class SoundCodec:
     """FFmpeg's name of the layout, by number of channels."""
     rates_hz: tuple[int, ...] = ()
     """Sampling rates it can hold; none named means any."""
+    sample_format: str = "fltp"
+    """FFmpeg's name of the samples that the encoder takes."""
     is_lossy: bool = True
     """Whether it has a bit rate to choose."""
 
     def holds_rate(self, sample_rate_hz: int) -> bool:
         """Tell whether a sound keeps its sampling rate in this codec."""
         return not self.rates_hz or sample_rate_hz in self.rates_hz
+
+    def layout_for(self, layout: str | None, num_channels: int) -> str:
+        """Return the layout that a sound of this layout gets: its own where the encoder takes it."""
+        usual = self.layouts[num_channels]
+        # A channel at the side and one at the back are one place to these codecs.
+        if layout is None or len(speakers(layout)) != num_channels or layout == f"{usual}(side)":
+            return usual
+        try:
+            context = av.CodecContext.create(self.encoder, "w")
+            assert isinstance(context, av.AudioCodecContext)
+            context.sample_rate, context.layout, context.format = _FALLBACK_RATE_HZ, layout, self.sample_format
+            context.open()
+        except (FFmpegError, ValueError):
+            return usual
+        return layout
 
     def require_channels(self, num_channels: int) -> None:
         """Raise MediaError when the codec has no layout of so many channels."""
@@ -49,13 +68,14 @@ class SoundCodec:
             )
 
 
-_SURROUND = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _AAC_RATES_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-AAC = SoundCodec(title="AAC", encoder="aac", layouts=_SURROUND, rates_hz=_AAC_RATES_HZ)
+AAC = SoundCodec(title="AAC", encoder="aac", layouts=ENCODED, rates_hz=_AAC_RATES_HZ)
 MP3 = SoundCodec(title="MP3", encoder="libmp3lame", layouts={1: "mono", 2: "stereo"}, rates_hz=_MP3_RATES_HZ)
-OPUS = SoundCodec(title="Opus", encoder="libopus", layouts={**_SURROUND, 4: "quad"}, rates_hz=(_FALLBACK_RATE_HZ,))
-PCM = SoundCodec(title="16-bit PCM", encoder="pcm_s16le", layouts=_SURROUND, is_lossy=False)
+OPUS = SoundCodec(
+    title="Opus", encoder="libopus", sample_format="flt", layouts={**ENCODED, 4: "quad"}, rates_hz=(_FALLBACK_RATE_HZ,)
+)
+PCM = SoundCodec(title="16-bit PCM", encoder="pcm_s16le", sample_format="s16", layouts=ENCODED, is_lossy=False)
 
 
 class SoundTrack:
@@ -72,13 +92,18 @@ class SoundTrack:
         *,
         sample_rate_hz: int,
         num_channels: int,
+        layout: str | None = None,
         bits_per_second: int | None = None,
     ) -> None:
-        """Add the stream. A rate that the codec lacks becomes 48 kHz (soxr HQ); MediaError for the channels."""
+        """Add the stream. A rate that the codec lacks becomes 48 kHz (soxr HQ); MediaError for the channels.
+
+        `layout` is FFmpeg's name of where the channels are heard; the codec's own of so many channels takes its place
+        where it lacks that.
+        """
         codec.require_channels(num_channels)
         self._container = container
         self._rate_hz = sample_rate_hz if codec.holds_rate(sample_rate_hz) else _FALLBACK_RATE_HZ
-        self._layout = codec.layouts[num_channels]
+        self._layout = codec.layout_for(layout, num_channels)
         at_rate = resampled_blocks(
             blocks, from_hz=sample_rate_hz, to_hz=self._rate_hz, num_channels=num_channels, name="the sound"
         )

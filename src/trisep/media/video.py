@@ -1,7 +1,8 @@
 """Frames out of any container that FFmpeg knows: upright, uint8 RGB, at given times.
 
-Time zero is the earliest start among the streams of the file, as in audio.py. Pixels are taken as square. This file
-decodes no sound. video_writer.py writes, and image.py reads pictures.
+Time zero is the earliest start among the streams of the file, as in audio.py. Frames come in the shape in which they
+are shown: pixels that are not square are stretched in width, then the frame is turned. This file decodes no sound.
+video_writer.py writes, and image.py reads pictures.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,9 @@ from av.error import FFmpegError
 from jaxtyping import UInt8
 
 from trisep.errors import MediaError
+from trisep.media.bounds import require_picture
 from trisep.media.image import decode_jpeg, encode_jpeg, read_image, resize_short_side, short_side_size
-from trisep.media.probe import clockwise_degrees, open_media, picture_streams, timeline_start_seconds
+from trisep.media.probe import clockwise_degrees, display_size, open_media, shown_stream, timeline_start_seconds
 from trisep.media.video_writer import write_video
 
 __all__ = [
@@ -60,7 +62,7 @@ def read_frames(
         for position in np.argsort(np.asarray(times_seconds, dtype=np.float64), kind="stable"):
             frame, _ = cursor.nearest(float(times_seconds[position]))
             if frame is not last_frame or last_pixels is None:
-                last_frame, last_pixels = frame, _upright_rgb(frame, short_side)
+                last_frame, last_pixels = frame, cursor.pixels(frame, short_side)
             frames[int(position)] = last_pixels
     shape = frames[0].shape
     # The size of the frames can change within a file (a rare live recording); all get the size of the first one read.
@@ -99,7 +101,7 @@ def stream_frames(
                 frame, time_seconds = cursor.nearest(number / fps)
                 if cursor.end_seconds is not None and number > 0 and number / fps >= cursor.end_seconds:
                     return
-                yield time_seconds, _upright_rgb(frame, short_side)
+                yield time_seconds, cursor.pixels(frame, short_side)
                 number += 1
 
     return frames()
@@ -109,12 +111,13 @@ class _Cursor:
     """Walks forwards through the frames of a file, and seeks where that is shorter."""
 
     def __init__(self, container: InputContainer, path: Path) -> None:
-        streams = picture_streams(container)
-        if not streams:
+        stream = shown_stream(container)
+        if stream is None:
             raise MediaError(f"{path}: holds no picture; give a video")
+        require_picture(path, stream.codec_context.width, stream.codec_context.height)
         self._container = container
         self._path = path
-        self._stream: Any = streams[0]
+        self._stream: Any = stream
         self._zero_seconds = timeline_start_seconds(container)
         self._frames = self._decoded()
         self._before: tuple[Any, float] | None = None
@@ -135,6 +138,14 @@ class _Cursor:
                 "copy"
             )
         return min(candidates, key=lambda candidate: abs(candidate[1] - time_seconds))
+
+    def pixels(self, frame: Any, short_side: int | None) -> UInt8[np.ndarray, "H W 3"]:
+        """Return the pixels of a frame in display shape, scaled in its own format and then turned as declared."""
+        size = display_size(frame.height, frame.width, self._stream.sample_aspect_ratio)
+        require_picture(self._path, size[1], size[0])
+        height, width = size if short_side is None else short_side_size(*size, short_side)
+        pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC").to_ndarray()
+        return np.ascontiguousarray(np.rot90(pixels, k=-clockwise_degrees(frame.rotation) // 90))
 
     def _advance(self) -> None:
         """Decode one more frame, or note that there is none."""
@@ -210,15 +221,6 @@ class _Cursor:
                     float(frame.pts * frame.time_base) - self._zero_seconds if stamped else number / float(rate),
                 )
                 number += 1
-
-
-def _upright_rgb(frame: Any, short_side: int | None) -> UInt8[np.ndarray, "H W 3"]:
-    """Return the pixels of a frame, scaled in its own format and then turned as the file declares."""
-    height, width = (
-        (frame.height, frame.width) if short_side is None else short_side_size(frame.height, frame.width, short_side)
-    )
-    pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC").to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, k=-clockwise_degrees(frame.rotation) // 90))
 
 
 def _resized(frame: UInt8[np.ndarray, "H W 3"], shape: tuple[int, ...]) -> UInt8[np.ndarray, "H W 3"]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trisep.encoders import SharedEncoder, encode_query_text
 from trisep.errors import QueryError
-from trisep.media.level import level_db
+from trisep.media.heard import heard
 from trisep.separation.source import Source, mono_section, open_source
 from trisep.spectrogram.masks import exclusive_masks
 from trisep.types import Query
@@ -47,7 +47,7 @@ def example_of(
         source, start_seconds = open_source(query.sound), 0.0
     begin, end = max(0.0, begin - start_seconds), min(end, begin + LONGEST_SECONDS) - start_seconds
     sound = mono_section(source, sample_rate_hz, begin=begin, end=end) if end > 0 else np.zeros(0, np.float32)
-    if len(sound) == 0 or not math.isfinite(level_db(sound)):
+    if len(sound) == 0 or not math.isfinite(heard(sound, sample_rate_hz)[1]):
         raise QueryError(f"query '{query.name}': holds no sound or only silence; choose another sound or span")
     return sound
 

@@ -4,8 +4,9 @@ call it.
     level → STFT → log-frequency grid → log, frames mirrored up to the length that the network takes → network → crop
 
 A sound of any length is run in segments with context, so that one segment is in memory; `infer` runs a sound in memory.
-This file knows a model only as a function from log-magnitude to masks, and no files. `estimate` is the chain of a model
-of waveforms: level → network → level.
+Before the level, what nobody hears is taken out (`media/heard.py`): an offset and rumble that are large beside the
+sound. This file knows a model only as a function from log-magnitude to masks, and no files. `estimate` is the chain of
+a model of waveforms: level → network → level.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from trisep.errors import ConfigError
-from trisep.media.level import gain_between, level_db
+from trisep.media.heard import heard
+from trisep.media.level import gain_between
 from trisep.separation import Precision
 from trisep.spectrogram.log_frequency import log_magnitude, to_log_frequency
 from trisep.spectrogram.stft import StreamedSTFT, num_frames
@@ -172,7 +174,8 @@ def infer(
     device: torch.device | str = "cpu",
 ) -> MaskSegment:
     """All masks of a sound in memory, at the rate of the model and at any level."""
-    gain = float(gain_between(level_db(sound), settings.mixture_level_db))
+    sound, level_db = heard(sound, settings.sample_rate_hz)
+    gain = float(gain_between(level_db, settings.mixture_level_db))
     return join(list(mask_segments([sound], network, settings, plan, gain=gain, device=device)))
 
 
@@ -188,9 +191,10 @@ def estimate(
 
     The sound is run as a whole, with silence for `context_samples` beyond either end.
     """
-    gain = gain_between(level_db(sound), settings.mixture_level_db)
-    heard = np.pad(sound * gain, context_samples)
-    estimates: Float[np.ndarray, "Q S"] = network(torch.from_numpy(heard)[None].to(device))[0].cpu().numpy() / gain
+    sound, level_db = heard(sound, settings.sample_rate_hz)
+    gain = gain_between(level_db, settings.mixture_level_db)
+    padded = np.pad(sound * gain, context_samples)
+    estimates: Float[np.ndarray, "Q S"] = network(torch.from_numpy(padded)[None].to(device))[0].cpu().numpy() / gain
     return estimates
 
 

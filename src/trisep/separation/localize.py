@@ -7,7 +7,7 @@ times a second, and the overlay is interpolated between them.
 """
 
 import errno
-import os
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from trisep.errors import CheckpointError, ConfigError, MediaError
 from trisep.figures.localization import HeatOverlay
 from trisep.media import FPS_RANGE
 from trisep.media.audio import read_audio
-from trisep.media.files import replacing, write_failure
+from trisep.media.files import replacing, require_place, write_failure
 from trisep.media.probe import VideoStream, probe
 from trisep.media.remux import picture_suffix, replace_picture, require_room_for_sounds
 from trisep.media.video import read_frames, stream_frames, write_video
@@ -36,7 +36,7 @@ from trisep.separation.infer import network_input, round_up
 from trisep.separation.options import SeparationOptions
 from trisep.separation.separator import Separator, load
 from trisep.spectrogram.stft import num_frames
-from trisep.types import Localization, Query
+from trisep.types import Audio, Localization, Query
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 _BATCH_FRAMES = 8
@@ -188,11 +188,7 @@ def output_files(
         require_room_for_sounds(source, out)
     suffixes = ([] if out.suffix.lower() == ".png" else [".png"]) + ([".npz"] if arrays else [])
     files = (out, *(out.with_suffix(suffix) for suffix in suffixes))
-    existing = next(folder for folder in out.absolute().parents if folder.exists())
-    if not existing.is_dir():
-        raise write_failure(out, NotADirectoryError(errno.ENOTDIR, ""))
-    if not os.access(existing, os.W_OK):
-        raise write_failure(out, PermissionError(errno.EACCES, ""))
+    require_place(out.parent)
     for file in files:
         if file.is_dir():
             raise write_failure(file, IsADirectoryError(errno.EISDIR, ""))
@@ -212,11 +208,11 @@ def write_outputs(
     """Write overlays of a video and the arrays, each by its suffix; folders are made.
 
     Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
-    with its own sound if it has any; with `into_video` each frame keeps its own time, and all sounds, subtitles and
-    chapters are copied untouched. A picture is the centre frame. A NumPy archive (.npz) holds `maps` [Q, K, H, W],
-    `frame_times_seconds` [K] and `queries` [Q].
+    with its own sound if it has any that can be read (else a warning says so); with `into_video` each frame keeps its
+    own time, and all sounds, subtitles and chapters are copied untouched. A picture is the centre frame. A NumPy
+    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K] and `queries` [Q].
 
-    Raises MediaError when a file cannot be written, or the sound cannot be decoded.
+    Raises MediaError when a file cannot be written.
     """
     overlay = HeatOverlay(found)
     for file in files:
@@ -240,11 +236,19 @@ def write_outputs(
             replace_picture(path, ((at, overlay.draw(frame, at)) for at, frame in timed), file)
         else:
             info = probe(path)
+            sound = _sound_of(path, allow_truncated=allow_truncated) if info.audio else None
             fps = min(info.video[0].fps or _FALLBACK_FPS, _MAX_OUTPUT_FPS)
             frames = (overlay.draw(frame, time_seconds) for time_seconds, frame in stream_frames(path, fps=fps))
-            write_video(
-                file, frames, fps=fps, audio=read_audio(path, allow_truncated=allow_truncated) if info.audio else None
-            )
+            write_video(file, frames, fps=fps, audio=sound)
+
+
+def _sound_of(path: Path, *, allow_truncated: bool) -> Audio | None:
+    """Return the sound of a video; None, and a warning on stderr, where it cannot be read."""
+    try:
+        return read_audio(path, allow_truncated=allow_truncated)
+    except MediaError as error:
+        print(f"trisep: warning: the video is written without its sound: {error}", file=sys.stderr)
+        return None
 
 
 def _target(

@@ -19,8 +19,8 @@ class SeparationOptions:
     """Presence below which a stem is flagged as absent, 0 to 1; None takes the threshold of the model."""
     segment_seconds: float | None = None
     """How much the network reads at once; None chooses. Beyond rounding, the result does not depend on it."""
-    stream: int = 0
-    """Which of the file's streams of sound."""
+    stream: int | None = None
+    """Which of the file's streams of sound, from 0; None takes the default one, else the first that can be decoded."""
     start_seconds: float = 0.0
     """Where in the file to begin."""
     duration_seconds: float | None = None
@@ -45,7 +45,7 @@ class SeparationOptions:
             raise ConfigError(f"segment_seconds must be above 0 and finite, not {self.segment_seconds}")
         if self.duration_seconds is not None and not 0 < self.duration_seconds < math.inf:
             raise ConfigError(f"duration_seconds must be above 0 and finite, not {self.duration_seconds}")
-        if not 0 <= self.start_seconds < math.inf or self.stream < 0:
+        if not 0 <= self.start_seconds < math.inf or (self.stream or 0) < 0:
             raise ConfigError(
                 f"start_seconds and stream must not be negative, not {self.start_seconds} and {self.stream}"
             )

@@ -24,6 +24,7 @@ from trisep.encoders import SharedEncoder, encode_query_text
 from trisep.encoders.audio_tower import LEVEL_DB, PORTION_SAMPLES, SIGNAL
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.audio import StreamedResampler
+from trisep.media.downmix import Downmix
 from trisep.media.level import gain_between
 from trisep.media.records import from_json
 from trisep.types import Query
@@ -249,6 +250,7 @@ class StemEvidence:
         weights = torch.zeros(len(unit), len(mean)).scatter(1, nearest, shares)
         self._weights, self._usual = weights / deviation, (weights * mean / deviation).sum(dim=-1)
         self._resampler: StreamedResampler | None = None
+        self._downmixes: list[Downmix] = []
         self._waiting = np.zeros((len(unit), 0), np.float32)
         self._sum: Tensor | float = 0.0
         self._num_steps = 0
@@ -262,7 +264,9 @@ class StemEvidence:
             self._resampler = StreamedResampler(
                 from_hz=sample_rate_hz, to_hz=SIGNAL.sample_rate_hz, num_channels=len(self._stems), name="the stems"
             )
-        mono = stems[self._stems].mean(axis=1) * gain_between(mixture_level_db, LEVEL_DB)
+            self._downmixes = [Downmix(sample_rate_hz, stems.shape[1]) for _ in self._stems]
+        mono = np.stack([mix.push(stems[stem]) for mix, stem in zip(self._downmixes, self._stems, strict=True)])
+        mono *= gain_between(mixture_level_db, LEVEL_DB)
         parts = [self._waiting, self._resampler.push(mono), *([self._resampler.finish()] if is_last else [])]
         samples = np.concatenate(parts, axis=1)
         while samples.shape[1] >= PORTION_SAMPLES or (is_last and samples.shape[1]):

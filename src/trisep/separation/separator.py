@@ -225,9 +225,11 @@ class Separator:
         names = output_names([query.name for query in wanted])
         extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
         opened = self._opened(source, options)
-        layout = {"sample_rate_hz": opened.sample_rate_hz, "num_channels": opened.num_channels}
+        layout: dict[str, Any] = {"sample_rate_hz": opened.sample_rate_hz, "num_channels": opened.num_channels}
+        layout["layout"] = opened.layout
         video = _video_form(opened, options) if outputs.into_video else None
         unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, source=opened.path, video=video)
+        unopened.require_room(opened.declared_samples)
         running = self.start(opened, wanted, options)
         with unopened as files:
             for segment in running.segments(progress):
@@ -390,4 +392,4 @@ def _video_form(source: Source, options: SeparationOptions) -> VideoForm:
         raise ConfigError("the video comes back whole: leave out its start and duration, or do without the video")
     if source.path is None:
         raise MediaError("a sound in memory has no picture to put the stems under; give the path of a video")
-    return video_form(source.path, stream=options.stream, num_channels=source.num_channels)
+    return video_form(source.path, stream=source.stream, num_channels=source.num_channels)

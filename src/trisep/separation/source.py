@@ -6,7 +6,7 @@ This file knows no model and no query.
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from trisep.errors import MediaError, TrisepError
-from trisep.media.audio import read_audio, resampled_blocks, stream_audio
-from trisep.media.level import level_from_sums
+from trisep.media.audio import read_facts, resampled_blocks, stream_audio
+from trisep.media.downmix import downmixed
+from trisep.media.heard import HeardMeter, OffsetMeter, Unheard
 from trisep.types import Audio
 
 _BLOCK_SAMPLES = 1 << 16
@@ -35,6 +36,14 @@ class Source:
     path: Path | None = None
     title: str | None = None
     """What reports call it; None is its path."""
+    stream: int = 0
+    """Which of the file's streams of sound it is."""
+    layout: str | None = None
+    """FFmpeg's name of where the channels are heard; None is the usual one."""
+    notes: tuple[str, ...] = ()
+    """Remarks a listener should know."""
+    declared_samples: int = 0
+    """About how many samples it has per channel; 0 where nothing tells before it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +55,17 @@ class Survey:
     num_mono_samples: int
     """Of the mono downmix at the rate of the model."""
     level_db: float
-    """RMS in dBFS of the mono downmix at the model's rate, its mean removed; −inf for silence."""
+    """RMS in dBFS of what is heard of the mono downmix at the model's rate; −inf for silence."""
+    is_silent: bool
+    """Whether no channel holds anything but a constant."""
+    unheard: Unheard
+    """What of the source is not heard."""
 
 
 def open_source(
     source: Path | str | Audio | Source,
     *,
-    stream: int = 0,
+    stream: int | None = None,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     allow_truncated: bool = False,
@@ -84,15 +97,31 @@ def open_source(
             source.sample_rate_hz, samples.shape[0], lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts)
         )
     path = Path(source)
-    section: dict[str, Any] = {"stream": stream, "start_seconds": start_seconds, "allow_truncated": allow_truncated}
-    head = read_audio(path, stream=stream, duration_seconds=0.0)
+    facts = read_facts(path, stream)
+    section: dict[str, Any] = {
+        "stream": facts.stream,
+        "start_seconds": start_seconds,
+        "allow_truncated": allow_truncated,
+    }
     if start_seconds and next(stream_audio(path, duration_seconds=0.1, **section), None) is None:
         raise MediaError(f"{path}: ends before {start_seconds:g} s; begin earlier")
+    notes: tuple[str, ...] = ()
+    if stream is None and facts.num_streams > 1:
+        notes += (f"of {facts.num_streams} streams of sound, number {facts.stream} is read; choose with --stream",)
+    declared = max(
+        0, (facts.declared_samples or facts.total_samples or 0) - round(start_seconds * facts.sample_rate_hz)
+    )
+    if duration_seconds is not None:
+        declared = min(declared, round(duration_seconds * facts.sample_rate_hz))
     return Source(
-        head.sample_rate_hz,
-        head.num_channels,
+        facts.sample_rate_hz,
+        facts.num_channels,
         lambda: stream_audio(path, duration_seconds=duration_seconds, block_samples=_BLOCK_SAMPLES, **section),
         path,
+        stream=facts.stream,
+        layout=facts.layout,
+        notes=notes,
+        declared_samples=declared,
     )
 
 
@@ -130,36 +159,37 @@ def mono_section(source: Source, sample_rate_hz: int, *, begin: float, end: floa
             if at >= last:
                 return
 
-    parts = list(mono_blocks(blocks(), source.sample_rate_hz, sample_rate_hz))
+    parts = mono_blocks(blocks(), source.sample_rate_hz, sample_rate_hz, num_channels=source.num_channels)
     return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
 def survey(source: Source, sample_rate_hz: int) -> Survey:
-    """Read everything once: how long, how loud at the model's rate, and whether it can be read to its end (else
-    MediaError).
-
-    The mean is taken out of the level, so that a DC offset does not count as sound.
+    """Read everything once: how long, how loud at the model's rate, what of it is not heard, and whether it can be read
+    to its end (else MediaError).
     """
-    num_samples, num_mono, total, squares = 0, 0, 0.0, 0.0
+    num_samples, num_mono = 0, 0
+    offsets, meter = OffsetMeter(source.sample_rate_hz, source.num_channels), HeardMeter(sample_rate_hz)
 
     def counted() -> Iterator[Float32[np.ndarray, "C n"]]:
-        """The blocks, their samples counted on the way."""
+        """The blocks, measured on the way."""
         nonlocal num_samples
         for block in source.blocks():
             num_samples += block.shape[1]
+            offsets.update(block)
             yield block
 
-    for mono in mono_blocks(counted(), source.sample_rate_hz, sample_rate_hz):
+    for mono in mono_blocks(counted(), source.sample_rate_hz, sample_rate_hz, num_channels=source.num_channels):
         num_mono += len(mono)
-        total += float(mono.sum(dtype=np.float64))
-        squares += float(np.square(mono, dtype=np.float64).sum())
-    return Survey(num_samples, num_mono, level_from_sums(num_mono, total, squares))
+        meter.update(mono)
+    meter.finish()
+    unheard = Unheard(offsets.offsets, meter.has_rumble)
+    return Survey(num_samples, num_mono, meter.level_db, offsets.is_silent, unheard)
 
 
 def mono_blocks(
-    blocks: Iterator[Float32[np.ndarray, "C n"]], from_hz: int, to_hz: int
+    blocks: Iterable[Float32[np.ndarray, "C n"]], from_hz: int, to_hz: int, *, num_channels: int
 ) -> Iterator[Float32[np.ndarray, "n"]]:
-    """The mean of all channels at another rate, as `stream_audio(mono=True)` gives it."""
-    means = (block.mean(axis=0, keepdims=True) for block in blocks)
-    for block in resampled_blocks(means, from_hz=from_hz, to_hz=to_hz, num_channels=1, name="the sound"):
+    """The downmix of all channels at another rate, as `stream_audio(mono=True)` gives it."""
+    mono = downmixed(blocks, sample_rate_hz=from_hz, num_channels=num_channels)
+    for block in resampled_blocks(mono, from_hz=from_hz, to_hz=to_hz, num_channels=1, name="the sound"):
         yield block[0]

@@ -18,7 +18,8 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio_writer import AudioWriter
-from trisep.media.files import discard, move_into_place, temporary_name, write_failure, write_json
+from trisep.media.files import discard, move_into_place, require_place, temporary_name, write_failure, write_json
+from trisep.media.lock import locked
 from trisep.media.remux import VideoForm, replace_audio
 from trisep.media.sound_form import SoundForm, decibels, gain_to_full_scale
 from trisep.queries.embed import unused_name
@@ -146,6 +147,7 @@ class StemFiles:
         *,
         sample_rate_hz: int,
         num_channels: int,
+        layout: str | None = None,
         source: Path | None = None,
         video: VideoForm | None = None,
     ) -> None:
@@ -153,20 +155,30 @@ class StemFiles:
 
         `source` is the input, to which the folder belongs (see owner.py); `video` is where `write_videos` puts sounds.
         """
-        form.require(sample_rate_hz=sample_rate_hz, num_channels=num_channels)
+        try:
+            form.require(sample_rate_hz=sample_rate_hz, num_channels=num_channels)
+        except MediaError as error:
+            raise MediaError(f"{source}: {error}" if source is not None else str(error)) from error
         self.folder = Path(folder)
         self._video = video
         self.names = {name: f"{name}.{form.format}" for name in names}
         """File name of each sound."""
-        self._rate_hz, self._num_channels, self._form = sample_rate_hz, num_channels, form
+        self._rate_hz, self._num_channels, self._layout, self._form = sample_rate_hz, num_channels, layout, form
         self._writers: dict[str, AudioWriter] = {}
-        self._stack = ExitStack()
+        self._stack, self._lock = ExitStack(), ExitStack()
         self._made: list[Path] = []
         self._staging = self.folder / temporary_name(self.folder)
         self._floats = self._staging if form.keeps_everything else self._staging / "floats"
         self._finished = list(self.names.values())
         planned = [*self._finished, *([f"{name}{video.suffix}" for name in names] if video is not None else [])]
         self._earlier = earlier_files(self.folder, planned, source)
+
+    def require_room(self, num_samples: int) -> None:
+        """Raise OutputError unless the folder can be written, and has room for so many samples per channel."""
+        try:
+            require_place(self.folder, 4 * num_samples * self._num_channels * len(self.names))
+        except MediaError as error:
+            raise OutputError(str(error)) from error
 
     def __enter__(self) -> "StemFiles":
         """Make the folders and open the files."""
@@ -175,6 +187,7 @@ class StemFiles:
             for path in reversed(missing):
                 path.mkdir(exist_ok=True)
                 self._made.append(path)
+            self._lock.enter_context(locked(self.folder))
             self._floats.mkdir(parents=True)
             for name in self.names:
                 writer = AudioWriter(
@@ -182,6 +195,7 @@ class StemFiles:
                     sample_rate_hz=self._rate_hz,
                     num_channels=self._num_channels,
                     subtype="wav_float32",
+                    layout=self._layout,
                 )
                 self._writers[name] = self._stack.enter_context(writer)
         except (OSError, MediaError) as error:
@@ -280,6 +294,7 @@ class StemFiles:
     def _remove(self) -> None:
         """Remove the hidden folder and, unless the outputs were completed, the folders made for them."""
         shutil.rmtree(self._staging, ignore_errors=True)
+        self._lock.close()
         for path in reversed(self._made):
             try:
                 path.rmdir()

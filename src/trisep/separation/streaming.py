@@ -6,7 +6,6 @@ grid of the model to the samples of the source, whose rate, channels and phase s
 """
 
 import ctypes
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from jaxtyping import Complex, Float, Float32
 from torch import Tensor
 
+from trisep.media.heard import heard_blocks
 from trisep.media.level import gain_between
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
@@ -59,25 +59,23 @@ class MaskApplier:
         self._num_queries, self._num_channels = num_queries, num_channels
         self._spectra = StreamedSTFT(settings, num_channels=num_channels, device=device)
         self._overlaps = [OverlapAdd(settings, num_signals=num_channels, device=device) for _ in range(num_queries)]
-        self._pushed: list[np.ndarray] = []
+        self._pushed: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_pushed = 0
         self._num_given = 0
         self._masks = torch.zeros(num_queries, settings.num_log_bins, 0, device=device)
         self._first_mask_frame = 0
 
-    def push(self, block: Float32[np.ndarray, "C n"]) -> None:
-        """Append samples of the source."""
-        self._pushed.append(block)
+    def push(self, block: Float32[np.ndarray, "C n"], heard: Float32[np.ndarray, "C n"] | None = None) -> None:
+        """Append samples of the source, and what is heard of them, of which stems are made; None means all of them."""
+        self._pushed.append((block, block if heard is None else heard))
         self._num_pushed += block.shape[1]
 
-    def apply(
-        self, masks: Float[Tensor, "Q 256 n"], *, is_last: bool
-    ) -> tuple[Float32[np.ndarray, "C m"], Float32[np.ndarray, "Q C m"]]:
+    def apply(self, masks: Float[Tensor, "Q 256 n"], *, is_last: bool) -> "SeparatedSegment":
         """Take the next masks; returns mixture and stems over the next m ≥ 0 samples, in the end all
         that were pushed.
         """
         self._masks = torch.cat([self._masks, masks], dim=-1)
-        samples = np.concatenate([np.zeros((self._num_channels, 0), np.float32), *self._pushed], axis=1)
+        mixture, samples = self._joined()
         stems = np.zeros((self._num_queries, self._num_channels, samples.shape[1]), np.float32)
         filled = 0
         for spectra in self._spectra_under_masks(samples, is_last):
@@ -96,8 +94,17 @@ class MaskApplier:
         used = max(0, min(needed, self._masks.shape[-1] - 1))
         self._masks, self._first_mask_frame = self._masks[..., used:].clone(), self._first_mask_frame + used
         self._num_given += filled
-        self._pushed = [samples[:, filled:].copy()]
-        return samples[:, :filled], stems[..., :filled]
+        rest = mixture[:, filled:].copy()
+        self._pushed = [(rest, rest if samples is mixture else samples[:, filled:].copy())]
+        return SeparatedSegment(mixture[:, :filled], samples[:, :filled], stems[..., :filled], masks)
+
+    def _joined(self) -> tuple[Float32[np.ndarray, "C n"], Float32[np.ndarray, "C n"]]:
+        """All that was pushed and not given; one array where all of it is heard."""
+        empty = np.zeros((self._num_channels, 0), np.float32)
+        mixture = np.concatenate([empty, *(block for block, _ in self._pushed)], axis=1)
+        if all(heard is block for block, heard in self._pushed):
+            return mixture, mixture
+        return mixture, np.concatenate([empty, *(heard for _, heard in self._pushed)], axis=1)
 
     def _spectra_under_masks(
         self, samples: Float32[np.ndarray, "C n"], is_last: bool
@@ -137,6 +144,8 @@ class SeparatedSegment:
     """
 
     mixture: Float32[np.ndarray, "C m"]
+    heard: Float32[np.ndarray, "C m"]
+    """The mixture without its offset and rumble, where it has any (`media/heard.py`)."""
     stems: Float32[np.ndarray, "Q C m"]
     masks: Float[Tensor, "Q 256 n"]
 
@@ -144,6 +153,12 @@ class SeparatedSegment:
     def residual(self) -> Float32[np.ndarray, "C m"]:
         """mixture − Σ stems, sample by sample in float32."""
         rest: np.ndarray = self.mixture - self.stems.sum(axis=0, dtype=np.float32)
+        return rest
+
+    @property
+    def heard_residual(self) -> Float32[np.ndarray, "C m"]:
+        """The residual without offset and rumble."""
+        rest: np.ndarray = self.heard - self.stems.sum(axis=0, dtype=np.float32)
         return rest
 
 
@@ -200,41 +215,45 @@ class SeparationRun:
         applier = MaskApplier(target, grid, **layout, device=self._device)
         num_given = 0
         for segment, blocks in computed_ahead(self._segments_and_blocks()):
-            for block in blocks:
-                applier.push(block)
+            for block, heard in blocks:
+                applier.push(block, heard)
             masks = joined_masks(segment.masks[: self._num_queries], self._groups, exclusive=self._exclusive)
-            mixture, stems = applier.apply(masks, is_last=segment.is_last)
-            for meter, stem in zip(self._meters, stems, strict=True):
+            separated = applier.apply(masks, is_last=segment.is_last)
+            for meter, stem in zip(self._meters, separated.stems, strict=True):
                 meter.update(stem)
             if self._evidence is not None:
                 rate, level_db = self.source.sample_rate_hz, self.survey.level_db
-                self._evidence.update(stems, rate, mixture_level_db=level_db, is_last=segment.is_last)
-            separated = SeparatedSegment(mixture, stems, masks)
-            self._mixture.update(mixture)
-            self._residual.update(separated.residual)
-            num_given += mixture.shape[1]
+                self._evidence.update(separated.stems, rate, mixture_level_db=level_db, is_last=segment.is_last)
+            self._mixture.update(separated.heard)
+            self._residual.update(separated.heard_residual)
+            num_given += separated.mixture.shape[1]
             if progress is not None:
                 progress(num_given / max(1, self.survey.num_samples))
             yield separated
             _return_free_memory()
 
-    def _segments_and_blocks(self) -> Iterator[tuple[MaskSegment, list[Float32[np.ndarray, "C n"]]]]:
-        """Masks, each with the blocks of the source that were read for them."""
-        blocks: list[Float32[np.ndarray, "C n"]] = []
-        for segment in self.mask_segments(blocks.append):
+    def _segments_and_blocks(self) -> Iterator[tuple[MaskSegment, list[tuple[np.ndarray, np.ndarray]]]]:
+        """Masks, each with the blocks of the source that were read for them, and what is heard of these."""
+        blocks: list[tuple[np.ndarray, np.ndarray]] = []
+        for segment in self.mask_segments(lambda block, heard: blocks.append((block, heard))):
             yield segment, blocks.copy()
             blocks.clear()
 
-    def mask_segments(self, on_block: Callable[[np.ndarray], None] = lambda block: None) -> Iterator[MaskSegment]:
-        """Masks alone, references included; `on_block` is handed each block of the source as it is read."""
+    def mask_segments(
+        self, on_block: Callable[[np.ndarray, np.ndarray], None] = lambda block, heard: None
+    ) -> Iterator[MaskSegment]:
+        """Masks alone, references included; `on_block` is handed each block of the source, and what is heard of it, as
+        it is read.
+        """
+        rate, num_channels = self.source.sample_rate_hz, self.source.num_channels
 
         def blocks() -> Iterator[Float32[np.ndarray, "C n"]]:
-            """The blocks of the source, each one handed on."""
-            for block in self.source.blocks():
-                on_block(block)
-                yield block
+            """What is heard of the source, each block handed on."""
+            for block, heard in heard_blocks(self.source.blocks(), self.survey.unheard, rate):
+                on_block(block, heard)
+                yield heard
 
-        mono = mono_blocks(blocks(), self.source.sample_rate_hz, self.signal.sample_rate_hz)
+        mono = mono_blocks(blocks(), rate, self.signal.sample_rate_hz, num_channels=num_channels)
         for segment in mask_segments(mono, self._network, self.signal, self.plan, gain=self.gain, device=self._device):
             self._features.update(segment.masks, segment.logits, segment.magnitude)
             yield segment
@@ -260,8 +279,7 @@ class SeparationRun:
         The presence of several queries together is that of the most present.
         """
         least = calibration.threshold if threshold is None else threshold
-        is_silent = not math.isfinite(self.survey.level_db)
-        scores = [0.0 if is_silent else presence(features, calibration) for features in self.features()]
+        scores = [0.0 if self.survey.is_silent else presence(features, calibration) for features in self.features()]
         rate, stems = self.source.sample_rate_hz, []
         for index, (name, meter, group) in enumerate(zip(names, self._meters, self._groups, strict=True)):
             score = max(scores[query] for query in group)
@@ -280,7 +298,7 @@ class SeparationRun:
         return stems
 
     def share(self, level_db: float) -> float | None:
-        """Return the energy of a stem over that of the mixture, None for silence; after the last segment."""
+        """Return the energy of a stem over that of what is heard of the mixture, None for silence; after the last."""
         return share_of(level_db, self._mixture.level_db)
 
     def residual_share(self) -> float | None:
@@ -298,9 +316,12 @@ class SeparationRun:
 
     def notes(self) -> tuple[str, ...]:
         """Remarks a listener should know."""
-        notes = []
-        if not math.isfinite(self.survey.level_db):
+        notes = [*self.source.notes]
+        if self.survey.is_silent:
             notes.append("the input is silent: every stem is silent too")
+        if self.survey.unheard:
+            kind = "rumble below 20 Hz" if self.survey.unheard.has_rumble else "a constant offset"
+            notes.append(f"{kind}, which nobody hears, is in no stem: it stays in the residual")
         if self.source.sample_rate_hz > self.signal.sample_rate_hz:
             above = {
                 "top": "repeat the average mask of the model's top band",

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from trisep.encoders.audio_tower import SoundClasses
 from trisep.errors import MediaError
 from trisep.media.audio import read_audio
+from trisep.media.downmix import Downmix
+from trisep.media.heard import heard
 from trisep.types import Audio
 
 _RATE_HZ = 16000
@@ -34,7 +36,7 @@ class Tag:
         return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def tag(source: Path | Audio, *, num_tags: int = 10, stream: int = 0) -> list[Tag]:
+def tag(source: Path | Audio, *, num_tags: int = 10, stream: int | None = None) -> list[Tag]:
     """Return the likeliest kinds of sound, the likeliest first.
 
     The order is that of the largest probability of any second or of the file, so that what is heard for a short time
@@ -45,7 +47,8 @@ def tag(source: Path | Audio, *, num_tags: int = 10, stream: int = 0) -> list[Ta
     )
     if not sound.num_samples:
         raise MediaError(f"{source if isinstance(source, Path) else 'the sound'}: holds no sample; give a longer sound")
-    waveform = torch.from_numpy(sound.samples).mean(dim=0, keepdim=True)
+    mono = Downmix(sound.sample_rate_hz, sound.num_channels).push(sound.samples)
+    waveform = torch.from_numpy(heard(mono, sound.sample_rate_hz)[0])[None]
     classes = SoundClasses()
     whole = classes.logits(waveform, sound.sample_rate_hz)[0].sigmoid().numpy()
     seconds = classes.logits_per_second(waveform, sound.sample_rate_hz)[0].sigmoid().numpy()

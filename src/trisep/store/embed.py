@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
 from trisep.media.files import remove_leftovers
+from trisep.media.lock import locked
 from trisep.queries.captions import CaptionSettings
 from trisep.store.boxes import BoxSettings, write_boxes
 from trisep.store.captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
@@ -89,7 +90,23 @@ def embed(
 
     Raises StoreError for no store or other embeddings in it, CheckpointError for the encoder, MediaError for writing.
     """
-    clips, encoder, wanted = ClipStore(store), load_encoder(encoder_name), {"regions": regions, "overwrite": overwrite}
+    clips, encoder = ClipStore(store), load_encoder(encoder_name)
+    with locked(clips.path):
+        return _embed(clips, encoder, regions, captions, num_shown, overwrite, cluster, console)
+
+
+def _embed(
+    clips: ClipStore,
+    encoder: SharedEncoder,
+    regions: bool,
+    captions: CaptionSettings | None,
+    num_shown: int,
+    overwrite: bool,
+    cluster: str | None,
+    console: Console | None,
+) -> EmbedReport:
+    """Do what `embed` does, in a store that is locked."""
+    wanted = {"regions": regions, "overwrite": overwrite}
     done = [_is_done(clips.path, shard, encoder, **wanted) for shard in clips.manifest.shards]
     waiting = [number for number, is_done in enumerate(done) if not is_done]
     uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []

@@ -14,6 +14,7 @@ from jaxtyping import Float32, UInt8
 
 from trisep.errors import ConfigError, MediaError
 from trisep.media.audio import stream_audio
+from trisep.media.heard import heard
 from trisep.media.image import encode_jpeg
 from trisep.media.level import level_db
 from trisep.media.probe import MediaInfo, probe
@@ -123,7 +124,7 @@ class _Stretch:
         self._frames = _FrameReader(info, self.begin_seconds, settings) if info.video else None
 
     def segments(self) -> Iterator[tuple[int, Float32[np.ndarray, "S"]]]:
-        """Yield, for each segment, its first sample, counted from the start of the stretch, and its sound."""
+        """Yield, for each segment, its first sample, from the start of the stretch, and what is heard of its sound."""
         num_samples = round(self._settings.segment_seconds * self._settings.sample_rate_hz)
         blocks = stream_audio(
             self._path,
@@ -133,7 +134,8 @@ class _Stretch:
             duration_seconds=self._max_seconds,
             block_samples=num_samples,
         )
-        yield from ((number * num_samples, block[0]) for number, block in enumerate(blocks))
+        rate = self._settings.sample_rate_hz
+        yield from ((number * num_samples, heard(block[0], rate)[0]) for number, block in enumerate(blocks))
 
     def frames(self, start_seconds: float, end_seconds: float) -> tuple[tuple[float, ...], tuple[bytes, ...]]:
         """Return the frames from `start_seconds` up to `end_seconds`, both in seconds of the file.

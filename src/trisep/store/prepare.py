@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trisep.errors import ConfigError, StoreError
-from trisep.media.files import TEMPORARY_PATTERN, replacing, sha256_of, write_failure, write_json
+from trisep.media.files import LOCK, TEMPORARY_PATTERN, replacing, sha256_of, write_failure, write_json
+from trisep.media.lock import locked
 from trisep.media.records import from_json, read_json
 from trisep.store.cluster import run_on_cluster
 from trisep.store.index import index_line
@@ -110,6 +111,12 @@ def prepare(
     """
     settings = settings or PrepareSettings()
     folder, out = Path(folder), Path(out)
+    with locked(out):
+        return _prepare(folder, out, settings, console)
+
+
+def _prepare(folder: Path, out: Path, settings: PrepareSettings, console: Console | None) -> PrepareReport:
+    """Do what `prepare` does, in a folder that is locked."""
     excluded = read_exclusions(settings.exclude)
     files = read_clip_lists(folder, settings.clips) if settings.clips else list_inputs(folder, leave_out=out)
     plan = _plan(files, settings, excluded)
@@ -298,7 +305,8 @@ def _tidy(out: Path, jobs: list[ShardJob]) -> None:
 def _remove_temporary(out: Path) -> None:
     """Remove the half-written files of runs that were killed."""
     for leftover in out.rglob(TEMPORARY_PATTERN):
-        leftover.unlink(missing_ok=True)
+        if leftover.name != LOCK:
+            leftover.unlink(missing_ok=True)
 
 
 def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_resumed: int) -> PrepareReport:

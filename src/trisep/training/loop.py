@@ -30,6 +30,7 @@ from trisep.checkpoints.format import (
 from trisep.encoders import TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError, StoreError, TrainingError
 from trisep.losses.masks import MaskLoss
+from trisep.media.lock import locked
 from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.separation.infer import mirrored_frames
@@ -66,6 +67,14 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
     """Train to the end of the recipe, resuming the run in `settings.out`; return the folder of the final model."""
     precision = {"fp32": "no"}.get(recipe.training.precision, recipe.training.precision)
     accelerator = Accelerator(mixed_precision=precision, cpu=settings.cpu)
+    with locked(settings.out) if accelerator.is_main_process else nullcontext():
+        return _train(accelerator, recipe, settings, on_step)
+
+
+def _train(
+    accelerator: Accelerator, recipe: Recipe, settings: TrainSettings, on_step: Callable[[int], None] | None
+) -> Path:
+    """Do what `train` does, in a folder that is locked."""
     folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
     require_even_shares(recipe, accelerator.num_processes)
     datasets = _open_data(recipe, settings, is_main=accelerator.is_main_process)

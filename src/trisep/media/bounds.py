@@ -1,0 +1,42 @@
+"""The limits of what is decoded, in one place: beyond them a file is damaged, or made to fill the memory."""
+
+from pathlib import Path
+
+from trisep.errors import MediaError
+
+HIGHEST_RATE_HZ = 768_000
+MOST_CHANNELS = 64
+HIGHEST_PEAK = 1e10
+"""Times full scale: integers of 32 bits taken for floats stay below; the square of much more is no float32."""
+LONGEST_HOLE_SECONDS = 600.0
+"""A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
+LARGEST_PIXELS = 89_478_485
+"""Of a picture or a frame: Pillow's limit, a quarter of a GiB in RGB."""
+LARGEST_ASPECT = 100
+"""A picture is at most so many times as long as wide: scaled to a short side it would fill the memory."""
+PIXEL_ASPECTS = (1 / 16, 16.0)
+"""Shapes of pixels that occur; others are taken as square."""
+
+
+def require_sound(path: Path, sample_rate_hz: int, num_channels: int) -> None:
+    """Raise MediaError for a rate or a number of channels that no recording has."""
+    if sample_rate_hz > HIGHEST_RATE_HZ:
+        raise MediaError(
+            f"{path}: its sound has {sample_rate_hz} samples a second, expected at most {HIGHEST_RATE_HZ}; it is "
+            "damaged: convert it to a usual rate first"
+        )
+    if num_channels > MOST_CHANNELS:
+        raise MediaError(
+            f"{path}: its sound has {num_channels} channels, expected at most {MOST_CHANNELS}; take some of them first"
+        )
+
+
+def require_picture(path: Path, width: int, height: int) -> None:
+    """Raise MediaError for a picture or frame that is too large or too long to be read."""
+    if max(width, height) > LARGEST_ASPECT * min(width, height):
+        raise MediaError(
+            f"{path}: the picture has {width} × {height} pixels, expected sides of at most 1:{LARGEST_ASPECT}; crop it "
+            "first"
+        )
+    if width * height > LARGEST_PIXELS:
+        raise MediaError(f"{path}: the picture has more than {LARGEST_PIXELS} pixels; shrink it first")

@@ -1,0 +1,78 @@
+"""The streams that a shell gives a command, made fit to be written to: closed ones, poor terminals, full disks.
+
+It is for the process of the command line alone; who imports trisep keeps its streams as they are.
+"""
+
+import codecs
+import io
+import os
+import sys
+import warnings
+from contextlib import suppress
+from typing import Any, TextIO
+
+_PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "±": "+-", "→": "->", "≥": ">=", "≤": "<=", "·": "-"}
+"""What a terminal without these characters shows in their place; none of it changes the sense of JSON."""
+
+
+class _Forgiving(io.TextIOWrapper):
+    """Text for people: what cannot be written is lost, and never an error."""
+
+    def write(self, text: str, /) -> int:
+        """Write as far as it is possible."""
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand the text on as far as it is possible."""
+        with suppress(OSError):
+            super().flush()
+
+
+def mend_streams() -> None:
+    """Give the process three open streams that take any text, and keep libraries from writing lines of their own."""
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else the next file that is opened would get this number, and whatever is printed.
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    codecs.register_error("trisep", _escaped)
+    stdout = sys.stdout if sys.stdout is not None else open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="trisep")
+    sys.stdout = stdout
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    raw = open(2, "wb", buffering=0, closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stderr = _Forgiving(raw, encoding=encoding, errors="trisep", write_through=True)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def silence(stream: TextIO) -> None:
+    """Let what a stream still holds vanish, so that Python does not fail once more on its way out."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that an encoding lacks, by plain ones or by escapes as in JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(character: str) -> str:
+    """Return one character in ASCII."""
+    if character in _PLAIN:
+        return _PLAIN[character]
+    units: Any = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
