@@ -10,6 +10,7 @@ Frequency comes before time; time is last. Sounds are float32 with full scale at
 """
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,10 +114,20 @@ class Query:
             raise QueryError(
                 f"query '{self.name}': a span is two times in seconds, the first before the second, such as 3.0-4.5"
             )
-        if self.text is not None and not any(character.isalnum() for character in self.text):
-            raise QueryError(
-                f'query {self.text!r} is empty: name a sound in words, for example "violin" or "dog barking"'
-            )
+        if self.text is not None:
+            _check_words(self.text)
+
+
+def _check_words(text: str) -> None:
+    """Raise QueryError for words that hold no letter and no digit, or that are no text."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise QueryError(f"query {ascii(text)} is no text (invalid UTF-8): write it in UTF-8")
+    if not any(character.isalnum() for character in text):
+        is_symbols = any(unicodedata.category(character).startswith("S") for character in text)
+        raise QueryError(
+            f"query {text!r} {'holds only symbols' if is_symbols else 'is empty'}: name a sound in words, for example "
+            '"violin" or "dog barking"'
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from trisep.media.audio_writer import write_audio
 from trisep.media.video_writer import write_video
 from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
+from trisep.types import Audio
 
 NAMES = (
     "usable",
@@ -199,6 +200,21 @@ def test_a_sound_is_not_missed_where_the_data_set_has_no_pictures(tmp_path: Path
         and checks[0].state == "usable"
         and checks[0].level_db == pytest.approx(-23.0, abs=0.1)
     )
+
+
+@pytest.mark.parametrize(("sign", "offset", "state"), [(-1, 0.0, "usable"), (1, 0.3, "usable"), (0, 0.3, "silent")])
+def test_silence_is_judged_on_what_is_heard_of_the_channels(
+    tmp_path: Path, sign: int, offset: float, state: str
+) -> None:
+    sound = tone(5.0)
+    left = sound.samples * abs(sign)
+    samples = (np.concatenate([left, sign * left]) + offset).astype(np.float32)
+    write_audio(tmp_path / "1-100032-A-0.wav", Audio(samples, sound.sample_rate_hz), subtype="wav_float32")
+    (tmp_path / "meta").mkdir()
+    clips = list_clips("esc50", [write_esc50(tmp_path / "meta" / "esc50.csv")], tmp_path)
+    check = check_clips(clips, tmp_path, CheckSettings(needs_picture=False))[0]
+    assert check is not None and check.state == state
+    assert check.level_db is None if sign == 0 else check.level_db == pytest.approx(-23.0, abs=0.1)
 
 
 @pytest.mark.slow

@@ -22,12 +22,15 @@ def separator(request: pytest.FixtureRequest) -> Separator:
     return load(request.param, device="cpu")
 
 
-def recording(seed: int, seconds: float, rate_hz: int, *, offset: float = 0.0, silent_end: float = 0.0) -> Audio:
+def recording(
+    seed: int, seconds: float, rate_hz: int, *, offset: float = 0.0, silent_end: float = 0.0, rumble: float = 0.0
+) -> Audio:
     """A few drawn tones in noise."""
     generator = np.random.default_rng(seed)
     times = np.arange(round(seconds * rate_hz)) / rate_hz
     tones = sum(np.sin(2 * np.pi * hz * times) for hz in generator.uniform(100, 3000, 3))
     sound = 0.05 * (tones + generator.standard_normal(len(times)))
+    sound += rumble * np.sin(2 * np.pi * 8 * times)
     sound[len(sound) - round(silent_end * rate_hz) :] = 0
     return Audio((sound + offset).astype(np.float32)[None], rate_hz)
 
@@ -36,12 +39,13 @@ def recording(seed: int, seconds: float, rate_hz: int, *, offset: float = 0.0, s
     ("first", "second"),
     [
         ({}, {"offset": 0.1}),
+        ({}, {"rumble": 0.3}),
         ({"seconds": 2.713}, {"seconds": 3.0}),
         ({"silent_end": 1.0}, {"silent_end": 1.0}),
         ({"rate_hz": 8000}, {"rate_hz": 44100}),
         ({"seconds": 0.06}, {"seconds": 0.05}),
     ],
-    ids=["offset", "odd length", "silent end", "other rates", "one frame"],
+    ids=["offset", "rumble", "odd length", "silent end", "other rates", "one frame"],
 )
 def test_separate_and_evaluate_give_the_same_masks(
     separator: Separator, tmp_path: Path, first: dict[str, float], second: dict[str, float]

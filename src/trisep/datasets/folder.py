@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from trisep.datasets.clip_list import ListedClip, tidy_label
 from trisep.errors import ConfigError, MediaError
+from trisep.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".3gp")
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp3", ".aac")
 _ORDER = {suffix: place for place, suffix in enumerate(VIDEO_SUFFIXES + SOUND_SUFFIXES)}
 
 

@@ -1,8 +1,8 @@
 """CLAP (Wu et al. 2023) as an audio teacher, through transformers: it embeds a sound as one vector. Frozen.
 
 The vector lies in the space that CLAP's sounds and texts share. HFRA aligns with CLAP and does not name the checkpoint;
-ours is `laion/clap-htsat-unfused`. The weights are searched in the hub's local cache or in the folder that
-`TRISEP_CLAP` names. Nothing is downloaded. This file does not use CLAP's text encoder.
+ours is `laion/clap-htsat-unfused`. The weights, safetensors and no pickle, are searched in the hub's local cache or
+in the folder that `TRISEP_CLAP` names. Nothing is downloaded. This file does not use CLAP's text encoder.
 """
 
 import os
@@ -43,7 +43,9 @@ class Clap:
         Raises CheckpointError when it is missing, damaged, or not CLAP.
         """
         try:
-            loaded: Any = ClapModel.from_pretrained(place, local_files_only=True, output_loading_info=True)
+            loaded: Any = ClapModel.from_pretrained(
+                place, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
             self._extractor = ClapFeatureExtractor.from_pretrained(place, local_files_only=True)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__

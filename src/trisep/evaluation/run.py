@@ -7,6 +7,7 @@ stopped. Under torchrun, each process scores its share of the list, with worker 
 process writes everything.
 """
 
+import json
 import multiprocessing
 import os
 import tempfile
@@ -152,6 +153,7 @@ def write_tables(
     name = job.query if job.checkpoint else "baselines"
     with tempfile.TemporaryDirectory() as temporary_folder:
         folder = out or Path(temporary_folder)
+        _require_own(folder / f"{name}.json", settings)
         with (
             locked(folder),
             Journal(
@@ -180,6 +182,22 @@ def write_tables(
         with replacing(folder / f"{name}.md") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures)
+
+
+def _require_own(summary: Path, settings: dict[str, Any]) -> None:
+    """Raise ConfigError where a folder holds the finished scores of another model, protocol or list of clips."""
+    if not summary.is_file():
+        return
+    try:
+        known = dict(json.loads(summary.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        known = {}
+    for key in ("protocol", "checkpoint", "data"):
+        if known.get(key) != settings[key]:
+            raise ConfigError(
+                f"{summary.parent}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another "
+                "--out, or remove them"
+            )
 
 
 def plan(

@@ -63,6 +63,10 @@ def make_test(
             "samples"
         )
     with locked(out):
+        if (out / KEY).exists():
+            raise MediaError(
+                f"{out / KEY}: is the key of an earlier test, which it would take away; choose another folder"
+            )
         if samples is not None:
             clips = clips_from_table(samples)
         else:

@@ -128,13 +128,24 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             raise _unreadable(path, error) from error
 
 
+def is_media(path: Path) -> bool:
+    """Tell whether a file can be opened as sound or video, whatever its name."""
+    try:
+        with open_media(path):
+            return True
+    except MediaError:
+        return False
+
+
 def check_readable(path: Path) -> None:
     """Raise MediaError unless `path` is a regular file with something in it that may be read."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
-            raise MediaError(f"{path}: is an address, and only files are read; download it first") from error
+            # A path has lost one of the two slashes.
+            address = re.sub("^([^:]+):/(?!/)", r"\1://", str(path))
+            raise MediaError(f"{address}: is an address, and only files are read; download it first") from error
         raise MediaError(f"{path}: no such file; check the name") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error

@@ -147,7 +147,11 @@ def require_room_for_sounds(video_path: Path, out_path: Path) -> None:
 
 
 def replace_picture(
-    video_path: Path, frames: Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]], out_path: Path
+    video_path: Path,
+    frames: Iterator[tuple[float, UInt8[np.ndarray, "H W 3"]]],
+    out_path: Path,
+    *,
+    comment: str = "",
 ) -> None:
     """Copy a video untouched, but for its picture: all sounds, subtitles, attachments and chapters, each at its time.
 
@@ -155,6 +159,7 @@ def replace_picture(
         video_path: a video.
         frames: (time in seconds from time zero, upright pixels) of its new picture, as `stream_frames` counts.
         out_path: its suffix chooses the container (see `picture_suffix`); it may not be `video_path` itself.
+        comment: what is added to the comment in the metadata.
 
     Raises:
         MediaError: the video cannot be read, the place cannot be written, or the container that the suffix names
@@ -167,6 +172,8 @@ def replace_picture(
             picture = PictureTrack(container, frames, fps=_declared_fps(source))
             copied = _copied_streams(source, container, ("audio", "subtitle"))
             container.metadata.update(_kept_metadata(source))
+            if comment:
+                container.metadata["comment"] = "; ".join(filter(None, (source.metadata.get("comment"), comment)))
             container.set_chapters(_chapters(source, zero_seconds))
             for packet in _stamped_packets(source, list(copied), zero_seconds):
                 picture.write_until(float(packet.dts * packet.time_base))

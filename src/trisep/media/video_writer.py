@@ -18,14 +18,19 @@ from trisep.types import Audio
 
 
 def write_video(
-    path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, fps: float, audio: Audio | None = None
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+    *,
+    fps: float,
+    audio: Audio | None = None,
+    comment: str = "",
 ) -> None:
     """Encode frames, and sound if given, into a video file.
 
     The suffix of `path` chooses the container (.mp4, .mov, .mkv). The codec is H.264 where FFmpeg has an encoder
     for it, else MPEG-4 part 2; the pixel format is 4:2:0. Sides of odd length are made even by repeating the
     last row or column. Sound is AAC at 128 kbit/s a channel, in 1, 2, 3, 4, 5, 6 or 8 channels; a rate that AAC
-    lacks becomes 48 kHz.
+    lacks becomes 48 kHz. A comment is kept in the file's metadata.
 
     Raises:
         MediaError: the place cannot be written, there are no frames, the suffix is unknown, or the channels
@@ -36,6 +41,8 @@ def write_video(
         raise ValueError(f"fps must be positive, not {fps}")
     path = Path(path)
     with open_muxer(path) as container:
+        if comment:
+            container.metadata["comment"] = comment
         rate = Fraction(fps).limit_denominator(1001 * 60)
         numbered = enumerate(frames)
         first = next(numbered, None)

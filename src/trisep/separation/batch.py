@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trisep.errors import ConfigError, MediaError, TrisepError
-from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES
+from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SIDECAR_SUFFIXES
 from trisep.media.files import write_json
+from trisep.media.lock import locked
+from trisep.media.probe import is_media
 from trisep.media.records import read_json
 from trisep.queries.embed import unused_name
 from trisep.separation.stems import SCHEMA, OutputError
@@ -30,10 +32,9 @@ Show = Literal["table", "json", "nothing"]
 STDIN = Path("-")
 """The input that stands for standard input; its folder is called `stdin`."""
 _OUT = Path("separated")
-_OTHER_MEDIA_SUFFIXES = frozenset(
-    ".3gp .aif .aiff .amr .caf .flv .m4b .m4v .mka .mpeg .mpg .mts .oga .ogv .ts .wma .wmv".split()
-)
 _REPORT = "batch.json"
+_SHOWN_LEFT_OUT = 10
+"""How many files of a folder that are not separated are named."""
 _QUERY_WIDTH = 28
 
 
@@ -54,30 +55,36 @@ def separate_batch(
     when all are done, 1 when some were skipped, 2 when all were. Raises TrisepError for a single bad file, a folder
     without media, or an output folder that cannot be written.
     """
-    files = [file for path in inputs for file in media_files(path, recursive=recursive)]
+    left_out: list[Path] = []
+    files = [file for path in inputs for file in media_files(path, recursive=recursive, left_out=left_out)]
     if len(inputs) == 1 and files == [inputs[0]]:
         return _separate_one(files[0], out, separate, show)
     out = _OUT if out is None else out
+    if left_out and show != "nothing":
+        names = ", ".join(path.name for path in left_out[:_SHOWN_LEFT_OUT])
+        more = f" and {len(left_out) - _SHOWN_LEFT_OUT} more" if len(left_out) > _SHOWN_LEFT_OUT else ""
+        print(f"trisep: left out, as neither sound nor video: {names}{more}", file=sys.stderr)
     if (out / _REPORT).exists() and not _is_report(out / _REPORT):
         raise OutputError(f"{out / _REPORT}: is there already and no report of a batch; choose another output folder")
     pairs = [(file, out / name) for file, name in zip(files, _folder_names(files), strict=True)]
     entries: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
-    try:
-        outcomes = _outcomes_here(pairs, separate) if elsewhere is None else elsewhere(pairs)
-        for (file, folder), outcome in zip(pairs, outcomes, strict=True):
-            if isinstance(outcome, str):
-                print(f"trisep: skipped: {outcome}", file=sys.stderr)
-            elif elsewhere is None:
-                _tell(outcome, folder, show)
-            error = outcome if isinstance(outcome, str) else None
-            entries.append({"input": str(file), "folder": None if error else folder.name, "error": error})
-            rows.append((str(file), "skipped" if error else "done", _found(outcome)))
-    finally:
-        num_done = sum(entry["error"] is None for entry in entries)
-        batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
-        if num_done:
-            write_json(out / _REPORT, batch)
+    with locked(out):
+        try:
+            outcomes = _outcomes_here(pairs, separate) if elsewhere is None else elsewhere(pairs)
+            for (file, folder), outcome in zip(pairs, outcomes, strict=True):
+                if isinstance(outcome, str):
+                    print(f"trisep: skipped: {outcome}", file=sys.stderr)
+                elif elsewhere is None:
+                    _tell(outcome, folder, show)
+                error = outcome if isinstance(outcome, str) else None
+                entries.append({"input": str(file), "folder": None if error else folder.name, "error": error})
+                rows.append((str(file), "skipped" if error else "done", _found(outcome)))
+        finally:
+            num_done = sum(entry["error"] is None for entry in entries)
+            batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
+            if num_done:
+                write_json(out / _REPORT, batch)
     if elsewhere is not None and show == "table":
         print("\n".join(_columns(rows)))
     if show == "json":
@@ -167,10 +174,11 @@ def _tell(report: dict[str, Any], folder: Path, show: Show) -> None:
             print(f"trisep: warning: {line}", file=sys.stderr)
 
 
-def media_files(path: Path, *, recursive: bool = False) -> list[Path]:
-    """Return a file as it is, and of a folder the sound and video files directly in it, by their suffix, sorted.
+def media_files(path: Path, *, recursive: bool = False, left_out: list[Path] | None = None) -> list[Path]:
+    """Return a file as it is, and of a folder the sound and video files directly in it, sorted.
 
-    With `recursive` those of the folders below follow, hidden ones left out.
+    They are told by their suffix, and by their content where the suffix says nothing. With `recursive` those of the
+    folders below follow, hidden ones left out. The other files are added to `left_out`.
 
     Raises MediaError when the folder has none, or cannot be read.
     """
@@ -183,10 +191,12 @@ def media_files(path: Path, *, recursive: bool = False) -> list[Path]:
         folders = [Path(entry) for entry in entries if recursive and entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise MediaError(f"{path}: the folder cannot be read ({error.strerror}); change its permissions") from error
-    files = [path / name for name in names if Path(name).suffix.lower() in MEDIA_SUFFIXES | _OTHER_MEDIA_SUFFIXES]
+    files = [path / name for name in names if _may_be_separated(path / name)]
+    if left_out is not None:
+        left_out += [path / name for name in names if path / name not in files]
     for folder in folders:
         with suppress(MediaError):
-            files += media_files(folder, recursive=True)
+            files += media_files(folder, recursive=True, left_out=left_out)
     if not files:
         pictures = sum(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
         raise MediaError(
@@ -194,6 +204,12 @@ def media_files(path: Path, *, recursive: bool = False) -> list[Path]:
             "name one that does"
         )
     return files
+
+
+def _may_be_separated(path: Path) -> bool:
+    """Tell whether a file of a folder is a sound or a video."""
+    suffix = path.suffix.lower()
+    return suffix in MEDIA_SUFFIXES or (suffix not in SIDECAR_SUFFIXES and is_media(path))
 
 
 @contextmanager

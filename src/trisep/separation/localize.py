@@ -7,7 +7,10 @@ times a second, and the overlay is interpolated between them.
 """
 
 import errno
+import hashlib
+import os
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,6 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +30,7 @@ from trisep.figures.localization import HeatOverlay
 from trisep.media import FPS_RANGE
 from trisep.media.audio import read_audio
 from trisep.media.files import replacing, require_place, write_failure
-from trisep.media.probe import VideoStream, probe
+from trisep.media.probe import VideoStream, open_media, probe
 from trisep.media.remux import picture_suffix, replace_picture, require_room_for_sounds
 from trisep.media.video import read_frames, stream_frames, write_video
 from trisep.queries.captions import CaptionSettings, find_captions
@@ -172,8 +176,8 @@ def output_files(
     that this is run in. With `into_video` the suffix is the source's, where that container can hold what is written,
     else `.mkv`. Nothing is written yet.
 
-    Raises ConfigError for another suffix, MediaError for a place that cannot be written or would replace the video
-    itself.
+    Raises ConfigError for another suffix, MediaError for a place that cannot be written, and for a file that would be
+    replaced and is no earlier result for the same video.
     """
     out = Path() if out is None else out
     if into_video and out.suffix.lower() == ".png":
@@ -194,7 +198,29 @@ def output_files(
             raise write_failure(file, IsADirectoryError(errno.EISDIR, ""))
         if file.exists() and source.exists() and file.samefile(source):
             raise MediaError(f"{file}: is the video itself; give --out another name")
+        if file.exists() and _mark_of(source) not in _comment_in(file):
+            raise MediaError(f"{file}: is there already and no earlier result for this video; give --out another name")
     return files
+
+
+def _mark_of(source: Path) -> str:
+    """Return what is written into the results of a video, by which they are known; it does not tell the path."""
+    return f"trisep localize {hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:16]}"
+
+
+def _comment_in(file: Path) -> str:
+    """Return what a file says of itself, the mark of a result among it."""
+    try:
+        if file.suffix.lower() == ".png":
+            with Image.open(file, formats=["PNG"]) as picture:
+                return str(picture.info.get("comment", ""))
+        if file.suffix.lower() == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                return str(arrays["mark"])
+        with open_media(file) as container:
+            return container.metadata.get("comment", container.metadata.get("COMMENT", ""))
+    except (MediaError, OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile):
+        return ""
 
 
 def write_outputs(
@@ -210,7 +236,8 @@ def write_outputs(
     Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
     with its own sound if it has any that can be read (else a warning says so); with `into_video` each frame keeps its
     own time, and all sounds, subtitles and chapters are copied untouched. A picture is the centre frame. A NumPy
-    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K] and `queries` [Q].
+    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries` [Q] and `mark`. Each file holds a mark
+    of the video that it belongs to.
 
     Raises MediaError when a file cannot be written.
     """
@@ -224,22 +251,29 @@ def write_outputs(
             time_seconds = centre_seconds(path)
             picture = overlay.draw(read_frames(path, [time_seconds])[0], time_seconds)
             with replacing(file) as temporary:
-                Image.fromarray(picture).save(temporary)
+                about = PngInfo()
+                about.add_text("comment", _mark_of(path))
+                Image.fromarray(picture).save(temporary, pnginfo=about)
         elif file.suffix.lower() == ".npz":
             times, names = np.array(found[0].frame_times_seconds), np.array([one.query for one in found])
             with replacing(file) as temporary:
                 np.savez(
-                    temporary, maps=np.stack([one.maps for one in found]), frame_times_seconds=times, queries=names
+                    temporary,
+                    maps=np.stack([one.maps for one in found]),
+                    frame_times_seconds=times,
+                    queries=names,
+                    mark=np.array(_mark_of(path)),
                 )
         elif into_video:
             timed = _different(stream_frames(path, fps=_MAX_OUTPUT_FPS))
-            replace_picture(path, ((at, overlay.draw(frame, at)) for at, frame in timed), file)
+            pictures = ((at, overlay.draw(frame, at)) for at, frame in timed)
+            replace_picture(path, pictures, file, comment=_mark_of(path))
         else:
             info = probe(path)
             sound = _sound_of(path, allow_truncated=allow_truncated) if info.audio else None
             fps = min(info.video[0].fps or _FALLBACK_FPS, _MAX_OUTPUT_FPS)
             frames = (overlay.draw(frame, time_seconds) for time_seconds, frame in stream_frames(path, fps=fps))
-            write_video(file, frames, fps=fps, audio=sound)
+            write_video(file, frames, fps=fps, audio=sound, comment=_mark_of(path))
 
 
 def _sound_of(path: Path, *, allow_truncated: bool) -> Audio | None:

@@ -12,15 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trisep.errors import ConfigError, MediaError, StoreError
+from trisep.media import SIDECAR_SUFFIXES
 from trisep.media.files import sha256_of
 from trisep.media.records import read_json
-
-SIDECAR_SUFFIXES = frozenset(
-    ".txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .html .pdf .log .nfo .srt .vtt .ass .lrc .jpg .jpeg .png "
-    ".gif .webp .bmp .svg"
-    " .py .sh .zip .tar .gz .npy .npz .safetensors .part .ytdl .tmp .sha256 .md5".split()
-)
-"""Suffixes of files that commonly lie beside videos and are not inputs; every other file that is not hidden is one."""
 
 
 @dataclass(frozen=True, slots=True)
