@@ -109,8 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except BrokenPipeError:
         _complain("the output was cut short: the program reading it has gone")
-    except _OutputError as error:
-        _complain(str(error))
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
@@ -132,24 +130,10 @@ def _run(argv: Sequence[str]) -> int:
         verb, arguments = parse(argv)
         code: int = load_verb(verb).run(arguments)
     except SystemExit:
-        _flush()
-        raise
-    _flush()
-    return code
-
-
-class _OutputError(Exception):
-    """What was printed could not be written."""
-
-
-def _flush() -> None:
-    """Write what was printed; BrokenPipeError where nobody reads it, _OutputError where it cannot be written."""
-    try:
         sys.stdout.flush()
-    except BrokenPipeError:
         raise
-    except OSError as error:
-        raise _OutputError(f"standard output: cannot be written ({error.strerror or error})") from error
+    sys.stdout.flush()
+    return code
 
 
 def _stop_on_signals() -> None:

@@ -8,11 +8,36 @@ import io
 import os
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 _PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "±": "+-", "→": "->", "≥": ">=", "≤": "<=", "·": "-"}
 """What a terminal without these characters shows in their place; none of it changes the sense of JSON."""
+
+
+class _Named(io.TextIOWrapper):
+    """Standard output, by whose name an error of it can be told from others."""
+
+    def write(self, text: str, /) -> int:
+        """Write, as any stream."""
+        with _naming():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Hand the text on, as any stream."""
+        with _naming():
+            super().flush()
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """Put the name of standard output into errors of the body."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 class _Forgiving(io.TextIOWrapper):
@@ -42,10 +67,13 @@ def mend_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
     codecs.register_error("trisep", _escaped)
-    stdout = sys.stdout if sys.stdout is not None else open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    if isinstance(stdout, io.TextIOWrapper):
-        stdout.reconfigure(errors="trisep")
-    sys.stdout = stdout
+    stdout = sys.stdout
+    sys.stdout = _Named(
+        open(1, "wb", closefd=False),  # noqa: SIM115 - as long as the process
+        encoding=getattr(stdout, "encoding", None) or "utf-8",
+        errors="trisep",
+        line_buffering=stdout is not None and stdout.isatty(),
+    )
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     raw = open(2, "wb", buffering=0, closefd=False)  # noqa: SIM115 - as long as the process
     sys.stderr = _Forgiving(raw, encoding=encoding, errors="trisep", write_through=True)

@@ -79,12 +79,13 @@ def pictures(path: Path, levels: list[int], *, default: int | None = None, aspec
     """Streams of pictures of 32 rows and 48 columns, each of one grey level."""
     with av.open(str(path), "w") as container:
         streams = [container.add_stream("mpeg4", rate=10) for _ in levels]
-        for index, (stream, level) in enumerate(zip(streams, levels, strict=True)):
+        for index, stream in enumerate(streams):
             stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
             if aspect is not None:
                 stream.codec_context.sample_aspect_ratio = Fraction(aspect)
             if default is not None:
                 stream.disposition = Disposition.default if index == default else Disposition(0)
+        for stream, level in zip(streams, levels, strict=True):
             for number in range(5):
                 frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), level, np.uint8), format="rgb24")
                 frame.pts, frame.time_base = number, Fraction(1, 10)
@@ -110,7 +111,7 @@ def test_pictures_have_the_shape_in_which_they_are_shown(tmp_path: Path, aspect:
 
 
 def test_a_strip_of_a_video_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "strip.mkv"
+    path = tmp_path / "strip.mov"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("png", rate=1)
         stream.height, stream.width, stream.pix_fmt = 1, 5000, "gray"
@@ -119,5 +120,5 @@ def test_a_strip_of_a_video_is_refused(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     for read in (probe, lambda video: read_frames(video, [0.0])):
-        with pytest.raises(MediaError, match=r"strip\.mkv: the picture has 5000 × 1 pixels"):
+        with pytest.raises(MediaError, match=r"strip\.mov: the picture has 5000 × 1 pixels"):
             read(path)

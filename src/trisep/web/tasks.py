@@ -69,7 +69,7 @@ class Tasks:
         info = probe(path)
         _require_length(path, info.duration_seconds, limit)
         head = read_audio(path, duration_seconds=0.0)
-        layout = {"sample_rate_hz": head.sample_rate_hz, "num_channels": head.num_channels}
+        layout: dict[str, Any] = {"sample_rate_hz": head.sample_rate_hz, "num_channels": head.num_channels}
         peaks = PeakMeter(head.sample_rate_hz)
         with AudioWriter(sound, **layout, subtype="wav_float32") as writer:
             for block in stream_audio(path):
