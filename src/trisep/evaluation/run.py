@@ -7,7 +7,6 @@ stopped. Under torchrun, each process scores its share of the list, with worker 
 process writes everything.
 """
 
-import json
 import multiprocessing
 import os
 import tempfile
@@ -35,6 +34,7 @@ from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, sys
 from trisep.evaluation.table import environment, markdown, summarise
 from trisep.media.files import replacing, sha256_of, write_json
 from trisep.media.lock import locked
+from trisep.media.records import read_json
 from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
@@ -189,8 +189,8 @@ def _require_own(summary: Path, settings: dict[str, Any]) -> None:
     if not summary.is_file():
         return
     try:
-        known = dict(json.loads(summary.read_bytes()))
-    except (OSError, ValueError, TypeError, RecursionError):
+        known = dict(read_json(summary))
+    except (ConfigError, ValueError, TypeError):
         known = {}
     for key in ("protocol", "checkpoint", "data"):
         if known.get(key) != settings[key]:
