@@ -76,6 +76,17 @@ def test_files_that_are_no_pictures(tmp_path, picture, monkeypatch):
             read_image(tmp_path / "a.jpg")
 
 
+def test_a_damaged_tiff_is_one_error_and_no_line_of_libtiff(tmp_path, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.tif", compression="tiff_lzw")
+    damaged = bytearray((tmp_path / "a.tif").read_bytes())
+    damaged[500:520] = b"\xff" * 20
+    (tmp_path / "a.tif").write_bytes(damaged)
+    with pytest.raises(MediaError, match="damaged or cut off"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
+
+
 def test_resize(picture):
     assert resize_short_side(picture, 20).shape == (20, 30, 3)
     assert resize_short_side(picture.transpose(1, 0, 2).copy(), 20).shape == (30, 20, 3)

@@ -1,7 +1,10 @@
 """Reading, scaling and JPEG coding of pictures. Every picture is uint8 RGB, [H, W, 3]. This file knows no video."""
 
 import io
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,7 +39,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
             with Image.open(path, formats=_FORMATS) as opened:
                 require_picture(path, *opened.size)
-                return _rgb(ImageOps.exif_transpose(opened))
+                with _silent_libtiff() if opened.format == "TIFF" else nullcontext():
+                    return _rgb(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: the picture has more than {LARGEST_PIXELS} pixels; shrink it first") from error
     except UnidentifiedImageError as error:
@@ -47,6 +51,24 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         raise MediaError(
             f"{path}: the picture is damaged or cut off ({str(error) or type(error).__name__}); get a complete copy"
         ) from error
+
+
+@contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Keep what libtiff writes about damage from stderr, where a line of ours follows; no other way is open to us."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def resize_short_side(image: UInt8[np.ndarray, "H W 3"], short_side: int) -> UInt8[np.ndarray, "H2 W2 3"]:
