@@ -64,5 +64,5 @@ def test_a_full_disk_and_a_reader_that_has_gone_are_one_line() -> None:
     assert done.stderr.splitlines()[-1] == b"trisep: error: standard output: No space left on device"
     assert len(done.stderr.splitlines()) == 2
     assert trisep(redirect="2>/dev/full").returncode == 0
-    done = trisep(text="x" * 200_000, redirect="| head -c 1")
+    done = trisep(text="x" * 100_000, redirect="| head -c 1")
     assert done.stdout == b"x" and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
