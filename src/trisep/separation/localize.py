@@ -236,8 +236,8 @@ def write_outputs(
     Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
     with its own sound if it has any that can be read (else a warning says so); with `into_video` each frame keeps its
     own time, and all sounds, subtitles and chapters are copied untouched. A picture is the centre frame. A NumPy
-    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries` [Q] and `mark`. Each file holds a mark
-    of the video that it belongs to.
+    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries` [Q] and `mark`. Each file holds a
+    mark of the video that it belongs to.
 
     Raises MediaError when a file cannot be written.
     """
