@@ -40,7 +40,9 @@ class Server:
         """Start it, and wait for the address that it prints."""
         environment = {**os.environ, "TMPDIR": str(folder)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "trisep.cli", "web", "--port", "0"], stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-m", "trisep.cli", "web", "--port", "0", "--max-gigabytes", "5"],
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         assert self.process.stdout is not None
         found = re.search(r"http://\S+", self.process.stdout.readline().decode())

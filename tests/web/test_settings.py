@@ -1,5 +1,9 @@
 """What the command line chooses for the page, and what it refuses."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,15 @@ def test_numbers_out_of_range_are_refused(option: str, value: str, capsys: pytes
 def test_a_demo_needs_a_sample(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--sample"):
         WebSettings(demo=True, sample=tmp_path / "absent.mp4")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trisep.cli", "web", "--port", "0"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+    assert process.stdout is not None and "http://127.0.0.1:" in process.stdout.readline()
+    assert [path.name.startswith("trisep-web-") for path in tmp_path.iterdir()] == [True]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=240)
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,8 @@ cancelled by ending its process. This file knows no kind of job.
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -104,9 +106,7 @@ class Lane:
         elif job is self._running:
             # The loop sees the end of the process; until then the files of the job may still be written.
             job.task["cancelled"] = True
-            if self.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    self.process.kill()
+            self._kill_process()
 
     def num_before(self, job: Job) -> int:
         """Return how many jobs are done before a waiting one."""
@@ -172,10 +172,19 @@ class Lane:
 
     async def _end_process(self) -> None:
         """End the process and wait for it."""
+        self._kill_process()
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
             await self.process.wait()
+
+    def _kill_process(self) -> None:
+        """Kill the process if it runs.
+
+        Its own `kill` would first ask how a process that is dead already ended, and the answer comes only once: then
+        nobody would know by which signal.
+        """
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
 
 def _reason(code: int | None) -> str:

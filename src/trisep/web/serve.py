@@ -51,8 +51,15 @@ async def application(settings: WebSettings, *, token: str | None) -> AsyncItera
     finally:
         if sweeper is not None:
             sweeper.cancel()
-        await asyncio.gather(network.stop(), media.stop())
-        shutil.rmtree(folder, ignore_errors=True)
+        # Ctrl+C cancels this task, and what it awaits; nothing may be left behind all the same.
+        stopping = asyncio.gather(network.stop(), media.stop())
+        try:
+            await asyncio.shield(stopping)
+        except asyncio.CancelledError:
+            await stopping
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_abandoned_folders() -> None:
