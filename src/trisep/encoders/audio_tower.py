@@ -183,12 +183,12 @@ class SoundClasses:
     @torch.no_grad()
     def embed_portion(self, sounds: Float[Tensor, "B n"]) -> Float[Tensor, "B N 256"]:
         """Embed every step of 0.256 s of at most a minute (`PORTION_SAMPLES`) at 16 kHz, whose level is kept."""
-        embeddings: Tensor = self._network(log_mel(sounds))
+        embeddings: Tensor = self.network(log_mel(sounds))
         return embeddings
 
     def classify(self, embeddings: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B 527"]:
         """Turn the embedding of a step, or a mean over steps, into logits."""
-        return self._network.classify(embeddings)
+        return self.network.classify(embeddings)
 
     @torch.no_grad()
     def _steps(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 256"]:
@@ -200,7 +200,8 @@ class SoundClasses:
         return torch.cat([self.embed_portion(portion) for portion in portions], dim=1)
 
     @cached_property
-    def _network(self) -> AudioTowerNetwork:
+    def network(self) -> AudioTowerNetwork:
+        """The network, in eval mode."""
         network = AudioTowerNetwork()
         counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
         network.load_state_dict(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
@@ -60,7 +60,7 @@ class LiteEncoder:
     @property
     def token_table(self) -> Float[Tensor, "30522 384"]:
         """The vectors of all word pieces, as `encode_tokens` takes them."""
-        return self._text_tower.word_table
+        return self.text_tower.word_table
 
     def token_word(self, token_id: int) -> str:
         """Return the text of a row of `token_table`; pieces inside a word begin with ##."""
@@ -68,12 +68,15 @@ class LiteEncoder:
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
         """Embed sentences as the mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
-        encodings = self._tokenizer.encode_batch(list(texts))
-        ids = torch.tensor([encoding.ids for encoding in encodings])
-        mask = torch.tensor([encoding.attention_mask for encoding in encodings])
         with torch.no_grad():
-            states = self._text_tower.from_ids(ids, mask)
-        return _mean_pool(states, mask)
+            ids, mask = self.tokenize(texts)
+            return mean_pool(self.text_tower.from_ids(ids, mask), mask)
+
+    def tokenize(self, texts: Sequence[str]) -> tuple[Int[Tensor, "n m"], Int[Tensor, "n m"]]:
+        """Cut sentences into word pieces: their ids, and 0 where a sentence is padded, 1 elsewhere."""
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids, masks = ([getattr(encoding, name) for encoding in encodings] for name in ("ids", "attention_mask"))
+        return torch.tensor(ids), torch.tensor(masks)
 
     def ground(self, text_embeddings: Float[Tensor, "*n 384"]) -> Float[Tensor, "*n 384"]:
         """Return unit vectors halfway between the directions of texts and the mean of their nearest classes.
@@ -94,8 +97,8 @@ class LiteEncoder:
         """Embed free token vectors between the start and end tokens, without padding; differentiable."""
         ends = self.token_table[[self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")]]
         start, end = ends.unsqueeze(1).unsqueeze(1).expand(2, len(token_embeddings), 1, -1)
-        states = self._text_tower.from_embeddings(torch.cat([start, token_embeddings, end], dim=1))
-        return _mean_pool(states, torch.ones(states.shape[:2]))
+        states = self.text_tower.from_embeddings(torch.cat([start, token_embeddings, end], dim=1))
+        return mean_pool(states, torch.ones(states.shape[:2]))
 
     def encode_image(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 384"]:
         """Embed whole pictures by the mean of all locations' logits.
@@ -161,12 +164,17 @@ class LiteEncoder:
     def image_features(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 1280"]:
         """Compute the pooled features of the image tower, before any class."""
         batches = [torch.from_numpy(_resize(frame)).permute(2, 0, 1).unsqueeze(0) for frame in frames]
-        return torch.cat([self._image_tower(preprocess(batch.float())).mean(dim=(2, 3)) for batch in batches])
+        return torch.cat([self.image_tower(preprocess(batch.float())).mean(dim=(2, 3)) for batch in batches])
 
     @property
     def imagenet_head(self) -> tuple[Float[Tensor, "1000 1280"], Float[Tensor, "1000"]]:
         """Weights and biases of the published classifier."""
-        return self._image_tower.classifier.weight, self._image_tower.classifier.bias
+        return self.image_tower.classifier.weight, self.image_tower.classifier.bias
+
+    def location_logits(self, batch: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n C _ _"]:
+        """Compute the class logits at every location of pictures of one size, which `preprocess` has scaled."""
+        weight, bias = self._heads
+        return torch.nn.functional.conv2d(self.image_tower(batch), weight[:, :, None, None], bias)
 
     @torch.no_grad()
     def _logits(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[Float[Tensor, "C _ _"]]:
@@ -176,9 +184,7 @@ class LiteEncoder:
         for shape in sorted({image.shape for image in images}):
             indices = [index for index, image in enumerate(images) if image.shape == shape]
             batch = torch.from_numpy(np.stack([images[index] for index in indices])).permute(0, 3, 1, 2)
-            features = self._image_tower(preprocess(batch.float()).to(memory_format=torch.channels_last))
-            weight, bias = self._heads
-            maps = torch.nn.functional.conv2d(features, weight[:, :, None, None], bias)
+            maps = self.location_logits(preprocess(batch.float()).to(memory_format=torch.channels_last))
             for index, one in zip(indices, maps, strict=True):
                 logits[index] = one
         return [one for one in logits if one is not None]
@@ -215,7 +221,8 @@ class LiteEncoder:
         return _stored("class_embeddings") if self._fitted else torch.empty(0, self.dim)
 
     @cached_property
-    def _image_tower(self) -> EfficientNetLite0:
+    def image_tower(self) -> EfficientNetLite0:
+        """The network of pictures, without a head."""
         tower = EfficientNetLite0()
         tower.load_published(torch.load(pretrained.find("efficientnet-lite0"), weights_only=True, map_location="cpu"))
         tower.eval().requires_grad_(False).fold_batch_norm()
@@ -231,7 +238,8 @@ class LiteEncoder:
         return tokenizer
 
     @cached_property
-    def _text_tower(self) -> MiniLM:
+    def text_tower(self) -> MiniLM:
+        """The network of words."""
         return load_minilm(pretrained.find("minilm-l6"))
 
 
@@ -248,7 +256,8 @@ def imagenet_names() -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(line.split("\t")[1].split(", ")) for line in lines)
 
 
-def _mean_pool(states: Float[Tensor, "n m 384"], mask: Tensor) -> Float[Tensor, "n 384"]:
+def mean_pool(states: Float[Tensor, "n m 384"], mask: Tensor) -> Float[Tensor, "n 384"]:
+    """Compute the mean of the states where the mask is not 0, at unit length."""
     weights = mask.unsqueeze(-1).to(states.dtype)
     return torch.nn.functional.normalize((states * weights).sum(dim=1) / weights.sum(dim=1), dim=-1)
 
