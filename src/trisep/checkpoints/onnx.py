@@ -12,6 +12,7 @@ Each file is run by onnxruntime on other sizes than it was traced with, and comp
 `examples/separate_with_onnx.py` does, with numpy, soundfile and onnxruntime alone.
 """
 
+import importlib
 import json
 import logging
 import warnings
@@ -59,8 +60,8 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
     """Write a model that reads query vectors to the folder `out`, with the towers of its encoder if that is `lite`.
 
     Returns the content of export.json. An older export in `out` is replaced. Raises CheckpointError for a model that
-    reads something else or whose ONNX file differs from it by more than 1e-4, ConfigError without the extra `onnx` or
-    for a folder that holds other files.
+    reads something else or whose ONNX file differs from it by more than 1e-4, ConfigError for a folder that
+    holds other files, ModuleNotFoundError without the extra `onnx`.
     """
     contract = checkpoint.model.contract
     if contract.reads != "vectors":
@@ -71,7 +72,8 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
     foreign = sorted(path.name for path in out.iterdir() if path.name not in _FILES) if out.is_dir() else []
     if foreign or (out.exists() and not out.is_dir()):
         raise ConfigError(f"--out: {out} holds {', '.join(foreign[:3]) or 'no folder'}; choose a new or empty folder")
-    _require_extra()
+    for module in ("onnx", "onnxruntime", "onnxscript"):
+        importlib.import_module(module)  # before any work
     parts = {"separator": _separator(checkpoint)}
     towers = encoder if isinstance(encoder, LiteEncoder) else None
     if towers is not None:
@@ -267,13 +269,3 @@ def _write_vocabulary(file: Path) -> None:
     published = json.loads(pretrained.find("minilm-l6-tokenizer").read_text(encoding="utf-8"))
     pieces: dict[str, int] = published["model"]["vocab"]
     file.write_text("\n".join(sorted(pieces, key=pieces.__getitem__)) + "\n", encoding="utf-8")
-
-
-def _require_extra() -> None:
-    """Raise ConfigError where what exports is not installed."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"export needs {error.name}, which is not installed: pip install 'trisep[onnx]'") from error
