@@ -1,5 +1,7 @@
 """Pictures out of every kind of file, upright and in RGB; their size changed, and through JPEG and back."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,6 +116,20 @@ def test_a_strip_is_refused_before_it_is_decoded(tmp_path, size):
     Image.new("1", size).save(tmp_path / "strip.png")
     with pytest.raises(MediaError, match=rf"strip.png: the picture has {size[0]} × {size[1]} pixels, expected sides"):
         read_image(tmp_path / "strip.png")
+
+
+def test_a_header_that_claims_gigabytes_takes_no_memory(tmp_path):
+    path = tmp_path / "a.jp2"
+    Image.new("RGB", (20, 20)).save(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"jp2h") - 4
+    content[place : place + 4] = (3 << 30).to_bytes(4, "big")
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(MediaError, match="a.jp2: "):
+        read_image(path)
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
 
 
 def test_a_format_that_starts_a_program_is_no_picture(tmp_path):

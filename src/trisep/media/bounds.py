@@ -12,6 +12,8 @@ LONGEST_HOLE_SECONDS = 600.0
 """A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
 LARGEST_PIXELS = 89_478_485
 """Of a picture or a frame: Pillow's limit, a quarter of a GiB in RGB."""
+LARGEST_PICTURE_BYTES = 1 << 30
+"""Of a picture's file, which is more than an uncompressed one of the most pixels, 16 bits and transparency takes."""
 LARGEST_ASPECT = 100
 """A picture is at most so many times as long as wide: scaled to a short side it would fill the memory."""
 PIXEL_ASPECTS = (1 / 16, 16.0)

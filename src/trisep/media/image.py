@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trisep.errors import MediaError
-from trisep.media.bounds import LARGEST_PIXELS, require_picture
+from trisep.media.bounds import LARGEST_PICTURE_BYTES, LARGEST_PIXELS, require_picture
 from trisep.media.probe import check_readable
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP") + (
@@ -33,11 +33,14 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     """
     path = Path(path)
     check_readable(path)
+    if path.stat().st_size > LARGEST_PICTURE_BYTES:
+        raise MediaError(f"{path}: the picture file is larger than {LARGEST_PICTURE_BYTES >> 20} MiB; shrink it first")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            with Image.open(path, formats=_FORMATS) as opened:
+            # From memory: of a file, Pillow reads as much at once as a header claims, which may be gigabytes.
+            with Image.open(io.BytesIO(path.read_bytes()), formats=_FORMATS) as opened:
                 require_picture(path, *opened.size)
                 with _silent_libtiff() if opened.format == "TIFF" else nullcontext():
                     return _rgb(ImageOps.exif_transpose(opened))

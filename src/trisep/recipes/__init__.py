@@ -220,7 +220,22 @@ def override(config: Any, assignments: tuple[str, ...]) -> Any:
                 f"--set {assignment[:80]!r}: expected dotted.path=value, for example training.num_steps=1000"
             )
         changes[path.strip()] = value.strip()
-    return with_changes(config, changes, "--set ")
+    changed = with_changes(config, changes, "--set ")
+    if isinstance(changed, Recipe):
+        _require_whole_windows(changed)
+    return changed
+
+
+def _require_whole_windows(recipe: Recipe) -> None:
+    """Raise ConfigError where the frames of a training clip are not a multiple of what the network halves."""
+    multiple, hop = recipe.model.unet.time_multiple, recipe.signal.hop_samples
+    num_frames = 1 + recipe.signal.clip_samples // hop
+    if num_frames % multiple:
+        fitting = max(1, round(num_frames / multiple)) * multiple * hop - 1
+        raise ConfigError(
+            f"signal.clip_samples: gives {num_frames} frames, expected a multiple of {multiple}, the "
+            f"network's own, such as {fitting} samples"
+        )
 
 
 def _require_decay(name: str, value: float) -> None:
