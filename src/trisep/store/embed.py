@@ -92,7 +92,7 @@ def embed(
     """
     clips, encoder = ClipStore(store), load_encoder(encoder_name)
     with locked(clips.path):
-        return _embed(clips, encoder, regions, captions, num_shown, overwrite, cluster, console)
+        return _embed(clips, encoder, regions, captions, boxes, num_shown, overwrite, cluster, console)
 
 
 def _embed(
@@ -100,6 +100,7 @@ def _embed(
     encoder: SharedEncoder,
     regions: bool,
     captions: CaptionSettings | None,
+    boxes: BoxSettings | None,
     num_shown: int,
     overwrite: bool,
     cluster: str | None,
