@@ -32,11 +32,13 @@ from trisep.training.loop import TrainSettings, train
 
 UNSUPERVISED = [name for name in recipe_names() if recipe(name).supervision == "none"]
 ONE_OF_EACH_MODEL = (
+    "avsgs",
     "clipsep",
     "clipsep-middle",
     "clipsep-nit",
     "clipsep-pit",
     "clipsep-sop",
+    "co-separation",
     "hfra",
     "mp-net",
     "resunet-decouple",
