@@ -26,7 +26,7 @@ from trisep.media.video_writer import write_video
 from trisep.types import Audio
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from tiny_clip import VOCABULARY, save_script_archive, save_vocabulary, tiny_state
+from tiny_clip import VOCABULARY, save_script_archive, save_vocabulary
 
 SOLOS = {name: [f"{name}_{'x' * (9 - len(name))}{take}" for take in range(3)] for name in ("violin", "tuba")}
 DUETS = {
@@ -34,7 +34,7 @@ DUETS = {
     for name, code in (("violin tuba", "vivi"), ("tuba violin", "tutu"))
 }
 """By the papers' rule the first video of a class is for validation and the second for testing."""
-SMALL = ("model.unet.base_width=4", "model.unet.max_width=8", "model.embedding_dim=24", "training.batch_size=2")
+SMALL = ("model.unet.base_width=4", "model.unet.max_width=8", "training.batch_size=2")
 RATE_HZ, SECONDS, FPS = 16000, 9, 4
 
 
@@ -55,29 +55,30 @@ def write_videos(folder: Path) -> None:
 
 
 def write_clips(folder: Path, *, small: bool) -> None:
-    """CLIP RN50 and ViT-B/32 of random weights, in their published sizes but for the vocabulary, or tiny."""
+    """CLIP RN50 and ViT-B/32 of random weights, in their published sizes but for the vocabulary, or thin."""
     folder.mkdir()
     for kind, file in (("resnet", "RN50.pt"), ("transformer", "ViT-B-32.pt")):
-        save_script_archive(tiny_state(kind) if small else published_state(kind), folder / file)
+        save_script_archive(random_state(kind, small=small), folder / file)
     save_vocabulary(folder, "openai")
 
 
-def published_state(kind: str) -> dict[str, torch.Tensor]:
-    """The state of a network of the published size, as torch draws it."""
+def random_state(kind: str, *, small: bool) -> dict[str, torch.Tensor]:
+    """The state of a network as torch draws it, of the published dimension and grid; thinner where `small`."""
     torch.manual_seed(0)
-    is_resnet = kind == "resnet"
-    visual = (
-        ModifiedResNet(num_blocks=(3, 4, 6, 3), width=64, grid=7, num_heads=32, embedding_dim=1024)
-        if is_resnet
-        else VisionTransformer(
-            patch=32, grid=7, width=768, num_layers=12, num_heads=12, embedding_dim=512, quick_gelu=True
+    visual: ModifiedResNet | VisionTransformer
+    if kind == "resnet":
+        blocks, width, heads, dim = ((1, 1, 1, 1), 8, 4, 1024) if small else ((3, 4, 6, 3), 64, 32, 1024)
+        visual = ModifiedResNet(num_blocks=blocks, width=width, grid=7, num_heads=heads, embedding_dim=dim)
+    else:
+        width, layers, dim = (64, 2, 512) if small else (768, 12, 512)
+        visual = VisionTransformer(
+            patch=32, grid=7, width=width, num_layers=layers, num_heads=width // 64, embedding_dim=dim, quick_gelu=True
         )
-    )
-    sizes = {"vocabulary": VOCABULARY, "context": 77, "width": 512, "num_layers": 12, "num_heads": 8}
-    network = CLIPNetwork(visual, **sizes, embedding_dim=1024 if is_resnet else 512, quick_gelu=True)
-    for value in network.parameters():
-        if value.ndim < 2 or not value.isfinite().all() or value.abs().max() > 1e3 or value.std() == 0:
-            value.data.normal_(std=0.02)
+    text = {"width": 64, "num_layers": 2, "num_heads": 1} if small else {"width": 512, "num_layers": 12, "num_heads": 8}
+    network = CLIPNetwork(visual, vocabulary=VOCABULARY, context=77, embedding_dim=dim, quick_gelu=True, **text)
+    for name, value in network.state_dict().items():
+        if value.is_floating_point() and "running_" not in name and "bn" not in name:
+            value.normal_(std=0.05)
     return {**network.state_dict(), "logit_scale": torch.tensor(4.6)}
 
 

@@ -22,7 +22,7 @@ def kilgour() -> Recipe:
         supervision="labels",
         query="sound_text",
         templates=TRAINING_TEMPLATES,
-        claims=(("text si_sdri", 9.1), ("sound si_sdri", 10.1)),
+        claims=(("text si_sdr", 9.1), ("sound si_sdr", 10.1)),
     )
 
 
