@@ -299,6 +299,8 @@ def test_the_histogram_counts_every_caption() -> None:
     assert [int(line.split()[3]) for line in lines[1:]] == [1, 0, 0, 2, 0, 0, 0, 0, 0, 1]
     assert lines[4].endswith(" " + 40 * "█") and lines[1].endswith(" " + 20 * "█")
     assert histogram(np.zeros(0, np.float32)) == ["no clip has a frame, so there is nothing to caption"]
+    nearly_equal = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(1))], np.float32)
+    assert [int(line.split()[3]) for line in histogram(nearly_equal)[1:]] == [1, *[0] * 8, 1]
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,8 @@ def histogram(cosines: Float32[np.ndarray, "_"]) -> list[str]:
     """Return lines of text: ten bars from the lowest to the highest cosine, and the median."""
     if not len(cosines):
         return ["no clip has a frame, so there is nothing to caption"]
-    counts, edges = np.histogram(cosines, _NUM_BARS)
+    # In double precision, since cosines that differ in their last bit leave no room for bins between them.
+    counts, edges = np.histogram(cosines.astype(np.float64), _NUM_BARS)
     lines = [f"cosine of {len(cosines)} latent captions to their frames, median {np.median(cosines):.3f}"]
     for count, low, high in zip(counts, edges, edges[1:], strict=False):
         lines.append(f"{low:6.3f} to {high:6.3f} {count:6d} {'█' * round(_BAR_LENGTH * count / counts.max())}".rstrip())
