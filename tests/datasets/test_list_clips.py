@@ -149,7 +149,7 @@ def test_missing_binary_and_incomplete_metadata_are_clear_errors(tmp_path: Path)
     (tmp_path / "video.mp4").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ConfigError, match="it is not text"):
         list_clips("music", [tmp_path / "video.mp4"], tmp_path)
-    with pytest.raises(ConfigError, match="No such file"):
+    with pytest.raises(ConfigError, match="no such file"):
         list_clips("vggsound", [tmp_path / "vggsound.csv"], tmp_path)
     for name in ("music", "solos", "audioset", "vggsound", "vggsound-clean", "esc50"):
         with pytest.raises(ConfigError, match="--metadata is missing: give "):

@@ -108,7 +108,7 @@ def test_wrong_input_is_one_clear_line(words: str, message: str, a: Path, capsys
             (None, "5"),
             "text.json: expected the summary that trisep evaluate wrote, got 5; correct or remove it",
         ),
-        (".json", (None, "{"), "text.json: cannot be read as JSON"),
+        (".json", (None, "{"), "text.json: not readable as JSON"),
         (
             ".csv",
             (None, ",".join(COLUMNS)),
