@@ -147,7 +147,7 @@ def test_everything_has_a_name_and_can_be_read(served: Served, tmp_path: Path, w
         page.drag(page.middle("#wave", 0.3), page.middle("#wave", 0.5))
         page.click(".track:nth-child(1) .tools button")
         assert page.value(BARRIERS) == []
-        page.value("document.querySelector('.state').style.color = '#999'")
+        page.value("document.querySelector('.state').style.color = '#777'")
         page.value("document.querySelector('#play').removeAttribute('aria-label')")
         assert len(page.value(BARRIERS)) == 2, "the check sees what is wrong"
         page.click("#close")

@@ -251,9 +251,10 @@ $("loading-cancel").addEventListener("click", async () => {
   if (session) await request("DELETE", path()).catch(() => {});
   restart("");
 });
-$("close").addEventListener("click", async () => {
-  await request("DELETE", path()).catch(() => {});
+$("close").addEventListener("click", () => {
+  const its = path();
   restart("");
+  request("DELETE", its).catch(() => {});
 });
 for (const type of ["dragenter", "dragover"]) {
   document.addEventListener(type, (event) => {
