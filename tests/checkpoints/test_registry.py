@@ -24,7 +24,8 @@ from trisep.types import SignalSettings
 def write_card(folder: Path, **card: object) -> Path:
     """A checkpoint without weights."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"format": 1, "model": "pit", "encoder": "none", **card}))
+    needed = {"format": 1, "model": "pit", "encoder": "none", "encoder_fingerprint": "none", "config": {}}
+    (folder / "config.json").write_text(json.dumps({**needed, "signal": {"sample_rate_hz": 16000}, **card}))
     return folder
 
 
@@ -78,8 +79,8 @@ def test_rows_say_what_the_card_says(shipped: Path) -> None:
     }
     assert (bare["name"], bare["sample_rate_hz"], bare["description"]) == (
         "bare",
-        None,
-        "pit with encoder none, None Hz",
+        16000,
+        "pit with encoder none, 16000 Hz",
     )
 
 

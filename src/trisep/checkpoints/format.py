@@ -97,8 +97,6 @@ def load_model(path: Path) -> Checkpoint:
     card = read_card(path)
     file = path / "config.json"
     try:
-        for name in (name for name in _REQUIRED if name not in card):
-            raise ConfigError(f"{name} is missing")
         config = from_json(model_module(card["model"]).Config, card["config"], "config")
         signal = from_json(SignalSettings, card["signal"], "signal")
         tensors = unpack(_tensors(path))
@@ -137,6 +135,8 @@ def read_card(path: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{file}: expected a trisep checkpoint of format {FORMAT}")
     try:
+        for name in (name for name in _REQUIRED if name not in card):
+            raise ConfigError(f"{name} is missing")
         return card | {name: checked(kind, card[name], name) for name, kind in _CARD.items() if name in card}
     except ConfigError as error:
         raise CheckpointError(

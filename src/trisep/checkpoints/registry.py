@@ -57,12 +57,12 @@ def read_model_card(name_or_path: str | Path) -> dict[str, Any]:
 def _row(name: str, path: Path) -> dict[str, Any]:
     """Build one line of the list."""
     card = read_card(path)
-    rate = (card.get("signal") or {}).get("sample_rate_hz")
-    summary = f"{card.get('model')} with encoder {card.get('encoder')}, {rate} Hz"
+    rate = card["signal"].get("sample_rate_hz")
+    summary = f"{card['model']} with encoder {card['encoder']}, {rate} Hz"
     return {
         "name": name,
-        "model": card.get("model"),
-        "encoder": card.get("encoder"),
+        "model": card["model"],
+        "encoder": card["encoder"],
         "sample_rate_hz": rate,
         "description": card.get("description", summary),
         "path": str(path),
