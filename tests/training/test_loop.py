@@ -19,13 +19,12 @@ from trisep.media.files import sha256_of
 from trisep.mixing.mixture import MixingConfig
 from trisep.models import Contract
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
-from trisep.separation.infer import network_input
-from trisep.spectrogram.log_frequency import log_magnitude, to_log_frequency
+from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.masks import binary_mask
 from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
 from trisep.training.data import VALIDATION_SEED, MixtureDataset, to_mixture
-from trisep.training.loop import TrainSettings, end_mirrored, to_spectra, train
+from trisep.training.loop import TrainSettings, to_spectra, train
 from trisep.training.run_folder import RunFolder
 from trisep.training.validation import validate
 from trisep.types import MaskOutput, Mixture, QueryEmbedding
@@ -383,23 +382,3 @@ def test_frozen_parts_stay_as_the_start_left_them(
     assert changed and not any(name.startswith(("unet.down", "unet.input_norm")) for name in changed)
     assert {"query_projection.weight", "fusion.scale"} <= changed
     assert f"--init {first}: {len(list(load_model(first).model.parameters()))} of" in capsys.readouterr().err
-
-
-def test_ends_are_mirrored_as_inference_fills_them_up(store: Path) -> None:
-    whole = short_recipe()
-    spectra = to_spectra(one_batch(store, whole), whole)
-    assert end_mirrored(spectra, 0.0) is spectra
-    num_frames, kept = spectra.magnitude.shape[-1], set()
-    for seed in range(20):
-        torch.manual_seed(seed)
-        mirrored = end_mirrored(spectra, 1.0)
-        changed = (mirrored.magnitude != spectra.magnitude).any(dim=(0, 1)).nonzero()
-        first = int(changed[0])
-        expected = network_input(spectra.magnitude[..., :first], num_frames)
-        assert torch.equal(log_magnitude(mirrored.magnitude), expected)
-        assert torch.equal(
-            log_magnitude(mirrored.sources[:, 1]), network_input(spectra.sources[:, 1, :, :first], num_frames)
-        )
-        kept.add(first)
-    assert len(kept) > 3
-    assert min(kept) >= num_frames // 2

@@ -4,7 +4,7 @@ All steps are linear filters and resampling, done with one forward and one inver
 milliseconds. This file knows no label, query or network.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -40,13 +40,10 @@ class AugmentationConfig:
     """Range of the cut-off frequency of the low-pass."""
     codec_noise_db: tuple[float, float] = (-35.0, -15.0)
     """Range of the level of the noise relative to the signal, per band."""
-    mirrored_end_probability: float = 0.0
-    """Probability that the last frames of a step's spectrograms are the ones before them mirrored, as inference fills
-    up the end of a sound; how many is drawn up to half of them."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in [each.name for each in fields(self) if each.name.endswith("_probability")]:
+        for name in ("resample_probability", "room_probability", "equalizer_probability", "codec_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: expected a probability between 0 and 1, got {getattr(self, name)}")
 

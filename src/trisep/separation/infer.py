@@ -41,7 +41,7 @@ def network_input(magnitude: Float[Tensor, "B 256 n"], num_frames: int) -> Float
     """
     length = magnitude.shape[-1]
     return log_magnitude(
-        magnitude if num_frames <= length else magnitude[..., mirrored_frames(num_frames, length).to(magnitude.device)]
+        magnitude if num_frames <= length else magnitude[..., _mirrored(num_frames, length).to(magnitude.device)]
     )
 
 
@@ -64,7 +64,7 @@ def run_network(network: Network, magnitude: Float[Tensor, "B 256 n"], num_frame
     )
 
 
-def mirrored_frames(num_frames: int, length: int) -> Tensor:
+def _mirrored(num_frames: int, length: int) -> Tensor:
     """Indices 0 … length−1, then back, then forth again: `num_frames` of them. The frames at the ends
     are not repeated.
     """

@@ -33,7 +33,6 @@ from trisep.losses.masks import MaskLoss
 from trisep.media.lock import locked
 from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
-from trisep.separation.infer import mirrored_frames
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.training.data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
@@ -131,20 +130,6 @@ def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
     return SpectralMixture(mixture, to_log_frequency(spectra.abs()), to_log_frequency(total.abs()))
 
 
-def end_mirrored(mixture: SpectralMixture, probability: float) -> SpectralMixture:
-    """With this probability, the last frames of all spectrograms become the ones before them mirrored.
-
-    Inference fills up the last segment of a sound so (`separation/infer.py`). How many is drawn from 1 to half of them.
-    """
-    num_frames = mixture.magnitude.shape[-1]
-    chance, share = torch.rand(2).tolist() if probability > 0 else (1.0, 0.0)
-    if chance >= probability:
-        return mixture
-    kept = num_frames - 1 - int(share * (num_frames // 2))
-    index = mirrored_frames(num_frames, kept).to(mixture.magnitude.device)
-    return replace(mixture, sources=mixture.sources[..., index], magnitude=mixture.magnitude[..., index])
-
-
 def _train_step(
     accelerator: Accelerator,
     model: nn.Module,
@@ -168,8 +153,7 @@ def _train_step(
         micro = {key: value[part::parts].to(accelerator.device) for key, value in batch.items()}
         mixture = to_mixture(micro, None if vocabulary is None else vocabulary.to(accelerator.device))
         with accelerator.no_sync(model) if part < parts - 1 else nullcontext(), accelerator.autocast():
-            spectra = end_mirrored(to_spectra(mixture, recipe), recipe.augmentation.mirrored_end_probability)
-            terms = recipe.loss(model, spectra)
+            terms = recipe.loss(model, to_spectra(mixture, recipe))
             loss = terms.total / parts
         accelerator.backward(loss)
         values["loss"] += float(loss.detach())
