@@ -40,6 +40,7 @@ VERBS = (
     "models",
     "info",
     "doctor",
+    "export",
 )
 
 

@@ -6,6 +6,7 @@ interrupted, 143 or 129 ended by SIGTERM or SIGHUP, with nothing half-written le
 models, and imports the file of one verb only.
 """
 
+import codecs
 import contextlib
 import difflib
 import importlib.metadata
@@ -16,13 +17,14 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, TextIO
 
 from trisep.commands import load_verb, summary, verbs
 from trisep.errors import ConfigError, TrisepError
-from trisep.shell import mend_streams, silence
 
 _OVERVIEW = """usage: trisep VERB …
 
@@ -51,6 +53,8 @@ EXTRAS = {
     "transformers": "teachers",
 }
 """Modules that only some verbs need, and the extra that installs each."""
+_PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "±": "+-", "→": "->", "≥": ">=", "≤": "<=", "·": "-"}
+"""What a terminal without these characters shows in their place; none of it changes the sense of JSON."""
 
 
 def parse(argv: Sequence[str]) -> tuple[str, Any]:
@@ -198,6 +202,96 @@ def _one_line(report: str, verb: str) -> str:
     if "Perhaps you meant:" in rows:
         statement += f"; perhaps you meant {rows[rows.index('Perhaps you meant:') + 1]}"
     return f"{statement}; see: trisep {verb} --help"
+
+
+class _Named(io.TextIOWrapper):
+    """Standard output, by whose name an error of it can be told from others."""
+
+    def write(self, text: str, /) -> int:
+        """Write, as any stream."""
+        with _naming():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Hand the text on, as any stream."""
+        with _naming():
+            super().flush()
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """Put the name of standard output into errors of the body."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
+class _Forgiving(io.TextIOWrapper):
+    """Text for people: what cannot be written is lost, and never an error."""
+
+    def write(self, text: str, /) -> int:
+        """Write as far as it is possible."""
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand the text on as far as it is possible."""
+        with suppress(OSError):
+            super().flush()
+
+
+def mend_streams() -> None:
+    """Give the process three open streams that take any text, and keep libraries from writing lines of their own."""
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else the next file that is opened would get this number, and whatever is printed.
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    codecs.register_error("trisep", _escaped)
+    stdout = sys.stdout
+    sys.stdout = _Named(
+        open(1, "wb", closefd=False),  # noqa: SIM115 - as long as the process
+        encoding=getattr(stdout, "encoding", None) or "utf-8",
+        errors="trisep",
+        line_buffering=stdout is not None and stdout.isatty(),
+    )
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    raw = open(2, "wb", buffering=0, closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stderr = _Forgiving(raw, encoding=encoding, errors="trisep", write_through=True)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def silence(stream: TextIO) -> None:
+    """Let what a stream still holds vanish, so that Python does not fail once more on its way out."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that an encoding lacks, by plain ones or by escapes as in JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(character: str) -> str:
+    """Return one character in ASCII."""
+    if character in _PLAIN:
+        return _PLAIN[character]
+    units: Any = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 if __name__ == "__main__":

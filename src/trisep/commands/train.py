@@ -42,8 +42,8 @@ class Arguments:
     init: Annotated[str | None, arg(metavar="NAME|CHECKPOINT")] = None
     """Model to initialise the network from, by name (see: trisep models) or checkpoint folder; or resnet18-*.pth."""
     labels: Annotated[Path | None, arg(metavar="CSV|LISTS")] = None
-    """The clips' labels (columns path, label; optional: group, domain), for the few recipes that learn from labels;
-    or the folder that trisep data status wrote."""
+    """The clips' labels (columns path, label; optional: group, domain, wordings with ";" between), for the few recipes
+    that learn from labels; or the folder that trisep data status wrote."""
     device: Literal["auto", "cpu"] = "auto"
     """Device to compute on; auto takes a GPU if there is one (one per process under torchrun)."""
     workers: int = 1
