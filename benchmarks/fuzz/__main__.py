@@ -1,4 +1,7 @@
-"""The command line of the fuzz harness; see the package."""
+"""Try hostile inputs of every kind, and count how each ended.
+
+The package says what is tried, and how a failing input is tried again.
+"""
 
 import argparse
 import os
@@ -54,7 +57,8 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__, formatter_class=shape)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--seconds", type=float, default=1e9, help="time for all kinds together, shared evenly")

@@ -22,7 +22,7 @@ FIRST = [
     *("separate", "localize", "tag", "web", "models", "info", "doctor"),
     *("data", "prepare", "embed", "store", "train", "push", "evaluate", "compare"),
 ]
-LATER = ["analyze", "import", "listening-test"]
+LATER = ["analyze", "export", "import", "listening-test"]
 
 
 @pytest.fixture

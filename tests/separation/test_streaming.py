@@ -3,9 +3,7 @@ and the run as a whole with a network whose answer is known.
 """
 
 import math
-import threading
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ from trisep.separation import streaming
 from trisep.separation.infer import Network, SegmentPlan
 from trisep.separation.presence import EvidenceWeights, PresenceCalibration, StemEvidence
 from trisep.separation.source import mono_blocks, open_source, survey
-from trisep.separation.streaming import MaskApplier, SeparatedSegment, SeparationRun, computed_ahead
+from trisep.separation.streaming import MaskApplier, SeparatedSegment, SeparationRun
 from trisep.spectrogram.log_frequency import MaskGrid, settings_at_rate
 from trisep.spectrogram.masks import apply_masks
 from trisep.spectrogram.stft import stft
@@ -421,46 +419,3 @@ def test_the_plan_is_made_for_the_length_at_the_models_rate() -> None:
     options = {"queries": queries, "num_queries": 1, "device": torch.device("cpu")}
     running = SeparationRun(source, constant(0.5), SIGNAL, plan, **options)  # type: ignore[arg-type]
     assert asked == [16000] and running.plan is PLAN and running.queries is queries
-
-
-def test_the_items_are_the_same_and_are_computed_in_another_thread() -> None:
-    threads = set()
-
-    def items() -> Iterator[int]:
-        for number in range(20):
-            threads.add(threading.current_thread().name)
-            yield number
-
-    assert list(computed_ahead(items())) == list(range(20))
-    assert threads == {"trisep-segments"}
-
-
-def test_the_next_item_is_computed_while_one_is_in_use_and_no_more_than_two_ahead() -> None:
-    begun: list[int] = []
-    second = threading.Event()
-
-    def items() -> Iterator[int]:
-        for number in count():
-            begun.append(number)
-            if number == 1:
-                second.set()
-            yield number
-
-    ahead = computed_ahead(items())
-    assert next(ahead) == 0
-    assert second.wait(timeout=10)  # nobody has asked for the second item yet
-    assert next(ahead) == 1
-    ahead.close()
-    assert max(begun) <= 4
-    assert "trisep-segments" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_an_error_is_raised_after_the_items_before_it() -> None:
-    def items() -> Iterator[int]:
-        yield 1
-        raise MediaError("cannot be decoded")
-
-    ahead = computed_ahead(items())
-    assert next(ahead) == 1
-    with pytest.raises(MediaError, match="cannot be decoded"):
-        next(ahead)

@@ -17,7 +17,7 @@ class Arguments:
     For example:
 
         trisep export default --out exported
-        python examples/separate_with_onnx.py exported clip.wav violin violin.wav
+        trisep export run/model --out exported
     """
 
     model: Annotated[Positional[str], arg(metavar="MODEL")]

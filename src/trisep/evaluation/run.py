@@ -31,10 +31,9 @@ from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
 from trisep.evaluation.distributed import Ranks
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
-from trisep.evaluation.table import environment, markdown, summarise
+from trisep.evaluation.table import environment, markdown, require_own, summarise
 from trisep.media.files import replacing, sha256_of, write_json
 from trisep.media.lock import locked
-from trisep.media.records import read_json
 from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
@@ -153,7 +152,7 @@ def write_tables(
     name = job.query if job.checkpoint else "baselines"
     with tempfile.TemporaryDirectory() as temporary_folder:
         folder = out or Path(temporary_folder)
-        _require_own(folder / f"{name}.json", settings)
+        require_own(folder / f"{name}.json", settings)
         with (
             locked(folder),
             Journal(
@@ -182,22 +181,6 @@ def write_tables(
         with replacing(folder / f"{name}.md") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures)
-
-
-def _require_own(summary: Path, settings: dict[str, Any]) -> None:
-    """Raise ConfigError where a folder holds the finished scores of another model, protocol or list of clips."""
-    if not summary.is_file():
-        return
-    try:
-        known = dict(read_json(summary))
-    except (ConfigError, ValueError, TypeError):
-        known = {}
-    for key in ("protocol", "checkpoint", "data"):
-        if known.get(key) != settings[key]:
-            raise ConfigError(
-                f"{summary.parent}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another "
-                "--out, or remove them"
-            )
 
 
 def plan(

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from trisep.checkpoints.format import git_revision
 from trisep.errors import ConfigError
 from trisep.media.files import replacing, write_failure
+from trisep.media.records import read_json
 from trisep.metrics import Scores, bootstrap_mean, summary
 
 METRICS = tuple(entry.name for entry in fields(Scores))
@@ -199,3 +200,19 @@ def _version(package: str) -> str | None:
     with suppress(PackageNotFoundError):
         return version(package)
     return None
+
+
+def require_own(summary: Path, settings: dict[str, Any]) -> None:
+    """Raise ConfigError where a folder holds the finished scores of another model, protocol or list of clips."""
+    if not summary.is_file():
+        return
+    try:
+        known = dict(read_json(summary))
+    except (ConfigError, ValueError, TypeError):
+        known = {}
+    for key in ("protocol", "checkpoint", "data"):
+        if known.get(key) != settings[key]:
+            raise ConfigError(
+                f"{summary.parent}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another "
+                "--out, or remove them"
+            )

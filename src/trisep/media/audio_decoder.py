@@ -19,8 +19,9 @@ from av.stream import Disposition
 from jaxtyping import Float32
 
 from trisep.errors import MediaError
+from trisep.media.audio_frames import FrameConverter, quietly_decoded, scaled
 from trisep.media.audio_writer import declared_frames
-from trisep.media.bounds import HIGHEST_PEAK, LONGEST_HOLE_SECONDS, require_sound
+from trisep.media.bounds import LONGEST_HOLE_SECONDS, require_sound
 from trisep.media.layouts import USUAL
 from trisep.media.probe import declared_seconds, open_media, picture_streams, timeline_start_seconds
 
@@ -371,7 +372,7 @@ def _libsndfile_blocks(
             while left > 0 and len(raw := file.read(min(left, _LIBSNDFILE_SAMPLES), "float32", always_2d=True)):
                 left -= len(raw)
                 timeline.skip_to(file.tell())
-                yield np.ascontiguousarray(_scaled(raw.T, facts.path))
+                yield np.ascontiguousarray(scaled(raw.T, facts.path))
     except soundfile.SoundFileError:
         # The check of the end says whether that is too early.
         pass
@@ -390,87 +391,9 @@ def _select(container: InputContainer, path: Path, stream: int) -> Any:
 
 def _first_time_seconds(container: InputContainer, track: Any) -> float | None:
     """Decode the first frame and return its time stamp in seconds; None where no frame decodes."""
-    frames = chain.from_iterable(_quietly_decoded(packet) for packet in container.demux(track))
-    try:
-        frame = next(frames, None)
-    except FFmpegError:
-        frame = None
+    frame = None
+    with suppress(FFmpegError):
+        frame = next(chain.from_iterable(map(quietly_decoded, container.demux(track))), None)
     if frame is None:
         return None
     return 0.0 if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
-
-
-def _quietly_decoded(packet: Any) -> list[Any]:
-    """Decode the frames of a packet; a damaged one has none."""
-    try:
-        return list(packet.decode())
-    except FFmpegError:
-        return []
-
-
-_PACKED = {"u8p": "u8", "s16p": "s16", "s32p": "s32", "fltp": "flt", "dblp": "dbl", "s64": "dbl", "s64p": "dbl"}
-_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
-_MAX_PLANES = 7
-"""PyAV reads past the end of the plane table of frames with 8 planes; those are interleaved by FFmpeg first."""
-
-
-class FrameConverter:
-    """Converts frames of any sample format into float32 [C, n]."""
-
-    def __init__(self, path: Path, sample_rate_hz: int, num_channels: int) -> None:
-        self._path, self._sample_rate_hz, self._num_channels = path, sample_rate_hz, num_channels
-        self._packer: Any = None
-
-    def samples(self, frame: Any) -> Float32[np.ndarray, "C n"]:
-        """Scale integers to ±1 and take floats as they are.
-
-        Raises MediaError when the rate changes within the stream, when the channels change other than between one and
-        the expected number, or when a sample is not a finite number.
-        """
-        if frame.sample_rate != self._sample_rate_hz:
-            raise MediaError(
-                f"{self._path}: the sampling rate changes from {self._sample_rate_hz} Hz to {frame.sample_rate} Hz "
-                "within the stream; "
-                "convert it to one rate first"
-            )
-        num_channels = frame.layout.nb_channels
-        if frame.format.name in _PACKED and (num_channels > _MAX_PLANES or frame.format.name.startswith("s64")):
-            if self._packer is None:
-                self._packer = av.AudioResampler(format=_PACKED[frame.format.name])
-            arrays = [packed.to_ndarray().reshape(-1, num_channels).T for packed in self._packer.resample(frame)]
-            raw = np.concatenate(arrays, axis=1)
-        else:
-            raw = frame.to_ndarray()
-            raw = raw if frame.format.is_planar else raw.reshape(-1, num_channels).T
-        return self._with_channels(_scaled(raw, self._path), num_channels)
-
-    def _with_channels(self, samples: Float32[np.ndarray, "C n"], num_channels: int) -> Float32[np.ndarray, "C2 n"]:
-        """Repeat mono or average towards mono, as broadcasts switch between mono and stereo; refuse other changes."""
-        wanted = self._num_channels
-        if num_channels == wanted:
-            return samples
-        if num_channels == 1:
-            return np.repeat(samples, wanted, axis=0)
-        if wanted == 1:
-            average: np.ndarray = samples.mean(axis=0, keepdims=True)
-            return average
-        raise MediaError(
-            f"{self._path}: the number of channels changes from {wanted} to {num_channels} in mid-stream; convert it "
-            "to one layout first"
-        )
-
-
-def _scaled(raw: np.ndarray, path: Path) -> Float32[np.ndarray, "C n"]:
-    """Scale samples of any type to float32 with full scale ±1."""
-    if raw.dtype == np.uint8:
-        return (raw.astype(np.float32) - 128.0) / np.float32(128.0)
-    if raw.dtype in _FULL_SCALE:
-        return raw.astype(np.float32) / np.float32(_FULL_SCALE[raw.dtype])
-    samples = np.array(raw, dtype=np.float32)
-    if not np.isfinite(samples).all():
-        raise MediaError(f"{path}: the sound holds values that are not finite numbers; export it again")
-    if samples.size and np.abs(samples).max() > HIGHEST_PEAK:
-        raise MediaError(
-            f"{path}: the sound holds values beyond {HIGHEST_PEAK:g} times full scale; it is damaged: export it again"
-        )
-    return samples

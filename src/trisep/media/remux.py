@@ -102,7 +102,6 @@ def replace_audio(
             suffix names cannot hold the picture or so many channels.
     """
     head = read_facts(sound, None)
-    scaled = (block * np.float32(gain) for block in stream_audio(sound))
     zero_seconds = time_zero_seconds(video_path, stream)
     with open_media(video_path) as source:
         _require_picture(source, video_path)
@@ -112,7 +111,7 @@ def replace_audio(
             track = SoundTrack(
                 container,
                 _SOUNDS.get(out_path.suffix.lower(), AAC),
-                scaled,
+                (block * np.float32(gain) for block in stream_audio(sound)),
                 sample_rate_hz=head.sample_rate_hz,
                 num_channels=head.num_channels,
                 layout=head.layout,

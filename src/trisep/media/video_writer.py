@@ -33,8 +33,7 @@ def write_video(
     lacks becomes 48 kHz. A comment is kept in the file's metadata.
 
     Raises:
-        MediaError: the place cannot be written, there are no frames, the suffix is unknown, or the channels
-            do not fit AAC.
+        MediaError: the place cannot be written, no frames, an unknown suffix, or channels that do not fit AAC.
         ValueError: fps is not positive, or frames differ in size.
     """
     if not fps > 0:
@@ -59,11 +58,7 @@ def write_video(
                 num_channels=audio.num_channels,
             )
         for number, frame in _chained(first, numbered):
-            if frame.shape != first[1].shape:
-                raise ValueError(
-                    f"frames must all have one size: frame {number} is {list(frame.shape)}, frame 0 "
-                    f"{list(first[1].shape)}"
-                )
+            _require_size(frame, number, first[1].shape)
             picture_frame = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
             picture_frame.pts, picture_frame.time_base = number, 1 / rate
             container.mux(picture.encode(picture_frame))
@@ -72,6 +67,12 @@ def write_video(
         container.mux(picture.encode())
         if sound is not None:
             sound.finish()
+
+
+def _require_size(frame: UInt8[np.ndarray, "H W 3"], number: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where a frame is not as large as the first."""
+    if frame.shape != shape:
+        raise ValueError(f"frames must all have one size: frame {number} is {list(frame.shape)}, frame 0 {list(shape)}")
 
 
 class PictureTrack:

@@ -3,7 +3,8 @@
     separator.py  the flow: a source and queries → stems, in memory or as files
     infer.py      the inference chain of separation, evaluation, validation and analyses: level, grid, network, crop
     source.py     the sound that is separated, read block by block
-    streaming.py  a source read twice, masks applied to its own samples, one segment at a time, computed ahead
+    streaming.py  a source read twice, masks applied to its own samples, one segment in memory
+    ahead.py      the next segment is computed while one is applied and written
     examples.py   a sound as a query
     options.py    how a sound is separated, what files are written
     owner.py      whose an output folder is

@@ -61,9 +61,7 @@ def separate_batch(
         return _separate_one(files[0], out, separate, show)
     out = _OUT if out is None else out
     if left_out and show != "nothing":
-        names = ", ".join(path.name for path in left_out[:_SHOWN_LEFT_OUT])
-        more = f" and {len(left_out) - _SHOWN_LEFT_OUT} more" if len(left_out) > _SHOWN_LEFT_OUT else ""
-        print(f"trisep: left out, as neither sound nor video: {names}{more}", file=sys.stderr)
+        _tell_left_out(left_out)
     if (out / _REPORT).exists() and not _is_report(out / _REPORT):
         raise OutputError(f"{out / _REPORT}: is there already and no report of a batch; choose another output folder")
     pairs = [(file, out / name) for file, name in zip(files, _folder_names(files), strict=True)]
@@ -85,13 +83,18 @@ def separate_batch(
             batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
             if num_done:
                 write_json(out / _REPORT, batch)
-    if elsewhere is not None and show == "table":
-        print("\n".join(_columns(rows)))
-    if show == "json":
-        print(json.dumps(batch, ensure_ascii=False, indent=1))
+    if show == "json" or (elsewhere is not None and show == "table"):
+        print("\n".join(_columns(rows)) if show == "table" else json.dumps(batch, ensure_ascii=False, indent=1))
     if num_done < len(files):
         print(f"trisep: {num_done} of {len(files)} inputs done, {len(files) - num_done} skipped", file=sys.stderr)
     return 0 if num_done == len(files) else 1 if num_done else 2
+
+
+def _tell_left_out(left_out: Sequence[Path]) -> None:
+    """Name on stderr what a folder holds besides sound and video."""
+    names = ", ".join(path.name for path in left_out[:_SHOWN_LEFT_OUT])
+    more = f" and {len(left_out) - _SHOWN_LEFT_OUT} more" if len(left_out) > _SHOWN_LEFT_OUT else ""
+    print(f"trisep: left out, as neither sound nor video: {names}{more}", file=sys.stderr)
 
 
 def _separate_one(file: Path, out: Path | None, separate: Separate, show: Show) -> int:

@@ -255,15 +255,7 @@ def write_outputs(
                 about.add_text("comment", _mark_of(path))
                 Image.fromarray(picture).save(temporary, pnginfo=about)
         elif file.suffix.lower() == ".npz":
-            times, names = np.array(found[0].frame_times_seconds), np.array([one.query for one in found])
-            with replacing(file) as temporary:
-                np.savez(
-                    temporary,
-                    maps=np.stack([one.maps for one in found]),
-                    frame_times_seconds=times,
-                    queries=names,
-                    mark=np.array(_mark_of(path)),
-                )
+            _write_maps(found, file, _mark_of(path))
         elif into_video:
             timed = _different(stream_frames(path, fps=_MAX_OUTPUT_FPS))
             pictures = ((at, overlay.draw(frame, at)) for at, frame in timed)
@@ -274,6 +266,18 @@ def write_outputs(
             fps = min(info.video[0].fps or _FALLBACK_FPS, _MAX_OUTPUT_FPS)
             frames = (overlay.draw(frame, time_seconds) for time_seconds, frame in stream_frames(path, fps=fps))
             write_video(file, frames, fps=fps, audio=sound, comment=_mark_of(path))
+
+
+def _write_maps(found: Sequence[Localization], file: Path, mark: str) -> None:
+    """Write the maps of all queries as a NumPy archive."""
+    with replacing(file) as temporary:
+        np.savez(
+            temporary,
+            maps=np.stack([one.maps for one in found]),
+            frame_times_seconds=np.array(found[0].frame_times_seconds),
+            queries=np.array([one.query for one in found]),
+            mark=np.array(mark),
+        )
 
 
 def _sound_of(path: Path, *, allow_truncated: bool) -> Audio | None:

@@ -215,8 +215,7 @@ class Separator:
         *,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """Separate sound of any length into one file per query and report.json, whose content is returned. One segment
-        is in memory.
+        """Separate sound of any length, a segment in memory, into a file per query and report.json, which is returned.
 
         `progress` is told how far it is. Raises what `separate` raises, and MediaError when `out_dir` cannot be
         written; then nothing is left behind.
@@ -225,8 +224,7 @@ class Separator:
         names = output_names([query.name for query in wanted])
         extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
         opened = self._opened(source, options)
-        layout: dict[str, Any] = {"sample_rate_hz": opened.sample_rate_hz, "num_channels": opened.num_channels}
-        layout["layout"] = opened.layout
+        layout: Any = {name: getattr(opened, name) for name in ("sample_rate_hz", "num_channels", "layout")}
         video = _video_form(opened, options) if outputs.into_video else None
         unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, source=opened.path, video=video)
         unopened.require_room(opened.declared_samples)
@@ -249,8 +247,8 @@ class Separator:
                 }
                 for stem, name, query, reason in rows
             ]
-            report |= {name: files.names.get(name) for name in ("residual", "without")}
-            report |= {"residual_share": running.residual_share(), "gain_db": gain_db}
+            rest = {name: files.names.get(name) for name in ("residual", "without")}
+            report |= {**rest, "residual_share": running.residual_share(), "gain_db": gain_db}
             report["notes"] = [*running.notes(), *_notes(wanted, reasons)]
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]

@@ -77,25 +77,7 @@ def open_source(
     if isinstance(source, Source):
         return source
     if isinstance(source, Audio):
-        samples = np.asarray(source.samples, dtype=np.float32)
-        if samples.ndim != 2 or samples.size == 0:
-            raise MediaError(
-                f"the sound in memory is empty or not [channels, samples], but {list(samples.shape)}; give at least "
-                "one sample"
-            )
-        if not np.isfinite(samples).all():
-            raise MediaError(
-                "the sound in memory holds values that are not finite numbers (NaN or infinity); remove them first"
-            )
-        begin = round(start_seconds * source.sample_rate_hz)
-        length = None if duration_seconds is None else round(duration_seconds * source.sample_rate_hz)
-        samples = samples[:, begin : None if length is None else begin + length]
-        if samples.shape[1] == 0:
-            raise MediaError(f"the sound in memory ends before {start_seconds:g} s; begin earlier")
-        starts = range(0, samples.shape[1], _BLOCK_SAMPLES)
-        return Source(
-            source.sample_rate_hz, samples.shape[0], lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts)
-        )
+        return _in_memory(source, start_seconds, duration_seconds)
     path = Path(source)
     facts = read_facts(path, stream)
     section: dict[str, Any] = {
@@ -122,6 +104,29 @@ def open_source(
         layout=facts.layout,
         notes=notes,
         declared_samples=declared,
+    )
+
+
+def _in_memory(sound: Audio, start_seconds: float, duration_seconds: float | None) -> Source:
+    """A sound in memory, or a section of it."""
+    samples = np.asarray(sound.samples, dtype=np.float32)
+    if samples.ndim != 2 or samples.size == 0:
+        raise MediaError(
+            f"the sound in memory is empty or not [channels, samples], but {list(samples.shape)}; give at least "
+            "one sample"
+        )
+    if not np.isfinite(samples).all():
+        raise MediaError(
+            "the sound in memory holds values that are not finite numbers (NaN or infinity); remove them first"
+        )
+    begin = round(start_seconds * sound.sample_rate_hz)
+    length = None if duration_seconds is None else round(duration_seconds * sound.sample_rate_hz)
+    samples = samples[:, begin : None if length is None else begin + length]
+    if samples.shape[1] == 0:
+        raise MediaError(f"the sound in memory ends before {start_seconds:g} s; begin earlier")
+    starts = range(0, samples.shape[1], _BLOCK_SAMPLES)
+    return Source(
+        sound.sample_rate_hz, samples.shape[0], lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts)
     )
 
 

@@ -51,7 +51,7 @@ def read_optional_column(path: Path, column: str, store: ClipStore) -> list[str]
 def _rows(path: Path, column: str) -> Iterator[dict[str, str]]:
     """Yield the rows of either form, with at least `path` and the column."""
     folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and "key" not in next(iter(read_rows(path, ())), {"key": ""}):
+    if not path.is_dir() and "key" not in next(iter(read_rows(path, ())), {}):
         yield from read_rows(path, ("path", column))
         return
     labels: defaultdict[str, list[str]] = defaultdict(list)
