@@ -283,6 +283,20 @@ def test_errors_become_exit_codes(
     assert capsys.readouterr().err == message
 
 
+def test_an_error_that_an_interruption_causes_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> int:
+        try:
+            raise KeyboardInterrupt(15)
+        finally:
+            raise RuntimeError("a worker was killed")
+
+    stub_verb(monkeypatch, run)
+    assert cli.main(["models"]) == 143
+    assert capsys.readouterr().err == "trisep: interrupted\n"
+
+
 def test_a_programming_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     stub_verb(monkeypatch, raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):

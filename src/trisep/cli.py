@@ -118,14 +118,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
     except KeyboardInterrupt as stop:
-        print("trisep: interrupted", file=sys.stderr)
-        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+        return _interrupted(stop)
+    except Exception as error:
+        # While it is interrupted, a library may raise an error of its own, as PyTorch does when its loaders end.
+        stopped = _interruption_before(error)
+        if stopped is None:
+            raise
+        return _interrupted(stopped)
     # Python flushes stdout once more on its way out; where that fails, a second, unreadable message would follow.
     try:
         sys.stdout.flush()
     except OSError:
         silence(sys.stdout)
     return 2
+
+
+def _interrupted(stop: KeyboardInterrupt) -> int:
+    """Say that the program was interrupted, and return its exit code."""
+    print("trisep: interrupted", file=sys.stderr)
+    return 128 + (stop.args[0] if stop.args else int(signal.SIGINT))
+
+
+def _interruption_before(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption during which an error was raised, if there was one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def _run(argv: Sequence[str]) -> int:
