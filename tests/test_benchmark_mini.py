@@ -61,7 +61,8 @@ def finish(run: Any, step: int) -> None:
     run.model.mkdir(parents=True)
     (run.folder / "states" / f"step-{step:07d}").mkdir(parents=True)
     (run.folder / "recipe.json").write_text(json.dumps(asdict(run.arm.recipe)))
-    (run.model / "config.json").write_text(json.dumps({"format": 1, "step": step}))
+    needed = {"model": "clipsep", "config": {}, "signal": {}, "encoder": "lite", "encoder_fingerprint": "0"}
+    (run.model / "config.json").write_text(json.dumps({"format": 1, "step": step, **needed}))
 
 
 def test_runs_are_trained_seed_by_seed_until_the_budget_is_spent(

@@ -15,10 +15,10 @@ from trisep.types import Audio, Query
 RATE_HZ = 16000
 
 
-def ramp(seconds: float) -> Audio:
-    """A sound whose samples tell their place."""
-    count = round(seconds * RATE_HZ)
-    return Audio(np.tile(np.arange(count, dtype=np.float32) / 1e6, (2, 1)), RATE_HZ)
+def noise(seconds: float) -> Audio:
+    """A sound whose samples tell their place, since hardly two are alike."""
+    samples = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * RATE_HZ)).astype(np.float32)
+    return Audio(np.tile(samples, (2, 1)), RATE_HZ)
 
 
 def test_the_words_are_many_and_different() -> None:
@@ -27,7 +27,7 @@ def test_the_words_are_many_and_different() -> None:
 
 
 def test_a_section_of_a_source_is_read_to_the_sample(tmp_path: Path) -> None:
-    sound = ramp(10.0)
+    sound = noise(10.0)
     for source in (open_source(sound), open_source(_written(tmp_path, sound))):
         found = mono_section(source, RATE_HZ, begin=5.0, end=7.5)
         np.testing.assert_array_equal(found, sound.samples[0, 80000:120000])
@@ -47,7 +47,7 @@ def _written(folder: Path, sound: Audio) -> Path:
 
 
 def test_a_span_counts_from_the_begin_of_the_file_and_an_example_has_eight_seconds(tmp_path: Path) -> None:
-    sound = ramp(12.0)
+    sound = noise(12.0)
     section = open_source(sound, start_seconds=2.0)
     heard = example_of(Query("span", span=(3.0, 4.0)), section, RATE_HZ, start_seconds=2.0)
     np.testing.assert_array_equal(heard, sound.samples[0, 48000:64000])
