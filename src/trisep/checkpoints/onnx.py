@@ -153,6 +153,7 @@ class _Separator(nn.Module):
         self.model = model
 
     def forward(self, log_magnitude: Float[Tensor, "1 1 256 T"], vectors: Float[Tensor, "Q D"]) -> Tensor:
+        """Compute the masks [Q, 256, T]."""
         masks: Tensor = self.model(log_magnitude, QueryEmbedding(vectors=vectors[None])).masks
         return masks[0]
 
@@ -186,6 +187,7 @@ class _Words(nn.Module):
         self.tower = encoder.text_tower
 
     def forward(self, ids: Int[Tensor, "n m"], attention: Int[Tensor, "n m"]) -> Float[Tensor, "384"]:
+        """Embed a query that is filled into n templates."""
         return self.encoder.ground(mean_pool(self.tower.from_ids(ids, attention), attention).mean(dim=0))
 
 
@@ -213,6 +215,7 @@ class _Picture(nn.Module):
         self.encoder, self.tower = encoder, encoder.image_tower
 
     def forward(self, pixels: Float[Tensor, "n 3 H W"]) -> Float[Tensor, "n 384"]:
+        """Embed pictures whose values are 0 to 255."""
         logits = self.encoder.location_logits(preprocess(pixels))
         return self.encoder.embed_logits(logits.mean(dim=(2, 3)))
 
@@ -240,6 +243,7 @@ class _Sound(nn.Module):
         self.tower = encoder.sounds.network
 
     def forward(self, log_mel: Float[Tensor, "n 64 T"]) -> Float[Tensor, "n 527"]:
+        """Compute the logits of whole sounds."""
         return self.tower.classify(self.tower(log_mel).mean(dim=1))
 
 
