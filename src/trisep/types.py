@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Complex, Float, Int, UInt8
 from torch import Tensor
 
 from trisep.errors import ConfigError, QueryError
@@ -215,6 +215,10 @@ class SpectralMixture:
     sources: Float[Tensor, "B N 256 T"]
     magnitude: Float[Tensor, "B 256 T"]
     """Magnitude of the whole mixture, interference included."""
+    spectra: Complex[Tensor, "B N F T"] | None = None
+    """STFT of each source on the linear grid; None where no loss reads it."""
+    spectrum: Complex[Tensor, "B F T"] | None = None
+    """STFT of the whole mixture, interference included."""
 
 
 @dataclass(frozen=True, slots=True)

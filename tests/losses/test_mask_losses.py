@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trisep.losses.masks import MaskLoss, magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
-from trisep.types import MaskOutput, Mixture, QueryEmbedding, SpectralMixture
+from trisep.losses.masks import MaskLoss, log_error, magnitude_l1, magnitude_weight, ratio_l1, weighted_bce
+from trisep.spectrogram.masks import apply_masks
+from trisep.spectrogram.stft import stft
+from trisep.types import MaskOutput, Mixture, QueryEmbedding, SignalSettings, SpectralMixture
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:
@@ -94,3 +96,27 @@ def test_absent_queries_are_asked_for_silence_unless_they_are_like_a_source(
     expected = math.log(2) * magnitude_weight(heard).mean() if kind == "weighted_bce" else 0.5 * heard.mean()
     torch.testing.assert_close(terms(vectors[:, 2:])["absent"], 0.5 * expected)
     assert float(terms(vectors[:, 1:2])["absent"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_error_in_decibels_is_the_snr_of_the_estimated_samples() -> None:
+    settings = SignalSettings(sample_rate_hz=16000, window_samples=64, hop_samples=16, clip_samples=1024)
+    sources = torch.randn(2, 2, 1024, generator=torch.Generator().manual_seed(4)) * torch.tensor([1.0, 0.2])[:, None]
+    spectra = stft(sources, settings)
+    mixture = spectra.sum(dim=1)
+    masks = torch.full((2, 2, 256, mixture.shape[-1]), 0.5)
+    estimates = apply_masks(mixture, masks, settings, 1024)
+    snr = 10 * torch.log10(sources.square().sum(dim=-1) / (sources - estimates).square().sum(dim=-1))
+    assert float(log_error(masks, spectra, mixture, floor=0, quietest=0)) == pytest.approx(-float(snr.mean()), abs=0.1)
+
+
+def test_the_error_in_decibels_has_an_end_and_silence_is_a_target() -> None:
+    spectra = torch.stack([torch.randn(1, 9, 4, dtype=torch.complex64), torch.zeros(1, 9, 4)], dim=1)
+    right = torch.tensor([1.0, 0.0])[None, :, None, None].expand(1, 2, 256, 4).clone().requires_grad_()
+    best = log_error(right, spectra, spectra.sum(dim=1))
+    assert best.item() == pytest.approx(-30, abs=0.01)
+    best.backward()
+    assert right.grad is not None and right.grad.isfinite().all()
+    for source in range(2):
+        wrong = right.detach().clone()
+        wrong[:, source] = 0.5
+        assert log_error(wrong, spectra, spectra.sum(dim=1)) > best + 5

@@ -64,9 +64,11 @@ def test_hierarchical_fusion_with_a_silent_bottleneck_is_late_fusion() -> None:
     torch.testing.assert_close(logits, model.fusion.late(shared, model.fusion.late_projection(vectors())))
 
 
-@pytest.mark.parametrize("fusion", ["hierarchical", "middle", "late"])
-def test_every_fusion_trains_every_parameter(fusion: str) -> None:
-    model = network(fusion=fusion, teacher_dim=5).train()
+@pytest.mark.parametrize(
+    "changes", [{"fusion": "hierarchical"}, {"fusion": "middle"}, {"fusion": "late"}, {"modulate": True}]
+)
+def test_every_fusion_trains_every_parameter(changes: dict[str, object]) -> None:
+    model = network(**changes, teacher_dim=5).train()
     output = model(spectrogram(), QueryEmbedding(vectors=vectors()))
     assert output.masks.shape == (2, 3, 256, 8)
     (output.masks.square().sum() + model.pool_audio(output.bottleneck).square().sum()).backward()
@@ -88,3 +90,5 @@ def test_the_audio_embedding_is_the_pooled_bottleneck_in_the_teachers_dimension(
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="condition_channels: expected at least 1, got 0"):
         Config(condition_channels=0)
+    with pytest.raises(ConfigError, match="modulate: only hierarchical fusion has it, and fusion is late"):
+        Config(fusion="late", modulate=True)

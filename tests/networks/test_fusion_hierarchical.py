@@ -43,3 +43,26 @@ def test_the_query_acts_at_both_places() -> None:
             logits = fusion(unet, maps, vectors)
             silent.weight.copy_(weight)
         assert (logits[:, 0] - logits[:, 1]).abs().max() > 1e-3
+
+
+def test_modulation_scales_and_shifts_every_normalised_map_but_the_last() -> None:
+    torch.manual_seed(0)
+    config = UNetConfig(num_levels=3, base_width=2, max_width=3, out_channels=4)
+    unet = AudioUNet(config, condition_channels=5).eval()
+    fusion = HierarchicalFusion(6, 5, 4, squash=False, modulated=config.widths[-2::-1])
+    maps, vectors = unet.encode(torch.randn(2, 1, 256, 8)), torch.randn(2, 3, 6)
+    plain = HierarchicalFusion(6, 5, 4, squash=False)
+    plain.load_state_dict(fusion.state_dict(), strict=False)
+    torch.testing.assert_close(fusion(unet, maps, vectors), plain(unet, maps, vectors))  # it begins without effect
+    for layer in fusion.modulation:
+        torch.nn.init.normal_(layer.projection.weight)
+    with torch.inference_mode():
+        logits = fusion(unet, maps, vectors)
+        for query in range(3):
+            late, middle = (layer(vectors[:, query]) for layer in (fusion.late_projection, fusion.middle_projection))
+            x = torch.cat([maps[2], middle[:, :, None, None] * torch.ones(2, 5, *maps[2].shape[2:])], dim=1)
+            for block, modulation, skip in zip(unet.up[:-1], fusion.modulation, (maps[1], maps[0]), strict=True):
+                scale, shift = modulation.projection(vectors[:, query])[:, :, None, None].chunk(2, dim=1)
+                x = torch.cat([skip, block(x) * (1 + scale) + shift], dim=1)
+            expected = (late[:, :, None, None] * unet.up[-1](x)).sum(dim=1)
+            torch.testing.assert_close(logits[:, query], expected)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from trisep.losses import LossTerms
-from trisep.spectrogram.log_frequency import log_magnitude
+from trisep.spectrogram.log_frequency import log_magnitude, to_linear_frequency
 from trisep.spectrogram.masks import binary_mask, ratio_mask
 from trisep.types import MaskOutput, QueryEmbedding, SpectralMixture
 
@@ -20,8 +20,9 @@ from trisep.types import MaskOutput, QueryEmbedding, SpectralMixture
 class MaskLoss:
     """One of the papers' mask losses, for queries that are in the mixture and for absent queries."""
 
-    kind: Literal["weighted_bce", "ratio_l1", "magnitude_l1"] = "weighted_bce"
-    """CLIPSep's loss on binary masks (Eq. 1), VAST's on ratio masks (Eq. 11), or HFRA's on magnitudes (Eq. 4)."""
+    kind: Literal["weighted_bce", "ratio_l1", "magnitude_l1", "log_error"] = "weighted_bce"
+    """CLIPSep's loss on binary masks (Eq. 1), VAST's on ratio masks (Eq. 11), HFRA's on magnitudes (Eq. 4), or the
+    estimates' error in decibels (ours, after MixIT's Eq. 2)."""
     logarithmic_weight: bool = True
     """Weigh bins by log(1 + A_mix), as in the public code. False weighs by A_mix, as CLIPSep prints; `ratio_l1`
     then has no weight."""
@@ -47,6 +48,13 @@ class MaskLoss:
                     masks, ratio_mask(batch.sources), magnitude_weight(mixture) if self.logarithmic_weight else None
                 )
             }
+        if self.kind == "log_error":
+            assert batch.spectra is not None and batch.spectrum is not None
+            terms = {"mask": log_error(masks, batch.spectra, batch.spectrum)}
+            if absent.shape[1]:
+                silence = torch.zeros_like(batch.spectra[:, :1]).expand(-1, absent.shape[1], -1, -1)
+                terms["absent"] = self.absent_weight * log_error(absent, silence, batch.spectrum)
+            return terms
         unlike = _dissimilarity(batch.mixture.query, num_sources)[:, None, None] if absent.shape[1] else 1.0
         if self.kind == "magnitude_l1":
             terms = {"mask": magnitude_l1(masks, batch.sources, mixture)}
@@ -103,3 +111,31 @@ def magnitude_l1(
 ) -> Float[Tensor, ""]:
     """Compute `|M̂ ⊙ A_mix − A|` on linear magnitudes of the log-frequency grid (HFRA Eq. 4)."""
     return (masks * mixture.unsqueeze(1) - sources).abs().mean()
+
+
+def log_error(
+    masks: Float[Tensor, "B N 256 T"],
+    sources: Complex[Tensor, "B N F T"],
+    mixture: Complex[Tensor, "B F T"],
+    *,
+    floor: float = 1e-3,
+    quietest: float = 1e-4,
+) -> Float[Tensor, ""]:
+    """Compute the energy of `M̂ ⊙ X − S` over that of `S`, in dB: the negative SNR of the estimates.
+
+    It counts every source alike, loud or soft, as the scores do. `floor` bounds the reward at 30 dB (Wisdom et al.
+    2020, Eq. 2). Our deviations: the energies are those of the STFT, which by Parseval's theorem are nearly those of
+    the samples; and a source counts for at least `quietest` of the mixture's energy, so that silence is a target, too.
+    """
+    with torch.no_grad():
+        power = _energy(mixture)
+        in_phase = sources.real * mixture.real.unsqueeze(1) + sources.imag * mixture.imag.unsqueeze(1)
+        least = quietest * power.sum(dim=(1, 2)).unsqueeze(1)
+        energy = _energy(sources).sum(dim=(2, 3))
+    linear = to_linear_frequency(masks, mixture.shape[-2])
+    error = energy + (linear * (linear * power.unsqueeze(1) - 2 * in_phase)).sum(dim=(2, 3))
+    return 10 * torch.log10(error.clamp_min(0) / (energy + least) + floor).mean()
+
+
+def _energy(spectrum: Complex[Tensor, "*B F T"]) -> Float[Tensor, "*B F T"]:
+    return spectrum.real.square() + spectrum.imag.square()

@@ -31,6 +31,9 @@ class Config(VectorQuery):
     condition_channels: int = 32
     """Width of Proj₂(e) at the bottleneck (ours: the paper gives none). `middle` tiles the query vector itself,
     as in Eq. 1."""
+    modulate: bool = False
+    """The query also scales and shifts every channel of the decoder's inner layers (FiLM, Perez et al. 2018): ours.
+    Only `hierarchical` fusion has it."""
     squash_projections: bool = False
     """Pass the projections through a sigmoid, as CLIPSep does; the paper has single linear layers."""
     teacher_dim: int | None = None
@@ -40,6 +43,8 @@ class Config(VectorQuery):
         """Check the ranges."""
         if self.condition_channels < 1:
             raise ConfigError(f"condition_channels: expected at least 1, got {self.condition_channels}")
+        if self.modulate and self.fusion != "hierarchical":
+            raise ConfigError(f"modulate: only hierarchical fusion has it, and fusion is {self.fusion}; leave it False")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -74,7 +79,11 @@ class HFRA(nn.Module):
         self.fusion: HierarchicalFusion | LateFusion
         if config.fusion == "hierarchical":
             self.fusion = HierarchicalFusion(
-                dim, config.condition_channels, num_masks, squash=config.squash_projections
+                dim,
+                config.condition_channels,
+                num_masks,
+                squash=config.squash_projections,
+                modulated=config.unet.widths[-2::-1] if config.modulate else (),
             )
         else:
             self.fusion = LateFusion(num_masks)

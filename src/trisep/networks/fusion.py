@@ -2,8 +2,8 @@
 
 `LateFusion` weighs the k intermediate masks of the network by the query (Sound of Pixels; CLIPSep, section 3.1).
 `SplitDecoder` is middle fusion: the vector of the query is tiled beside the bottleneck (HFRA Eq. 1; VAST Eq. 4;
-CLIPSep's public code). `HierarchicalFusion` does both (HFRA Eq. 5), and `summed_masks` adds up one mask per region of a
-picture (VAST Eq. 4).
+CLIPSep's public code). `HierarchicalFusion` does both (HFRA Eq. 5) and may modulate every layer in between.
+`summed_masks` adds up one mask per region of a picture (VAST Eq. 4).
 
 The papers put the tiled vector before the channels of the bottleneck; here it comes behind them, as in the public code,
 which only orders weights. Every layer of the decoder is ReLU → linear map → normalisation and reads two sets of
@@ -13,6 +13,8 @@ per vector. This is exact: it equals tiling, concatenating and `AudioUNet.decode
 gradient, for half the operations where there are many vectors. Nothing here knows where the vectors come from.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +22,9 @@ from torch.utils.checkpoint import checkpoint
 
 from trisep.errors import ConfigError
 from trisep.networks.audio_unet import AudioUNet, UpBlock
+
+ScaleAndShift = tuple[Float[Tensor, "B Q _"], Float[Tensor, "B Q _"]]
+"""One number each for every channel of a layer, by query."""
 
 
 class SplitDecoder:
@@ -45,26 +50,35 @@ class SplitDecoder:
             self._layers.append((block.linear_part, kernel, shared.unsqueeze(1), block[-1]))
         self._last_block, self._outermost = last, maps[0].relu()
 
-    def _inner(self, vectors: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q C 128 T2"]:
+    def _inner(
+        self, vectors: Float[Tensor, "B Q D"], modulation: Sequence[ScaleAndShift]
+    ) -> Float[Tensor, "B Q C 128 T2"]:
         """Decode every vector, tiled behind the bottleneck of its mixture, down to the input of the last layer."""
         rows = vectors.shape[:2]
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
         x = x.contiguous(memory_format=torch.channels_last)
-        for linear_part, kernel, shared, normalization in self._layers:
+        for layer, (linear_part, kernel, shared, normalization) in enumerate(self._layers):
             x = linear_part(x.relu(), kernel)
             x = normalization((x.reshape(*rows, *x.shape[1:]) + shared).flatten(0, 1))
+            if modulation:
+                scale, shift = (part.flatten(0, 1)[:, :, None, None].to(x.dtype) for part in modulation[layer])
+                x = torch.addcmul(shift, x, 1 + scale)
         return x.relu().reshape(*rows, *x.shape[1:])
 
     def __call__(
-        self, vectors: Float[Tensor, "B Q D"], weights: Float[Tensor, "B Q K"] | None = None
+        self,
+        vectors: Float[Tensor, "B Q D"],
+        weights: Float[Tensor, "B Q K"] | None = None,
+        modulation: Sequence[ScaleAndShift] = (),
     ) -> Float[Tensor, "B Q 256 T"]:
         """Decode every vector as `AudioUNet.decode` would, and return the sum of the K output maps, in float32.
 
-        `weights` weighs the maps of the sum. The last layer is linear, and so is the sum: the sum is therefore taken
-        over its kernels, and the K maps are never computed. This is exact and takes a K-th of the work of that layer,
-        which has the largest maps of all.
+        `weights` weighs the maps of the sum. `modulation` holds a scale and a shift for every layer but the last, which
+        act on its normalised output as `(1 + scale) · x + shift`. The last layer is linear, and so is the sum: the sum
+        is therefore taken over its kernels, and the K maps are never computed. This is exact and takes a K-th of the
+        work of that layer, which has the largest maps of all.
         """
-        x, block = self._inner(vectors), self._last_block
+        x, block = self._inner(vectors, modulation), self._last_block
         rows = vectors.shape[:2]
         own_kernel, kernel = _split_kernel(block, self._outermost.shape[1])
         if weights is None:
@@ -107,23 +121,50 @@ class LateFusion(nn.Module):
         return flat.view(*flat.shape[:2], *intermediate.shape[2:]) + self.bias
 
 
+class Modulation(nn.Module):
+    """A scale and a shift of every channel, linear in the query (FiLM, Perez et al. 2018). Both are 0 at first."""
+
+    def __init__(self, embedding_dim: int, num_channels: int) -> None:
+        """Build the projection."""
+        super().__init__()
+        self.projection = nn.Linear(embedding_dim, 2 * num_channels)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, vectors: Float[Tensor, "B Q D"]) -> ScaleAndShift:
+        """Compute scale and shift."""
+        scale, shift = self.projection(vectors).chunk(2, dim=-1)
+        return scale, shift
+
+
 class HierarchicalFusion(nn.Module):
     """`Proj₁(e) ⊙ Dec(tile(Proj₂(e)) ⊕ Enc(X))`; `LateFusion` sums the k channels that remain.
 
     Both projections are single linear layers. The equation ends with k channels; summing them with a learned scale and
-    a bias, as in CLIPSep, is our reading.
+    a bias, as in CLIPSep, is our reading. With `modulated`, the query also scales and shifts the channels of every
+    layer of the decoder (ours).
     """
 
-    def __init__(self, embedding_dim: int, condition_channels: int, num_masks: int, *, squash: bool) -> None:
+    def __init__(
+        self,
+        embedding_dim: int,
+        condition_channels: int,
+        num_masks: int,
+        *,
+        squash: bool,
+        modulated: Sequence[int] = (),
+    ) -> None:
         """Build both projections; `condition_channels` is the width of Proj₂, `num_masks` is k, the width of Proj₁.
 
-        `squash` passes both through a sigmoid.
+        `squash` passes both through a sigmoid. `modulated` are the widths of the decoder's layers but the last, where
+        the query acts on each of them, too.
         """
         super().__init__()
         self.late_projection = nn.Linear(embedding_dim, num_masks)
         self.middle_projection = nn.Linear(embedding_dim, condition_channels)
         self.late = LateFusion(num_masks)
         self.squash = squash
+        self.modulation = nn.ModuleList(Modulation(embedding_dim, width) for width in modulated)
 
     def forward(
         self, unet: AudioUNet, maps: list[Float[Tensor, "B _ _ _"]], vectors: Float[Tensor, "B Q D"]
@@ -135,7 +176,8 @@ class HierarchicalFusion(nn.Module):
         weights, condition = self.late_projection(vectors), self.middle_projection(vectors)
         if self.squash:
             weights, condition = torch.sigmoid(weights), torch.sigmoid(condition)
-        return SplitDecoder(unet, maps)(condition, weights * self.late.scale) + self.late.bias
+        modulation = [layer(vectors) for layer in self.modulation]
+        return SplitDecoder(unet, maps)(condition, weights * self.late.scale, modulation) + self.late.bias
 
 
 def summed_masks(

@@ -122,12 +122,12 @@ def _train(
 
 
 def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
-    """Transform a batch of sounds into what the network and the losses read: magnitudes on the log-frequency grid."""
+    """Transform a batch of sounds into what the network and the losses read."""
     spectra = stft(mixture.sources, recipe.signal)
     total = spectra.sum(dim=1)
     if mixture.interference is not None:
         total = total + stft(mixture.interference, recipe.signal)
-    return SpectralMixture(mixture, to_log_frequency(spectra.abs()), to_log_frequency(total.abs()))
+    return SpectralMixture(mixture, to_log_frequency(spectra.abs()), to_log_frequency(total.abs()), spectra, total)
 
 
 def _train_step(
