@@ -62,7 +62,7 @@ def test_modulation_scales_and_shifts_every_normalised_map_but_the_last() -> Non
             late, middle = (layer(vectors[:, query]) for layer in (fusion.late_projection, fusion.middle_projection))
             x = torch.cat([maps[2], middle[:, :, None, None] * torch.ones(2, 5, *maps[2].shape[2:])], dim=1)
             for block, modulation, skip in zip(unet.up[:-1], fusion.modulation, (maps[1], maps[0]), strict=True):
-                scale, shift = modulation.projection(vectors[:, query])[:, :, None, None].chunk(2, dim=1)
+                scale, shift = modulation.projection(vectors[:, query] / 6**0.5)[:, :, None, None].chunk(2, dim=1)
                 x = torch.cat([skip, block(x) * (1 + scale) + shift], dim=1)
             expected = (late[:, :, None, None] * unet.up[-1](x)).sum(dim=1)
             torch.testing.assert_close(logits[:, query], expected)

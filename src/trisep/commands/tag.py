@@ -15,6 +15,7 @@ class Arguments:
 
         trisep tag street.mp4
         trisep tag street.mp4 --number 20 --json
+        trisep tag street.mp4 --picture heard.png
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
@@ -25,10 +26,12 @@ class Arguments:
     """Which of the streams of sound of FILE, from 0; by default the one flagged so, else the first that plays."""
     json: bool = False
     """Print JSON: name, probability and the probability in every second."""
+    picture: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Also draw the probability in every second, as a new picture (.png)."""
 
 
 def run(arguments: Arguments) -> int:
-    """Print a table or JSON; returns 0."""
+    """Print a table or JSON, draw the picture; returns 0."""
     import json
     from dataclasses import asdict
 
@@ -36,7 +39,14 @@ def run(arguments: Arguments) -> int:
     from trisep.separation.tagging import tag
 
     require_positive(number=arguments.number)
+    if arguments.picture is not None:
+        _require_new_picture(arguments.picture)
     tags = tag(arguments.file, num_tags=arguments.number, stream=arguments.stream)
+    if arguments.picture is not None:
+        from trisep.figures.tags import draw_tags
+
+        seconds = {one.name: one.per_second for one in tags}
+        draw_tags(seconds, arguments.picture, title=f"heard in {arguments.file.name}")
     if arguments.json:
         print(json.dumps([asdict(one) for one in tags], ensure_ascii=False, indent=1))
         return 0
@@ -46,3 +56,15 @@ def run(arguments: Arguments) -> int:
         spans = ", ".join(f"{start}-{end}" for start, end in one.spans())
         print(f"{one.name:<{width}}  {one.probability:11.2f}  {spans}")
     return 0
+
+
+def _require_new_picture(path: Path) -> None:
+    """Raise ConfigError for another kind of file or one that is there, MediaError where nothing can be written."""
+    from trisep.errors import ConfigError
+    from trisep.media.files import require_place
+
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--picture {path}: expected the name of a picture that ends in .png")
+    if path.exists():
+        raise ConfigError(f"--picture {path}: is there already; give another name, or remove it")
+    require_place(path.parent)

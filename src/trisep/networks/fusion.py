@@ -13,6 +13,7 @@ per vector. This is exact: it equals tiling, concatenating and `AudioUNet.decode
 gradient, for half the operations where there are many vectors. Nothing here knows where the vectors come from.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -122,7 +123,10 @@ class LateFusion(nn.Module):
 
 
 class Modulation(nn.Module):
-    """A scale and a shift of every channel, linear in the query (FiLM, Perez et al. 2018). Both are 0 at first."""
+    """A scale and a shift of every channel, linear in the query (FiLM, Perez et al. 2018). Both are 0 at first.
+
+    The query is divided by √D, so that a step of the optimiser changes them little, however long queries are.
+    """
 
     def __init__(self, embedding_dim: int, num_channels: int) -> None:
         """Build the projection."""
@@ -133,7 +137,7 @@ class Modulation(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "B Q D"]) -> ScaleAndShift:
         """Compute scale and shift."""
-        scale, shift = self.projection(vectors).chunk(2, dim=-1)
+        scale, shift = self.projection(vectors / math.sqrt(vectors.shape[-1])).chunk(2, dim=-1)
         return scale, shift
 
 
