@@ -4,7 +4,7 @@ import csv
 import importlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ from PIL import Image
 
 import trisep.evaluation.run
 from trisep.checkpoints.format import save_model
-from trisep.errors import TrainingError
+from trisep.errors import MediaError, TrainingError
 from trisep.evaluation.journal import COLUMNS
 from trisep.evaluation.mixtures import score_mixture
 from trisep.media.audio_writer import write_audio
@@ -220,3 +220,67 @@ def test_a_mixture_is_drawn_with_the_masks_of_each_model(benchmark: Any, avmini:
     assert title in ("dog in dog + violin", "violin in violin + dog")
     with Image.open(picture) as drawn:
         assert drawn.width > drawn.height
+
+
+def test_all_systems_of_the_papers_are_arms_and_differ_by_their_recipes(benchmark: Any) -> None:
+    table = benchmark("arms").arms(60, 1, batch_size=4, precision="fp32")
+    told = {(type(arm.recipe.model).__module__, str(arm.recipe)) for arm in table.values()}
+    assert len(told) == len(table) == 28
+    assert {arm.recipe.training.batch_size for arm in table.values()} == {4}
+    assert {arm.recipe.training.precision for arm in table.values()} == {"fp32"}
+    asked = {name: arm.queries for name, arm in table.items()}
+    assert asked["co-separation"] == asked["avsgs"] == ("boxes",) and asked["kilgour"] == ("sound", "text")
+    plain, signed = (table[name].recipe.model for name in ("vast-plain-tile", "vast-masks"))
+    assert (plain.tiling, signed.tiling) == ("plain", "signed") and plain == replace(signed, tiling="plain")
+    # The sizes of the first eleven arms are those of the page that is there.
+    assert benchmark("arms").arms(300, 1)["clipsep"].recipe.training.batch_size == 16
+
+
+def test_a_row_that_is_asked_otherwise_is_compared_with_the_reference_asked_with_pictures(
+    benchmark: Any, tmp_path: Path
+) -> None:
+    scores, rows, tables = benchmark("scores"), benchmark("rows"), benchmark("tables")
+    measured = scores.measure({1: write_table(tmp_path / "one.csv", [(0, 0, 1.0)])})
+    better = scores.measure({1: write_table(tmp_path / "two.csv", [(0, 0, 3.0)])})
+    both = dict.fromkeys(scores.PROTOCOLS, measured)
+    made = [
+        rows.Row(name="clipsep", query="image", asked="image", results=both),
+        rows.Row(name="avsgs", query="boxes", asked="boxes", results=dict.fromkeys(scores.PROTOCOLS, better)),
+        rows.Row(name="mixture", query="", asked="nothing", results=both),
+    ]
+    lines = tables.results_table(made).splitlines()[2:]
+    assert ["+2.00" in line for line in lines] == [False, True, False]
+
+
+def test_the_table_of_a_sweep_of_gamma_is_read(benchmark: Any, tmp_path: Path) -> None:
+    text = (
+        "| γ | dev, text: SDRi | dev, image | mask loss | noise activation, text · image |\n|---|---|---|---|---|\n"
+        "| 0 | 2.12 [1.40, 2.89] | -0.50 [−1.41, 0.25] | 0.2 | 0.075 · 0.073 |\n"
+        "| none | 2.29 [1.49, 3.10] | 2.26 [1.48, 3.04] | 0.3 | noise_activation 0.454 (text), 0.450 (image) |\n\n"
+    )
+    noise_level = benchmark("noise_level")
+    scores, activations = noise_level.read_levels(text, "page")
+    assert scores == {
+        "dev, text": {"0": (2.12, 1.40, 2.89), "none": (2.29, 1.49, 3.10)},
+        "dev, image": {"0": (-0.5, -1.41, 0.25), "none": (2.26, 1.48, 3.04)},
+    }
+    assert activations == {"text": {"0": 0.075, "none": 0.454}, "image": {"0": 0.073, "none": 0.45}}
+    (tmp_path / "page.md").write_text(text)
+    assert noise_level.draw(tmp_path / "page.md", tmp_path / "level.png") == 0
+    with pytest.raises(MediaError, match="holds no table whose first column is γ"):
+        noise_level.read_levels("| a |\n|---|\n", "page")
+
+
+def test_curves_over_steps_have_a_column_for_each_arm(benchmark: Any, tmp_path: Path) -> None:
+    points = [(10, 0.3), (20, 0.2)]
+    curve = [(step, (value, value - 0.1, value + 0.1)) for step, value in points]
+    arms = ("clipsep", "clipsep-nit")
+    both = {"text": points, "image": points}
+    benchmark("curves").draw_over_steps(
+        dict.fromkeys(arms, points),
+        dict.fromkeys(arms, both),
+        dict.fromkeys(arms, {"text": curve, "image": curve}),
+        tmp_path / "steps.png",
+    )
+    with Image.open(tmp_path / "steps.png") as picture:
+        assert picture.size == (846, 576)

@@ -4,6 +4,8 @@ else equal.
 
 from dataclasses import dataclass, replace
 
+from further_arms import further_recipes
+
 from trisep.losses.alignment import TeacherAlignedLoss
 from trisep.losses.masks import MaskLoss
 from trisep.losses.noise_invariant import NoiseInvariantLoss
@@ -39,11 +41,18 @@ class Arm:
     """What a reader of the table has to know."""
 
 
-def arms(num_steps: int, seed: int) -> dict[str, Arm]:
+def arms(num_steps: int, seed: int, *, batch_size: int | None = None, precision: str = "") -> dict[str, Arm]:
     """All rows: the same clips, mixtures, optimiser and number of steps; what differs is the network, the loss, and
-    what is asked with.
+    what is asked with. A batch or a precision of None or nothing is that of `clipsep-avmini`; a batch is validated on
+    as many mixtures.
     """
     start = recipe("clipsep-avmini")
+    if batch_size:
+        start = replace(
+            start, training=replace(start.training, batch_size=batch_size, num_validation_mixtures=batch_size)
+        )
+    if precision:
+        start = replace(start, training=replace(start.training, precision=precision))  # type: ignore[arg-type]
     small = replace(
         start,
         signal=replace(start.signal, clip_samples=32767),
@@ -57,7 +66,7 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
         augmentation=AugmentationConfig(),
         model=replace(start.model, unet=_UNET),  # type: ignore[type-var]
         loss=MaskLoss(),
-        optimizer=replace(start.optimizer, warmup_steps=50),
+        optimizer=replace(start.optimizer, warmup_steps=min(50, max(1, num_steps // 6))),
         training=replace(
             start.training,
             num_steps=num_steps,
@@ -116,6 +125,15 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
             queries=("text",),
             note="9 levels; oracle order; asked with nothing",
         ),
+        "wave-u-net-queried": Arm(
+            recipe=replace(
+                small,
+                model=wave_u_net.Config(unet=_WAVE_U_NET, embedding_dim=384, normalize_query=True, query_scale=20.0),
+                loss=WaveformLoss(kind="squared"),
+                training=replace(small.training, precision="fp32"),
+            ),
+            note="9 levels",
+        ),
         "resunet-decouple": Arm(
             recipe=replace(
                 blind,
@@ -142,4 +160,8 @@ def arms(num_steps: int, seed: int) -> dict[str, Arm]:
             queries=("text",),
             note="labels; asked with the label",
         ),
+        **{
+            name: Arm(recipe=changed, queries=queries, note=note)
+            for name, (changed, queries, note) in further_recipes(small, _UNET, _SHAPE).items()
+        },
     }

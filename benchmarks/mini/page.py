@@ -28,15 +28,17 @@ _SYSTEMS = """
 vector for each label; `pit` is asked with nothing; `sound-of-pixels` reads pictures with a network of its own.
 `hfra-middle`, `hfra-late` and `hfra-hierarchical` differ in where the query meets the audio network; `hfra` is the
 last of them, aligned to an audio teacher. `wave-u-net` and `resunet-decouple` estimate samples and are asked with
-nothing, `mp-net` takes one sound after the other out of the mixture, `sgn` has a token for each label. Papers: CLIPSep
-(Dong et al., ICLR 2023), with its baselines; HFRA (Hu et al., BMVC 2025), with its own.
+nothing, `mp-net` takes one sound after the other out of the mixture, `sgn` has a token for each label. `mixit` learns
+from sums of clips, `sound-filter` is asked with another stretch of the clip and `kilgour` with that and the label at
+random. The arms of `vast-` read regions of the picture, `co-separation` and `avsgs` boxes. Papers: CLIPSep (Dong et
+al., ICLR 2023), HFRA (Hu et al., BMVC 2025) and VAST (Tan et al., CVPR 2023), with their baselines.
 """
 _TABLE_LEGEND = f"""
 Decibels of BSS Eval v3: SDRi and SIRi are improvements over the mixture, SAR is absolute. Each source is asked for
 alone. A number is the mean over mixtures, of the mean over their sources and over seeds. Its interval is a bootstrap
 over mixtures of that mean: it says nothing of other seeds, for which see *each seed*. *− {REFERENCE}*: difference in
-SDRi to that arm asked alike, p by a paired test over mixtures (sign flips). *s / step*: median, on the machine named
-below. \\* oracle: the outputs were put in order by whoever knew the sources.
+SDRi to that arm asked alike, or with pictures where it is not asked so, p by a paired test over mixtures (sign flips).
+*s / step*: median, on the machine named below. \\* oracle: the outputs were put in order by whoever knew the sources.
 """
 _ORDERINGS_LEGEND = f"""
 A claim *appears* when the difference has its sign and p < {SIGNIFICANT:g}, *does not appear* when it has the other

@@ -30,7 +30,10 @@ from trisep.spectrogram.masks import ratio_mask
 from trisep.spectrogram.stft import stft
 
 _RANGE_DB = 60.0
-_COLOURS = {"text": "tab:blue", "image": "tab:orange", "": "0.6"}
+_COLOURS = {
+    **{"text": "tab:blue", "image": "tab:orange", "": "0.6"},
+    **{"video": "tab:red", "boxes": "tab:green", "sound": "tab:purple"},
+}
 _BLOCK = 4
 """Frames and rows that are averaged into one dot of a spectrogram: what can be seen at its printed size."""
 _NUM_COLOURS = 48
@@ -39,7 +42,7 @@ _NUM_COLOURS = 48
 def draw_bars(rows: Sequence[Row], path: Path) -> None:
     """SDR improvement of every row with its 95 % interval, one panel for each protocol."""
     figure = Figure(figsize=(11, 1.2 + 0.26 * len(rows)), layout="constrained")
-    panels = figure.subplots(1, len(PROTOCOLS), sharex=True, sharey=True)
+    panels = figure.subplots(1, len(PROTOCOLS), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, title) in zip(panels, PROTOCOLS.items(), strict=True):
         for place, row in enumerate(rows):
             if (interval := row.results[name].interval("sdri")) is None:

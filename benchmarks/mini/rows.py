@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runs import Run, median_step_seconds
-from scores import BASELINES, PROTOCOLS, Measured, QueryName, ScoringSettings, measure, score_baselines, score_model
+from scores import (
+    PROTOCOLS,
+    QUERIES,
+    Measured,
+    QueryName,
+    ScoringSettings,
+    measure,
+    score_baselines,
+    score_model,
+)
 
 from trisep.baselines import ideal_mask
 from trisep.checkpoints.format import load_model, read_card
 from trisep.checkpoints.registry import checkpoint_folder
 from trisep.evaluation.mixtures import system_names
 
-_QUERIES: tuple[QueryName, ...] = ("text", "image")
+_ARM_QUERIES: tuple[QueryName, ...] = ("text", "image", "video", "boxes", "sound")
 _ASKED = {"label": "label", "none": "nothing"}
 """What recipes of these query kinds are asked with when the protocol says "text"."""
 
@@ -25,7 +34,7 @@ class Row:
 
     name: str
     query: str
-    """As the protocol has it: text or image; empty for baselines. Rows of one query are compared with one another."""
+    """As `trisep evaluate --query` has it; empty for baselines. Rows of one query are compared with one another."""
     asked: str
     """What it is asked with in truth."""
     results: Mapping[str, Measured]
@@ -48,7 +57,8 @@ def arm_rows(runs: Sequence[Run], settings: ScoringSettings) -> list[Row]:
     rows = []
     for name, group in by_name.items():
         arm = group[0].arm
-        for query in (one for one in _QUERIES if one in arm.queries):
+        asked = arm.queries[:1] if settings.one_query else arm.queries
+        for query in (one for one in _ARM_QUERIES if one in asked):
             tables = {run.seed: score_model(run.model, run.folder / "scores", query, settings) for run in group}
             rows.append(
                 Row(
@@ -72,7 +82,7 @@ def shipped_rows(names: Sequence[str], folder: Path, settings: ScoringSettings) 
     for name in names:
         place = checkpoint_folder(name)
         card = read_card(place)
-        for query in _QUERIES:
+        for query in QUERIES:
             tables = score_model(name, folder / name, query, settings)
             rows.append(
                 Row(
@@ -100,7 +110,7 @@ def baseline_rows(folder: Path, settings: ScoringSettings) -> list[Row]:
             oracle="oracle" in system,
             note=_baseline_note(name),
         )
-        for name, system in zip(BASELINES, system_names(None, "text", BASELINES), strict=True)
+        for name, system in zip(settings.baselines, system_names(None, "text", settings.baselines), strict=True)
     ]
 
 

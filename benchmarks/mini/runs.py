@@ -35,6 +35,10 @@ class Run:
         """The checkpoint at the end."""
         return self.folder / "model"
 
+    def kept(self) -> dict[int, Path]:
+        """The checkpoints that were kept, by step."""
+        return {int(path.name.removeprefix("step-")): path for path in sorted(self.folder.glob("kept/step-*"))}
+
     def is_finished(self) -> bool:
         """Whether the model has all its steps. TrainingError when the folder holds a run of another recipe."""
         RunFolder(self.folder, self.arm.recipe, is_main=False)
@@ -57,11 +61,14 @@ class Run:
         )
 
 
-def planned_runs(out: Path, names: Sequence[str], num_steps: int, seeds: Sequence[int]) -> list[Run]:
-    """All runs in the order of training: every arm with the first seed, then every arm with the next."""
+def planned_runs(out: Path, names: Sequence[str], num_steps: int, seeds: Sequence[int], **settings: Any) -> list[Run]:
+    """All runs in the order of training: every arm with the first seed, then every arm with the next.
+
+    `settings` are further ones of `arms`.
+    """
     runs = []
     for seed in seeds:
-        table = arms(num_steps, seed)
+        table = arms(num_steps, seed, **settings)
         runs += [
             Run(name=name, arm=table[name], seed=seed, folder=out / f"{name}-{seed}") for name in table if name in names
         ]
@@ -69,11 +76,17 @@ def planned_runs(out: Path, names: Sequence[str], num_steps: int, seeds: Sequenc
 
 
 def train_all(
-    runs: Sequence[Run], *, store: Path, validation: Path, labels: Path, is_spent: Callable[[], bool]
+    runs: Sequence[Run],
+    *,
+    store: Path,
+    validation: Path,
+    labels: Path,
+    is_spent: Callable[[], bool],
+    keep_steps: int = 0,
 ) -> dict[str, str]:
     """Train what is not finished, going on with what was interrupted; returns why runs were left out, by arm and seed.
 
-    `is_spent` is asked before each run; once it says yes, none is started.
+    `is_spent` is asked before each run; once it says yes, none is started. The models of every `keep_steps` are kept.
     """
     left_out: dict[str, str] = {}
     for run in runs:
@@ -90,7 +103,13 @@ def train_all(
             train(
                 run.arm.recipe,
                 TrainSettings(
-                    data=store, out=run.folder, validation=validation, labels=needed, cpu=True, num_workers=1
+                    data=store,
+                    out=run.folder,
+                    validation=validation,
+                    labels=needed,
+                    keep_steps=keep_steps,
+                    cpu=True,
+                    num_workers=1,
                 ),
             )
     return left_out

@@ -3,14 +3,19 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+import trisep.evaluation.run
+from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.evaluation.compare import read_scores
+from trisep.evaluation.mixtures import score_mixture
 from trisep.evaluation.run import evaluate, journal_settings, plan
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
 from trisep.protocols import protocol
@@ -19,7 +24,7 @@ PROTOCOLS = {"avmini": "dev", "avmini-offscreen": "dev + noise"}
 """The protocols, and what the page calls them."""
 METRICS = ("sdri", "siri", "sar")
 BASELINES = ("mixture", "random-mask", "nmf-mfcc", "rpca", "ideal-binary-mask", "ideal-ratio-mask")
-QueryName = Literal["text", "image"]
+QueryName = Literal["text", "image", "video", "boxes", "sound"]
 QUERIES: tuple[QueryName, ...] = ("text", "image")
 """What arms that are asked with embeddings are asked with."""
 
@@ -33,9 +38,12 @@ class ScoringSettings:
     limit: int
     """Mixtures of each protocol."""
     workers: int | None
-    """Processes; None is one per processor."""
+    """Processes; None is one per processor, 0 scores in this one."""
     media: Path | None = None
     """Where a list's paths start from; None is its own folder."""
+    baselines: tuple[str, ...] = BASELINES
+    one_query: bool = False
+    """Whether each arm is asked with the first of its queries alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +90,7 @@ def score_model(checkpoint: str | Path, folder: Path, query: QueryName, settings
 
 def score_baselines(folder: Path, settings: ScoringSettings) -> dict[str, Path]:
     """The tables of all baselines, by protocol, in `folder`/PROTOCOL; made unless they are there."""
-    return {name: score(settings, name, folder / name, baselines=BASELINES) for name in PROTOCOLS}
+    return {name: score(settings, name, folder / name, baselines=settings.baselines) for name in PROTOCOLS}
 
 
 def measure(tables: Mapping[int, Path], system: str | None = None) -> Measured:
@@ -133,8 +141,27 @@ def score(
     # Weights are told by their hash, so that a folder of runs may be moved.
     if any(found.get(key) != value for key, value in wanted.items() if key != "checkpoint"):
         print(f"score {out}", flush=True)
-        evaluate(checkpoint, protocol=name, out=out, num_workers=settings.workers, **what, **where)
+        with in_this_process() if settings.workers == 0 else nullcontext():
+            evaluate(checkpoint, protocol=name, out=out, num_workers=settings.workers or 1, **what, **where)
     return table
+
+
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """Score without a process of its own within the body: starting one takes longer than scoring ten mixtures."""
+    started = trisep.evaluation.run.score_all
+    trisep.evaluation.run.score_all = lambda job, mixtures, num_workers: (  # type: ignore[assignment]
+        score_mixture(job, mixture, _loaded(job.checkpoint)) for mixture in mixtures
+    )
+    try:
+        yield
+    finally:
+        trisep.evaluation.run.score_all = started
+
+
+@lru_cache(maxsize=1)
+def _loaded(checkpoint: Path | None) -> Checkpoint | None:
+    return None if checkpoint is None else load_model(checkpoint)
 
 
 def _mixture_means(table: Path, system: str | None, metric: str) -> dict[int, float]:

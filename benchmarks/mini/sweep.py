@@ -81,9 +81,17 @@ def planned_run(arguments: argparse.Namespace, value: str) -> Run:
 
 
 @torch.no_grad()
-def held_out_loss(run: Run, query: QueryKind, validation: Path, labels: Path) -> dict[str, float]:
+def held_out_loss(
+    run: Run,
+    query: QueryKind,
+    validation: Path,
+    labels: Path,
+    *,
+    model: Path | None = None,
+    num_batches: int = NUM_LOSS_BATCHES,
+) -> dict[str, float]:
     """The recipe's mask loss on mixtures of held-out clips asked with pictures or words, and what the loss observes;
-    means over batches.
+    means over batches. `model` is a checkpoint of the run, by default its last.
     """
     recipe: Recipe = run.arm.recipe
     asked = replace(
@@ -92,11 +100,11 @@ def held_out_loss(run: Run, query: QueryKind, validation: Path, labels: Path) ->
     dataset = MixtureDataset(
         open_store(validation, asked), asked, seed=VALIDATION_SEED, labels=labels if query == "text" else None
     )
-    network = load_model(run.model).model.eval()
+    network = load_model(model or run.model).model.eval()
     if network.contract.has_noise_heads:
         network.keep_noise_heads = True
     sums: dict[str, list[float]] = defaultdict(list)
-    for batch in batches(dataset, first_step=0, last_step=NUM_LOSS_BATCHES):
+    for batch in batches(dataset, first_step=0, last_step=num_batches):
         result = recipe.loss(network, to_spectra(to_mixture(batch), recipe))
         for name, tensor in ({"mask": result.weighted["mask"]} | result.observed).items():
             sums[name].append(float(tensor))

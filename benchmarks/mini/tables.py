@@ -20,7 +20,7 @@ def results_table(rows: Sequence[Row]) -> str:
         heads += [f"{title}: SDRi [95 %]", "SIRi / SAR", f"− {REFERENCE} (p)", "each seed"]
     lines = _head([*heads, "s / step", "parameters", "supervision", "note"])
     for row in rows:
-        reference = find(rows, REFERENCE, row.query)
+        reference = find(rows, REFERENCE, row.query) or (find(rows, REFERENCE, "image") if row.query else None)
         cells = [row.name + _ORACLE * row.oracle, row.asked]
         for name in PROTOCOLS:
             result = row.results[name]

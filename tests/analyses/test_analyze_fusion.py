@@ -3,11 +3,15 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from clip_folders import RATE_HZ, tone
 from PIL import Image
 from score_tables import BASE, rows, write_table
 
 from trisep.cli import main
+from trisep.media.audio_writer import write_audio
+from trisep.types import Audio
 
 
 def test_gains_by_class_the_highest_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,3 +40,29 @@ def test_tables_of_other_mixtures_are_one_line(tmp_path: Path, capsys: pytest.Ca
     assert main(["analyze", "fusion", str(a), str(a), "--metric", "nothing", "--out", str(tmp_path / "out")]) == 2
     assert "unknown metric 'nothing'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_with_the_sounds_the_gains_are_set_against_what_they_are_like(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = write_table(tmp_path / "late", BASE)
+    b = write_table(tmp_path / "middle", [rows(index, (2.0, 5.0 - index)) for index in range(8)])
+    media = tmp_path / "media"
+    media.mkdir()
+    noise = np.random.default_rng(0).standard_normal((1, 8000)).astype(np.float32)
+    for index in range(8):
+        write_audio(media / f"{index}0.wav", tone(0.5), subtype="wav_float32")
+        write_audio(media / f"{index}1.wav", Audio(0.1 * noise, RATE_HZ), subtype="wav_float32")
+    out = tmp_path / "out"
+    assert main(["analyze", "fusion", str(a), str(b), "--media", str(media), "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "| spectral flatness | +nan | nan | 2 |" in text
+    with (out / "fusion_acoustics.csv").open(newline="") as file:
+        dog, rain = csv.DictReader(file)
+    assert (dog["label"], dog["gain"], rain["gain"]) == ("dog", "-1.000000", "3.500000")
+    assert float(dog["flatness"]) < 0.01 < 0.5 < float(rain["flatness"])
+    with Image.open(out / "fusion_acoustics.png") as picture:
+        assert picture.size == (1240, 920)
+    (media / "30.wav").unlink()
+    assert main(["analyze", "fusion", str(a), str(b), "--media", str(media), "--out", str(out)]) == 2
+    assert "30.wav: no such file" in capsys.readouterr().err

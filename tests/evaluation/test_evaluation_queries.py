@@ -13,11 +13,12 @@ from clip_folders import tone
 from evaluated import CLIPSEP, UNET, ColoursAndWords, checkpoint
 
 from trisep.errors import CheckpointError, ConfigError, QueryError
+from trisep.evaluation.examples import examples_of, sound_vector
 from trisep.evaluation.queries import embed_sources
 from trisep.media.audio_writer import write_audio
 from trisep.media.video import read_frames, write_video
 from trisep.models import avsgs, co_separation, labelsep, sound_of_pixels, vast
-from trisep.protocols import Protocol, ProtocolSource, protocol
+from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource, protocol
 from trisep.types import Place, SignalSettings
 
 REGIONS = replace(UNET, normalization="channel", out_channels=1)
@@ -200,3 +201,54 @@ def test_models_of_boxes_take_as_many_as_they_can_and_nothing_else(rising: Proto
     for query in ("text", "image", "video"):
         with pytest.raises(ConfigError, match=f"reads boxes, so it does not take --query {query}; use --query boxes"):
             embed_sources(objects, [source], query, rules(), boxes=file)
+
+
+class Hearing(ColoursAndWords):
+    """Also embeds sounds: by their level, three times."""
+
+    def encode_audio(self, waveform: torch.Tensor, sample_rate_hz: int) -> torch.Tensor:
+        """The mean of the magnitudes, whatever the rate."""
+        return waveform.abs().mean(dim=1, keepdim=True).repeat(1, 3)
+
+    def encode_audio_seconds(self, waveform: torch.Tensor, sample_rate_hz: int) -> torch.Tensor:
+        """Not asked for here."""
+        raise NotImplementedError
+
+
+def dogs(folder: Path) -> list[ProtocolSource]:
+    """Three recordings of a dog, of amplitudes 0.1, 0.2 and 0.3, and one of rain."""
+    made = []
+    for name, label, amplitude in (("a", "dog", 0.1), ("b", "dog", 0.2), ("c", "dog", 0.3), ("d", "rain", 0.4)):
+        sound = tone(0.5)
+        write_audio(folder / f"{name}.wav", replace(sound, samples=sound.samples * amplitude), subtype="wav_float32")
+        made.append(ProtocolSource(path=folder / f"{name}.wav", label=label))
+    return made
+
+
+def test_a_sound_is_the_next_recording_of_the_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.evaluation.examples.load_encoder", lambda name: Hearing())
+    *sources, rain = dogs(tmp_path)
+    listed = [
+        ProtocolMixture(index=index, sources=pair)
+        for index, pair in enumerate([(sources[2], rain), (sources[0], sources[1])])
+    ]
+    examples = examples_of(listed)
+    assert {label: [one.path.stem for one in found] for label, found in examples.items()} == {
+        "dog": ["a", "b", "c"],
+        "rain": ["d"],
+    }
+    asked = embed_sources(checkpoint(CLIPSEP), sources, "sound", rules(), examples=examples).vectors
+    assert asked is not None and asked.shape == (1, 3, 3)
+    levels = [float(sound_vector("lite", source)[0]) for source in sources]
+    assert asked[0, :, 0].tolist() == pytest.approx([levels[1], levels[2], levels[0]])
+    assert levels[0] < levels[1] < levels[2]
+    with pytest.raises(QueryError, match="no other recording of 'rain', which --query sound asks with"):
+        embed_sources(checkpoint(CLIPSEP), [rain], "sound", rules(), examples=examples)
+
+
+def test_an_encoder_that_hears_nothing_takes_no_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.evaluation.examples.load_encoder", lambda name: ColoursAndWords())
+    first, second, *_ = dogs(tmp_path)
+    examples = examples_of([ProtocolMixture(index=0, sources=(first, second))])
+    with pytest.raises(ConfigError, match="'deaf' embeds no sounds"):
+        embed_sources(replace(checkpoint(CLIPSEP), encoder="deaf"), [first], "sound", rules(), examples=examples)

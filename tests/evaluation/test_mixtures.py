@@ -16,6 +16,7 @@ from trisep.evaluation.mixtures import (
     infer_masks,
     score_mixture,
     separate_mixture,
+    summing_to,
     system_names,
     with_noise_heads,
 )
@@ -141,6 +142,18 @@ def test_interchangeable_estimates_are_ordered_by_an_oracle_that_the_name_admits
             assert row.system == "model (oracle order)" and row.scores is not None
             rows.setdefault(row.path, []).append(row.scores.si_sdr)
     assert all(first == pytest.approx(second, abs=1e-3) for first, second in rows.values())
+
+
+def test_a_model_of_samples_that_answers_queries_is_scored_in_their_order(
+    sources: tuple[ProtocolSource, ...], tmp_path: Path
+) -> None:
+    model = checkpoint(replace(wave_u_net.Config.tiny(), embedding_dim=3))
+    rows = score_mixture(job(tmp_path, model=model.model), ProtocolMixture(index=0, sources=sources), model)
+    names = ["model, text query", "model, both text queries together"]
+    assert [row.system for row in rows] == [name for name in names for _ in range(2)]
+    estimates = np.array([[1.0, 2.0], [0.0, 1.0]], np.float32)
+    shared = summing_to(np.array([3.0, 3.0], np.float32), estimates)
+    np.testing.assert_allclose(shared, [[2, 2], [1, 1]])
 
 
 def test_a_clip_that_is_not_there_is_an_error_or_a_row_that_says_so(

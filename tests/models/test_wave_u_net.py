@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trisep.errors import ConfigError
 from trisep.models.wave_u_net import Config, WaveUNet, WaveUNetConfig
+from trisep.types import QueryEmbedding
 
 
 def network(num_sources: int = 2) -> WaveUNet:
@@ -105,3 +106,37 @@ def test_settings_out_of_range_are_refused() -> None:
         WaveUNetConfig(down_kernel=4)
     with pytest.raises(ConfigError, match="loses 238 samples of context, expected more than that, got 238"):
         network()(torch.zeros(1, 238))
+
+
+def test_with_queries_each_estimate_is_that_of_its_query() -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(Config.tiny(), embedding_dim=3, query_scale=2.0)
+    model = config.build().eval()
+    assert model.contract.reads == "vectors" and model.contract.answers_queries
+    mixture = torch.randn(2, 2 * model.contract.context_samples + config.unet.output_samples(53)) / 10
+    vectors = torch.randn(2, 3, 3)
+    estimates = model(mixture, QueryEmbedding(vectors=vectors))
+    assert estimates.shape == (2, 3, config.unet.output_samples(53)) and estimates.abs().max() < 1
+    for query in range(3):
+        alone = model(mixture, QueryEmbedding(vectors=vectors[:, query : query + 1]))
+        torch.testing.assert_close(alone, estimates[:, query : query + 1])
+    # By hand: the projection of the scaled vector on every moment of the innermost map; no difference layer.
+    x, kept = mixture[:1, None], []
+    for block in model.down[:-1]:
+        kept.append(leaky(convolved(x, block[0])))
+        x = kept[-1][..., ::2]
+    projected = 2 * vectors[:1, 1] @ model.query_projection.weight.T + model.query_projection.bias
+    x = leaky(convolved(x, model.down[-1][0])) + projected[:, :, None]
+    for block in model.up:
+        x = between(x)
+        x = leaky(convolved(torch.cat([cropped(kept.pop(), x.shape[-1]), x], dim=1), block[0]))
+    by_definition = torch.tanh(convolved(torch.cat([cropped(mixture[:1, None], x.shape[-1]), x], dim=1), model.head))
+    torch.testing.assert_close(by_definition, estimates[:1, 1:2])
+
+
+def test_a_query_without_vectors_is_refused() -> None:
+    model = dataclasses.replace(Config.tiny(), embedding_dim=3).build()
+    with pytest.raises(ConfigError, match="reads query vectors, and the query carries none"):
+        model(torch.zeros(1, 300), QueryEmbedding())
+    with pytest.raises(ConfigError, match="embedding_dim: expected at least 0, got -1"):
+        dataclasses.replace(Config.tiny(), embedding_dim=-1)

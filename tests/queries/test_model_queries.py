@@ -2,7 +2,7 @@
 at all.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from trisep.checkpoints.published import import_checkpoint
 from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.video_writer import write_video
-from trisep.models import co_separation, labelsep, pit, sound_of_pixels
+from trisep.models import co_separation, labelsep, pit, sound_of_pixels, wave_u_net
 from trisep.queries.boxes import DetectedBox
 from trisep.separation.options import SeparationOptions
 from trisep.types import Audio, Place, Query, QueryEmbedding, SignalSettings
@@ -162,3 +162,6 @@ def test_a_model_that_answers_no_query_is_refused(tmp_path: Path) -> None:
         CheckpointError, match="pit answers no query: .* score it with `trisep evaluate`, or choose another model"
     ):
         trisep.load(saved(tmp_path, pit.Config.tiny(), "pit"))
+    answering = replace(wave_u_net.Config.tiny(), embedding_dim=8)
+    with pytest.raises(CheckpointError, match="wave_u_net makes no masks to separate files by"):
+        trisep.load(saved(tmp_path / "waves", answering, "wave_u_net"))

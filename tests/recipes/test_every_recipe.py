@@ -66,6 +66,8 @@ COVERED = [
     "vast-sop-clip",
     "wave-u-net",
     "wave-u-net-avmini",
+    "wave-u-net-queried",
+    "wave-u-net-queried-avmini",
 ]
 
 

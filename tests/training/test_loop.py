@@ -92,6 +92,18 @@ def test_a_finished_run_is_not_done_again(store: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_models_are_kept_at_the_steps_asked_for_and_do_not_change_the_run(store: Path, tmp_path: Path) -> None:
+    recipe = short_recipe()
+    train(recipe, settings(store, tmp_path / "plain"))
+    train(recipe, settings(store, tmp_path / "run", keep_steps=2))
+    kept = sorted(path.name for path in (tmp_path / "run" / "kept").iterdir())
+    assert kept == [f"step-{step:07d}" for step in range(2, recipe.training.num_steps + 1, 2)]
+    assert not (tmp_path / "plain" / "kept").exists()
+    assert tensor_hashes(tmp_path / "run" / "model") == tensor_hashes(tmp_path / "plain" / "model")
+    assert load_model(tmp_path / "run" / "kept" / kept[0]).card["step"] == 2
+
+
+@pytest.mark.slow
 def test_only_the_last_two_states_stay(store: Path, tmp_path: Path) -> None:
     train(short_recipe(checkpoint_steps=1), settings(store, tmp_path))
     assert sorted(path.name for path in (tmp_path / "states").iterdir()) == ["step-0000003", "step-0000004"]

@@ -92,6 +92,7 @@ class FusionArguments:
     For example:
 
         trisep analyze fusion scores_late scores_middle --out fusion
+        trisep analyze fusion scores_late scores_middle --media avmini --out fusion
 
     The paper compares two kinds of fusion; any two evaluations of the same mixtures can be compared.
     """
@@ -108,6 +109,9 @@ class FusionArguments:
     """The system of A to compare; the default is the first."""
     system_b: Annotated[str | None, arg(metavar="NAME")] = None
     """The system of B to compare; the default is the first."""
+    media: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder that the tables' paths are relative to: also measure attack, flatness, harmonicity and stationarity of the
+    sounds, and how the gains go with them."""
     seed: int = 0
     """Seed of the bootstrap and the permutation tests."""
 
@@ -154,6 +158,40 @@ class QueriesArguments:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MixtureArguments:
+    """Draw one mixture as a network takes it apart: truth, estimates, noise heads and masks (CLIPSep, Figs. 5, 12–16).
+
+    For example:
+
+        trisep analyze mixture default --data avmini --out picture
+        trisep analyze mixture default --data avmini --mixture 3 --words "violin" "a fiddle" --out picture
+    """
+
+    checkpoint: Annotated[Positional[str], arg(metavar="NAME|PATH")]
+    """A model of spectrograms, by name (see: trisep models) or checkpoint folder."""
+    data: Annotated[Path, arg(metavar="FOLDER|LIST")]
+    """The list of the protocol's clips, as for trisep evaluate."""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """Folder for mixture.md, mixture.csv and mixture.png."""
+    protocol: str = "avmini"
+    """Name of the protocol."""
+    mixture: int = 0
+    """Which mixture of its list, counted from 0."""
+    query: Literal["text", "image", "video"] = "text"
+    """The kind of query for the first source."""
+    words: Annotated[tuple[str, ...], arg(metavar="TEXT ...")] = ()
+    """Texts that ask for the first source as they stand, each in a column of its own; the default asks by --query."""
+    seed: int = 0
+    """Seed of the pair list."""
+    device: Device = "auto"
+    """Device that the model computes on; auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for numbers out of range."""
+        require_not_negative(seed=self.seed, mixture=self.mixture)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
     """Analyse trained models: each analysis writes a table and a figure.
 
@@ -168,6 +206,7 @@ class Arguments:
         | Annotated[GapArguments, subcommand(name="gap")]
         | Annotated[FusionArguments, subcommand(name="fusion")]
         | Annotated[QueriesArguments, subcommand(name="queries")]
+        | Annotated[MixtureArguments, subcommand(name="mixture")]
     )
     """The analysis to run."""
 
@@ -179,7 +218,13 @@ def _require_checkpoints(analysis: str, checkpoints: tuple[str, ...]) -> None:
         raise ConfigError(f"analyze {analysis}: give each checkpoint once, got {', '.join(checkpoints)}")
 
 
-_NAMES = {ProbeArguments: "probe", GapArguments: "gap", FusionArguments: "fusion", QueriesArguments: "queries"}
+_NAMES = {
+    ProbeArguments: "probe",
+    GapArguments: "gap",
+    FusionArguments: "fusion",
+    QueriesArguments: "queries",
+    MixtureArguments: "mixture",
+}
 
 
 def run(arguments: Arguments) -> int:

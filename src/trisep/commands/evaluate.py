@@ -34,8 +34,9 @@ class Arguments:
     """Name of the protocol."""
     pairs: Annotated[Path | None, arg(metavar="CSV")] = None
     """Score the mixtures of this list instead (path_1, label_1, path_2, label_2; like pairs.csv of --out)."""
-    query: Literal["text", "image", "video", "region", "boxes"] = "text"
-    """The kind of query for the model; boxes: all things that a detector found in the frames of a source."""
+    query: Literal["text", "image", "video", "region", "boxes", "sound"] = "text"
+    """The kind of query for the model; boxes: all things that a detector found in the frames of a source; sound:
+    another recording of the source's label on the list."""
     boxes: Annotated[Path | None, arg(metavar="CSV")] = None
     """A detector's list for --query boxes (see trisep embed); the default is what lite finds."""
     baseline: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()

@@ -44,6 +44,8 @@ class Arguments:
     labels: Annotated[Path | None, arg(metavar="CSV|LISTS")] = None
     """The clips' labels (columns path, label; optional: group, domain, wordings with ";" between), for the few recipes
     that learn from labels; or the folder that trisep data status wrote."""
+    keep_steps: Annotated[int, arg(metavar="STEPS")] = 0
+    """Also keep the model of every so many steps, under kept/, to be evaluated over the steps; 0 keeps none."""
     device: Literal["auto", "cpu"] = "auto"
     """Device to compute on; auto takes a GPU if there is one (one per process under torchrun)."""
     workers: int = 1
@@ -51,7 +53,7 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for settings that are not PATH=VALUE, and for numbers out of range."""
-        require_not_negative(seed=self.seed, workers=self.workers)
+        require_not_negative(seed=self.seed, workers=self.workers, keep_steps=self.keep_steps)
         for override in self.set:
             path, equals, _ = override.partition("=")
             if not equals or not path.strip():
@@ -79,6 +81,7 @@ def run(arguments: Arguments) -> int:
         validation=arguments.validation,
         init=None if arguments.init is None else find_start(arguments.init),
         labels=arguments.labels,
+        keep_steps=arguments.keep_steps,
         cpu=arguments.device == "cpu",
         num_workers=arguments.workers,
     )

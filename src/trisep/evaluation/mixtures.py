@@ -20,6 +20,7 @@ from torch import Tensor
 from trisep.baselines import baseline, baseline_names, best_order, ideal_mask, run_baseline
 from trisep.checkpoints.format import Checkpoint
 from trisep.errors import ConfigError, MediaError
+from trisep.evaluation.examples import Examples
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix, read_clip
 from trisep.media.level import gain_to, level_db
@@ -57,6 +58,8 @@ class ScoringJob:
     skip_missing: bool
     boxes: Path | None = None
     """The list of a detector, for queries by boxes; None takes those that `lite` finds."""
+    examples: Examples | None = None
+    """The recordings from which the sounds of `--query sound` are chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,6 +206,11 @@ def infer_waveforms(
     return estimate(mixture, network, checkpoint.signal, context_samples=context, device=device)
 
 
+def summing_to(mixture: Float[np.ndarray, "S"], estimates: Float[np.ndarray, "Q S"]) -> Float[np.ndarray, "Q S"]:
+    """Return the estimates nearest to these whose sum is the mixture: what is missing is shared out equally."""
+    return np.asarray(estimates + (mixture - estimates.sum(axis=0)) / len(estimates), estimates.dtype)
+
+
 def with_noise_heads(
     signal: SignalSettings, mixture: Float[np.ndarray, "S"], masks: MaskSegment, references: Float[np.ndarray, "Q S"]
 ) -> Float[np.ndarray, "Q S"]:
@@ -257,13 +265,14 @@ def _model_estimates(
 ) -> list[Float[np.ndarray, "N S"]]:
     """Return the estimates of the model's systems, in the order of `system_names`."""
     answers = checkpoint.model.contract.answers_queries
+    places: dict[str, Any] = {"boxes": job.boxes, "examples": job.examples, "device": job.device}
     query = (
-        embed_sources(checkpoint, mixture.sources, job.query, job.protocol, boxes=job.boxes, device=job.device)
-        if answers
-        else QueryEmbedding()
+        embed_sources(checkpoint, mixture.sources, job.query, job.protocol, **places) if answers else QueryEmbedding()
     )
     if checkpoint.model.contract.domain == "waveform":
         estimates = infer_waveforms(checkpoint, total, query, device=job.device)
+        if answers:
+            return [estimates, summing_to(total, estimates)]
         return [estimates[best_order(references=sources, estimates=estimates)]]
     found = infer_masks(checkpoint, total, query, device=job.device, precision=job.precision)
     alone, together = _alone_and_together(checkpoint.signal, total, found.masks, binary_masks=job.binary_masks)

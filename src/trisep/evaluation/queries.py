@@ -1,4 +1,4 @@
-"""The query for each source of a mixture: words, pictures, a video or a place in it, in the form that the model reads.
+"""The query for each source of a mixture: words, pictures, a video, a place in it or a sound, in the form it is read.
 
 The table shows, for each form and each `--query`, what the model gets:
 
@@ -10,6 +10,7 @@ The table shows, for each form and each `--query`, what the model gets:
     label ids        the label               –                                           –              –
 
 Boxes are those of a detector's list, or what `lite` finds in the K frames; each is embedded as a picture of its own.
+A sound (`evaluation/examples.py`) is a vector for the first two and nothing for the others.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from trisep.encoders import encode_query_text, load_encoder
 from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import ConfigError, QueryError
+from trisep.evaluation.examples import Examples, example_for, sound_vector
 from trisep.evaluation.sounds import bounds_seconds
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
@@ -42,14 +44,17 @@ def embed_sources(
     protocol: Protocol,
     *,
     boxes: Path | None = None,
+    examples: Examples | None = None,
     device: str = "cpu",
 ) -> QueryEmbedding:
-    """Return the queries for all sources of a mixture (B = 1), on `device`; `boxes` is the list of a detector.
+    """Return the queries for all sources of a mixture (B = 1), on `device`.
+
+    `boxes` is the list of a detector, `examples` the recordings from which a sound is chosen.
 
     Raises:
         ConfigError: the model cannot read this kind of query, or the protocol has no place for a source.
         MediaError: a file cannot be read.
-        QueryError: a file has no picture, or a label is not one of the model's.
+        QueryError: a file has no picture, a label is not one of the model's, or has no other recording.
     """
     reads = checkpoint.model.contract.reads
     if reads == "labels":
@@ -72,6 +77,9 @@ def embed_sources(
     if query == "video" and reads == "regions":
         regions = [_regions(checkpoint.encoder, *_pictures(source, protocol)) for source in sources]
         return QueryEmbedding(regions=torch.stack(regions)[None].float().to(device))
+    if query == "sound":
+        heard = [sound_vector(checkpoint.encoder, example_for(source, examples or {})) for source in sources]
+        return QueryEmbedding(vectors=torch.stack(heard)[None].float().to(device))
     vectors = [_vector(checkpoint.encoder, source, query, protocol) for source in sources]
     return QueryEmbedding(vectors=torch.stack(vectors)[None].to(device))
 

@@ -29,6 +29,7 @@ from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.checkpoints.registry import load_named
 from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
 from trisep.evaluation.distributed import Ranks
+from trisep.evaluation.examples import examples_of
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.evaluation.table import environment, markdown, require_own, summarise
@@ -41,7 +42,7 @@ from trisep.protocols.pair_files import read_pairs, write_pairs
 from trisep.queries.boxes import BoxList
 from trisep.separation import Precision
 from trisep.separation.infer import choose_precision
-from trisep.separation.separator import choose_device, load
+from trisep.separation.separator import choose_device, encoder_of, load
 from trisep.store.pool import end_with_parent
 
 Pairs = Callable[[], Iterator[ProtocolMixture]]
@@ -83,8 +84,7 @@ def evaluate(
 ) -> Evaluation | None:
     """Score a model, baselines, or both on mixtures whose sources are known; a run that was interrupted continues.
 
-    Returns None in the processes of torchrun other than the main one. Raises TrisepError for an unknown name, a model
-    that does not fit the protocol, or a clip that does not exist.
+    Returns None in processes of torchrun but the main one. Raises TrisepError for an unknown name, a misfit or a lack.
 
     Args:
         checkpoint: name or folder of a model; None scores baselines only.
@@ -92,7 +92,7 @@ def evaluate(
         media: the folder that paths of the list are relative to; None is the list's own folder.
         protocol: name of the protocol.
         pairs: a list of mixtures that replaces the protocol's own.
-        query: the kind of query for the model: text, image, video, region or boxes.
+        query: the kind of query for the model: text, image, video, region, boxes or sound (`examples.py`).
         boxes: the list of a detector (see `queries/boxes.py`) for queries by boxes; None takes those that `lite` finds.
         baselines: further systems (see `mixtures.baseline_systems`); none scores the ideal ratio mask beside the model.
         masks: whether the model's masks are binarised; `protocol` does what the protocol says.
@@ -108,7 +108,9 @@ def evaluate(
     how: dict[str, Any] = {"query": query, "boxes": boxes, "baselines": baselines, "masks": masks, "seed": seed}
     how |= {"device": device, "precision": choose_precision(precision, choose_device(device))}
     job = plan(checkpoint, chosen, data, media=media, skip_missing=skip_missing, **how)
-    walk = pair_list(chosen, data, media=media, pairs=pairs, seed=seed, limit=limit)
+    places: dict[str, Any] = {"media": media, "pairs": pairs, "seed": seed}
+    walk = pair_list(chosen, data, limit=limit, **places)
+    job = replace(job, examples=examples_of(pair_list(chosen, data, **places)())) if query == "sound" else job
     settings = journal_settings(job, checkpoint, data=data, media=media, pairs=pairs, limit=limit)
     return _evaluate(job, settings, walk, out, num_workers)
 
@@ -367,8 +369,10 @@ def _score(job: ScoringJob, mixture: ProtocolMixture) -> list[SourceRow]:
 def _checkpoint(path: Path, device: str) -> Checkpoint:
     """Load the model onto its device, once per process; its encoder is checked if the model reads queries."""
     checkpoint = load_model(path)
-    if checkpoint.model.contract.answers_queries:
-        return load(path, device=device).checkpoint
+    if (contract := checkpoint.model.contract).answers_queries:
+        if contract.domain == "spectrogram":
+            return load(path, device=device).checkpoint
+        encoder_of(checkpoint)
     checkpoint.model.to(choose_device(device))
     return checkpoint
 

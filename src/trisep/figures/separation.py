@@ -16,7 +16,8 @@ from trisep.spectrogram.log_frequency import log_row_of_frequency, to_log_freque
 from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
 
-_TICKS_HZ = (100, 300, 1000, 3000, 7000)
+TICKS_HZ = (100, 300, 1000, 3000, 7000)
+"""Frequencies that the axes name."""
 _RANGE_DB = 70.0
 
 
@@ -32,7 +33,7 @@ def draw_separation(
 
     The loudest bin of all is 0 dB.
     """
-    levels = {name: _level_db(sound, signal) for name, sound in sounds.items()}
+    levels = {name: level_db(sound, signal) for name, sound in sounds.items()}
     top = max(float(level.max()) for level in levels.values())
     num_panels = len(sounds) + (frame is not None)
     figure = Figure(figsize=(3.6 * num_panels, 3.6), layout="constrained")
@@ -55,8 +56,8 @@ def draw_separation(
         axes.set(
             title=name,
             xlabel="seconds",
-            yticks=_rows(signal),
-            yticklabels=[f"{tick / 1000:g} kHz" for tick in _TICKS_HZ],
+            yticks=tick_rows(signal),
+            yticklabels=[f"{tick / 1000:g} kHz" for tick in TICKS_HZ],
         )
     figure.colorbar(picture, ax=panels[-1], label="dB")
     if title:
@@ -65,11 +66,12 @@ def draw_separation(
         figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
 
 
-def _level_db(sound: Float[np.ndarray, "S"], signal: SignalSettings) -> Float[np.ndarray, "256 T"]:
+def level_db(sound: Float[np.ndarray, "S"], signal: SignalSettings) -> Float[np.ndarray, "256 T"]:
+    """Compute the level of each bin of the log grid, in dB."""
     spectrum = stft(torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)), signal).abs()
     return 20 * np.log10(to_log_frequency(spectrum, signal.num_log_bins).numpy() + 1e-6)
 
 
-def _rows(signal: SignalSettings) -> list[float]:
+def tick_rows(signal: SignalSettings) -> list[float]:
     """Compute the rows of the log grid at which the ticks stand."""
-    return log_row_of_frequency(torch.tensor(_TICKS_HZ) / (signal.sample_rate_hz / 2), signal.num_log_bins).tolist()
+    return log_row_of_frequency(torch.tensor(TICKS_HZ) / (signal.sample_rate_hz / 2), signal.num_log_bins).tolist()

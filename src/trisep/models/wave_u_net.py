@@ -3,6 +3,10 @@
 The variant is the paper's with input context (no padding), linear interpolation and a difference output layer, for
 mono sound. The sources of this project have no order, which is ours: the loss takes the assignment of least cost, and
 an evaluation the best one, as for PIT.
+
+A variant that answers queries is ours, too: with `embedding_dim` each query's vector is projected and added to every
+moment of the innermost map, and the decoder runs once for each query. It then has one estimate a query and no
+difference layer, as nothing says that the queries name all that is heard.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.models import Contract
+from trisep.models import Contract, Reads, VectorQuery
 from trisep.types import QueryEmbedding
 
 
@@ -55,11 +59,13 @@ class WaveUNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(VectorQuery):
     """Configuration of Wave-U-Net."""
 
     num_sources: int = 2
-    """Number N of interchangeable estimates."""
+    """Number N of interchangeable estimates; not read where queries are answered."""
+    embedding_dim: int = 0
+    """Dimension D of the vectors of queries; 0 is the paper's network, which answers none."""
     unet: WaveUNetConfig = field(default_factory=WaveUNetConfig)
     """The audio network."""
 
@@ -67,6 +73,8 @@ class Config:
         """Check the range."""
         if self.num_sources < 2:
             raise ConfigError(f"num_sources: expected at least 2, got {self.num_sources}")
+        if self.embedding_dim < 0:
+            raise ConfigError(f"embedding_dim: expected at least 0, got {self.embedding_dim}")
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -82,7 +90,7 @@ class WaveUNet(nn.Module):
     """Convolve and decimate L times, convolve, then interpolate, concatenate and convolve L times.
 
     N − 1 sources leave through a tanh, and the last one is the mixture minus their sum, so the estimates sum to the
-    mixture.
+    mixture. Where queries are answered, each estimate leaves through the tanh.
     """
 
     def __init__(self, config: Config) -> None:
@@ -90,7 +98,8 @@ class WaveUNet(nn.Module):
         super().__init__()
         self.config = config
         shape = config.unet
-        self.contract = Contract(domain="waveform", reads="nothing", context_samples=shape.context_samples)
+        reads: Reads = "vectors" if config.embedding_dim else "nothing"
+        self.contract = Contract(domain="waveform", reads=reads, context_samples=shape.context_samples)
         widths = [shape.extra_filters * level for level in range(1, shape.num_levels + 2)]
         self.down = nn.ModuleList(
             _convolution(1 if level == 0 else widths[level - 1], width, shape.down_kernel)
@@ -100,12 +109,22 @@ class WaveUNet(nn.Module):
             _convolution(widths[level + 1] + widths[level], widths[level], shape.up_kernel)
             for level in reversed(range(shape.num_levels))
         )
-        self.head = nn.Conv1d(widths[0] + 1, config.num_sources - 1, 1)
+        self.head = nn.Conv1d(widths[0] + 1, 1 if config.embedding_dim else config.num_sources - 1, 1)
+        if config.embedding_dim:
+            self.query_projection = nn.Linear(config.embedding_dim, widths[-1])
+
+    def condition(self, query: QueryEmbedding | None) -> Float[Tensor, "B Q C"]:
+        """Compute what is added to the innermost map for each query; ConfigError where the query has no vectors."""
+        if query is None or query.vectors is None:
+            raise ConfigError("Wave-U-Net with queries reads query vectors, and the query carries none")
+        projected: Tensor = self.query_projection(self.config.scaled(query.vectors))
+        return projected
 
     def forward(self, mixture: Float[Tensor, "B S"], query: QueryEmbedding | None = None) -> Float[Tensor, "B N S2"]:
-        """Estimate the sources, whatever the query, over all samples but `contract.context_samples` on either side.
+        """Estimate the sources, or each query's sound, over all samples but `contract.context_samples` on either side.
 
-        Raises ConfigError for a mixture that is no longer than its context.
+        Without `embedding_dim` the query does not count. Raises ConfigError for a mixture that is no longer than its
+        context.
         """
         num_samples = mixture.shape[-1] - 2 * self.contract.context_samples
         if num_samples < 1:
@@ -121,16 +140,28 @@ class WaveUNet(nn.Module):
             skips.append(layer(x))
             x = skips[-1][..., ::2]
         x = innermost(x)
+        times = 1
+        if self.config.embedding_dim:
+            condition = self.condition(query)
+            times = condition.shape[1]
+            x = (x.unsqueeze(1) + condition.unsqueeze(-1)).flatten(0, 1)
         for layer in self.up:
             x = nn.functional.interpolate(x, size=2 * x.shape[-1] - 1, mode="linear", align_corners=True)
-            x = layer(torch.cat([_middle(skips.pop(), x.shape[-1]), x], dim=1))
+            x = layer(torch.cat([_repeated(_middle(skips.pop(), x.shape[-1]), times), x], dim=1))
         heard = _middle(samples, x.shape[-1])
-        first = torch.tanh(self.head(torch.cat([heard, x], dim=1))).to(mixture.dtype)
+        first = torch.tanh(self.head(torch.cat([_repeated(heard, times), x], dim=1))).to(mixture.dtype)
+        if self.config.embedding_dim:
+            return first.view(len(mixture), times, -1)[..., :num_samples]
         return torch.cat([first, heard - first.sum(dim=1, keepdim=True)], dim=1)[..., :num_samples]
 
 
 def _convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv1d(in_channels, out_channels, kernel_size), nn.LeakyReLU(0.2))
+
+
+def _repeated(x: Float[Tensor, "B C S"], times: int) -> Float[Tensor, "B2 C S"]:
+    """Return each item so many times, one after the other: once for each of its queries."""
+    return x if times == 1 else x.repeat_interleave(times, dim=0)
 
 
 def _middle(x: Float[Tensor, "B C S"], num_samples: int) -> Float[Tensor, "B C S2"]:

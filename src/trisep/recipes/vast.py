@@ -30,8 +30,8 @@ _RATIO_L1 = MaskLoss(kind="ratio_l1", logarithmic_weight=False)
 def vast() -> Recipe:
     """VAST with CLIP RN50 and 7 × 7 regions of three frames (Appendix F).
 
-    Ours, since the paper gives none: batch 16, momentum 0.9, weight decay 1e-4, 60 000 steps, normalisation of the
-    decoder over channels.
+    Ours, since the paper gives none: batch 16, momentum 0.9, weight decay 1e-4, normalisation of the decoder over
+    channels; and 60 000 steps in the place of its 100 epochs, whose length it does not give.
     """
     return Recipe(
         name="vast",

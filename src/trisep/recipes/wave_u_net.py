@@ -37,6 +37,25 @@ def wave_u_net() -> Recipe:
     )
 
 
+def wave_u_net_queried() -> Recipe:
+    """Wave-U-Net that is asked with pictures, on the same mixtures; ours. Each estimate is that of its query."""
+    return replace(
+        wave_u_net(),
+        name="wave-u-net-queried",
+        encoder=hfra.hfra_hierarchical().encoder,
+        query="image",
+        model=Config(embedding_dim=512),
+        claims=(),
+    )
+
+
+def wave_u_net_queried_avmini() -> Recipe:
+    """Wave-U-Net that is asked with pictures, in a size that one CPU core trains in hours."""
+    base = wave_u_net_avmini()
+    model = replace(base.model, embedding_dim=384, normalize_query=True, query_scale=20.0)  # type: ignore[type-var]
+    return replace(base, name="wave-u-net-queried-avmini", encoder="lite", query="image", model=model)
+
+
 def wave_u_net_avmini() -> Recipe:
     """Wave-U-Net in a size that one CPU core trains in hours, on mixtures as in `clipsep-avmini` but for its extras.
 

@@ -77,27 +77,33 @@ def load(
         encoder: used in place of loading the one that the checkpoint names; it must have the same fingerprint.
 
     Raises:
-        CheckpointError: unknown name, damaged checkpoint, a model that answers no query (PIT), or an encoder other than
-            the one the model was trained with.
+        CheckpointError: unknown name, damaged checkpoint, a model that answers no query (PIT) or makes no masks
+            (Wave-U-Net), or an encoder other than the one the model was trained with.
         ConfigError: the device is not there.
     """
     chosen = choose_device(device)
     checkpoint = load_named(name_or_path)
-    if not checkpoint.model.contract.answers_queries:
+    contract, name = checkpoint.model.contract, f"{checkpoint.path}: {checkpoint.model_name}"
+    if not contract.answers_queries:
         raise CheckpointError(
-            f"{checkpoint.path}: {checkpoint.model_name} answers no query: which mask belongs to which source only "
-            "somebody who knows the "
-            "sources can tell; score it with `trisep evaluate`, or choose another model"
+            f"{name} answers no query: which mask belongs to which source only somebody who knows the sources can "
+            "tell; score it with `trisep evaluate`, or choose another model"
         )
+    if contract.domain == "waveform":
+        raise CheckpointError(f"{name} makes no masks to separate files by; score it with `trisep evaluate` alone")
+    return Separator(checkpoint, encoder_of(checkpoint, encoder), device=chosen)
+
+
+def encoder_of(checkpoint: Checkpoint, encoder: SharedEncoder | None = None) -> SharedEncoder:
+    """The encoder that a model was trained with, loaded or given; CheckpointError where it is another one."""
     encoder = load_encoder(checkpoint.encoder) if encoder is None else encoder
     if encoder.fingerprint != checkpoint.encoder_fingerprint:
         raise CheckpointError(
             f"{checkpoint.path}: was trained with encoder '{checkpoint.encoder}' of fingerprint "
-            f"{checkpoint.encoder_fingerprint[:12]}, "
-            f"here is '{encoder.name}' of {encoder.fingerprint[:12]}; use the version of trisep that made it, or train "
-            "again"
+            f"{checkpoint.encoder_fingerprint[:12]}, here is '{encoder.name}' of {encoder.fingerprint[:12]}; use the "
+            "version of trisep that made it, or train again"
         )
-    return Separator(checkpoint, encoder, device=chosen)
+    return encoder
 
 
 def choose_device(name: str) -> torch.device:

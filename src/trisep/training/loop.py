@@ -57,6 +57,8 @@ class TrainSettings:
     """A checkpoint folder or file whose tensors are copied where they fit (see `training/initialisation.py`)."""
     labels: Path | None = None
     """The file of the clips' labels, for recipes that declare `supervision = "labels"`."""
+    keep_steps: int = 0
+    """Keep the model of every step that is a multiple of this, under `kept/`; 0 keeps none."""
     cpu: bool = False
     """Whether to train on the CPU even where there is a GPU."""
     num_workers: int = 1
@@ -103,8 +105,7 @@ def _train(
             values = _train_step(accelerator, model, optimizer, batch, datasets[0], step)
             _average(averaged, accelerator.unwrap_model(model), _ema_decay(recipe, step))
             done = step + 1
-            rate = _learning_rate(recipe, step)
-            log.step(done, values, learning_rate=rate, waited=waited, started=started)
+            log.step(done, values, learning_rate=_learning_rate(recipe, step), waited=waited, started=started)
             last = done == recipe.training.num_steps
             if accelerator.is_main_process and (done % recipe.training.validation_steps == 0 or last):
                 current = _with_weights(recipe, averaged, accelerator.device)
@@ -113,6 +114,8 @@ def _train(
                     _save_model(folder.best, recipe, card, averaged, done, scores)
             if accelerator.is_main_process and (done % recipe.training.checkpoint_steps == 0 or last):
                 _save(folder, accelerator.unwrap_model(model), optimizer, averaged, recipe, card, done, log.scores)
+            if accelerator.is_main_process and settings.keep_steps and done % settings.keep_steps == 0:
+                _save_model(folder.kept(done), recipe, card, averaged, done, log.scores)
             if on_step is not None:
                 on_step(done)
             started = monotonic()

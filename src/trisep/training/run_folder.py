@@ -58,6 +58,10 @@ class RunFolder:
         """Return the folder of the training state after `step` steps."""
         return self.states / f"step-{step:07d}"
 
+    def kept(self, step: int) -> Path:
+        """Return the folder of the model that is kept of a step."""
+        return self.path / "kept" / f"step-{step:07d}"
+
     def newest_state(self) -> Path | None:
         """Return the last complete training state; None when there is none."""
         return max(self.states.glob("step-*"), default=None)

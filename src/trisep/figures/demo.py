@@ -1,0 +1,57 @@
+"""VAST's demonstration as one picture: the mixture, then for each query the sound and its heat map on the centre frame.
+
+This file knows no model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trisep.figures.separation import TICKS_HZ, level_db, tick_rows
+from trisep.media.files import replacing
+from trisep.types import SignalSettings
+
+_RANGE_DB = 70.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What is heard, and what is seen with it."""
+
+    title: str
+    sound: Float[np.ndarray, "S"]
+    """Mono, at the rate of the signal settings."""
+    picture: UInt8[np.ndarray, "H W 3"]
+
+
+def draw_demo(shown: Sequence[Shown], path: Path, *, signal: SignalSettings) -> None:
+    """Draw a row for each: its spectrogram on the left, its picture on the right; the loudest bin of all is 0 dB."""
+    levels = [level_db(one.sound, signal) for one in shown]
+    top = max(float(level.max()) for level in levels)
+    figure = Figure(figsize=(8.4, 2.6 * len(shown)), layout="constrained")
+    for (left, right), one, level in zip(figure.subplots(len(shown), 2, squeeze=False), shown, levels, strict=True):
+        _spectrogram(left, level - top, signal)
+        left.set_title(one.title, fontsize=10)
+        right.imshow(one.picture)
+        right.set_axis_off()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90, format=path.suffix.removeprefix("."))
+
+
+def _spectrogram(axes: Axes, level: Float[np.ndarray, "256 T"], signal: SignalSettings) -> None:
+    seconds = level.shape[-1] * signal.hop_samples / signal.sample_rate_hz
+    axes.imshow(
+        level,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-_RANGE_DB,
+        vmax=0,
+        extent=(0, seconds, 0, len(level)),
+    )
+    axes.set(xlabel="seconds", yticks=tick_rows(signal), yticklabels=[f"{tick / 1000:g} kHz" for tick in TICKS_HZ])
