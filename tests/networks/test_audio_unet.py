@@ -126,3 +126,75 @@ def test_a_decoder_with_channel_normalisation_knows_neither_batch_nor_mode(upsam
 def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="|".join(settings)):
         UNetConfig(**settings)  # type: ignore[arg-type]
+
+
+def with_statistics(network: AudioUNet) -> AudioUNet:
+    """Give every normalisation statistics, scales and shifts that change something."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values in (layer.running_mean, layer.bias.data):
+                nn.init.normal_(values)  # type: ignore[arg-type]
+            for values in (layer.running_var, layer.weight.data):
+                nn.init.uniform_(values, 0.3, 3.0)  # type: ignore[arg-type]
+    return network
+
+
+def layer_by_layer(network: AudioUNet, picture: torch.Tensor) -> torch.Tensor:
+    """Decode by the plain layers, one after the other."""
+    x, maps = network.input_norm(picture), []
+    for layer in network.down:
+        x = nn.Sequential.forward(layer, x)  # type: ignore[arg-type]
+        maps.append(x)
+    for block, skip in zip(network.up_blocks, [*reversed(maps[:-1]), None], strict=True):
+        x = nn.Sequential.forward(block, x)
+        x = x if skip is None else torch.cat([skip, x], dim=1)
+    return x
+
+
+@pytest.mark.parametrize("normalization", ["batch", "channel"])
+@pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
+@pytest.mark.parametrize("train", [False, True])
+def test_folded_and_in_place_equals_layer_by_layer_in_value_and_gradient(
+    train: bool, upsampling: str, normalization: str
+) -> None:
+    torch.manual_seed(0)
+    shape = {"num_levels": 3, "base_width": 4, "max_width": 8, "out_channels": 5}
+    config = UNetConfig(**shape, upsampling=upsampling, normalization=normalization)  # type: ignore[arg-type]
+    network = with_statistics(AudioUNet(config)).double().train(train)
+    picture, values = torch.randn(2, 1, 256, 16).double(), []
+    for run in (network, lambda x: layer_by_layer(network, x)):
+        network.zero_grad()
+        decoded = run(picture)
+        (decoded * torch.linspace(-1, 1, decoded.numel()).view_as(decoded)).sum().backward()
+        values.append([decoded.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
+    assert len(values[0]) == 1 + len(list(network.parameters()))
+    for value, expected in zip(*values, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("num_sums", [1, 2, 5, 7])
+@pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
+def test_sums_over_kernels_are_sums_over_maps_in_value_and_gradient(upsampling: str, num_sums: int) -> None:
+    torch.manual_seed(0)
+    shape = {"num_levels": 3, "base_width": 4, "max_width": 8, "out_channels": 5}
+    network = AudioUNet(UNetConfig(**shape, upsampling=upsampling)).double()  # type: ignore[arg-type]
+    nn.init.normal_(network.output_layer.bias)  # type: ignore[arg-type]
+    picture, weights = torch.randn(2, 1, 256, 16).double(), torch.randn(2, num_sums, 5).double()
+    with torch.no_grad():
+        without_gradient = network.decode_sums(network.encode(picture), weights)
+    values = []
+    for way in ("kernels", "maps"):
+        network.zero_grad()
+        asked = weights.clone().requires_grad_()
+        maps = network.encode(picture)
+        decoded = (
+            network.decode_sums(maps, asked)
+            if way == "kernels"
+            else torch.einsum("bkft,bqk->bqft", network.decode(maps), asked)
+        )
+        (decoded * torch.linspace(-1, 1, decoded.numel()).view_as(decoded)).sum().backward()
+        gradients = [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+        values.append([decoded.detach(), asked.grad, *gradients])
+    torch.testing.assert_close(without_gradient, values[1][0], rtol=1e-9, atol=1e-9)
+    for value, expected in zip(*values, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))  # type: ignore[union-attr]

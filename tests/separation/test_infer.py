@@ -215,3 +215,16 @@ def test_bfloat16_moves_masks_a_little_and_stems_still_sum_to_the_mixture() -> N
     assert 0 < difference.mean() < 0.01 and difference.max() < 0.2
     total = sum(stem.audio.samples for stem in half.stems.values()) + half.residual.samples
     np.testing.assert_allclose(total, samples, atol=1e-6)
+
+
+def test_context_is_no_longer_than_a_look_of_this_reach_needs() -> None:
+    plans = [
+        plan_segments(SignalSettings(), segment_seconds=20, reach_frames=reach, time_multiple=128)
+        for reach in (0, 120, 255, 256)
+    ]
+    assert [(plan.num_context_frames, plan.num_fade_frames) for plan in plans] == [
+        (128, 8),
+        (128, 8),
+        (256, 1),
+        (384, 8),
+    ]

@@ -8,7 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trisep.spectrogram.log_frequency import log_magnitude, log_row_of_frequency, to_linear_frequency, to_log_frequency
+from trisep.spectrogram.log_frequency import (
+    MaskGrid,
+    log_magnitude,
+    log_row_of_frequency,
+    settings_at_rate,
+    to_linear_frequency,
+    to_log_frequency,
+)
+from trisep.types import SignalSettings
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "log_frequency_warp.safetensors"
 
@@ -77,3 +85,17 @@ def test_it_agrees_with_the_original_warp() -> None:
 def test_log_magnitude_is_the_logarithm_and_stays_finite_in_silence() -> None:
     torch.testing.assert_close(log_magnitude(torch.full((2, 256, 3), math.e)), torch.ones(2, 1, 256, 3))
     torch.testing.assert_close(log_magnitude(torch.zeros(256, 1)), torch.full((1, 256, 1), math.log(1e-10)))
+
+
+@pytest.mark.parametrize("above_nyquist", ["top", "mute", "keep"])
+def test_bins_above_the_model_are_read_as_one(above_nyquist: str) -> None:
+    model, target = SignalSettings(), settings_at_rate(SignalSettings(), 44100)
+    masks = torch.rand(2, 256, 6, generator=torch.Generator().manual_seed(0))
+    grid = MaskGrid(model, target, above_nyquist=above_nyquist)  # type: ignore[arg-type]
+    values = grid.read(masks, first_mask_frame=0, first_frame=0, num_frames=3)
+    bins = torch.arange(target.num_bins) * target.sample_rate_hz / target.window_samples
+    above = values[..., bins > model.sample_rate_hz / 2]
+    assert values.shape == (2, 3, target.num_bins) and above.shape[-1] > 800
+    top = masks[:, None, int(log_row_of_frequency(torch.tensor([0.875])).ceil()) :, 0].mean(dim=-1)
+    expected = {"top": top, "mute": torch.zeros(2, 1), "keep": torch.ones(2, 1)}[above_nyquist]
+    torch.testing.assert_close(above[:, 0], expected.expand(-1, above.shape[-1]))

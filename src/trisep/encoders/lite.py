@@ -14,7 +14,7 @@ pictures understands every wording.
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ _GRID = 7
 _MAX_ASPECT = 3.0
 _GROUNDING_TEMPERATURE = 0.05
 """Temperature of the softmax over the cosines with the classes."""
+_MOST_KEPT_TOGETHER = 16
+"""So many sentences, the templates of one query among them, are remembered with their vectors; longer lists are not."""
 
 
 class LiteEncoder:
@@ -56,6 +58,9 @@ class LiteEncoder:
         """
         self.num_top_classes = num_top_classes
         self._fitted = fitted
+        # One separation embeds the words of a query three times: for the network, for presence, and to see whether
+        # they are understood.
+        self._kept = lru_cache(maxsize=64)(self._embedded)
 
     @property
     def token_table(self) -> Float[Tensor, "30522 384"]:
@@ -68,9 +73,15 @@ class LiteEncoder:
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
         """Embed sentences as the mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
-        with torch.no_grad():
-            ids, mask = self.tokenize(texts)
-            return mean_pool(self.text_tower.from_ids(ids, mask), mask)
+        if len(texts) > _MOST_KEPT_TOGETHER:
+            return self._embedded(tuple(texts))
+        return self._kept(tuple(texts)).clone()
+
+    @torch.no_grad()
+    def _embedded(self, texts: tuple[str, ...]) -> Float[Tensor, "n 384"]:
+        """Compute `encode_text`."""
+        ids, mask = self.tokenize(texts)
+        return mean_pool(self.text_tower.from_ids(ids, mask), mask)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Int[Tensor, "n m"], Int[Tensor, "n m"]]:
         """Cut sentences into word pieces: their ids, and 0 where a sentence is padded, 1 elsewhere."""

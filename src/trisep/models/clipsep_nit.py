@@ -90,9 +90,10 @@ class CLIPSepNIT(nn.Module):
         """
         projected = self.project(query)
         maps = self.unet.encode(log_magnitude)
-        intermediate = self.unet.decode(maps)
-        logits = self.fusion(intermediate, torch.sigmoid(projected)).float()
-        noise_masks = None
-        if self.training or self.keep_noise_heads:
-            noise_masks = torch.sigmoid(self.fusion(intermediate, self.noise_weights(projected)).float())
+        weights, has_noise = torch.sigmoid(projected), self.training or self.keep_noise_heads
+        if has_noise:
+            weights = torch.cat([weights, self.noise_weights(projected)], dim=1)
+        every = self.fusion.decoded(self.unet, maps, weights).float()
+        logits, noise = every[:, : projected.shape[1]], every[:, projected.shape[1] :]
+        noise_masks = torch.sigmoid(noise) if has_noise else None
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, noise_masks=noise_masks, bottleneck=maps[-1])

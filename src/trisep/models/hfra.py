@@ -125,4 +125,4 @@ class HFRA(nn.Module):
         weights = self.late_projection(vectors)
         if self.config.squash_projections:
             weights = torch.sigmoid(weights)
-        return self.fusion(self.unet.decode(maps), weights)  # type: ignore[no-any-return]
+        return self.fusion.decoded(self.unet, maps, weights)

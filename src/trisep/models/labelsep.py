@@ -66,5 +66,5 @@ class LabelSep(nn.Module):
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
         """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         maps = self.unet.encode(log_magnitude)
-        logits = self.fusion(self.unet.decode(maps), self.query_weights(query)).float()
+        logits = self.fusion.decoded(self.unet, maps, self.query_weights(query)).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

@@ -88,7 +88,7 @@ class MPNet(nn.Module):
         for _ in range(weights.shape[1]):
             maps = self.unet.encode(logarithm(left * magnitude))
             bottleneck = maps[-1] if bottleneck is None else bottleneck
-            logits = self.minus.fusion(self.unet.decode(maps), weights).float()
+            logits = self.minus.fusion.decoded(self.unet, maps, weights).float()
             taken = torch.sigmoid(logits) * left.unsqueeze(1)
             energy = (taken * magnitude.unsqueeze(1)).square().mean(dim=(2, 3))
             loudest = energy.masked_fill(is_separated, -1).argmax(dim=1)

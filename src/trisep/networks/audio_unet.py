@@ -102,14 +102,38 @@ class UpBlock(nn.Sequential):
         assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
         return layer
 
-    def linear_part(self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """Apply the layers between the ReLU and the normalisation, without bias.
+    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
+        """Apply the block."""
+        return self.after_relu(input.relu())
 
-        `kernel` is the part of the convolution's kernel that belongs to the channels of `x`.
+    def after_relu(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
+        """Apply the block without its ReLU."""
+        kernel, bias, normalization = self.folded()
+        result: Tensor = normalization(self.linear_part(x, kernel, bias))
+        return result
+
+    def folded(self) -> tuple[Float[Tensor, "_ _ _ _"], Float[Tensor, "C2"] | None, nn.Module]:
+        """Return the kernel, the bias, and the normalisation that comes after them.
+
+        A normalisation with fixed statistics is part of kernel and bias, and nothing comes after them.
+        """
+        convolution, last = self.convolution, self[-1]
+        if (fixed := fixed_normalization(last)) is None:
+            return convolution.weight, convolution.bias, nn.Identity() if last is convolution else last
+        scale, shift = fixed
+        per_output = (1, -1, 1, 1) if isinstance(convolution, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+        return convolution.weight * scale.view(per_output), shift, nn.Identity()
+
+    def linear_part(
+        self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "_ _ _ _"], bias: Float[Tensor, "C2"] | None = None
+    ) -> Float[Tensor, "B C2 H2 W2"]:
+        """Apply the layers between the ReLU and the normalisation.
+
+        `kernel` is the part of the kernel of `folded` that belongs to the channels of `x`.
         """
         if isinstance(self.convolution, nn.Conv2d):
-            return nn.functional.conv2d(self[1](x), kernel, padding=1)
-        return double(x, kernel)
+            return nn.functional.conv2d(self[1](x), kernel, bias, padding=1)
+        return double(x, kernel, bias)
 
     def taps(self, x: Float[Tensor, "B C H W"], kernels: Float[Tensor, "B Q C k k"]) -> Float[Tensor, "B Q kk H W"]:
         """Multiply every bin of `x` by every tap of the Q kernels of its row, each with one output channel.
@@ -117,10 +141,27 @@ class UpBlock(nn.Sequential):
         `fold_taps` turns the result into what `linear_part` computes, with as many output channels as kernels. Taps of
         several inputs may be added up before.
         """
-        matrix = kernels.flatten(3).transpose(1, 2).flatten(2)
-        # Bins before channels, as they lie in memory: the gradient of x then lies as x does.
-        products = torch.bmm(x.flatten(2).transpose(1, 2), matrix.to(x.dtype)).transpose(1, 2)
+        if torch.is_grad_enabled():
+            # Bins before channels, as they lie in memory: the gradient of x then lies as x does.
+            matrix = kernels.flatten(3).transpose(1, 2).flatten(2)
+            products = torch.bmm(x.flatten(2).transpose(1, 2), matrix.to(x.dtype)).transpose(1, 2)
+        else:
+            # Taps before bins, as `fold_taps` reads them: it needs no copy then.
+            products = torch.bmm(kernels.flatten(3).transpose(2, 3).flatten(1, 2).to(x.dtype), x.flatten(2))
         return products.reshape(*kernels.shape[:2], -1, *x.shape[2:])
+
+    def summed_kernels(
+        self, kernel: Float[Tensor, "_ _ _ _"], weights: Float[Tensor, "B Q K"]
+    ) -> Float[Tensor, "B Q C k k"]:
+        """Sum a kernel with K output channels over them, each time with other weights, as `taps` takes it."""
+        out_axis = 1 if isinstance(self.convolution, nn.ConvTranspose2d) else 0
+        kernels: Tensor = torch.tensordot(weights.to(kernel.dtype), kernel, dims=([2], [out_axis]))
+        return kernels
+
+    def summed_bias(self, weights: Float[Tensor, "B Q K"]) -> Float[Tensor, "B Q 1 1"]:
+        """Sum the bias over the output channels."""
+        assert self.convolution.bias is not None
+        return (weights * self.convolution.bias).sum(dim=2)[..., None, None]
 
     def fold_taps(self, taps: Float[Tensor, "R kk H W"]) -> Float[Tensor, "R H2 W2"]:
         """Add up the taps of each bin where they belong in the output of twice the size, in float32 at least.
@@ -134,6 +175,15 @@ class UpBlock(nn.Sequential):
             low = self[1](taps).flip(1)
             return nn.functional.fold(low.flatten(2), size, kernel_size=3, padding=1).squeeze(1)
         return nn.functional.fold(taps.flatten(2), size, kernel_size=4, stride=2, padding=1).squeeze(1)
+
+
+def fixed_normalization(layer: nn.Module) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]] | None:
+    """Return scale and shift of a batch normalisation whose statistics are fixed (eval mode), None for other layers."""
+    if not isinstance(layer, nn.BatchNorm2d) or layer.training or layer.running_mean is None:
+        return None
+    assert layer.running_var is not None
+    scale = layer.weight * (layer.running_var + layer.eps).rsqrt()
+    return scale, layer.bias - layer.running_mean * scale
 
 
 def double(
@@ -183,9 +233,23 @@ class HalvingConv(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
         """Compute the map of half the size."""
-        if input.shape[-1] // 2 != 1:
-            return super().forward(input)
-        return super().forward(nn.functional.pad(input, (0, 2)))[..., :1]
+        return self.halved(input, self.weight, None)
+
+    def normalized(self, input: Float[Tensor, "B C H W"], normalization: nn.Module) -> Float[Tensor, "B C2 H2 W2"]:
+        """Compute the map of half the size, normalised; fixed statistics become part of the kernel."""
+        if (fixed := fixed_normalization(normalization)) is None:
+            result: Tensor = normalization(self(input))
+            return result
+        scale, shift = fixed
+        return self.halved(input, self.weight * scale[:, None, None, None], shift)
+
+    def halved(
+        self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "C2 C 4 4"], bias: Float[Tensor, "C2"] | None
+    ) -> Float[Tensor, "B C2 H2 W2"]:
+        """Apply a kernel and a bias as this layer applies its own."""
+        if x.shape[-1] // 2 != 1:
+            return nn.functional.conv2d(x, kernel, bias, stride=2, padding=1)
+        return nn.functional.conv2d(nn.functional.pad(x, (0, 2)), kernel, bias, stride=2, padding=1)[..., :1]
 
 
 class AudioEncoder(nn.Module):
@@ -210,8 +274,14 @@ class AudioEncoder(nn.Module):
         """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
         maps = []
         x = self.input_norm(log_magnitude)
-        for layer in self.down:
-            x = layer(x)
+        for level in self.down:
+            assert isinstance(level, nn.Sequential)
+            normalization = level[-1] if isinstance(level[-1], nn.BatchNorm2d) else nn.Identity()
+            for layer in level:
+                if isinstance(layer, HalvingConv):
+                    x = layer.normalized(x, normalization)
+                elif layer is not normalization:
+                    x = layer(x)
             maps.append(x)
         return maps
 
@@ -246,11 +316,30 @@ class AudioUNet(AudioEncoder):
 
     def decode(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K 256 T"]:
         """Decode from the bottleneck outwards; each level is concatenated with its skip connection (skip first)."""
-        x = maps[-1]
-        for layer, skip in zip(self.up, reversed([None, *maps[:-1]]), strict=True):
-            x = layer(x)
-            if skip is not None:
-                x = torch.cat([skip, x], dim=1)
+        return self.up_blocks[-1].after_relu(self._last_input(maps))
+
+    def decode_sums(
+        self, maps: list[Float[Tensor, "B _ _ _"]], weights: Float[Tensor, "B Q K"]
+    ) -> Float[Tensor, "B Q 256 T"]:
+        """Compute the Q weighted sums over the K maps of `decode`, in float32 at least.
+
+        The last layer is linear: where sums are fewer than maps they are taken over its kernels, and the maps, which
+        are the largest of all, are never computed. This is exact.
+        """
+        block, x = self.up_blocks[-1], self._last_input(maps)
+        rows, num_maps = weights.shape[:2], weights.shape[2]
+        if rows[1] >= num_maps:
+            decoded = block.after_relu(x)
+            sums = torch.bmm(weights.to(decoded.dtype), decoded.flatten(2))
+            return sums.view(*rows, *decoded.shape[2:]).to(torch.promote_types(sums.dtype, torch.float32))
+        sums = block.fold_taps(block.taps(x, block.summed_kernels(block.convolution.weight, weights)).flatten(0, 1))
+        return sums.view(*rows, *sums.shape[1:]) + block.summed_bias(weights)
+
+    def _last_input(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B C 128 T2"]:
+        """Compute what the last layer reads behind its ReLU."""
+        x = maps[-1].relu()
+        for layer, skip in zip(self.up_blocks[:-1], reversed(maps[:-1]), strict=True):
+            x = torch.cat([skip, layer.after_relu(x)], dim=1).relu_()
         return x
 
     def forward(self, log_magnitude: Float[Tensor, "B I 256 T"]) -> Float[Tensor, "B K 256 T"]:

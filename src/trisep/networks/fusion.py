@@ -45,10 +45,11 @@ class SplitDecoder:
         self._layers = []
         *inner, last = unet.up_blocks
         for block, own in zip(inner, reversed(maps[1:]), strict=True):
-            own_kernel, kernel = _split_kernel(block, own.shape[1])
-            shared = block.linear_part(own.relu(), own_kernel)
+            whole, bias, normalization = block.folded()
+            own_kernel, kernel = _split_kernel(block, whole, own.shape[1])
+            shared = block.linear_part(own.relu(), own_kernel, bias)
             kernel = kernel.contiguous(memory_format=torch.channels_last)
-            self._layers.append((block.linear_part, kernel, shared.unsqueeze(1), block[-1]))
+            self._layers.append((block.linear_part, kernel, shared.unsqueeze(1), normalization))
         self._last_block, self._outermost = last, maps[0].relu()
 
     def _inner(
@@ -58,13 +59,16 @@ class SplitDecoder:
         rows = vectors.shape[:2]
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
         x = x.contiguous(memory_format=torch.channels_last)
+        x = x.relu()
         for layer, (linear_part, kernel, shared, normalization) in enumerate(self._layers):
-            x = linear_part(x.relu(), kernel)
-            x = normalization((x.reshape(*rows, *x.shape[1:]) + shared).flatten(0, 1))
+            x = linear_part(x, kernel)
+            x.view(*rows, *x.shape[1:]).add_(shared)
+            x = normalization(x)
             if modulation:
                 scale, shift = (part.flatten(0, 1)[:, :, None, None].to(x.dtype) for part in modulation[layer])
                 x = torch.addcmul(shift, x, 1 + scale)
-        return x.relu().reshape(*rows, *x.shape[1:])
+            x = x.relu_()
+        return x.reshape(*rows, *x.shape[1:])
 
     def __call__(
         self,
@@ -81,23 +85,21 @@ class SplitDecoder:
         """
         x, block = self._inner(vectors, modulation), self._last_block
         rows = vectors.shape[:2]
-        own_kernel, kernel = _split_kernel(block, self._outermost.shape[1])
         if weights is None:
             weights = vectors.new_ones(*rows, block.convolution.out_channels)
-        out_axis = 1 if isinstance(block.convolution, nn.ConvTranspose2d) else 0
-        own_kernels, kernels = (torch.tensordot(weights, one, dims=([2], [out_axis])) for one in (own_kernel, kernel))
-        taps = block.taps(x.flatten(0, 1), kernels.flatten(0, 1).unsqueeze(1)).view(*rows, -1, *x.shape[3:])
-        sums = block.fold_taps((taps + block.taps(self._outermost, own_kernels)).flatten(0, 1))
-        assert block.convolution.bias is not None
-        bias = (weights * block.convolution.bias).sum(dim=2)
-        return sums.view(*rows, *sums.shape[1:]) + bias[:, :, None, None]
+        own_kernel, kernel = _split_kernel(block, block.convolution.weight, self._outermost.shape[1])
+        taps = block.taps(x.flatten(0, 1), block.summed_kernels(kernel, weights).flatten(0, 1).unsqueeze(1))
+        own_taps = block.taps(self._outermost, block.summed_kernels(own_kernel, weights))
+        sums = block.fold_taps(taps.view_as(own_taps).add_(own_taps).flatten(0, 1))
+        return sums.view(*rows, *sums.shape[1:]) + block.summed_bias(weights)
 
 
-def _split_kernel(block: UpBlock, num_own: int) -> tuple[Float[Tensor, "_ _ _ _"], Float[Tensor, "_ _ _ _"]]:
-    """Split a layer's kernel by its input: the channels of the encoder's map, then the others."""
-    convolution = block.convolution
-    in_axis = 0 if isinstance(convolution, nn.ConvTranspose2d) else 1
-    own, others = torch.split(convolution.weight, [num_own, convolution.in_channels - num_own], dim=in_axis)
+def _split_kernel(
+    block: UpBlock, kernel: Float[Tensor, "_ _ _ _"], num_own: int
+) -> tuple[Float[Tensor, "_ _ _ _"], Float[Tensor, "_ _ _ _"]]:
+    """Split a kernel of a layer by its input: the channels of the encoder's map, then the others."""
+    in_axis = 0 if isinstance(block.convolution, nn.ConvTranspose2d) else 1
+    own, others = torch.split(kernel, [num_own, kernel.shape[in_axis] - num_own], dim=in_axis)
     return own, others
 
 
@@ -120,6 +122,12 @@ class LateFusion(nn.Module):
         """Compute one map of logits per query."""
         flat = torch.bmm((weights * self.scale).to(intermediate.dtype), intermediate.flatten(2))
         return flat.view(*flat.shape[:2], *intermediate.shape[2:]) + self.bias
+
+    def decoded(
+        self, unet: AudioUNet, maps: list[Float[Tensor, "B _ _ _"]], weights: Float[Tensor, "B Q K"]
+    ) -> Float[Tensor, "B Q 256 T"]:
+        """Compute `forward` of `unet.decode(maps)` without the k maps, which is exact (`AudioUNet.decode_sums`)."""
+        return unet.decode_sums(maps, weights * self.scale) + self.bias
 
 
 class Modulation(nn.Module):

@@ -105,17 +105,19 @@ class SegmentPlan:
 def plan_segments(
     settings: SignalSettings, *, segment_seconds: float, reach_frames: int, time_multiple: int
 ) -> SegmentPlan:
-    """Segments of about `segment_seconds` (at least one `time_multiple`), with context that covers `reach_frames` and
-    the cross-fade.
+    """Segments of about `segment_seconds` (at least one `time_multiple`), with the least context that covers
+    `reach_frames` and a cross-fade of a frame.
 
     For a network that is equivariant to shifts by `time_multiple`: the result then does not depend on the plan, but for
-    rounding and the 1e-5 of its range below which `measure_reach` takes an influence for none.
+    rounding and the 1e-5 of its range below which `measure_reach` takes an influence for none. So the cross-fade has
+    nothing to hide, and takes what room the context leaves it.
     """
-    fade = max(1, time_multiple // 16)
+    context = round_up(reach_frames + 1, time_multiple)
+    fade = max(1, min(time_multiple // 16, context - reach_frames))
     return SegmentPlan(
         time_multiple=time_multiple,
         num_core_frames=core_frames(settings, segment_seconds, time_multiple),
-        num_context_frames=round_up(reach_frames + fade, time_multiple),
+        num_context_frames=context,
         num_fade_frames=fade,
     )
 

@@ -32,8 +32,9 @@ from trisep.types import Audio, SignalSettings, Stem
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
-_PORTION_VALUES = 1 << 21
-"""How many values of frames are transformed at a time, over all channels of a stem."""
+_PORTION_VALUES = 1 << 19
+"""How many values of frames are transformed at a time, over all channels of a stem: few enough for the cache of a
+processor, and for the C library to use the same memory again."""
 
 
 class MaskApplier:

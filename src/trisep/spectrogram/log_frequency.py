@@ -119,8 +119,11 @@ class MaskGrid:
         )
         bins = torch.arange(target.num_bins, dtype=torch.float64) * target.sample_rate_hz / target.window_samples
         ratio = bins / (model.sample_rate_hz / 2)
-        self._weights = _row_weights(ratio, model.num_log_bins, above_nyquist).to(device)
-        self._kept = (ratio > 1).to(device) if above_nyquist == "keep" else None
+        # Every bin above the model's Nyquist frequency has the same weights: one column stands for all of them.
+        heard = int((ratio <= 1).sum())
+        self._num_above = len(ratio) - heard
+        self._weights = _row_weights(ratio[: heard + 1], model.num_log_bins, above_nyquist).to(device)
+        self._keeps = above_nyquist == "keep"
 
     def position(self, frame: int) -> tuple[int, float]:
         """Locate a frame of the target among the model's frames: whole part and remainder in [0, 1), exact."""
@@ -147,7 +150,10 @@ class MaskGrid:
         frames = masks.transpose(1, 2)
         at_times = torch.lerp(frames[:, low], frames[:, (low + 1).clamp(max=last)], rest.unsqueeze(-1))
         values = at_times @ self._weights
-        return values if self._kept is None else values.masked_fill(self._kept, 1.0)
+        if self._num_above == 0:
+            return values
+        above = torch.ones_like(values[..., -1:]) if self._keeps else values[..., -1:]
+        return torch.cat([values[..., :-1], above.expand(-1, -1, self._num_above)], dim=-1)
 
 
 def _row_weights(ratio: Float[Tensor, "F"], num_rows: int, above_nyquist: AboveNyquist) -> Float[Tensor, "256 F"]:
