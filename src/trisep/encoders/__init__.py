@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from trisep.encoders.foreign_words import in_english
 from trisep.errors import CheckpointError
 
 
@@ -149,11 +150,13 @@ def encode_query_text(
     """Embed a text query: the mean of its prompt templates' embeddings, each as the encoder gives it.
 
     The mean is not normalised (CLIPSep's public code): its length is that of the raw embeddings, as is that of a
-    picture, on which most models are trained.
+    picture, on which most models are trained. A common sound that is named in another language is translated first
+    (`foreign_words.py`).
 
     An encoder that can ground text does so last, unless `ground` is false. Separation models were trained with picture
     embeddings, and grounded text lies closer to these. Localisation compares text with the regions of a picture, which
     text that is not grounded distinguishes better.
     """
-    query: Tensor = encoder.encode_text([template.format(text) for template in templates]).mean(dim=0)
+    words = in_english(text)
+    query: Tensor = encoder.encode_text([template.format(words) for template in templates]).mean(dim=0)
     return encoder.ground(query) if ground and isinstance(encoder, GroundedEncoder) else query
