@@ -4,7 +4,7 @@ The container is the one of the video where it can hold what is new, else Matros
 decoded here.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -120,11 +120,7 @@ def replace_audio(
             track.stream.metadata.update(_kept_metadata(*source.streams.audio[stream : stream + 1]))
             container.metadata.update(_kept_metadata(source))
             container.set_chapters(_chapters(source, zero_seconds))
-            for packet in _stamped_packets(source, list(copied), zero_seconds):
-                track.write_until(float(packet.dts * packet.time_base))
-                packet.stream = copied[packet.stream]
-                container.mux(packet)
-            track.finish()
+            _interleave(source, container, copied, track, zero_seconds)
 
 
 def picture_suffix(video_path: Path) -> str:
@@ -174,11 +170,7 @@ def replace_picture(
             if comment:
                 container.metadata["comment"] = "; ".join(filter(None, (source.metadata.get("comment"), comment)))
             container.set_chapters(_chapters(source, zero_seconds))
-            for packet in _stamped_packets(source, list(copied), zero_seconds):
-                picture.write_until(float(packet.dts * packet.time_base))
-                packet.stream = copied[packet.stream]
-                container.mux(packet)
-            picture.finish()
+            _interleave(source, container, copied, picture, zero_seconds)
 
 
 def _declared_fps(source: InputContainer) -> Fraction:
@@ -264,6 +256,21 @@ def _chapters(source: InputContainer, zero_seconds: float) -> list[Any]:
         offset = round(zero_seconds / float(chapter["time_base"]))
         chapter["start"], chapter["end"] = max(0, chapter["start"] - offset), chapter["end"] - offset
     return chapters
+
+
+def _interleave(
+    source: InputContainer,
+    container: OutputContainer,
+    copied: Mapping[Stream, Stream],
+    new: SoundTrack | PictureTrack,
+    zero_seconds: float,
+) -> None:
+    """Write the packets of the copied streams, each after what the new track holds up to its decoding time."""
+    for packet in _stamped_packets(source, list(copied), zero_seconds):
+        new.write_until(float(packet.dts * packet.time_base))
+        packet.stream = copied[packet.stream]
+        container.mux(packet)
+    new.finish()
 
 
 def _stamped_packets(source: InputContainer, streams: list[Stream], zero_seconds: float) -> Iterator[Any]:
