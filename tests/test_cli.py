@@ -99,6 +99,7 @@ for verb in {VERBS!r}:
         except SystemExit as stop:
             assert stop.code == 0, (verb, stop.code)
     assert "For example:" in text.getvalue() and f"trisep {{verb}} " in text.getvalue(), verb
+    assert "None" not in text.getvalue() and "False" not in text.getvalue(), (verb, "speaks Python")
 heavy = {{"torch", "numpy", "av", "transformers", "matplotlib"}} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -208,7 +209,7 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
     ("line", "expected"),
     [
         ("sing clip.mp4", "unknown verb 'sing'; see: trisep --help"),
-        ("seperate clip.mp4 violin", "unknown verb 'seperate'; did you mean 'separate'?"),
+        ("seperate clip.mp4 violin", "unknown verb 'seperate'; did you mean 'separate'? See: trisep --help"),
         ("separate", "INPUT"),
         ("separate clip.mp4", "--image"),
         ("separate clip.mp4 violin photo.JPG", "--image"),

@@ -18,10 +18,13 @@ import sys
 import textwrap
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import pairwise
-from typing import Any, TextIO
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TextIO, Union, cast, get_args, get_origin
 
 from trisep.commands import load_verb, summary, verbs
 from trisep.errors import ConfigError, TrisepError
@@ -74,7 +77,7 @@ def parse(argv: Sequence[str]) -> tuple[str, Any]:
     if verb not in verbs():
         nearest = difflib.get_close_matches(verb, verbs(), n=1)
         raise ConfigError(
-            f"unknown verb '{verb}'{f'; did you mean {nearest[0]!r}?' if nearest else ''}; see: trisep --help"
+            f"unknown verb '{verb}'{f'; did you mean {nearest[0]!r}? S' if nearest else '; s'}ee: trisep --help"
         )
     import tyro  # a fifth of a second, which the overview does without
 
@@ -82,7 +85,7 @@ def parse(argv: Sequence[str]) -> tuple[str, Any]:
     try:
         with contextlib.redirect_stderr(report):
             arguments = tyro.cli(
-                load_verb(verb).Arguments,
+                _plainly_described(load_verb(verb).Arguments),
                 prog=f"trisep {verb}",
                 args=list(argv[1:]),
                 config=(tyro.conf.OmitSubcommandPrefixes,),
@@ -92,6 +95,40 @@ def parse(argv: Sequence[str]) -> tuple[str, Any]:
             _complain(_one_line(report.getvalue(), verb))
         raise
     return verb, arguments
+
+
+@cache
+def _plainly_described(kind: Any) -> Any:
+    """Keep Python's None and False out of the help of a dataclass, and of the dataclasses that it offers as choices.
+
+    A default of None means that nothing is given, which the help text explains; False is a flag that is left out.
+    """
+    from tyro.conf import arg
+
+    for field in fields(kind):
+        form, tags = _without_tags(kind.__annotations__[field.name])
+        plain = [
+            _without_tags(part)[0] for part in (get_args(form) if get_origin(form) in (Union, UnionType) else [form])
+        ]
+        if field.default is None or field.default is False:
+            # In front, since a metavar of the field's own counts more.
+            hidden = arg(help_behavior_hint="", metavar=_metavar(plain) if field.default is None else None)
+            kind.__annotations__[field.name] = Annotated[(form, hidden, *tags)]
+        for part in plain:
+            if is_dataclass(part):
+                _plainly_described(cast(Hashable, part))
+    return kind
+
+
+def _without_tags(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return the type of Annotated[type, tags] and its tags; of any other type there are none."""
+    return (annotation.__origin__, annotation.__metadata__) if hasattr(annotation, "__metadata__") else (annotation, ())
+
+
+def _metavar(types: Sequence[Any]) -> str:
+    """Return what help shows for a value of one of some types, but for that of None."""
+    form, *_ = [one for one in types if one is not NoneType]
+    return f"{{{','.join(get_args(form))}}}" if get_origin(form) is Literal else form.__name__.upper()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,6 +17,17 @@ def test_everything_is_named_once_and_works_here() -> None:
     assert [finding for finding in findings if finding.is_problem] == []
 
 
+def test_extras_are_called_as_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("ray", "starlette") else name)
+    (extras,) = [finding for finding in examine() if finding.name == "extras"]
+    assert extras.value == "analysis, hub, onnx, teachers, train (not installed: cluster, web)"
+
+
+def test_it_ends_with_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Everything works."
+
+
 def test_what_is_missing_is_told_and_the_rest_is_examined(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -28,6 +39,7 @@ def test_what_is_missing_is_told_and_the_rest_is_examined(
     lines = capsys.readouterr().out.splitlines()
     assert "! minilm-l6            pretrained file 'minilm-l6' is missing: run `pip install it`" in lines
     assert any(line.startswith("  model default") for line in lines)
+    assert lines[-1].endswith("problems, marked with !")
     assert cli.main(["doctor", "--json"]) == 1
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert found["minilm-l6"]["is_problem"] and not found["torch"]["is_problem"]

@@ -268,6 +268,15 @@ def test_the_table_names_every_file() -> None:
     assert warning_lines(report) == [" [31mred xxxxxxxxxxxxxxxx...: probably not heard in talk.mp4 (presence 0.30)"]
 
 
+def test_notes_are_told_but_for_the_one_that_most_files_have() -> None:
+    report = {
+        "input": "talk.mp4",
+        "stems": [stem("asdf", "asdf.wav", present=False), stem("dog", "dog.wav")],
+        "notes": ["above 8 kHz, which the model does not hear, stems are silent", "'asdf': is nonsense", "is silent"],
+    }
+    assert warning_lines(report) == ["asdf: is nonsense", "talk.mp4: is silent"]
+
+
 def test_silence_has_no_shares() -> None:
     report = {"input": None, "stems": [stem("dog", "dog.wav", share=None)], "residual": None, "without": None}
     assert summary_lines(report, Path("out"))[1:] == [

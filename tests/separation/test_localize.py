@@ -28,10 +28,10 @@ from trisep.networks.audio_unet import UNetConfig
 from trisep.queries.captions import CaptionSettings, find_captions
 from trisep.separation import separator as separate
 from trisep.separation.infer import network_input, round_up
-from trisep.separation.localize import audio_vector, centre_seconds, heat_maps, localize, stream_regions
+from trisep.separation.localize import audio_vector, centre_seconds, heat_maps, localize, stream_regions, summary_lines
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
-from trisep.types import Audio, QueryEmbedding, SignalSettings
+from trisep.types import Audio, Localization, QueryEmbedding, SignalSettings
 
 COLOURS = ("red", "green", "blue")
 RATE_HZ = 16000
@@ -171,8 +171,24 @@ def test_a_sound_and_a_caption_can_be_looked_for(separator: trisep.Separator, cl
     np.testing.assert_allclose(found.maps, heat_maps(regions, vector), atol=1e-4)
 
 
-def test_the_command_writes_video_picture_and_arrays(command, clip: Path, tmp_path: Path) -> None:
+def test_the_summary_names_the_cell_that_is_hottest_over_all_frames() -> None:
+    maps = np.zeros((3, 2, 4), np.float32)
+    maps[0, 0, 0], maps[1:, 1, 3] = 1.0, 0.6
+    found = [Localization(maps, frame_times_seconds=(0.0, 1.0, 2.0), query=name) for name in ("dog", "a\x1b[31m cat")]
+    assert summary_lines(found, [Path("heat.mp4"), Path("heat.png")]) == [
+        "heat.mp4, heat.png",
+        "dog         mostly at 0.88,0.75",
+        "a [31m cat  mostly at 0.88,0.75",
+    ]
+
+
+def test_the_command_writes_video_picture_and_arrays(
+    command, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command(clip, "red ball", "--out", "new/heat.mp4", "--arrays", "--fps", "2") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert sorted(told[0].split(", ")) == ["new/heat.mp4", "new/heat.npz", "new/heat.png"]
+    assert len(told) == 2 and told[1].startswith("red ball  mostly at 0."), told
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["heat.mp4", "heat.npz", "heat.png"]
     info = probe(tmp_path / "new/heat.mp4")
     assert (info.video[0].width, info.video[0].height, info.video[0].fps) == (98, 56, 8.0)

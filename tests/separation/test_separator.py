@@ -313,7 +313,17 @@ def test_a_query_that_is_not_understood_counts_as_absent(
     assert [stem["understood"] for stem in report["stems"]] == [True, False]
     assert [stem["present"] for stem in report["stems"]] == [True, False]
     assert report["notes"] == ["'asdf': is nonsense"]
-    assert warning_lines(report)[0].startswith("asdf: not understood")
+    assert warning_lines(report)[0] == "asdf: is nonsense"
+
+
+def test_what_an_earlier_run_left_and_goes_is_told(separator: Separator, tmp_path: Path) -> None:
+    reports = [separator.separate_to_files(noise(20000), [word], tmp_path / "out") for word in ("dog", "cat", "cat")]
+    assert [report["notes"] for report in reports] == [
+        [],
+        ["replaces an earlier run: dog.wav is gone; --out keeps runs apart"],
+        [],
+    ]
+    assert not (tmp_path / "out" / "dog.wav").exists()
 
 
 def test_threshold_decides_what_is_present(separator: Separator) -> None:
@@ -828,3 +838,10 @@ def test_standard_input_is_an_input(command, tmp_path: Path, monkeypatch: pytest
         assert command("-", "dog") == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_separator_starts_without_what_only_boxes_need() -> None:
+    program = "import sys, trisep.separation.separator, trisep.web.worker; assert 'scipy.ndimage' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

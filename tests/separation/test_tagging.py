@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from trisep import cli
 from trisep.errors import MediaError
 from trisep.separation.tagging import Tag, tag
 from trisep.types import Audio
@@ -19,7 +20,16 @@ def test_the_likeliest_come_first_with_a_value_for_every_second() -> None:
     assert len(tags) == 5
     assert all(len(one.per_second) == 4 and 0 <= one.probability <= 1 for one in tags)
     largest = [max(one.probability, *one.per_second) for one in tags]
-    assert largest == sorted(largest, reverse=True)
+    assert largest == sorted(largest, reverse=True) == [one.likeliest for one in tags]
+
+
+def test_the_table_shows_the_probability_that_it_is_ordered_by(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags = [Tag("Trumpet", 0.02, (0.0, 0.6)), Tag("Music", 0.4, (0.3, 0.3))]
+    monkeypatch.setattr("trisep.separation.tagging.tag", lambda *_, **__: tags)
+    assert cli.main(["tag", "clip.wav"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["probability", "0.60", "0.40"]
 
 
 def test_no_sample_is_a_mistake_in_one_line() -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from web_page import TOKEN, Served
+from web_page import PATIENCE_SECONDS, TOKEN, Served
 
 from trisep.media.audio import read_audio, write_audio
 from trisep.media.probe import open_media
@@ -144,6 +144,24 @@ def test_a_running_job_and_a_waiting_one_are_cancelled(served: Served, noise: by
     state = served.until(key, settled)
     assert [(stem["name"], stem["state"]) for stem in state["stems"]] == [("violin", "done")]
     assert len(list((served.folder / key / "stems").iterdir())) == 1
+    served.told("DELETE", f"/api/sessions/{key}")
+
+
+def test_a_cancelled_job_costs_no_new_process(served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("trisep.web.lane._STOP_SECONDS", PATIENCE_SECONDS)
+    samples = np.random.default_rng(0).normal(0, 0.1, (1, 19 * 16000)).astype(np.float32)
+    write_audio(tmp_path / "long.wav", Audio(samples, 16000), subtype="wav_float32")
+    key = served.opened((tmp_path / "long.wav").read_bytes(), "long.wav")["key"]
+    lane = served.lane("network")
+    assert lane.process is not None
+    number = lane.process.pid
+    served.told("POST", f"/api/sessions/{key}/stems", {"text": "dog"})
+    state = served.until(key, lambda state: state["stems"][0]["share"] > 0)
+    served.told("DELETE", f"/api/sessions/{key}/stems/{state['stems'][0]['key']}")
+    served.told("POST", f"/api/sessions/{key}/stems", {"text": "cat"})
+    state = served.until(key, settled)
+    assert [(stem["name"], stem["state"]) for stem in state["stems"]] == [("cat", "done")]
+    assert lane.process.pid == number and len(list((served.folder / key / "stems").iterdir())) == 1
     served.told("DELETE", f"/api/sessions/{key}")
 
 

@@ -32,4 +32,6 @@ def run(arguments: Arguments) -> int:
     else:
         for finding in findings:
             print(f"{'!' if finding.is_problem else ' '} {finding.name:20} {finding.value}")
+        count = sum(finding.is_problem for finding in findings)
+        print(f"{count} problem{'s' if count > 1 else ''}, marked with !" if count else "Everything works.")
     return int(any(finding.is_problem for finding in findings))

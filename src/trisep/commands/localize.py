@@ -59,8 +59,8 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Localise the queries, then write the overlays; returns 0."""
-    from trisep.separation.localize import localize, output_files, write_outputs
+    """Localise the queries, write the overlays and say where they are; returns 0."""
+    from trisep.separation.localize import localize, output_files, summary_lines, write_outputs
 
     files = output_files(
         arguments.out, source=arguments.input, arrays=arguments.arrays, into_video=arguments.into_video
@@ -78,4 +78,5 @@ def run(arguments: Arguments) -> int:
     write_outputs(
         found, arguments.input, files, into_video=arguments.into_video, allow_truncated=arguments.allow_truncated
     )
+    print("\n".join(summary_lines(found, files)))
     return 0

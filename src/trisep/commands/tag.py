@@ -11,6 +11,8 @@ from tyro.conf import Positional, arg
 class Arguments:
     """Say what is heard in a sound or video, and when: the likeliest of AudioSet's 527 classes.
 
+    The probability is that of the second in which a sound is heard best, or of the whole file if that is larger.
+
     For example:
 
         trisep tag street.mp4
@@ -54,7 +56,7 @@ def run(arguments: Arguments) -> int:
     print(f"{'heard':<{width}}  probability  seconds")
     for one in tags:
         spans = ", ".join(f"{start}-{end}" for start, end in one.spans())
-        print(f"{one.name:<{width}}  {one.probability:11.2f}  {spans}")
+        print(f"{one.name:<{width}}  {one.likeliest:11.2f}  {spans}")
     return 0
 
 

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from trisep.errors import TrisepError
 
 _PACKAGES = ("torch", "av", "numpy", "scipy", "soundfile", "soxr", "safetensors", "tokenizers", "tyro")
-_EXTRAS = ("accelerate", "transformers", "huggingface_hub", "ray", "onnxruntime", "starlette", "sklearn")
+_EXTRAS = {
+    **{"analysis": "sklearn", "cluster": "ray", "hub": "huggingface_hub", "onnx": "onnxruntime"},
+    **{"teachers": "transformers", "train": "accelerate", "web": "starlette"},
+}
+"""A module that each extra brings."""
 _ENCODERS = ("libx264", "aac", "libopus", "libmp3lame")
 
 
@@ -50,8 +54,10 @@ def _versions() -> Iterator[Finding]:
             yield Finding(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(package, f"is missing: run pip install {package}", is_problem=True)
-    there = [name for name in _EXTRAS if importlib.util.find_spec(name) is not None]
-    yield Finding("extras", ", ".join(there) or "none")
+    there = [extra for extra, module in _EXTRAS.items() if importlib.util.find_spec(module) is not None]
+    absent = [extra for extra in _EXTRAS if extra not in there]
+    missing = f" (not installed: {', '.join(absent)})" if absent else ""
+    yield Finding("extras", f"{', '.join(there) or 'none'}{missing}")
 
 
 def _compute() -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from trisep.media.probe import is_media
 from trisep.media.records import read_json
 from trisep.queries.embed import unused_name
 from trisep.separation.stems import SCHEMA, OutputError
-from trisep.separation.streaming import Progress
+from trisep.separation.streaming import USUAL_NOTE, Progress
 
 Separate = Callable[[Path, Path, Progress], dict[str, Any]]
 """(input, output folder, progress) → report: it writes the outputs of one file."""
@@ -134,7 +134,8 @@ def _found(outcome: Mapping[str, Any] | str) -> str:
     """Say on one line what was found of each query; nothing of an input that was skipped."""
     stems = [] if isinstance(outcome, str) else outcome["stems"]
     return ", ".join(
-        f"{_short(stem['query'])} {_percent(stem['share']) if stem['present'] else 'probably not'}" for stem in stems
+        f"{short_query(stem['query'])} {_percent(stem['share']) if stem['present'] else 'probably not'}"
+        for stem in stems
     )
 
 
@@ -236,7 +237,9 @@ def summary_lines(report: Mapping[str, Any], folder: Path) -> list[str]:
     for stem in report["stems"]:
         name = Path(stem["file"]).stem
         heard = "yes" if stem["present"] else "probably not"
-        rows.append((_short(stem["query"]), heard, _percent(stem["share"]), _files(stem["file"], videos.get(name))))
+        rows.append(
+            (short_query(stem["query"]), heard, _percent(stem["share"]), _files(stem["file"], videos.get(name)))
+        )
     rest = _files(report["residual"], report["without"], videos.get("without"))
     if rest:
         rows.append(("the rest", "", _percent(report["residual_share"]), rest))
@@ -246,18 +249,23 @@ def summary_lines(report: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def warning_lines(report: Mapping[str, Any]) -> list[str]:
-    """Return one line for each query that is probably not in the sound."""
-    source = report["input"] or "the sound"
-    return [
-        f"{_short(stem['query'])}: "
-        + ("probably not heard" if stem.get("understood", True) else "not understood, probably nothing of it")
-        + f" in {source} (presence {stem['presence']:.2f})"
-        for stem in report["stems"]
-        if not stem["present"]
-    ]
+    """Return one line for each query that is not understood or probably not in the sound, and each unusual note."""
+    source, notes = report["input"] or "the sound", list(report.get("notes", ()))
+    lines = []
+    for stem in report["stems"]:
+        about = f"'{stem['query']}': "
+        reason = next((note for note in notes if note.startswith(about)), None)
+        if reason is not None:
+            notes.remove(reason)
+            lines.append(f"{short_query(stem['query'])}: {reason.removeprefix(about)}")
+        elif not stem["present"]:
+            lines.append(
+                f"{short_query(stem['query'])}: probably not heard in {source} (presence {stem['presence']:.2f})"
+            )
+    return [*lines, *(f"{source}: {note}" for note in notes if not note.startswith(USUAL_NOTE))]
 
 
-def _short(query: str) -> str:
+def short_query(query: str) -> str:
     """Return a query on one line of bounded length."""
     text = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in query)
     return text if len(text) <= _QUERY_WIDTH else f"{text[: _QUERY_WIDTH - 3]}..."

@@ -36,6 +36,7 @@ from trisep.media.video import read_frames, stream_frames, write_video
 from trisep.queries.captions import CaptionSettings, find_captions
 from trisep.queries.embed import as_queries
 from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
+from trisep.separation.batch import short_query
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.options import SeparationOptions
 from trisep.separation.separator import Separator, load
@@ -266,6 +267,21 @@ def write_outputs(
             fps = min(info.video[0].fps or _FALLBACK_FPS, _MAX_OUTPUT_FPS)
             frames = (overlay.draw(frame, time_seconds) for time_seconds, frame in stream_frames(path, fps=fps))
             write_video(file, frames, fps=fps, audio=sound, comment=_mark_of(path))
+
+
+def summary_lines(found: Sequence[Localization], files: Sequence[Path]) -> list[str]:
+    """Return the files that were written, and a line for each query: where in the picture it is most, over all frames.
+
+    The place is a cell of the grid, by its middle in shares of width and height, as `--region` takes it.
+    """
+    lines = [", ".join(map(str, files))]
+    names = [short_query(one.query) for one in found]
+    for name, one in zip(names, found, strict=True):
+        mean = one.maps.mean(axis=0)
+        row, column = np.unravel_index(mean.argmax(), mean.shape)
+        x, y = (column + 0.5) / mean.shape[1], (row + 0.5) / mean.shape[0]
+        lines.append(f"{name:{max(map(len, names))}}  mostly at {x:.2f},{y:.2f}")
+    return lines
 
 
 def _write_maps(found: Sequence[Localization], file: Path, mark: str) -> None:

@@ -255,7 +255,7 @@ class Separator:
             ]
             rest = {name: files.names.get(name) for name in ("residual", "without")}
             report |= {**rest, "residual_share": running.residual_share(), "gain_db": gain_db}
-            report["notes"] = [*running.notes(), *_notes(wanted, reasons)]
+            report["notes"] = [*running.notes(), *_notes(wanted, reasons), *files.replaced()]
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]
                 report["videos"] = files.write_videos(shown, bits_per_second=outputs.audio_bitrate)

@@ -170,8 +170,9 @@ class StemFiles:
         self._staging = self.folder / temporary_name(self.folder)
         self._floats = self._staging if form.keeps_everything else self._staging / "floats"
         self._finished = list(self.names.values())
-        planned = [*self._finished, *([f"{name}{video.suffix}" for name in names] if video is not None else [])]
-        self._earlier = earlier_files(self.folder, planned, source)
+        videos = [f"{name}{video.suffix}" for name in names] if video is not None else []
+        self._planned = [*self._finished, *videos]
+        self._earlier = earlier_files(self.folder, self._planned, source)
 
     def require_room(self, num_samples: int) -> None:
         """Raise OutputError unless the folder can be written, and has room for so many samples per channel."""
@@ -249,6 +250,12 @@ class StemFiles:
         self._finished += files.values()
         sound = {"sound": form.codec.title, "gain_db": decibels(self.encoded_gain)}
         return {"files": files, **sound, "left_out": list(form.left_out)}
+
+    def replaced(self) -> list[str]:
+        """Tell on one line which files of an earlier run go, since this run writes none of these names."""
+        gone = sorted(set(self._earlier) - {*self._finished, *self._planned})
+        is_are = "is" if len(gone) == 1 else "are"
+        return [f"replaces an earlier run: {', '.join(gone)} {is_are} gone; --out keeps runs apart"] if gone else []
 
     def write_json(self, file: str, content: Any) -> None:
         """Write a report beside the sounds."""

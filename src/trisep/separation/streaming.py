@@ -32,6 +32,8 @@ from trisep.types import Audio, SignalSettings, Stem
 _C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
+USUAL_NOTE = "above"
+"""How the note begins that most separations have, and nobody needs to be told each time."""
 _PORTION_VALUES = 1 << 19
 """How many values of frames are transformed at a time, over all channels of a stem: few enough for the cache of a
 processor, and for the C library to use the same memory again."""
@@ -329,7 +331,7 @@ class SeparationRun:
                 "keep": "hold the whole mixture",
             }
             notes.append(
-                f"above {self.signal.sample_rate_hz / 2000:g} kHz, which the model does not hear, stems "
+                f"{USUAL_NOTE} {self.signal.sample_rate_hz / 2000:g} kHz, which the model does not hear, stems "
                 f"{above[self._above_nyquist]}"
             )
         return tuple(notes)

@@ -29,6 +29,11 @@ class Tag:
     per_second: tuple[float, ...]
     """The same for every second."""
 
+    @property
+    def likeliest(self) -> float:
+        """The largest probability of any second or of the file, which tags are put in order by."""
+        return max(self.probability, *self.per_second)
+
     def spans(self, least: float = 0.5) -> list[tuple[int, int]]:
         """Return the stretches, first and last second exclusive, in which it reaches `least` of its own maximum."""
         heard = np.array([0, *(value >= least * max(self.per_second) for value in self.per_second), 0], dtype=int)

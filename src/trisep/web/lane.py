@@ -1,7 +1,8 @@
 """A lane: a bounded queue of jobs, and the process that does them one after another.
 
 A process that dies, by a broken file or by a kill, fails the job it was doing and is started again. A running job is
-cancelled by ending its process. This file knows no kind of job.
+cancelled by interrupting its process, which goes on to the next job; one that does not answer soon, or on a system
+without such a signal, is ended, which costs the seconds that a new one takes to start. This file knows no kind of job.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ from trisep.errors import ConfigError
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 _LINE_BYTES = 1 << 22
 _STOP_SECONDS = 3.0
+"""How long a process may take to give up a job that is cancelled."""
+INTERRUPT = None if sys.platform == "win32" else signal.SIGINT
+"""Tells a process to give up its job; None where processes cannot be told."""
 
 
 @dataclass(eq=False, slots=True)
@@ -99,14 +103,14 @@ class Lane:
         return job
 
     def cancel(self, job: Job) -> None:
-        """End a job: it leaves the queue, or its process is ended."""
+        """End a job: it leaves the queue, or its process is interrupted."""
         if job in self._waiting:
             self._waiting.remove(job)
             job.end("cancelled")
         elif job is self._running:
-            # The loop sees the end of the process; until then the files of the job may still be written.
+            # The loop sees the answer or the end of the process; until then files of the job may still be written.
             job.task["cancelled"] = True
-            self._kill_process()
+            self._interrupt_process(job)
 
     def num_before(self, job: Job) -> int:
         """Return how many jobs are done before a waiting one."""
@@ -150,7 +154,8 @@ class Lane:
                 job.share = message["progress"]
                 continue
             job.result = message.get("result", {})
-            job.end("failed" if "error" in message else "done", message.get("error"))
+            state: State = "cancelled" if job.task.get("cancelled") else "failed" if "error" in message else "done"
+            job.end(state, message.get("error") if state == "failed" else None)
             return True
         return False
 
@@ -170,6 +175,20 @@ class Lane:
             raise ConfigError(message["error"])
         return self.process
 
+    def _interrupt_process(self, job: Job) -> None:
+        """Have the process give up a running job, and kill it if it has not by then."""
+        if INTERRUPT is None:
+            self._kill_process()
+            return
+        self._send(INTERRUPT)
+
+        def kill_if_deaf() -> None:
+            """Kill the process if it is still at it."""
+            if job is self._running and job.is_open:
+                self._kill_process()
+
+        asyncio.get_running_loop().call_later(_STOP_SECONDS, kill_if_deaf)
+
     async def _end_process(self) -> None:
         """End the process and wait for it."""
         self._kill_process()
@@ -177,14 +196,18 @@ class Lane:
             await self.process.wait()
 
     def _kill_process(self) -> None:
-        """Kill the process if it runs.
+        """Kill the process if it runs."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        """Send the process a signal if it runs.
 
         Its own `kill` would first ask how a process that is dead already ended, and the answer comes only once: then
         nobody would know by which signal.
         """
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.process.pid, signal.SIGKILL)
+                os.kill(self.process.pid, number)
 
 
 def _reason(code: int | None) -> str:

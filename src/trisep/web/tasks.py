@@ -87,7 +87,7 @@ class Tasks:
         from trisep.separation.tagging import tag
 
         found = tag(Path(task["sound"]), num_tags=_NUM_TAGS)
-        likely = [one.name for one in found if max(one.probability, *one.per_second) >= _LEAST_PROBABILITY]
+        likely = [one.name for one in found if one.likeliest >= _LEAST_PROBABILITY]
         return {"words": [name.lower() for name in likely if name not in _UMBRELLAS][:_NUM_SUGGESTIONS]}
 
     def separate(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The process of a lane: one task per line of JSON on stdin, its progress and its end as lines of JSON on stdout.
 
-    {"name": "separate", …}   →   {"progress": 0.4} … {"result": {…}} or {"error": "…"}
+    {"name": "separate", …}   →   {"progress": 0.4} … {"result": {…}} or {"error": "…"} or {"cancelled": true}
 
-The first line out says that it is ready. It ends when stdin does, so it never outlives the server.
+The first line out says that it is ready. An interrupt (SIGINT) ends the task that is being done, and nothing else. The
+process ends when stdin does, so it never outlives the server.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,12 +20,36 @@ from trisep.web.tasks import Tasks
 _PROGRESS_SECONDS = 0.1
 
 
+class _Cancelled(BaseException):
+    """Nobody wants the task any more. No task takes it for a failure of its own."""
+
+
+class _Interruption:
+    """Raises _Cancelled at an interrupt while a task is done, and does nothing at any other time."""
+
+    def __init__(self) -> None:
+        self._is_busy = False
+        signal.signal(signal.SIGINT, self._interrupt)
+
+    def __enter__(self) -> None:
+        self._is_busy = True
+
+    def __exit__(self, *_: object) -> None:
+        self._is_busy = False
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if self._is_busy:
+            self._is_busy = False
+            raise _Cancelled
+
+
 def main() -> None:
     """Do tasks until stdin ends."""
     settings = json.loads(sys.argv[1])
     # Whatever libraries print goes to stderr: stdout carries messages alone.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    interruption = _Interruption()
     tasks = Tasks(settings["model"], device=settings["device"])
     try:
         if settings["loads_model"]:
@@ -35,10 +61,10 @@ def main() -> None:
     if settings["loads_model"]:
         tasks.warm_up()
     for line in sys.stdin:
-        _do(tasks, json.loads(line), channel)
+        _do(tasks, json.loads(line), channel, interruption)
 
 
-def _do(tasks: Tasks, task: dict[str, Any], channel: TextIO) -> None:
+def _do(tasks: Tasks, task: dict[str, Any], channel: TextIO, interruption: _Interruption) -> None:
     """Do one task and say how it ended."""
     last = 0.0
 
@@ -50,7 +76,10 @@ def _do(tasks: Tasks, task: dict[str, Any], channel: TextIO) -> None:
             _say(channel, progress=round(share, 4))
 
     try:
-        result = getattr(tasks, task["name"])(task, progress)
+        with interruption:
+            result = getattr(tasks, task["name"])(task, progress)
+    except _Cancelled:
+        _say(channel, cancelled=True)
     except TrisepError as error:
         # People know their files by the names that these had with them.
         message = " ".join(str(error).split()).replace(task["path"], task["title"])
