@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from trisep.metrics import Scores, bss_eval_sources, is_silent, score_separation, si_sdr, snr
+from trisep import metrics
+from trisep.metrics import MixtureScorer, Scores, bss_eval_sources, is_silent, score_separation, si_sdr, snr
 
 
 def _scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -131,3 +132,20 @@ def test_refuses_what_does_not_fit() -> None:
         score_separation(references=references, estimates=estimates[:2], mixture=mixture, scored=[0, 0])
     with pytest.raises(ValueError, match="finite"):
         score_separation(references=references, estimates=np.nan * estimates, mixture=mixture)
+
+
+def test_two_systems_on_one_mixture_score_as_each_does_and_share_what_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(5)
+    references = generator.standard_normal((3, 4000))
+    systems = [references[:2] + scale * generator.standard_normal((2, 4000)) for scale in (0.1, 1.0)]
+    systems[1][0] = 0.0
+    mixture = references.sum(axis=0)
+    expected = [
+        score_separation(references=references, estimates=one, mixture=mixture, scored=[0, 1]) for one in systems
+    ]
+    made = []
+    factorised = metrics.BssReference
+    monkeypatch.setattr(metrics, "BssReference", lambda sources: made.append(1) or factorised(sources))
+    scorer = MixtureScorer(references=references, mixture=mixture, scored=[0, 1])
+    assert [scorer.score(one) for one in systems] == expected
+    assert len(made) == 1 and expected[1][0].skipped == "silent estimate" and expected[1][1].scores is not None

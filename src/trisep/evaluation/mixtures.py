@@ -24,7 +24,7 @@ from trisep.evaluation.examples import Examples
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix, read_clip
 from trisep.media.level import gain_to, level_db
-from trisep.metrics import Scores, score_separation
+from trisep.metrics import MixtureScorer, Scores
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols.pair_files import relative_to
 from trisep.separation import Precision
@@ -125,11 +125,9 @@ def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpo
     estimates += [_baseline_estimate(job, name, sources, total, mixture.index) for name in job.baselines]
     scored = range(job.protocol.num_scored)
     levels = {"mixture_level_db": level_db(total), **{f"{source}": level_db(sources[source]) for source in scored}}
-    rows = []
+    rows, scorer = [], MixtureScorer(references=sources, mixture=total, scored=list(scored))
     for name, stems in zip(job.systems, estimates, strict=True):
-        results = score_separation(
-            references=sources, estimates=stems[: len(scored)], mixture=total, scored=list(scored)
-        )
+        results = scorer.score(stems[: len(scored)])
         rows += _rows(job, mixture, name, levels, [result.scores or result.skipped or "" for result in results])
     return rows
 

@@ -2,6 +2,8 @@
 
     references, estimates, mixture → score_separation → one SourceScore per scored source: Scores or the reason to skip
 
+`MixtureScorer` scores several systems on one mixture.
+
 Two different ratios are called SDR in the literature. Here `sdr`, `sir`, `sar` are BSS Eval v3 and `snr` is the plain
 ratio that museval prints as "SDR"; they never share a column. Averages and their intervals are in
 `trisep.metrics.statistics`. This package knows no model, file or protocol.
@@ -9,6 +11,7 @@ ratio that museval prints as "SDR"; they never share a column. Averages and thei
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -30,6 +33,7 @@ __all__ = [
     "BssEval",
     "BssReference",
     "Interval",
+    "MixtureScorer",
     "PairedTest",
     "RocAuc",
     "Scores",
@@ -95,6 +99,79 @@ def is_silent(x: Float[np.ndarray, "S"], *, threshold_db: float = -70.0) -> bool
     return bool(mean_square < 10.0 ** (threshold_db / 10.0))
 
 
+class MixtureScorer:
+    """A mixture and its true sources, ready to score the estimates of any number of systems.
+
+    What no estimate changes is computed once: the factorised references of BSS Eval and the scores of the mixture
+    itself, which are most of the work.
+    """
+
+    def __init__(
+        self,
+        *,
+        references: Float[np.ndarray, "N S"],
+        mixture: Float[np.ndarray, "S"],
+        scored: Sequence[int] | None = None,
+        silence_threshold_db: float = -70.0,
+    ) -> None:
+        """Take what `score_separation` takes, but for the estimates, and raise what it raises."""
+        self._references, self._mixture, self._threshold_db = references, mixture, silence_threshold_db
+        self._sources = list(range(len(references))) if scored is None else [int(source) for source in scored]
+        _check_references(references, mixture, self._sources)
+
+    def score(self, estimates: Float[np.ndarray, "M S"]) -> list[SourceScore]:
+        """Score the estimates of one system, as `score_separation` does."""
+        expected = (len(self._sources), self._mixture.size)
+        if estimates.shape != expected:
+            raise ValueError(_misshapen("estimates", expected, estimates))
+        reasons = [self._skip_reason(source, estimates[m]) for m, source in enumerate(self._sources)]
+        rows = [m for m, reason in enumerate(reasons) if reason is None]
+        outcome: dict[int, Scores] = {}
+        if rows:
+            sources = [self._sources[m] for m in rows]
+            bss = self._truth.score(estimates[rows], sources=[self._audible.index(source) for source in sources])
+            ours = _all_metrics(bss, self._references[sources], estimates[rows])
+            for column, (m, source) in enumerate(zip(rows, sources, strict=True)):
+                values = {name: float(ratios[column]) for name, ratios in ours.items()}
+                # Plain floats: inf − inf is nan without a warning.
+                improvements = {f"{name}i": values[name] - before for name, before in self._before[source].items()}
+                outcome[m] = Scores(**values, **improvements)
+        return [
+            SourceScore(source=source, scores=outcome.get(m), skipped=reasons[m])
+            for m, source in enumerate(self._sources)
+        ]
+
+    @cached_property
+    def _audible(self) -> list[int]:
+        """The references that BSS Eval is defined for."""
+        return [source for source, reference in enumerate(self._references) if reference.any()]
+
+    @cached_property
+    def _truth(self) -> BssReference:
+        """The references, factorised."""
+        return BssReference(self._references[self._audible])
+
+    @cached_property
+    def _before(self) -> dict[int, dict[str, float]]:
+        """Every ratio of the mixture, as the estimate of each source that can be scored."""
+        sources = [source for source in self._sources if self._skip_reason(source, self._references[source]) is None]
+        bss = self._truth.score_mixture(self._mixture, sources=[self._audible.index(source) for source in sources])
+        repeated = np.broadcast_to(self._mixture, (len(sources), self._mixture.size))
+        ratios = _all_metrics(bss, self._references[sources], repeated)
+        return {
+            source: {name: float(values[column]) for name, values in ratios.items()}
+            for column, source in enumerate(sources)
+        }
+
+    def _skip_reason(self, source: int, estimate: np.ndarray) -> str | None:
+        """Name the first silent signal, in the order in which its silence matters, or None."""
+        signals = {"reference": self._references[source], "estimate": estimate, "mixture": self._mixture}
+        for name, signal in signals.items():
+            if is_silent(signal, threshold_db=self._threshold_db) or not signal.any():
+                return f"silent {name}"
+        return None
+
+
 def score_separation(
     *,
     references: Float[np.ndarray, "N S"],
@@ -121,53 +198,25 @@ def score_separation(
     Raises:
         ValueError: shapes or indices do not fit, or a sample is not finite.
     """
-    sources = list(range(len(references))) if scored is None else [int(source) for source in scored]
-    _check_shapes(references, estimates, mixture, sources)
-    outcome: dict[int, Scores] = {}
-    reasons = [_skip_reason(references[j], estimates[m], mixture, silence_threshold_db) for m, j in enumerate(sources)]
-    rows = [m for m, reason in enumerate(reasons) if reason is None]
-    if rows:
-        audible = [j for j in range(len(references)) if references[j].any()]
-        truth = BssReference(references[audible])
-        positions = [audible.index(sources[m]) for m in rows]
-        ours = _all_metrics(
-            truth.score(estimates[rows], sources=positions), references[[sources[m] for m in rows]], estimates[rows]
-        )
-        repeated = np.broadcast_to(mixture, (len(rows), mixture.size))
-        before = _all_metrics(
-            truth.score_mixture(mixture, sources=positions), references[[sources[m] for m in rows]], repeated
-        )
-        for column, m in enumerate(rows):
-            values = {name: float(ratios[column]) for name, ratios in ours.items()}
-            # Plain floats: inf − inf is nan without a warning.
-            improvements = {f"{name}i": values[name] - float(ratios[column]) for name, ratios in before.items()}
-            outcome[m] = Scores(**values, **improvements)
-    return [SourceScore(source=j, scores=outcome.get(m), skipped=reasons[m]) for m, j in enumerate(sources)]
+    scorer = MixtureScorer(
+        references=references, mixture=mixture, scored=scored, silence_threshold_db=silence_threshold_db
+    )
+    return scorer.score(estimates)
 
 
-def _check_shapes(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray, sources: list[int]) -> None:
+def _check_references(references: np.ndarray, mixture: np.ndarray, sources: list[int]) -> None:
     """Raise ValueError for shapes that would be broadcast or cut silently."""
     if references.ndim != 2 or references.size == 0:
         raise ValueError(f"references: expected shape [sources, samples], got {references.shape}")
     if len(set(sources)) != len(sources) or any(not 0 <= source < len(references) for source in sources):
         raise ValueError(f"scored: expected different indices from 0 to {len(references) - 1}, got {sources}")
-    num_samples = references.shape[1]
-    for name, signal, expected in (
-        ("estimates", estimates, (len(sources), num_samples)),
-        ("mixture", mixture, (num_samples,)),
-    ):
-        if signal.shape != expected:
-            raise ValueError(
-                f"{name}: expected shape {expected}, got {signal.shape}; align and cut all signals to one length"
-            )
+    if mixture.shape != references.shape[1:]:
+        raise ValueError(_misshapen("mixture", references.shape[1:], mixture))
 
 
-def _skip_reason(reference: np.ndarray, estimate: np.ndarray, mixture: np.ndarray, threshold_db: float) -> str | None:
-    """Name the first silent signal, in the order in which its silence matters, or None."""
-    for name, signal in (("reference", reference), ("estimate", estimate), ("mixture", mixture)):
-        if is_silent(signal, threshold_db=threshold_db) or not signal.any():
-            return f"silent {name}"
-    return None
+def _misshapen(name: str, expected: tuple[int, ...], signal: np.ndarray) -> str:
+    """Say what shape was expected."""
+    return f"{name}: expected shape {expected}, got {signal.shape}; align and cut all signals to one length"
 
 
 def _all_metrics(bss: BssEval, references: np.ndarray, estimates: np.ndarray) -> dict[str, np.ndarray]:
