@@ -5,6 +5,7 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -341,3 +342,16 @@ def test_prepare_refuses_a_wrong_list(
     )
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and expected in error
+
+
+def test_a_name_that_is_not_utf_8_is_a_defect_of_one_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "media").mkdir()
+    for name in (b"a\xff.mp4", b"b.mp4"):
+        write_clip(tmp_path / "media" / os.fsdecode(name))
+    words = ["--media", str(tmp_path / "media"), "--out", str(tmp_path / "lists"), "--workers", "1", "--json"]
+    assert cli.main(["data", "status", "folder", *words]) == 1
+    (defect,) = json.loads(capsys.readouterr().out)["defects"]
+    assert (defect["source"], defect["state"]) == (os.fsdecode(b"a\xff.mp4"), "unreadable")
+    assert defect["detail"] == "its name is not valid UTF-8, as lists are; rename it"
+    (usable,) = [row for path in (tmp_path / "lists").glob("t*.csv") for row in _rows(path)]
+    assert usable["source"] == "b.mp4"

@@ -1,6 +1,7 @@
 """Two evaluations of the same mixtures tested against each other, and tables that do not belong together."""
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,3 +138,10 @@ def test_nothing_in_common_is_refused(a: Path, tmp_path: Path, capsys: pytest.Ca
     b = write_table(tmp_path / "b", [rows(index, (float("nan"), float("nan"))) for index in range(8)])
     assert main(["compare", str(a), str(b)]) == 2
     assert "no source has a score in both" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf_8(a: Path, tmp_path: Path) -> None:
+    other = tmp_path / os.fsdecode(b"b\xff")
+    a.rename(other)
+    assert main(["compare", str(other), str(other), "--out", str(tmp_path / "out")]) == 0
+    assert "b\\udcff" in (tmp_path / "out" / "comparison.md").read_text()

@@ -154,7 +154,9 @@ def test_a_hole_that_is_too_long_is_refused_and_takes_no_memory(make_media, monk
     ("rate_hz", "peak", "reason"),
     [
         (768_000, 9e9, None),
-        (768_001, 0.5, "its sound has 768001 samples a second, expected at most 768000"),
+        (768_001, 0.5, "its sound has 768001 samples a second, expected from 50 to 768000"),
+        (49, 0.5, "its sound has 49 samples a second, expected from 50 to 768000"),
+        (50, 0.5, None),
         (8000, 3.4e38, r"the sound holds values beyond 1e\+10 times full scale"),
     ],
 )

@@ -13,11 +13,14 @@ from trisep.errors import MediaError
 from trisep.media.files import (
     TEMPORARY_PATTERN,
     discard,
+    is_utf8,
     make_folder,
     move_into_place,
     remove_leftovers,
     replacing,
     replacing_folder,
+    replacing_text,
+    require_place,
     sha256_of,
     temporary_beside,
     temporary_name,
@@ -269,3 +272,17 @@ def test_moving_into_place_replaces_a_file(tmp_path: Path) -> None:
 def test_the_hash_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == ABC_SHA256
+
+
+def test_text_that_is_not_utf_8_survives_as_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.wav")
+    with replacing_text(tmp_path / "a.csv") as file:
+        file.write(f"{name},ü\r\n")
+    assert (tmp_path / "a.csv").read_bytes() == "a\\udcff.wav,ü\r\n".encode()
+    assert is_utf8("ü") and not is_utf8(name)
+
+
+def test_room_is_said_in_the_unit_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: type("Usage", (), {"free": 2_500_000}))
+    with pytest.raises(MediaError, match=r"about 3\.2 GB are to be written, and 2\.5 MB are free"):
+        require_place(tmp_path, 3_200_000_000)

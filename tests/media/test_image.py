@@ -136,3 +136,14 @@ def test_a_format_that_starts_a_program_is_no_picture(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
     with pytest.raises(MediaError, match=r"a.eps: is not a picture that can be read"):
         read_image(tmp_path / "a.eps")
+
+
+def test_a_decoder_that_gives_up_is_one_error(tmp_path, picture, monkeypatch):
+    # The decoder of AVIF raises RuntimeError for what it does not know.
+    def give_up(image):
+        raise RuntimeError("Failed to decode image: Not implemented")
+
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    monkeypatch.setattr("trisep.media.image.ImageOps.exif_transpose", give_up)
+    with pytest.raises(MediaError, match=r"a.png: the picture is damaged or cut off \(Failed to decode"):
+        read_image(tmp_path / "a.png")

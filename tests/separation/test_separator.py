@@ -284,7 +284,7 @@ def test_a_rate_that_a_format_lacks_a_full_disk_and_a_place_of_others_are_refuse
     usage = type("Usage", (), {"free": 4000 * 4 * 2 - 1})
     monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: usage)
     assert command("in.wav", "violin", "--out", "out") == 2
-    assert "out: about 0.0 GB are to be written, and 0.0 GB are free; free some space" in capsys.readouterr().err
+    assert "out: about 0.0 MB are to be written, and 0.0 MB are free; free some space" in capsys.readouterr().err
     monkeypatch.setattr("trisep.media.files.os.access", lambda place, mode: mode == os.R_OK)
     assert command("in.wav", "violin", "--out", "out") == 2
     assert "out: cannot be written (Permission denied)" in capsys.readouterr().err

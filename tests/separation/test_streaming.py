@@ -419,3 +419,16 @@ def test_the_plan_is_made_for_the_length_at_the_models_rate() -> None:
     options = {"queries": queries, "num_queries": 1, "device": torch.device("cpu")}
     running = SeparationRun(source, constant(0.5), SIGNAL, plan, **options)  # type: ignore[arg-type]
     assert asked == [16000] and running.plan is PLAN and running.queries is queries
+
+
+def test_a_segment_of_many_values_is_given_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Held at once are 3 channels of mixture and two stems: 9 values a sample.
+    audio = noise(60000, 3, 16000)
+    whole = all_of(run(audio, constant(0.25, 0.5), 2))
+    monkeypatch.setattr("trisep.separation.streaming._SLICE_VALUES", 9 * 4096)
+    running = run(audio, constant(0.25, 0.5), 2)
+    parts = list(running.segments())
+    assert max(part.mixture.shape[1] for part in parts) <= 4096 + SIGNAL.window_samples < 60000 / 10
+    np.testing.assert_array_equal(np.concatenate([part.mixture for part in parts], axis=-1), audio.samples)
+    np.testing.assert_allclose(np.concatenate([part.stems for part in parts], axis=-1), whole[1], atol=1e-6)
+    np.testing.assert_array_equal(torch.cat([part.masks for part in parts], dim=-1).numpy(), whole[2])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -206,3 +207,10 @@ def test_the_closing_figure(tmp_path: Path) -> None:
     log.draw()
     with Image.open(tmp_path / "training.png") as picture:
         assert min(picture.size) > 200
+
+
+def test_a_name_that_tensorboard_cannot_write_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"run\xff")
+    with pytest.raises(TrisepError, match="the name is not valid UTF-8, which TensorBoard needs; choose another --out"):
+        RunFolder(path, RECIPE, is_main=True)
+    assert not path.exists()

@@ -96,7 +96,7 @@ def _separate(path: Path) -> None:
 
 
 def _localize(path: Path) -> None:
-    localize(path, "dog barking", model=_separator())
+    localize(path, ["dog barking"], model=_separator())
 
 
 def _any_header(generator: Random) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from trisep.datasets.clip_list import ListedClip
 from trisep.datasets.status import STATES, ClipCheck, count_states
-from trisep.media.files import replacing
+from trisep.media.files import replacing_text
 
 LIST_COLUMNS = ("key", "source", "start_seconds", "end_seconds", "sha256")
 """Columns of SPLIT.csv, which `trisep prepare --clips` reads; empty times mean the whole file."""
@@ -67,8 +67,8 @@ def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipChe
         LABEL_COLUMNS,
         [(clip.key, label, clip.split) for clip, _ in usable for label in clip.labels],
     )
-    with replacing(out / "status.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    with replacing_text(out / "status.json") as file:
+        file.write(json.dumps(report, indent=1) + "\n")
 
 
 def _by_state(counters: Iterable[Counter[str]]) -> dict[str, int]:
@@ -85,8 +85,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with replacing(path) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
+    with replacing_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

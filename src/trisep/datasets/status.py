@@ -25,7 +25,7 @@ import numpy as np
 from trisep.datasets.clip_list import ListedClip
 from trisep.errors import ConfigError, MediaError
 from trisep.media.audio import read_facts, stream_audio
-from trisep.media.files import sha256_of
+from trisep.media.files import is_utf8, sha256_of
 from trisep.media.heard import HeardMeter
 from trisep.media.probe import MediaInfo, probe
 from trisep.media.video import read_frames
@@ -93,6 +93,8 @@ def check_clip(media: Path, source: str, clip: ListedClip, *, is_cut: bool, sett
     """
     path = media / source
     check = ClipCheck(state="usable", source=source)
+    if not is_utf8(source):
+        return replace(check, state="unreadable", detail="its name is not valid UTF-8, as lists are; rename it")
     try:
         check = replace(check, sha256=sha256_of(path))
         info = probe(path)

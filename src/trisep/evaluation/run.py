@@ -33,7 +33,7 @@ from trisep.evaluation.examples import examples_of
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.evaluation.table import environment, markdown, require_own, summarise
-from trisep.media.files import replacing, sha256_of, write_json
+from trisep.media.files import replacing_text, sha256_of, write_json
 from trisep.media.lock import locked
 from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
@@ -180,8 +180,8 @@ def write_tables(
         }
         summary["wall_seconds"] = round(time.monotonic() - started, 1)
         write_json(folder / f"{name}.json", summary)
-        with replacing(folder / f"{name}.md") as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        with replacing_text(folder / f"{name}.md") as file:
+            file.write(text + "\n")
     return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures)
 
 

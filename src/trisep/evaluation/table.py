@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from trisep.checkpoints.format import git_revision
 from trisep.errors import ConfigError
-from trisep.media.files import replacing, write_failure
+from trisep.media.files import replacing_text, write_failure
 from trisep.media.records import read_json
 from trisep.metrics import Scores, bootstrap_mean, summary
 
@@ -106,8 +106,8 @@ def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, An
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_failure(out, error) from error
-    with replacing(out / f"{name}.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    with replacing_text(out / f"{name}.md") as file:
+        file.write(text + "\n")
     write_rows(out / f"{name}.csv", rows)
 
 
@@ -116,7 +116,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
     Raises MediaError when it cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing_text(path) as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(

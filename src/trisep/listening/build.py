@@ -18,7 +18,7 @@ import soundfile
 from trisep.errors import ConfigError, MediaError
 from trisep.listening.clips import ListeningClip, clips_from_models, clips_from_table
 from trisep.listening.key import KeyRow, write_key
-from trisep.media.files import replacing, write_failure
+from trisep.media.files import replacing_text, write_failure
 from trisep.media.lock import locked
 from trisep.types import Audio
 
@@ -107,8 +107,8 @@ def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
     except OSError as error:
         raise write_failure(out, error) from error
     write_key(out / KEY, rows)
-    with replacing(out / PAGE) as temporary:
-        temporary.write_text(_page(rows, sounds), encoding="utf-8")
+    with replacing_text(out / PAGE) as file:
+        file.write(_page(rows, sounds))
 
 
 def _flac(audio: Audio, gain: float) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from trisep.errors import ConfigError
-from trisep.media.files import replacing
+from trisep.media.files import replacing_text
 
 BOTH, NONE = "both", "none"
 """The answers that are not the name of a sound."""
@@ -39,7 +39,7 @@ class KeyRow:
 
 def write_key(path: Path, rows: Iterable[KeyRow]) -> None:
     """Write one line per clip; MediaError when the file cannot be written."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing_text(path) as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(KeyRow))
         writer.writerows(map(astuple, rows))

@@ -5,6 +5,7 @@ audio.py          sound out of any container, as a stream of blocks or as a whol
 audio_decoder.py  the packets of an audio stream → samples at their place in time; only audio.py imports it
 audio_frames.py   the frames of its packets → float32
 audio_writer.py   sound into wav (RIFF, and RF64 above 4 GiB) and flac
+wav_header.py     what the header of a wav file declares
 sound_track.py    sound as FFmpeg encodes it: codecs, and the audio stream of a file that is being written
 sound_form.py     the forms in which a finished sound can be written
 level.py          the level of a sound

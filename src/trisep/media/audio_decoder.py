@@ -20,10 +20,10 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio_frames import FrameConverter, quietly_decoded, scaled
-from trisep.media.audio_writer import declared_frames
 from trisep.media.bounds import LONGEST_HOLE_SECONDS, require_sound
 from trisep.media.layouts import USUAL
 from trisep.media.probe import declared_seconds, open_media, picture_streams, timeline_start_seconds
+from trisep.media.wav_header import declared_frames
 
 _GAP_SECONDS = 0.1
 """Time stamps that stray less than this are jitter (Matroska rounds to a millisecond); more is a hole."""

@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from trisep.errors import MediaError
 from trisep.media.files import discard, move_into_place, temporary_beside, write_failure
 from trisep.media.layouts import speaker_mask
+from trisep.media.wav_header import EXTENSIBLE, IEEE_FLOAT, PCM
 from trisep.types import Audio
 
 AudioSubtype = Literal["wav_float32", "wav_int24", "wav_int16", "flac_int24", "flac_int16"]
@@ -254,10 +255,6 @@ def write_audio(path: Path, audio: Audio, *, subtype: AudioSubtype) -> None:
 
 RIFF_LIMIT_BYTES = 0xFFFF_FFFF
 """Largest size that a 32-bit chunk length can hold."""
-_OPEN_LENGTH_BYTES = 0x7FFF_F000
-"""Programs that write to a pipe put this or more in the place of the length."""
-
-_PCM, _IEEE_FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 
 
@@ -305,32 +302,6 @@ def wav_header(
     )
 
 
-def declared_frames(path: Path) -> int | None:
-    """Read the number of samples per channel that the header of a wav file declares.
-
-    FFmpeg gives only the number that is present, which hides a file that was cut off. None means that the header
-    declares nothing usable: compressed samples, or a length left open by a program that wrote to a pipe.
-    """
-    frame_bytes, long_bytes = 0, None
-    with open(path, "rb") as file:
-        outer = file.read(12)
-        if outer[:4] not in (b"RIFF", b"RF64") or outer[8:] != b"WAVE":
-            return None
-        while len(head := file.read(8)) == 8:
-            name, size = head[:4], struct.unpack("<I", head[4:])[0]
-            if name == b"data":
-                claimed = long_bytes if long_bytes is not None else size if size < _OPEN_LENGTH_BYTES else 0
-                return claimed // frame_bytes if frame_bytes and claimed else None
-            body = file.read(min(size, 64))
-            if name == b"fmt " and len(body) >= 16:
-                tag, _, _, _, frame_bytes, _ = struct.unpack("<HHIIHH", body[:16])
-                frame_bytes = frame_bytes if tag in (_PCM, _IEEE_FLOAT, _EXTENSIBLE) else 0
-            elif name == b"ds64" and len(body) >= 16:
-                long_bytes = struct.unpack("<Q", body[8:16])[0]
-            file.seek(size - len(body) + size % 2, 1)
-    return None
-
-
 def quantize(block: Float32[np.ndarray, "C n"], bits: int) -> np.ndarray:
     """Round to integers of so many bits in int32, [C, n]; +1.0 becomes the largest value.
 
@@ -351,11 +322,11 @@ def wav_bytes(block: Float32[np.ndarray, "C n"], *, bits: int) -> bytes:
 
 def _format_chunk(sample_rate_hz: int, num_channels: int, bits: int, layout: str | None) -> bytes:
     """Build the fmt chunk: the short form for one and two channels, which every reader knows."""
-    tag, frame_bytes = _IEEE_FLOAT if bits == 32 else _PCM, num_channels * bits // 8
+    tag, frame_bytes = IEEE_FLOAT if bits == 32 else PCM, num_channels * bits // 8
     extended = num_channels > 2
     fields = struct.pack(
         "<HHIIHH",
-        _EXTENSIBLE if extended else tag,
+        EXTENSIBLE if extended else tag,
         num_channels,
         sample_rate_hz,
         sample_rate_hz * frame_bytes,

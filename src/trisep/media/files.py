@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from trisep.errors import MediaError
 
@@ -80,9 +80,15 @@ def require_place(path: Path, num_bytes: int = 0) -> None:
         raise write_failure(path, error) from error
     if num_bytes > free:
         raise MediaError(
-            f"{path}: about {num_bytes / 1e9:.1f} GB are to be written, and {free / 1e9:.1f} GB are free; free some "
-            "space or choose another disk"
+            f"{path}: about {_in_words(num_bytes)} are to be written, and {_in_words(free)} are free; free some space "
+            "or choose another disk"
         )
+
+
+def _in_words(num_bytes: int) -> str:
+    """Give a size in the unit that a person would choose."""
+    unit, name = (1e9, "GB") if num_bytes >= 1e9 else (1e6, "MB")
+    return f"{num_bytes / unit:.1f} {name}"
 
 
 def temporary_name(folder: Path) -> str:
@@ -220,6 +226,19 @@ def _is_running(process: int) -> bool:
     return True
 
 
+@contextmanager
+def replacing_text(path: Path) -> Iterator[TextIO]:
+    """Open a text file for writing, moved into place when it is complete; names that are not UTF-8 survive as escapes.
+
+    Line ends are written as given. Raises MediaError where the place cannot be written.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
+
+
 def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
     """Write JSON, moved into place when it is complete. Names that are not UTF-8 survive as escapes.
 
@@ -228,6 +247,11 @@ def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
     text = json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a name is valid UTF-8; file names of Linux can be any bytes, and text files cannot hold those."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_same_file(path: Path, other: Path) -> bool:

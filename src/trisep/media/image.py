@@ -50,7 +50,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         raise MediaError(
             f"{path}: is not a picture that can be read; give a JPEG, PNG, WebP or another common picture file"
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    # RuntimeError is what the decoder of AVIF raises.
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
         raise MediaError(
             f"{path}: the picture is damaged or cut off ({str(error) or type(error).__name__}); get a complete copy"
         ) from error

@@ -21,12 +21,15 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from trisep.errors import MediaError
-from trisep.media.bounds import PIXEL_ASPECTS, require_picture
+from trisep.media.bounds import PIXEL_ASPECTS, limit_ffmpeg, require_picture, require_rate
+from trisep.media.wav_header import declared_rate_hz
 
 # Playlists, which only point at other files, and text: such files hold no sound or video themselves.
 _REFUSED_FORMATS = frozenset(
     {"concat", "hls", "dash", "tty", "srt", "ass", "webvtt", "ffmetadata", "imf", "sdp", "rtsp"}
 )
+
+limit_ffmpeg()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     path = Path(path)
     check_readable(path)
     try:
+        # Before FFmpeg looks for a codec in millions of packets of one byte, whose rate the header declares as 1.
+        require_rate(path, declared_rate_hz(path) or 0)
         # The absolute name keeps FFmpeg from reading "take 2: bridge.wav" as an address with a protocol.
         container = av.open(
             os.path.abspath(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"

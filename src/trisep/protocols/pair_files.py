@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from trisep.errors import MediaError
-from trisep.media.files import replacing
+from trisep.media.files import replacing_text
 from trisep.media.tables import read_rows
 from trisep.protocols import ProtocolMixture, ProtocolSource
 from trisep.types import Place
@@ -35,7 +35,7 @@ def write_pairs(mixtures: Iterable[ProtocolMixture], file: Path, *, folder: Path
     coming = iter(mixtures)
     first = list(islice(coming, 1))
     numbers = range(1, 1 + max([2, *(len(mixture.sources) for mixture in first)]))
-    with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+    with replacing_text(file) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([f"{field}_{number}" for number in numbers for field in _FIELDS] + ["interference"])
         for mixture in chain(first, coming):

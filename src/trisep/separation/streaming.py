@@ -34,6 +34,8 @@ Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 USUAL_NOTE = "above"
 """How the note begins that most separations have, and nobody needs to be told each time."""
+_SLICE_VALUES = 6_000_000
+"""How many samples are given at a time, over mixture and stems: 20 s of two stems in stereo are given at once."""
 _PORTION_VALUES = 1 << 19
 """How many values of frames are transformed at a time, over all channels of a stem: few enough for the cache of a
 processor, and for the C library to use the same memory again."""
@@ -77,10 +79,9 @@ class MaskApplier:
         that were pushed.
         """
         self._masks = torch.cat([self._masks, masks], dim=-1)
-        mixture, samples = self._joined()
-        stems = np.zeros((self._num_queries, self._num_channels, samples.shape[1]), np.float32)
+        stems = np.zeros((self._num_queries, self._num_channels, self._num_pushed - self._num_given), np.float32)
         filled = 0
-        for spectra in self._spectra_under_masks(samples, is_last):
+        for spectra in self._spectra_under_masks(is_last):
             first = self._spectra.num_frames - spectra.shape[1]
             at_bins = self._grid.read(
                 self._masks, first_mask_frame=self._first_mask_frame, first_frame=first, num_frames=spectra.shape[1]
@@ -95,22 +96,35 @@ class MaskApplier:
         needed = self._grid.position(self._spectra.num_frames)[0] - self._first_mask_frame
         used = max(0, min(needed, self._masks.shape[-1] - 1))
         self._masks, self._first_mask_frame = self._masks[..., used:].clone(), self._first_mask_frame + used
+        mixture, heard = self._given(filled)
+        return SeparatedSegment(mixture, heard, stems[..., :filled], masks)
+
+    def _cut(self, begin: int, end: int, *, heard: bool) -> Float32[np.ndarray, "C n"]:
+        """Copy samples out of what was pushed and not given, which is never joined: of many channels it is large."""
+        parts, first = [np.zeros((self._num_channels, 0), np.float32)], 0
+        for pair in self._pushed:
+            block = pair[heard]
+            parts.append(block[:, max(0, begin - first) : max(0, end - first)])
+            first += block.shape[1]
+        return np.concatenate(parts, axis=1)
+
+    def _given(self, filled: int) -> tuple[Float32[np.ndarray, "C n"], Float32[np.ndarray, "C n"]]:
+        """Let go of the next samples and return them; one array where all of them is heard."""
+        all_heard = all(heard is block for block, heard in self._pushed)
+        mixture = self._cut(0, filled, heard=False)
+        samples = mixture if all_heard else self._cut(0, filled, heard=True)
+        rest, first = [], 0
+        for block, heard in self._pushed:
+            begin = max(0, filled - first)
+            if begin < block.shape[1]:
+                kept = block[:, begin:]
+                rest.append((kept, kept if heard is block else heard[:, begin:]))
+            first += block.shape[1]
+        self._pushed = rest
         self._num_given += filled
-        rest = mixture[:, filled:].copy()
-        self._pushed = [(rest, rest if samples is mixture else samples[:, filled:].copy())]
-        return SeparatedSegment(mixture[:, :filled], samples[:, :filled], stems[..., :filled], masks)
+        return mixture, samples
 
-    def _joined(self) -> tuple[Float32[np.ndarray, "C n"], Float32[np.ndarray, "C n"]]:
-        """All that was pushed and not given; one array where all of it is heard."""
-        empty = np.zeros((self._num_channels, 0), np.float32)
-        mixture = np.concatenate([empty, *(block for block, _ in self._pushed)], axis=1)
-        if all(heard is block for block, heard in self._pushed):
-            return mixture, mixture
-        return mixture, np.concatenate([empty, *(heard for _, heard in self._pushed)], axis=1)
-
-    def _spectra_under_masks(
-        self, samples: Float32[np.ndarray, "C n"], is_last: bool
-    ) -> Iterator[Complex[Tensor, "C K F"]]:
+    def _spectra_under_masks(self, is_last: bool) -> Iterator[Complex[Tensor, "C K F"]]:
         """The source's next frames as far as the masks reach, in portions that bound the memory."""
         window, hop = self._settings.window_samples, self._settings.hop_samples
         half = window - window // 2
@@ -123,9 +137,9 @@ class MaskApplier:
         while self._spectra.num_frames < stop:
             frame = min(stop, self._spectra.num_frames + portion)
             begin = self._spectra.num_samples - self._num_given
-            end = min(samples.shape[1], (frame - 1) * hop + half - self._num_given)
-            spectra = self._spectra.push(torch.from_numpy(np.ascontiguousarray(samples[:, begin:end])).to(self._device))
-            if end == samples.shape[1] and is_last:
+            end = min(self._num_pushed - self._num_given, (frame - 1) * hop + half - self._num_given)
+            spectra = self._spectra.push(torch.from_numpy(self._cut(begin, end, heard=True)).to(self._device))
+            if end == self._num_pushed - self._num_given and is_last:
                 spectra = torch.cat([spectra, self._spectra.finish()], dim=1)
             yield spectra
 
@@ -220,19 +234,31 @@ class SeparationRun:
             for block, heard in blocks:
                 applier.push(block, heard)
             masks = joined_masks(segment.masks[: self._num_queries], self._groups, exclusive=self._exclusive)
-            separated = applier.apply(masks, is_last=segment.is_last)
-            for meter, stem in zip(self._meters, separated.stems, strict=True):
-                meter.update(stem)
-            if self._evidence is not None:
-                rate, level_db = self.source.sample_rate_hz, self.survey.level_db
-                self._evidence.update(separated.stems, rate, mixture_level_db=level_db, is_last=segment.is_last)
-            self._mixture.update(separated.heard)
-            self._residual.update(separated.heard_residual)
-            num_given += separated.mixture.shape[1]
-            if progress is not None:
-                progress(num_given / max(1, self.survey.num_samples))
-            yield separated
-            _return_free_memory()
+            slices = torch.split(masks, self._slice_frames(), dim=-1)
+            for number, part in enumerate(slices, start=1):
+                separated = applier.apply(part, is_last=segment.is_last and number == len(slices))
+                self._measure(separated, is_last=segment.is_last and number == len(slices))
+                num_given += separated.mixture.shape[1]
+                if progress is not None:
+                    progress(num_given / max(1, self.survey.num_samples))
+                yield separated
+                _return_free_memory()
+
+    def _slice_frames(self) -> int:
+        """Return for how many frames of the masks samples are given at a time."""
+        num_signals = self.source.num_channels * (1 + len(self._groups))
+        seconds = _SLICE_VALUES / (self.source.sample_rate_hz * num_signals)
+        return max(1, int(seconds * self.signal.sample_rate_hz / self.signal.hop_samples))
+
+    def _measure(self, separated: SeparatedSegment, *, is_last: bool) -> None:
+        """Take the levels of stems, mixture and residual, and what is heard in the stems."""
+        for meter, stem in zip(self._meters, separated.stems, strict=True):
+            meter.update(stem)
+        if self._evidence is not None:
+            rate, level_db = self.source.sample_rate_hz, self.survey.level_db
+            self._evidence.update(separated.stems, rate, mixture_level_db=level_db, is_last=is_last)
+        self._mixture.update(separated.heard)
+        self._residual.update(separated.heard_residual)
 
     def _segments_and_blocks(self) -> Iterator[tuple[MaskSegment, list[tuple[np.ndarray, np.ndarray]]]]:
         """Masks, each with the blocks of the source that were read for them, and what is heard of these."""

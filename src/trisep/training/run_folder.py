@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from trisep.checkpoints.format import require_replaceable
 from trisep.errors import ConfigError, TrainingError
 from trisep.figures.training import draw_training
-from trisep.media.files import make_folder, remove_leftovers, replacing, write_json
+from trisep.media.files import is_utf8, make_folder, remove_leftovers, replacing, write_json
 from trisep.media.records import checked, parse_json, read_json
 from trisep.recipes import Recipe
 
@@ -33,8 +33,10 @@ class RunFolder:
     def __init__(self, path: Path, recipe: Recipe, *, is_main: bool) -> None:
         """Create the folder, or check that it holds the same recipe; a run without a training state is replaced.
 
-        Raises TrainingError when it holds another recipe's run.
+        Raises TrainingError when it holds another recipe's run, or when TensorBoard could not write below its name.
         """
+        if not is_utf8(str(path)):
+            raise TrainingError(f"{path}: the name is not valid UTF-8, which TensorBoard needs; choose another --out")
         self.path = path
         self.model, self.best, self.states = path / "model", path / "best", path / "states"
         self.log = path / "log.jsonl"

@@ -303,7 +303,7 @@ def _peaks(blocks: Iterable[Float32[np.ndarray, "C n"]], sample_rate_hz: int) ->
 
 def _described(path: Path, layout: dict[str, int]) -> dict[str, int]:
     """Tell where in a wav file of floats the samples lie, and how many there are per channel."""
-    from trisep.media.audio_writer import declared_frames
+    from trisep.media.wav_header import declared_frames
 
     num_samples = declared_frames(path) or 0
     return {"num_samples": num_samples, "offset": path.stat().st_size - num_samples * layout["num_channels"] * 4}
