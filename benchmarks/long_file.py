@@ -4,10 +4,12 @@ one table.
     python benchmarks/long_file.py MEDIA_FOLDER --model CHECKPOINT [--minutes 10 60] [--segments 8 20 40]
 
 The long file is made from the clips of MEDIA_FOLDER, looped as 44.1 kHz stereo with drifting gains. Each separation of
-it runs in a process of its own, whose peak memory and time the system reports.
+it runs in a process of its own, whose peak memory and time the system reports. On Linux a line shows its memory over
+time: the largest of what is resident in each tenth of the run.
 """
 
 import argparse
+import re
 import resource
 import subprocess
 import sys
@@ -76,8 +78,15 @@ def write_long_file(path: Path, sounds: list[np.ndarray], minutes: float) -> Non
             writer.write(block)
 
 
-def separate_in_process(path: Path, out: Path, model: str) -> tuple[float, float, float]:
-    """(seconds, seconds of processor time over all cores, peak MiB) of the command."""
+def resident_mib(process: subprocess.Popen[str]) -> float:
+    """What a running process has in memory; nan where the system does not say."""
+    status = Path(f"/proc/{process.pid}/status")
+    found = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def separate_in_process(path: Path, out: Path, model: str) -> tuple[float, float, float, list[float]]:
+    """(seconds, seconds of processor time over all cores, peak MiB, MiB in each tenth of the run) of the command."""
     start = time.monotonic()
     command = [
         sys.executable,
@@ -93,9 +102,19 @@ def separate_in_process(path: Path, out: Path, model: str) -> tuple[float, float
         "--device",
         "cpu",
     ]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
-    processor_seconds, peak_kib = result.stdout.split()[-2:]
-    return time.monotonic() - start, float(processor_seconds), int(peak_kib) / 1024
+    samples = []
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True)
+        while process.poll() is None:
+            samples.append(resident_mib(process))
+            time.sleep(0.05)
+        output.seek(0)
+        text = output.read()
+    if process.returncode != 0:
+        raise SystemExit(text)
+    processor_seconds, peak_kib = text.split()[-2:]
+    tenths = [float(np.nanmax(part)) for part in np.array_split(samples, min(10, len(samples)))]
+    return time.monotonic() - start, float(processor_seconds), int(peak_kib) / 1024, tenths
 
 
 def largest_steps(path: Path, joints: np.ndarray) -> tuple[float, float]:
@@ -152,10 +171,11 @@ def main() -> None:
         for minutes in arguments.minutes:
             path, out = Path(scratch) / "long.wav", Path(scratch) / "stems"
             write_long_file(path, sounds, minutes)
-            seconds, processor_seconds, peak_mib = separate_in_process(path, out, arguments.model)
+            seconds, processor_seconds, peak_mib, tenths = separate_in_process(path, out, arguments.model)
             speed = f"{seconds:.1f} s, {minutes * 60 / seconds:.1f} x real time"
             cost = f"{processor_seconds:.1f} s of processor time, peak {peak_mib:.0f} MiB"
             print(f"{minutes:g} min: {speed}, {cost}", flush=True)
+            print(f"    MiB by tenth of the run: {' '.join(f'{value:.0f}' for value in tenths)}", flush=True)
             plan = separator.start(path, as_queries(QUERIES)).plan
             core = plan.num_core_frames * separator.signal.hop_samples / separator.signal.sample_rate_hz
             print(f"    segments of {core:.1f} s, read with {plan.num_context_frames} frames more on either side")
