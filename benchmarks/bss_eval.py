@@ -8,6 +8,7 @@ apart, and all of this at once; estimates with filtering, leakage and noise of r
 
 - `sdr`, `sir`, `sar` with `mir_eval.separation.bss_eval_sources` and with museval in its mode of BSS Eval v3: all
   without permutation
+- the same with fast_bss_eval, where it is installed
 - `snr` with the "SDR" of `museval.metrics.bss_eval` as it is called by default: in windows of 88 200 samples every
   66 150, of which our `snr` is taken one by one (a signal that fits into one window has one); and in one window over
   the whole
@@ -22,6 +23,7 @@ than that. An interrupt prints what is there so far.
 """
 
 import argparse
+import importlib
 import importlib.util
 import time
 import warnings
@@ -59,6 +61,8 @@ def museval_metrics() -> ModuleType:
 
 
 MUSEVAL = museval_metrics()
+FAST = importlib.import_module("fast_bss_eval") if importlib.util.find_spec("fast_bss_eval") else None
+"""The package of Scheibler (2022), compared where it is installed."""
 
 
 @dataclass(slots=True)
@@ -154,6 +158,12 @@ def museval_v3_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     return np.stack([sdr, sir, sar])[..., 0]
 
 
+def fast_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """By its direct solver, in double precision."""
+    assert FAST is not None
+    return np.stack(FAST.bss_eval_sources(sources, estimates, compute_permutation=False)[:3])
+
+
 def museval_sdr(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """By default: one value per source and window."""
     return np.asarray(MUSEVAL.bss_eval(sources[..., None], estimates[..., None])[0])
@@ -194,6 +204,8 @@ def run_case(rows: dict[str, Row], name: str, sources: np.ndarray, estimates: np
         for key, theirs in (("mir_eval", oracle), ("museval v3", museval_v3)):
             difference = rows[f"{metric} {key}"].add((ours[0][index], ours[1]), (theirs[0][index], theirs[1]))
             beyond += [f"{metric} {difference:.1e} from {key}"] if difference > TOLERANCE_DB else []
+    if FAST is not None:
+        rows["fast_bss_eval"].add(ours, timed(fast_ratios, sources, estimates))
     ours_both, oracle_mixture = (
         timed(our_ratios_with_mixture, sources, estimates, mixture),
         timed(mir_eval_ratios, sources, repeated),
@@ -232,6 +244,8 @@ def main() -> None:
         for oracle in ("mir_eval", "museval v3")
         for metric in ("sdr", "sir", "sar")
     }
+    if FAST is not None:
+        rows["fast_bss_eval"] = Row("sdr, sir, sar", "fast_bss_eval")
     rows["with mixture"] = Row("sdr, sir, sar + mixture", "mir_eval")
     rows["two with mixture"] = Row("sdr, sir, sar of two systems + mixture", "mir_eval")
     rows["snr"] = Row("snr", "museval's SDR, one window")
