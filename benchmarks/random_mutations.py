@@ -2,10 +2,11 @@
 
     python benchmarks/random_mutations.py [FOLDER…] [--count 10] [--seed 0] [--seconds 60] [--only FILE]
 
-For each module of the folders it draws `--count` of all mutants that `mutants_of` can make, and runs the tests that
-import the module, of the folder of tests that mirrors its own, on each. Constants of recipes are held by a table of the
-papers' numbers as well (`tests/recipes`); `mutations.py` holds a list of chosen mutants. A mutant that takes longer
-than `--seconds` counts as killed. The table says which survived; the exit code is 1 if any did.
+For each module of the folders, but their `__init__.py`, it draws `--count` of all mutants that `mutants_of` can make,
+and runs the tests that import the module, of the folder of tests that mirrors its own, on each. Constants of recipes
+are held by a table of the papers' numbers as well (`tests/recipes`); `mutations.py` holds a list of chosen mutants. A
+mutant that takes longer than `--seconds` counts as killed. The table says which survived; the exit code is 1 if any
+did.
 
 The modules are imported once. Each mutant is a fork of that process in which the module and all that import it are
 imported anew, so that a mutant takes about a second, which is why this needs a system that forks.
@@ -190,6 +191,10 @@ def _run(mutant: Mutant, tests: Sequence[str], stale: set[str], hook: Any) -> in
     hook.uninstall()
     for name in stale:
         sys.modules.pop(name, None)
+        package, _, child = name.rpartition(".")
+        # `from package import module` takes the attribute where there is one, not the module anew.
+        if package in sys.modules:
+            vars(sys.modules[package]).pop(child, None)
     loader = importlib.machinery.SourceFileLoader
     real = loader.get_data
 
@@ -206,7 +211,9 @@ def _run(mutant: Mutant, tests: Sequence[str], stale: set[str], hook: Any) -> in
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    return int(pytest.main(["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow", *tests]))
+    # What was imported before the fork cannot have its assertions rewritten, of which pytest warns.
+    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow"]
+    return int(pytest.main([*options, "-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]))
 
 
 def warm_up(graph: dict[str, set[str]], folders: Sequence[str]) -> Any:
@@ -241,7 +248,7 @@ def main() -> int:
     hook = warm_up(graph, FOLDERS)
     killed = total = 0
     print("| module | line | mutant | |\n|---|---:|---|---|", flush=True)
-    files = [file for folder in arguments.folders for file in sorted((SOURCE / folder).glob("*.py"))]
+    files = [file for folder in arguments.folders for file in sorted((SOURCE / folder).glob("[!_]*.py"))]
     for file in (file for file in files if arguments.only in file.name):
         tests, stale = tests_of(file), dependents(_module(file), graph)
         every = mutants_of(file)

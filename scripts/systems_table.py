@@ -1,12 +1,14 @@
-"""The table of all systems that the papers' tables name, made from the code and the results: docs/systems.md.
+"""The tables of all systems and all figures of the papers, made from the code and the results: docs/systems.md.
 
     python scripts/systems_table.py [--write]
 
-A system runs if it is a recipe or a baseline here; it was trained in miniature and evaluated if docs/results/mini.md
-has a row of it, and begun if the row stands below "begun" there. Without --write the page is printed.
+A system runs if it is a recipe or a baseline here. What it was trained for and what it scored is read from the rows of
+docs/results/mini.md and, where it has none there, of docs/results/mini_begun.md, whose runs were stopped early or are a
+few steps long. Without --write the page is printed.
 """
 
 import argparse
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,9 @@ from trisep.recipes import recipe_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "systems.md"
-BEGUN = "## Begun"
-"""The heading in mini.md below which rows are those of runs that were stopped early."""
+FULL, BEGUN = "mini.md", "mini_begun.md"
+"""Pages of results: of whole runs, and of runs that are begun."""
+NOT_BUILT = "not built"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,33 @@ class System:
     baseline: str = ""
     """Its file in `trisep.baselines`."""
     row: str = ""
-    """Its row in mini.md."""
+    """Its row on a page of results."""
+    stands_in: str = ""
+    """The row of another system that stands for it in miniature."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a page of results says of a system: its first row there."""
+
+    page: str
+    asked: str
+    score: str
+    """SDR improvement on dev, in dB."""
+    steps: str
+    is_drawn: bool = True
+    """Whether the page's picture has a bar of it."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a paper: what it shows, how it is drawn here, and a picture that was drawn so."""
+
+    figure: str
+    shows: str
+    command: str
+    picture: str
+    """A path below docs, or why there is none."""
 
 
 SYSTEMS = (
@@ -40,27 +69,27 @@ SYSTEMS = (
     System("CLIPSep-NIT", "CLIPSep 3", "clipsep-nit", row="clipsep-nit"),
     System("CLIPSep-Text", "CLIPSep 2, 3", "clipsep-text", row="clipsep-text"),
     System("CLIPSep-Hybrid", "CLIPSep 2", "clipsep-hybrid", row="clipsep-hybrid"),
-    System("CLIPSep, middle fusion", "CLIPSep App. C", "clipsep-middle"),
-    System("BERTSep", "CLIPSep 3", "clipsep-bertsep"),
+    System("CLIPSep, middle fusion", "CLIPSep App. C", "clipsep-middle", row="clipsep-middle"),
+    System("BERTSep", "CLIPSep 3", "clipsep-bertsep", stands_in="clipsep-text"),
     System("LabelSep", "CLIPSep 2, 3", "clipsep-labelsep", row="labelsep"),
     System("PIT", "CLIPSep 2, 3, 6", "clipsep-pit", row="pit"),
     System("Sound of Pixels", "CLIPSep 2, 3; VAST 1–3; HFRA 1, 2", "clipsep-sop", row="sound-of-pixels"),
-    System("MixIT", "CLIPSep 1", "mixit"),
-    System("MixIT with query heads", "CLIPSep 1", "mixit-queried"),
-    System("SoundFilter: a sound as query", "CLIPSep 1", "sound-filter"),
-    System("Kilgour: text or sound as query", "CLIPSep 1", "kilgour"),
+    System("MixIT", "CLIPSep 1", "mixit", row="mixit"),
+    System("MixIT with query heads", "CLIPSep 1", "mixit-queried", row="mixit-queried"),
+    System("SoundFilter: a sound as query", "CLIPSep 1", "sound-filter", row="sound-filter"),
+    System("Kilgour: text or sound as query", "CLIPSep 1", "kilgour", row="kilgour"),
     System("AudioScope", "CLIPSep 1"),
     System("VAST", "VAST 1–11", "vast", row="vast"),
-    System("AV-Mix-and-Separate", "VAST 1–3; HFRA 2", "vast-av-mix"),
-    System("Sound of Pixels on CLIP", "VAST 4", "vast-sop-clip"),
-    System("Co-Separation", "VAST 1–3", "co-separation"),
-    System("AVSGS", "VAST 1–3", "avsgs"),
+    System("AV-Mix-and-Separate", "VAST 1–3; HFRA 2", "vast-av-mix", row="vast-av-mix"),
+    System("Sound of Pixels on CLIP", "VAST 4", "vast-sop-clip", row="vast-sop-clip"),
+    System("Co-Separation", "VAST 1–3", "co-separation", row="co-separation"),
+    System("AVSGS", "VAST 1–3", "avsgs", row="avsgs"),
     System("NMF-MFCC", "VAST 1–3; HFRA 1, 2", baseline="nmf_mfcc", row="nmf-mfcc"),
     System("HFRA", "HFRA 1–6", "hfra", row="hfra"),
     System("HFRA, hierarchical alone", "HFRA 1, 2, 4–6", "hfra-hierarchical", row="hfra-hierarchical"),
     System("HFRA, middle fusion", "HFRA 1–3, 6", "hfra-middle", row="hfra-middle"),
     System("HFRA, late fusion", "HFRA 1–3, 6", "hfra-late", row="hfra-late"),
-    System("HFRA, late fusion, aligned", "HFRA 6", "hfra-late-aligned"),
+    System("HFRA, late fusion, aligned", "HFRA 6", "hfra-late-aligned", row="hfra-late-aligned"),
     System("RPCA", "HFRA 1", baseline="rpca", row="rpca"),
     System("Wave-U-Net", "HFRA 1", "wave-u-net", row="wave-u-net"),
     System("ResUNetDecouple+", "HFRA 1", "resunet-decouple", row="resunet-decouple"),
@@ -70,38 +99,147 @@ SYSTEMS = (
     System("ideal ratio mask", "the ceiling", baseline="ideal_mask", row="ideal-ratio-mask"),
 )
 
-HEAD = """# Every system of the papers' tables
 
-Made by `python scripts/systems_table.py --write` from the code and from [the results in miniature](results/mini.md); a
-test compares it with what the script prints. "no" is work that is still to be done, "begun" was trained for some
-minutes alone, and "–" does not apply: classical systems are not trained. Published sizes were trained for none of them
-here; [their settings](paper_numbers.md) are the papers'. The figures are bars over the rows of mini.md.
+FIGURES = (
+    Figure("CLIPSep 1–3, 7, 8; HFRA 2; VAST 1–4, 7, 8", "the methods, as diagrams", "–", "data_flow.md"),
+    Figure("CLIPSep 4", "scores by queries of training and test", "python benchmarks/mini …", "results/mini/bars.png"),
+    Figure(
+        "CLIPSep 5, 12–15; HFRA 3",
+        "mixture, truth, estimate, noise heads, masks",
+        "trisep analyze mixture MODEL --data LIST",
+        "results/mini/taken_apart.png",
+    ),
+    Figure(
+        "CLIPSep 6",
+        "γ against scores and noise activation",
+        "python benchmarks/mini/noise_level.py PAGE --out FILE",
+        "results/mini/noise_level.png",
+    ),
+    Figure(
+        "CLIPSep 9, 10",
+        "losses by image and by text, test scores, over steps",
+        "python benchmarks/mini/over_steps.py ARM… --figure FILE …",
+        "results/mini/over_steps.png",
+    ),
+    Figure(
+        "CLIPSep 11", "noise activation over steps", "python benchmarks/mini …", "results/mini/noise_activation.png"
+    ),
+    Figure(
+        "CLIPSep 16",
+        "one mixture in several wordings",
+        "trisep analyze mixture MODEL --data LIST --words TEXT…",
+        "results/mini/wordings.png",
+    ),
+    Figure(
+        "HFRA 1",
+        "which classes gain by late over middle fusion, and what their sounds are like",
+        "trisep analyze fusion LATE MIDDLE --media FOLDER",
+        "results/mini/fusion_acoustics.png",
+    ),
+    Figure(
+        "VAST 5", "where a separated sound is seen", "trisep localize VIDEO TEXT --by audio", "images/vast_demo.png"
+    ),
+    Figure("VAST 6", "spectrograms by query", "trisep analyze mixture … --words TEXT…", "results/mini/wordings.png"),
+    Figure("VAST 9", "where a latent caption points", "trisep localize VIDEO --by caption", "images/caption.png"),
+    Figure(
+        "VAST, App. H",
+        "per query its sound, then its heat map",
+        "python examples/vast_demo.py VIDEO TEXT…",
+        "images/vast_demo.png",
+    ),
+)
 
-| system | named in | runs | trained in miniature | evaluated | figure |
+HEAD = """# Every system and every figure of the papers
+
+Made by `python scripts/systems_table.py --write` from the code, from [the results in miniature](results/mini.md) and
+from [runs that are only begun](results/mini_begun.md); a test compares it with what the script prints. "begun" says
+that a system trains, is saved and is scored, and no more: its few steps have taught it nothing, and its number must not
+be compared with others. "–": classical systems are not trained. Published sizes were trained for none of them here;
+[their settings](paper_numbers.md) are the papers'.
+
+AudioScope, MixIT with a classifier of what is on the screen, is the one system that is not built. BERTSep is
+CLIPSep-Text on BERT, whose weights were not at hand: in miniature the words of `lite`, which are MiniLM's, stand for
+it.
+
+## Systems
+
+| system | named in | runs | trained in miniature | evaluated: SDRi on dev | figure |
 |---|---|---|---|---|---|"""
+FIGURES_HEAD = """
+## Figures
+
+Each is drawn by one command; the pictures were drawn by it, of small or begun runs and of the shipped models, and show
+[what they show](experiments/2026-11-30-systems-begun.md), not the papers' results. That of HFRA's Fig. 1 is of the
+shipped `default` and `vast`, as no late and middle fusion were at hand.
+
+| figure | shows | drawn by | picture |
+|---|---|---|---|"""
 
 
 def page() -> str:
     """Return docs/systems.md. Raises ValueError where a system names a recipe or baseline that is not there."""
-    mini, _, begun_part = (DOCS / "results" / "mini.md").read_text(encoding="utf-8").partition(BEGUN)
-    rows, begun = _first_cells(mini), _first_cells(begun_part)
+    rows = {**rows_of(BEGUN), **rows_of(FULL)}
     lines = [HEAD]
     for system in SYSTEMS:
         if system.recipe not in ("", *recipe_names()) or system.baseline not in ("", *baseline_names()):
             raise ValueError(f"{system.name}: no recipe '{system.recipe}' or baseline '{system.baseline}'")
-        here = f"`{system.recipe or system.baseline}`" if system.recipe or system.baseline else "no"
-        drawn = "yes" if system.row in rows else "no"
-        scored = "begun" if drawn == "no" and system.row in begun else drawn
-        trained = "–" if system.baseline else "shipped" if scored == "yes" and system.recipe == "vast" else scored
-        lines.append(f"| {system.name} | {system.table} | {here} | {trained} | {scored} | {drawn} |")
+        runs = f"`{system.recipe or system.baseline}`" if system.recipe or system.baseline else NOT_BUILT
+        cells = [system.name, system.table, runs, *results_of(system, rows)]
+        lines.append(f"| {' | '.join(cells)} |")
     built = sum(bool(system.recipe or system.baseline) for system in SYSTEMS)
-    scored_in_all = sum(line.endswith("| yes | yes |") for line in lines)
-    return "\n".join([*lines, "", f"{built} of {len(SYSTEMS)} run, {scored_in_all} are evaluated."]) + "\n"
+    whole = sum(rows[system.row].page == FULL for system in SYSTEMS if system.row in rows)
+    begun = sum(rows[system.row].page == BEGUN for system in SYSTEMS if system.row in rows)
+    lines += ["", f"{built} of {len(SYSTEMS)} run; {whole} are evaluated after whole runs, {begun} are begun."]
+    lines.append(FIGURES_HEAD)
+    for figure in FIGURES:
+        command = figure.command if figure.command == "–" else f"`{figure.command}`"
+        lines.append(
+            f"| {figure.figure} | {figure.shows} | {command} | [{Path(figure.picture).name}]({figure.picture}) |"
+        )
+    return "\n".join(lines) + "\n"
 
 
-def _first_cells(text: str) -> set[str]:
-    """Return the first cell of every row of the tables."""
-    return {line.split("|")[1].replace("\\*", "").strip() for line in text.splitlines() if line.startswith("| ")}
+def results_of(system: System, rows: dict[str, Row]) -> list[str]:
+    """The cells of a system: what it was trained for, what it scored, and where it is drawn."""
+    if system.stands_in:
+        return [f"as `{system.stands_in}`"] * 3
+    row = rows.get(system.row)
+    if row is None:
+        return ["no" if system.recipe or system.baseline else NOT_BUILT] * 3
+    begun = "begun: " if row.page == BEGUN else ""
+    trained = "–" if system.baseline else f"{begun}{row.steps}"
+    return [
+        trained,
+        f"{begun}{row.score} dB, {row.asked}",
+        f"[bars](results/{row.page})" if row.is_drawn else "not drawn",
+    ]
+
+
+def rows_of(name: str) -> dict[str, Row]:
+    """The first row of each system of a page of results, by its name."""
+    found: dict[str, Row] = {}
+    heads: list[str] = []
+    steps = ""
+    path = DOCS / "results" / name
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        if told := re.search(r"for (\d+) steps of (\d+) mixtures, with (\d+) seed", line):
+            steps = f"{told[1]} steps of {told[2]} mixtures, {told[3]} seed{'s' if int(told[3]) > 1 else ''}"
+        if not line.startswith("| "):
+            heads = [] if not line.startswith("|") else heads
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not heads:
+            heads = [cell.partition(" [")[0] for cell in cells]
+        elif {"system", "asked with"} <= set(heads) and (
+            scored := next((head for head in heads if "SDRi" in head), "")
+        ):
+            named = dict(zip(heads, cells, strict=False))
+            own = f"{named['steps']} steps of 4 mixtures, 1 seed" if "steps" in named else steps
+            shipped = re.match(r"shipped, after (\d+) steps", named.get("note", ""))
+            trained = f"shipped, {shipped[1]} steps" if shipped else own
+            row = Row(name, named["asked with"], named[scored], trained, is_drawn="steps" not in named)
+            found.setdefault(named["system"].replace("\\*", "").strip(), row)
+    return found
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def draw_over_steps(
         above.plot(*zip(*training[arm], strict=True), color="0.6", label="training")
         for query, points in losses[arm].items():
             above.plot(
-                *zip(*points, strict=True), "o-", markersize=3, color=QUERY_COLOURS[query], label=f"test, {query}"
+                *zip(*points, strict=True), "o-", markersize=3, color=QUERY_COLOURS[query], label=f"validation, {query}"
             )
         for query, curve in scores[arm].items():
             _shaded(below, curve, QUERY_COLOURS[query], query)

@@ -1,6 +1,7 @@
 """The table of all systems is what its script makes of the code and the results, and names every system of a recipe."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -29,8 +30,45 @@ def test_no_model_and_no_cell_is_left_out(script: ModuleType) -> None:
     listed = {system.recipe for system in script.SYSTEMS if system.recipe}
     assert listed <= set(recipe_names())
     assert {type(recipe(name).model).__module__.rpartition(".")[2] for name in listed} == set(model_names())
-    rows = [line.strip("|").split("|") for line in script.page().splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + len(script.SYSTEMS) and all(len(row) == 6 and all(map(str.strip, row)) for row in rows)
+    systems, figures = script.page().split("## Figures")
+    for part, number, columns in ((systems, len(script.SYSTEMS), 6), (figures, len(script.FIGURES), 4)):
+        rows = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("| ")]
+        assert len(rows) == 1 + number and all(len(row) == columns and all(map(str.strip, row)) for row in rows)
+    assert not re.search(r"\|\s*no\s*\|", systems), "a system that runs was never trained or scored"
+
+
+def test_every_picture_is_there(script: ModuleType) -> None:
+    assert [figure.picture for figure in script.FIGURES if not (script.DOCS / figure.picture).is_file()] == []
+
+
+def test_a_row_of_a_whole_run_goes_before_one_that_is_begun(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").mkdir()
+    head = "| system | asked with | dev: SDRi [95 %] | note |\n|---|---|---|---|\n"
+    whole = "2 systems, trained for 300 steps of 16 mixtures, with 2 seeds.\n\n" + head
+    whole += (
+        "| pit \\* | nothing | 2.97 [2.32, 3.65] | a |\n| vast | text | 4.75 [3, 5] | shipped, after 2600 steps |\n"
+    )
+    begun = "2 systems, trained for 10 steps of 2 mixtures, with 1 seed.\n\n" + head
+    begun += "| pit \\* | nothing | 0.10 [0, 1] | b |\n| avsgs | boxes | 0.20 [0, 1] | c |\n\n"
+    begun += "| system | asked with | dev (10 mixtures): SDRi [95 %] | steps |\n|---|---|---|---|\n"
+    begun += "| sgn | label | -0.02 [0, 1] | 20 |\n"
+    for name, text in ((script.FULL, whole), (script.BEGUN, begun)):
+        (tmp_path / "results" / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(script, "DOCS", tmp_path)
+    rows = {**script.rows_of(script.BEGUN), **script.rows_of(script.FULL)}
+
+    def cells(recipe: str, row: str) -> list[str]:
+        return list(script.results_of(script.System("a", "b", recipe, row=row), rows))
+
+    bars, begun_bars = "[bars](results/mini.md)", "[bars](results/mini_begun.md)"
+    assert cells("p", "pit") == ["300 steps of 16 mixtures, 2 seeds", "2.97 [2.32, 3.65] dB, nothing", bars]
+    assert cells("v", "vast") == ["shipped, 2600 steps", "4.75 [3, 5] dB, text", bars]
+    ten = "begun: 10 steps of 2 mixtures, 1 seed"
+    assert cells("a", "avsgs") == [ten, "begun: 0.20 [0, 1] dB, boxes", begun_bars]
+    assert cells("s", "sgn")[::2] == ["begun: 20 steps of 4 mixtures, 1 seed", "not drawn"]
+    assert cells("x", "none") == ["no"] * 3 and cells("", "none") == ["not built"] * 3
 
 
 def test_a_recipe_that_is_not_there_is_noticed(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 
 from trisep.media.files import replacing
 
+_DECADE = 10.0
+"""A property whose values differ by more than this factor has a logarithmic axis."""
+
 
 def draw_acoustics(
     gains: Mapping[str, float],
@@ -35,6 +38,9 @@ def draw_acoustics(
     for axes, (name, title) in zip(panels, titles.items(), strict=False):
         points = {label: (properties[label][name], gain) for label, gain in gains.items() if label in properties}
         points = {label: point for label, point in points.items() if np.isfinite(point).all()}
+        values = [value for value, _ in points.values()]
+        if values and min(values) > 0 and max(values) > _DECADE * min(values):
+            axes.set_xscale("log")
         colours = ["C0" if gain >= 0 else "C1" for _, gain in points.values()]
         axes.scatter(*np.array(list(points.values())).reshape(-1, 2).T, s=18, c=colours)
         for label, point in points.items():
