@@ -2,10 +2,12 @@
 one table.
 
     python benchmarks/long_file.py MEDIA_FOLDER --model CHECKPOINT [--minutes 10 60] [--segments 8 20 40]
+    python benchmarks/long_file.py MEDIA_FOLDER --forms 44100x2x60 8000x1x180 192000x8x2
 
 The long file is made from the clips of MEDIA_FOLDER, looped as 44.1 kHz stereo with drifting gains. Each separation of
 it runs in a process of its own, whose peak memory and time the system reports. On Linux a line shows its memory over
-time: the largest of what is resident in each tenth of the run.
+time: the largest of what is resident in each tenth of the run. `--forms` measures memory and time alone, of files of
+any rate (Hz), number of channels and length (minutes).
 """
 
 import argparse
@@ -40,14 +42,14 @@ sys.exit(code)
 """
 
 
-def clips(folder: Path, limit: int = 40) -> list[np.ndarray]:
-    """Sounds [2, n] at 44.1 kHz of the first media files of a folder."""
+def clips(folder: Path, limit: int = 40, *, rate_hz: int = RATE_HZ) -> list[np.ndarray]:
+    """Sounds [2, n] of the first media files of a folder."""
     sounds = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in MEDIA_SUFFIXES or len(sounds) == limit:
             continue
         try:
-            samples = read_audio(path, sample_rate_hz=RATE_HZ).samples
+            samples = read_audio(path, sample_rate_hz=rate_hz).samples
         except MediaError:
             continue
         sounds.append(np.repeat(samples, 2, axis=0)[:2] if samples.shape[0] == 1 else samples[:2])
@@ -56,25 +58,29 @@ def clips(folder: Path, limit: int = 40) -> list[np.ndarray]:
     return sounds
 
 
-def mixed_blocks(sounds: list[np.ndarray], num_samples: int):
-    """Two loops through the clips, one in reverse order, whose gains drift in the two channels with
-    different periods.
+def mixed_blocks(sounds: list[np.ndarray], num_samples: int, *, rate_hz: int = RATE_HZ, num_channels: int = 2):
+    """Two loops through the clips, one in reverse order, whose gains drift in the channels with different phases; even
+    channels take the first of the clips' channels, odd ones the second.
     """
+    sides, phases = np.arange(num_channels) % 2, 0.3 * np.arange(num_channels)[:, None]
     loops = [np.concatenate(sounds, axis=1), np.concatenate(sounds[::-1], axis=1)]
-    for begin in range(0, num_samples, RATE_HZ):
-        index = np.arange(begin, min(begin + RATE_HZ, num_samples))
-        seconds = index / RATE_HZ
-        block = np.zeros((2, len(index)), np.float32)
+    for begin in range(0, num_samples, rate_hz):
+        index = np.arange(begin, min(begin + rate_hz, num_samples))
+        seconds = index / rate_hz
+        block = np.zeros((num_channels, len(index)), np.float32)
         for loop, period in zip(loops, (37.0, 53.0), strict=True):
-            gains = 0.3 + 0.2 * np.sin(2 * np.pi * (seconds / period + np.array([[0.0], [0.3]])))
-            block += (gains * loop[:, index % loop.shape[1]]).astype(np.float32)
+            gains = 0.3 + 0.2 * np.sin(2 * np.pi * (seconds / period + phases))
+            block += (gains * loop[:, index % loop.shape[1]][sides]).astype(np.float32)
         yield block
 
 
-def write_long_file(path: Path, sounds: list[np.ndarray], minutes: float) -> None:
+def write_long_file(
+    path: Path, sounds: list[np.ndarray], minutes: float, *, rate_hz: int = RATE_HZ, num_channels: int = 2
+) -> None:
     """The long mixture as 32-bit float wav, at a level that never clips."""
-    with AudioWriter(path, sample_rate_hz=RATE_HZ, num_channels=2, subtype="wav_float32") as writer:
-        for block in mixed_blocks(sounds, int(minutes * 60 * RATE_HZ)):
+    num_samples = int(minutes * 60 * rate_hz)
+    with AudioWriter(path, sample_rate_hz=rate_hz, num_channels=num_channels, subtype="wav_float32") as writer:
+        for block in mixed_blocks(sounds, num_samples, rate_hz=rate_hz, num_channels=num_channels):
             writer.write(block)
 
 
@@ -158,13 +164,30 @@ def agreement_db(separator: Separator, mixture: Audio, segments: list[float]) ->
     return rows
 
 
+def measure_form(folder: Path, form: str, model: str) -> None:
+    """Print speed and peak memory of one file, given as rate, channels and minutes."""
+    rate, channels, minutes = (float(part) for part in form.split("x"))
+    layout = {"rate_hz": int(rate), "num_channels": int(channels)}
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "long.wav"
+        write_long_file(path, clips(folder, rate_hz=int(rate)), minutes, **layout)
+        seconds, processor_seconds, peak_mib, _ = separate_in_process(path, Path(scratch) / "stems", model)
+    speed = f"{seconds:.1f} s, {minutes * 60 / seconds:.1f} x real time"
+    print(f"{form}: {speed}, {processor_seconds:.1f} s of processor time, peak {peak_mib:.0f} MiB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="default")
     parser.add_argument("--minutes", type=float, nargs="*", default=[10.0, 60.0])
     parser.add_argument("--segments", type=float, nargs="*", default=[4.0, 8.0, 16.0, 30.0])
+    parser.add_argument("--forms", nargs="*", metavar="HZxCHANNELSxMINUTES", help="measure these files alone")
     arguments = parser.parse_args()
+    if arguments.forms:
+        for form in arguments.forms:
+            measure_form(arguments.folder, form, arguments.model)
+        return
     sounds = clips(arguments.folder)
     separator = load(arguments.model, device="cpu")
     with tempfile.TemporaryDirectory() as scratch:

@@ -380,3 +380,10 @@ def test_the_base_installation_has_no_package_of_an_extra() -> None:
     assert set(cli.EXTRAS.values()) <= set(extras)
     names = {re.split(r"[\[<>=]", need)[0] for needs in extras.values() for need in needs}
     assert names & {re.split(r"[\[<>=]", need)[0] for need in project["dependencies"]} == set()
+
+
+def test_a_word_of_thousands_of_characters_is_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["9" * 5000]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("trisep: error: unknown verb '999") and error.endswith("999'; see: trisep --help\n")
+    assert len(error) < 500 and error.count("…") == 1

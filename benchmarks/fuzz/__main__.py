@@ -51,6 +51,8 @@ def main() -> int:
                 console.print(f"{number:5d} × {tally.examples[cause]}", markup=False, highlight=False)
             for line, number in tally.noise.most_common(3):
                 console.print(f"{number:5d} × said beside the one line: {line}", markup=False, highlight=False)
+            if tally.interrupted:
+                break
     console.print(table_of(tallies, options.seed))
     return int(any(tally.num_bad for tally in tallies))
 

@@ -5,6 +5,7 @@ import os
 import select
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
     """One input for each cause."""
     noise: Counter[str] = field(default_factory=Counter)
+    interrupted: bool = False
     slowest_seconds: float = 0.0
     peak_mib: int = 0
 
@@ -58,7 +60,12 @@ def run_kind(
         if worker is None:
             worker = _Worker(kind, examples, scratch, seed)
         began = time.monotonic()
-        answer = worker.ask(number)
+        try:
+            answer = worker.ask(number)
+        except KeyboardInterrupt:
+            print(f"{kind.name}: interrupted before input {number}", file=sys.stderr)
+            tally.interrupted = True
+            break
         tally.slowest_seconds = max(tally.slowest_seconds, time.monotonic() - began)
         bad = _count(tally, answer, f"{kind.name}:{seed}:{number}")
         if bad and keep is not None:

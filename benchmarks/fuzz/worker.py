@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, BinaryIO
 
 from benchmarks.fuzz.kinds import Kind
+from trisep.cli import one_line
 from trisep.errors import TrisepError
 from trisep.media.files import TEMPORARY_PATTERN
 
@@ -64,7 +65,7 @@ def attempt(kind: Kind, examples: Path, folder: Path, name: str, *, debug: bool 
         os.chdir(folder)
         kind.attempt(Random(name), examples, folder)
     except TrisepError as error:
-        message = " ".join(str(error).split())
+        message = one_line(str(error))
         return ("refused", message[:300]) if len(message) < 3000 else ("traceback", f"long message: {message[:600]}")
     except BaseException as error:
         if debug:

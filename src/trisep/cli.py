@@ -243,7 +243,13 @@ def _refuse_empty(argv: Sequence[str]) -> None:
 
 def _complain(message: str) -> None:
     """Print an error on stderr, on one line whatever the message holds."""
-    print(f"trisep: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"trisep: error: {one_line(message)}", file=sys.stderr)
+
+
+def one_line(message: str) -> str:
+    """Put a message on one line; of a word of more than 500 characters the ends are kept, 200 each."""
+    words = (word if len(word) <= 500 else f"{word[:200]}…{word[-200:]}" for word in message.split())
+    return " ".join(words)
 
 
 def _one_line(report: str, verb: str) -> str:
