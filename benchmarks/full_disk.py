@@ -29,13 +29,15 @@ from kills import COMMANDS, START_FROM, Campaign, Run, files_of, is_temporary, t
 from rich.console import Console
 from rich.table import Table
 
+VERBS = [verb for verb in COMMANDS if verb != "import"]
+"""`import` replaces its output folder as a whole, which nobody can do with the place of a disk."""
 _OVERHEAD_BYTES = 64 << 10
 
 
 def main() -> int:
     """Run; 0 when nothing was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--verb", nargs="*", choices=list(COMMANDS), default=list(COMMANDS))
+    parser.add_argument("--verb", nargs="*", choices=VERBS, default=VERBS)
     parser.add_argument("--sizes", type=int, default=2, help="disks for each verb")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -86,7 +88,8 @@ class SmallDisk(Campaign):
                 self._bad(f"a disk of {size} bytes: ended with {code}: {said}")
             left = temporaries(out)
             subprocess.run(["mount", "-o", "remount,size=1g", str(out)], check=True)
-            code, said = Run(self.words, self.work, None).wait()
+            if code == 2:
+                code, said = Run(self.words, self.work, None).wait()
             if code not in (0, 1):
                 self._bad(f"again, with room: ended with {code}: {said}")
             left += temporaries(out)

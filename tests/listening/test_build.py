@@ -187,6 +187,13 @@ def test_sounds_that_are_not_finite_and_empty_tests_are_refused(tmp_path: Path) 
         build_test([clip()], tmp_path / "file")
 
 
+def test_a_page_that_cannot_be_written_leaves_no_key_which_would_stop_the_next_run(tmp_path: Path) -> None:
+    (tmp_path / "page" / "index.html").mkdir(parents=True)
+    with pytest.raises(MediaError, match="index.html"):
+        build_test([clip()], tmp_path)
+    assert not (tmp_path / "key.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -106,9 +106,10 @@ def build_test(clips: Sequence[ListeningClip], out: Path) -> None:
         (out / PAGE).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_failure(out, error) from error
-    write_key(out / KEY, rows)
     with replacing_text(out / PAGE) as file:
         file.write(_page(rows, sounds))
+    # The key comes last: where there is one, the test is whole, and is not built again.
+    write_key(out / KEY, rows)
 
 
 def _flac(audio: Audio, gain: float) -> bytes:
