@@ -35,6 +35,7 @@ from types import ModuleType
 
 import mir_eval
 import numpy as np
+import torch
 from scipy import signal
 
 from trisep.metrics import BssEval, BssReference, bss_eval_sources, si_sdr, snr
@@ -159,9 +160,10 @@ def museval_v3_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
 
 
 def fast_ratios(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """By its direct solver, in double precision."""
+    """By its direct solver, in double precision, through PyTorch: with NumPy 2 its own NumPy code fails (0.1.4)."""
     assert FAST is not None
-    return np.stack(FAST.bss_eval_sources(sources, estimates, compute_permutation=False)[:3])
+    tensors = (torch.from_numpy(np.ascontiguousarray(one)) for one in (sources, estimates))
+    return np.stack([one.numpy() for one in FAST.bss_eval_sources(*tensors, compute_permutation=False)[:3]])
 
 
 def museval_sdr(sources: np.ndarray, estimates: np.ndarray) -> np.ndarray:
