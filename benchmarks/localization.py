@@ -57,9 +57,9 @@ def main() -> None:
     separator = trisep.load(arguments.model, device="cpu")
     outcomes = []
     for video, labels in duets(arguments.data)[: arguments.limit]:
-        times, grids = zip(*stream_regions(video, separator.encoder, fps=arguments.fps), strict=True)
+        times, grids, doubts = zip(*stream_regions(video, separator.encoder, fps=arguments.fps), strict=True)
         for half, label, vector in zip(HALVES, labels, vectors(separator, video, labels, arguments.by), strict=True):
-            maps = heat_maps(torch.stack(grids), vector)
+            maps = heat_maps(torch.stack(grids), vector, torch.stack(doubts) if arguments.by == "text" else None)
             found = trisep.Localization(maps=maps, frame_times_seconds=times, query=label)
             outcomes.append(Outcome(video, label, half, share_in_half(maps, half), found))
     print(

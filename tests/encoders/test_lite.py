@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from trisep import pretrained
 from trisep.encoders import encode_query_text, lite
 from trisep.encoders.lite import LiteEncoder, _resize, imagenet_names
+from trisep.media.video import read_frames
+from trisep.separation.localize import heat_maps
 
 MISSING = [
     name
@@ -132,6 +134,18 @@ def test_the_mean_of_a_pictures_regions_is_the_picture_in_logits(encoder: LiteEn
     torch.testing.assert_close(
         encoder.encode_regions([frame])[0], encoder.embed_logits(logits.permute(1, 2, 0)), atol=1e-4, rtol=1e-3
     )
+
+
+def test_where_nothing_is_seen_words_find_nothing(encoder: LiteEncoder) -> None:
+    frame = read_frames(Path(__file__).parents[2] / "examples" / "dog_and_trumpet.mp4", [5.0])[0]
+    regions, doubt = encoder.encode_regions_with_doubt([frame, np.full((224, 224, 3), 255, np.uint8)])
+    torch.testing.assert_close(regions[:1], encoder.encode_regions([frame]))
+    assert doubt.min() >= 0 and doubt[1].min() > 0.2 and doubt[0, 2:4, 1].max() < 0.01
+    for words, columns in (("dog", slice(0, 4)), ("trumpet", slice(3, 7))):
+        vector = encode_query_text(encoder, words, ground=False)
+        assert heat_maps(regions[:1], vector, doubt[:1])[0][:, columns].sum() > 0.99, words
+    # Without doubt, the white around the trumpet is more of a dog than the German shepherd.
+    assert heat_maps(regions[:1], encode_query_text(encoder, "dog", ground=False))[0][:, 4:].sum() > 0.3
 
 
 def test_pictures_of_any_size_keep_their_order(encoder: LiteEncoder) -> None:

@@ -167,7 +167,7 @@ def test_a_sound_and_a_caption_can_be_looked_for(separator: trisep.Separator, cl
         centre = list(stream_regions(clip, separator.encoder, fps=8))[8][1].mean(dim=(0, 1))[None]
         assert centre_seconds(clip) == pytest.approx(1.0, abs=0.05)
         vector = find_captions(separator.encoder, centre, CaptionSettings()).captions[0]
-    regions = torch.stack([one for _, one in stream_regions(clip, separator.encoder, fps=2)])
+    regions = torch.stack([one for _, one, _ in stream_regions(clip, separator.encoder, fps=2)])
     np.testing.assert_allclose(found.maps, heat_maps(regions, vector), atol=1e-4)
 
 

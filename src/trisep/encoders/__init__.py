@@ -77,6 +77,17 @@ class HearingEncoder(SharedEncoder, Protocol):
 
 
 @runtime_checkable
+class DoubtingEncoder(SharedEncoder, Protocol):
+    """An encoder that can tell where in a picture it sees nothing."""
+
+    def encode_regions_with_doubt(
+        self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> tuple[Float[Tensor, "n 7 7 D"], Float[Tensor, "n 7 7"]]:
+        """Compute `encode_regions`, and by how much the cosines of each cell with words are to be lowered, from 0."""
+        ...
+
+
+@runtime_checkable
 class AudioTeacher(Protocol):
     """A frozen audio network towards which a model's own embedding of a sound can be pulled. Embeddings are raw."""
 

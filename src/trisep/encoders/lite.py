@@ -38,6 +38,10 @@ _GRID = 7
 _MAX_ASPECT = 3.0
 _GROUNDING_TEMPERATURE = 0.05
 """Temperature of the softmax over the cosines with the classes."""
+_EVIDENCE_OF_THINGS = 12.0
+"""Logarithm of the summed evidence for all classes (log-sum-exp of the logits) of a cell that shows something; bare
+walls, sky and grass have about 8, things 13 to 35."""
+_DOUBT_PER_NAT = 0.1
 _MOST_KEPT_TOGETHER = 16
 """So many sentences, the templates of one query among them, are remembered with their vectors; longer lists are not."""
 
@@ -120,10 +124,21 @@ class LiteEncoder:
 
     def encode_regions(self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[Tensor, "n 7 7 384"]:
         """Embed each cell of a 7 × 7 grid over the whole picture of any shape, by the mean logits of its area."""
-        grids = [
-            torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)
-        ]
-        return self.embed_logits(torch.stack(grids))
+        return self.encode_regions_with_doubt(frames)[0]
+
+    def encode_regions_with_doubt(
+        self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> tuple[Float[Tensor, "n 7 7 384"], Float[Tensor, "n 7 7"]]:
+        """Compute `encode_regions`, and by how much the cosines of each cell with words are to be lowered.
+
+        Probabilities sum to one also where nothing is seen: there the class with the largest bias wins and is embedded
+        like a thing that is clearly seen. But the evidence for all classes together is small. This is ours.
+        """
+        grids = torch.stack(
+            [torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)]
+        )
+        doubt = _DOUBT_PER_NAT * torch.nn.functional.softplus(_EVIDENCE_OF_THINGS - grids.logsumexp(dim=-1))
+        return self.embed_logits(grids), doubt
 
     def encode_both(
         self, frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]

@@ -24,7 +24,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.nn import functional as F
 
-from trisep.encoders import SharedEncoder, encode_query_text
+from trisep.encoders import DoubtingEncoder, SharedEncoder, encode_query_text
 from trisep.errors import CheckpointError, ConfigError, MediaError
 from trisep.figures.localization import HeatOverlay
 from trisep.media import FPS_RANGE
@@ -63,6 +63,8 @@ def localize(
 ) -> list[Localization]:
     """Localise queries in a video, one by one: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
 
+    By text, cosines of regions in which the encoder sees nothing are lowered (`heat_maps`).
+
     Args:
         path: a video; by text or caption it needs no sound.
         queries: words; by caption they do not count.
@@ -93,9 +95,10 @@ def localize(
     vectors = [_target(separator, path, one.text or "", by, allow_truncated=allow_truncated) for one in asked]
     times: list[float] = []
     maps: list[Float32[np.ndarray, "Q H W"]] = []
-    for time_seconds, regions in stream_regions(path, separator.encoder, fps=fps):
+    for time_seconds, regions, doubt in stream_regions(path, separator.encoder, fps=fps):
         times.append(time_seconds)
-        maps.append(np.concatenate([heat_maps(regions[None], one, temperature=temperature) for one in vectors]))
+        doubts = doubt[None] if by == "text" else None
+        maps.append(np.concatenate([heat_maps(regions[None], one, doubts, temperature=temperature) for one in vectors]))
     stacked = np.stack(maps, axis=1)
     seconds = tuple(times)
     return [Localization(stacked[at], frame_times_seconds=seconds, query=one.name) for at, one in enumerate(asked)]
@@ -109,26 +112,41 @@ def _require_in_range(**values: tuple[float, tuple[float, float]]) -> None:
 
 
 def heat_maps(
-    regions: Float[Tensor, "K H W D"], vector: Float[Tensor, "D"], *, temperature: float = 0.01
+    regions: Float[Tensor, "K H W D"],
+    vector: Float[Tensor, "D"],
+    doubt: Float[Tensor, "K H W"] | None = None,
+    *,
+    temperature: float = 0.01,
 ) -> Float32[np.ndarray, "K H W"]:
     """Return, per frame, the softmax over its H·W regions of their cosine with a vector, divided by the temperature.
 
-    Source: VAST, Fig. 5; spec section 4.
+    Source: VAST, Fig. 5; spec section 4. That the cosines of regions in which nothing is seen are lowered, by `doubt`,
+    is ours.
     """
     cosines = F.normalize(regions.float(), dim=-1) @ F.normalize(vector.float(), dim=-1)
+    if doubt is not None:
+        cosines = cosines - doubt
     maps: np.ndarray = torch.softmax(cosines.flatten(1) / temperature, dim=-1).view(cosines.shape).numpy()
     return maps
 
 
-def stream_regions(path: Path, encoder: SharedEncoder, *, fps: float) -> Iterator[tuple[float, Float[Tensor, "H W D"]]]:
-    """Yield (time in seconds, region embeddings) of a video's frames, at `fps` per second.
+def stream_regions(
+    path: Path, encoder: SharedEncoder, *, fps: float
+) -> Iterator[tuple[float, Float[Tensor, "H W D"], Float[Tensor, "H W"]]]:
+    """Yield (time in seconds, region embeddings, their doubt) of a video's frames, at `fps` per second.
 
-    A video with fewer frames than that gives each of its frames once.
+    The doubt is 0 everywhere for an encoder that is no `DoubtingEncoder`. A video with fewer frames than that gives
+    each of its frames once.
     """
     frames = _different(stream_frames(path, fps=fps))
     while batch := list(islice(frames, _BATCH_FRAMES)):
-        regions = encoder.encode_regions([frame for _, frame in batch])
-        yield from zip((time_seconds for time_seconds, _ in batch), regions, strict=True)
+        pictures = [frame for _, frame in batch]
+        if isinstance(encoder, DoubtingEncoder):
+            regions, doubt = encoder.encode_regions_with_doubt(pictures)
+        else:
+            regions = encoder.encode_regions(pictures)
+            doubt = torch.zeros(regions.shape[:3])
+        yield from zip((time_seconds for time_seconds, _ in batch), regions, doubt, strict=True)
 
 
 def audio_vector(separator: Separator, path: Path, query: str, *, allow_truncated: bool = False) -> Float[Tensor, "D"]:

@@ -146,8 +146,9 @@ class Tasks:
         else:
             query = self._separator.listened(query, _source(task))
             vector = embed_queries(encoder, [query], source=path).vectors[0]
-        times, regions = self._regions_of(path, progress)
-        heat = np.rint(255 * relative_heat(heat_maps(regions, vector))).astype(int)
+        times, regions, doubt = self._regions_of(path, progress)
+        maps = heat_maps(regions, vector, doubt if query.text is not None else None)
+        heat = np.rint(255 * relative_heat(maps)).astype(int)
         write_json(
             Path(task["out"]), {"times": times, "size": list(heat.shape[1:]), "maps": heat.tolist()}, indent=None
         )
@@ -188,7 +189,7 @@ class Tasks:
         floats.unlink()
         return {"file": out.with_suffix(suffix).name, "title": title + suffix}
 
-    def _regions_of(self, path: Path, progress: Progress) -> tuple[list[float], Any]:
+    def _regions_of(self, path: Path, progress: Progress) -> tuple[list[float], Any, Any]:
         """Embed the regions of a video's frames; those of the last video are kept."""
         import torch
 
@@ -196,17 +197,18 @@ class Tasks:
 
         if self._regions[0] != str(path):
             seconds = probe(path).duration_seconds
-            times, regions = [], []
-            for at, region in stream_regions(
+            times, regions, doubts = [], [], []
+            for at, region, doubt in stream_regions(
                 path, self._separator.encoder, fps=min(_MAX_HEAT_FPS, _MAX_HEAT_MAPS / max(seconds, 1e-3))
             ):
                 times.append(at)
                 regions.append(region)
+                doubts.append(doubt)
                 progress(min(1.0, at / max(seconds, 1e-3)))
             if not regions:
                 raise QueryError(f"{path}: holds no picture to find a sound in")
-            self._regions = (str(path), (times, torch.stack(regions)))
-        found: tuple[list[float], Any] = self._regions[1]
+            self._regions = (str(path), (times, torch.stack(regions), torch.stack(doubts)))
+        found: tuple[list[float], Any, Any] = self._regions[1]
         return found
 
 
