@@ -63,8 +63,6 @@ def localize(
 ) -> list[Localization]:
     """Localise queries in a video, one by one: per frame, softmax over the regions x of cosine(f_x, v) / temperature.
 
-    By text, cosines of regions in which the encoder sees nothing are lowered (`heat_maps`).
-
     Args:
         path: a video; by text or caption it needs no sound.
         queries: words; by caption they do not count.
@@ -97,8 +95,8 @@ def localize(
     maps: list[Float32[np.ndarray, "Q H W"]] = []
     for time_seconds, regions, doubt in stream_regions(path, separator.encoder, fps=fps):
         times.append(time_seconds)
-        doubts = doubt[None] if by == "text" else None
-        maps.append(np.concatenate([heat_maps(regions[None], one, doubts, temperature=temperature) for one in vectors]))
+        low = doubt[None] if by == "text" else None
+        maps.append(np.concatenate([heat_maps(regions[None], one, low, temperature=temperature) for one in vectors]))
     stacked = np.stack(maps, axis=1)
     seconds = tuple(times)
     return [Localization(stacked[at], frame_times_seconds=seconds, query=one.name) for at, one in enumerate(asked)]
