@@ -1,5 +1,6 @@
 """Co-Separation's losses, with numbers worked out by hand."""
 
+import itertools
 from math import exp, log
 
 import pytest
@@ -60,3 +61,27 @@ def test_the_whole_is_the_weighted_sum_of_its_terms() -> None:
     assert float(terms.weighted["orthogonality"]) == pytest.approx(3 * 0.5 / 2, rel=1e-5)
     assert float(terms.observed["num_parts"]) == 1.5
     assert set(CoSeparationLoss()(Sums(), batch).weighted) == {"mask", "consistency"}
+
+
+def test_sizes_that_all_differ_are_kept_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors, logits = (torch.randn(2, 3, 4, size, generator=generator) for size in (5, 7))
+    labels = torch.tensor(
+        [[[1, 0, 6, -1], [2, -1, -1, -1], [3, 5, -1, -1]], [[4, 4, 2, 1], [0, 1, -1, -1], [6, 2, 3, -1]]]
+    )
+    pairs, chosen, own = 0.0, 0.0, 0.0
+    for batch, query in itertools.product(range(2), range(3)):
+        present = [part for part in range(4) if labels[batch, query, part] >= 0]
+        for one, other in itertools.combinations(present, 2):
+            pairs += (
+                float(torch.cosine_similarity(vectors[batch, query, one], vectors[batch, query, other], dim=0)) ** 2
+            )
+        costs = -logits[batch, query].log_softmax(dim=-1)
+        wanted = [int(labels[batch, query, part]) for part in present]
+        own += sum(float(costs[part, label]) for part, label in zip(present, wanted, strict=True))
+        orders = itertools.permutations(wanted)
+        chosen += min(sum(float(costs[p, w]) for p, w in zip(present, order, strict=True)) for order in orders)
+    assert float(orthogonality(vectors, labels)) == pytest.approx(pairs / 6, rel=1e-5)
+    count = int((labels >= 0).sum())
+    assert float(consistency(logits, labels)) == pytest.approx(own / count, rel=1e-5)
+    assert float(consistency(logits, labels, in_any_order=True)) == pytest.approx(chosen / count, rel=1e-5)
