@@ -41,6 +41,12 @@ def test_training_shows_loss_and_validation_over_steps(drawn: list[Figure], tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["training.png"]
 
 
+def test_a_loss_in_decibels_is_drawn_on_a_linear_scale(drawn: list[Figure], tmp_path: Path) -> None:
+    for loss in (-2.5, 2.5):
+        draw_training([{"step": 10, "loss": loss}], tmp_path / "training.png")
+    assert [figure.axes[0].get_yscale() for figure in drawn] == ["linear", "log"]
+
+
 def test_a_separation_shows_the_frame_and_all_sounds_on_one_scale(drawn: list[Figure], tmp_path: Path) -> None:
     times = np.arange(16000) / 16000
     loud, soft = (

@@ -45,6 +45,7 @@ COVERED = [
     "hfra-middle",
     "hfra-music21",
     "hfra-vggsound",
+    "hfra-words-avmini",
     "mixit",
     "kilgour",
     "kilgour-avmini",
@@ -114,7 +115,7 @@ def test_it_is_frozen_all_the_way_down_and_complete(whole: Recipe) -> None:
     check(whole)
     assert whole == recipe(whole.name)
     assert whole.name in recipe_names() and whole.citation and whole.protocol
-    assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "label", "sound_text") else "none")
+    assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "mixed", "label", "sound_text") else "none")
     assert (
         (whole.teacher is not None)
         == ("teacher" in whole.loss.needs)

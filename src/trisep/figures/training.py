@@ -14,8 +14,10 @@ def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     training = [entry for entry in entries if "loss" in entry]
     validation = [entry for entry in entries if "si_sdri" in entry]
-    left.plot([entry["step"] for entry in training], [entry["loss"] for entry in training], linewidth=0.8)
-    left.set(xlabel="step", ylabel="training loss", yscale="log")
+    losses = [entry["loss"] for entry in training]
+    left.plot([entry["step"] for entry in training], losses, linewidth=0.8)
+    # A loss in decibels is logarithmic as it is, and negative.
+    left.set(xlabel="step", ylabel="training loss", yscale="log" if min(losses, default=1) > 0 else "linear")
     right.plot(
         [entry["step"] for entry in validation], [entry["si_sdri"] for entry in validation], marker="o", markersize=3
     )

@@ -137,3 +137,40 @@ def hfra_avmini() -> Recipe:
         loss=MaskLoss(kind="magnitude_l1"),
         training=replace(base.training, num_steps=2600, ema_decay=0.995, validation_steps=400),
     )
+
+
+def hfra_words_avmini() -> Recipe:
+    """The recipe of the shipped model `default`: `hfra-avmini` with words and pictures, on broad material.
+
+    It needs a list of labels, `--labels`; columns group and domain balance the draws, and `wordings` gives each clip
+    several names. Sounds of no query come from the store `--offscreen`. The query also modulates the decoder, and the
+    loss is the estimates' error in dB.
+    """
+    base = hfra_avmini()
+    assert isinstance(base.model, Config)
+    return replace(
+        base,
+        name="hfra-words-avmini",
+        supervision="labels",
+        query="mixed",
+        signal=replace(base.signal, clip_samples=65535),
+        mixing=replace(
+            base.mixing,
+            source_gain_db=(-5.0, 5.0),
+            distinct_labels=True,
+            balance=0.5,
+            within_domain=0.5,
+            interference_probability=0.25,
+        ),
+        augmentation=replace(
+            base.augmentation,
+            resample_probability=0.5,
+            resample_semitones=2.5,
+            equalizer_probability=0.4,
+            codec_probability=0.1,
+        ),
+        model=replace(base.model, modulate=True),
+        loss=MaskLoss(kind="log_error"),
+        optimizer=replace(base.optimizer, learning_rate=3e-4),
+        training=replace(base.training, num_steps=20_000, batch_size=8, ema_decay=0.998),
+    )
