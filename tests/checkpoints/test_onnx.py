@@ -43,7 +43,11 @@ def checkpoint(model: torch.nn.Module, name: str) -> Checkpoint:
 @pytest.fixture
 def small() -> Checkpoint:
     torch.manual_seed(0)
-    return checkpoint(Config(embedding_dim=384, unet=SMALL, normalize_query=True, query_scale=20.0).build(), "hfra")
+    config = Config(embedding_dim=384, unet=SMALL, normalize_query=True, query_scale=20.0, modulate=True)
+    model = config.build()
+    for layer in model.fusion.modulation:
+        torch.nn.init.normal_(layer.projection.weight)
+    return checkpoint(model, "hfra")
 
 
 def test_a_model_that_answers_no_query_is_refused(tmp_path: Path) -> None:

@@ -115,7 +115,9 @@ def test_it_is_frozen_all_the_way_down_and_complete(whole: Recipe) -> None:
     check(whole)
     assert whole == recipe(whole.name)
     assert whole.name in recipe_names() and whole.citation and whole.protocol
-    assert whole.supervision == ("labels" if whole.query in ("text", "hybrid", "mixed", "label", "sound_text") else "none")
+    assert whole.supervision == (
+        "labels" if whole.query in ("text", "hybrid", "mixed", "label", "sound_text") else "none"
+    )
     assert (
         (whole.teacher is not None)
         == ("teacher" in whole.loss.needs)

@@ -145,7 +145,10 @@ class Modulation(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "B Q D"]) -> ScaleAndShift:
         """Compute scale and shift."""
-        scale, shift = self.projection(vectors / math.sqrt(vectors.shape[-1])).chunk(2, dim=-1)
+        # The kernel is divided instead of the query: onnxruntime 1.32 fuses a query's scale into the products wrongly
+        # where something else reads the query, too.
+        kernel = self.projection.weight / math.sqrt(vectors.shape[-1])
+        scale, shift = nn.functional.linear(vectors, kernel, self.projection.bias).chunk(2, dim=-1)
         return scale, shift
 
 
