@@ -9,7 +9,6 @@ models, and imports the file of one verb only.
 import codecs
 import contextlib
 import difflib
-import importlib.metadata
 import io
 import os
 import re
@@ -26,6 +25,7 @@ from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TextIO, Union, cast, get_args, get_origin
 
+import trisep
 from trisep.commands import load_verb, summary, verbs
 from trisep.errors import ConfigError, TrisepError
 
@@ -71,7 +71,7 @@ def parse(argv: Sequence[str]) -> tuple[str, Any]:
         print(_overview(), end="")
         raise SystemExit(0)
     if argv[0] == "--version":
-        print(f"trisep {importlib.metadata.version('trisep')}")
+        print(f"trisep {trisep.__version__}")
         raise SystemExit(0)
     verb = argv[0]
     if verb not in verbs():
