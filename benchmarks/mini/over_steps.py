@@ -16,7 +16,7 @@ from curves import Interval, draw_over_steps
 from exit_codes import exit_code
 from runs import Run, planned_runs, train_all
 from scores import QUERIES, ScoringSettings, measure, score
-from sweep import held_out_loss
+from sweep import add_run_arguments, held_out_loss
 from tables import mean_and_interval
 
 PROTOCOL = "avmini"
@@ -96,16 +96,12 @@ def parse() -> argparse.Namespace:
     known = [name for name, arm in arms(1, 1).items() if arm.queries == QUERIES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arms", nargs="+", choices=known)
-    for name in ("data", "store", "validation", "out", "figure"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=300)
+    add_run_arguments(parser)
+    parser.add_argument("--figure", type=Path, required=True)
     parser.add_argument("--keep-steps", type=int, default=50)
     parser.add_argument("--batch", type=int, help="mixtures of a step; the default is 16")
     parser.add_argument("--precision", default="", choices=["fp32", "bf16"])
     parser.add_argument("--loss-batches", type=int, default=8, help="batches of held-out mixtures for the losses")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mixtures", type=int, default=40)
-    parser.add_argument("--workers", type=int)
     return parser.parse_args()
 
 

@@ -117,13 +117,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("arm", choices=[name for name, arm in arms(1, 1).items() if arm.queries == QUERIES])
     parser.add_argument("path", help="the setting, as in `trisep train --set`")
     parser.add_argument("values", nargs="+")
+    add_run_arguments(parser)
+    return parser.parse_args()
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where data and results lie, and how long and on what the arms are trained and scored."""
     for name in ("data", "store", "validation", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--mixtures", type=int, default=40)
     parser.add_argument("--workers", type=int)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -126,18 +126,20 @@ def _harmonicity(
 ) -> Float[np.ndarray, "T"]:
     """Divide the autocorrelation of the windowed frame by the window's own, so that a periodic sound has 1."""
     length = frames.shape[1]
-
-    def autocorrelation(values: np.ndarray) -> np.ndarray:
-        spectrum = np.fft.rfft(values, 2 * length, axis=-1)
-        lags = np.fft.irfft(np.square(np.abs(spectrum)), axis=-1)[..., :length]
-        return np.asarray(lags / np.maximum(lags[..., :1], _SMALLEST))
-
     centred = (frames - frames.mean(axis=1, keepdims=True)) * window
     # Beyond half a frame the window's own autocorrelation is too small to divide by.
     first, last = (round(sample_rate_hz / hertz) for hertz in reversed(_PITCH_HZ))
     lags = slice(max(1, first), min(last, length // 2) + 1)
-    ratio = autocorrelation(centred)[:, lags] / autocorrelation(window)[lags]
+    ratio = _autocorrelation(centred)[:, lags] / _autocorrelation(window)[lags]
     return np.asarray(ratio.max(axis=1).clip(0.0, 1.0))
+
+
+def _autocorrelation(values: Float[np.ndarray, "*T n"]) -> Float[np.ndarray, "*T n"]:
+    """Compute the autocorrelation at lags of 0 to n − 1 samples, divided by that at 0."""
+    length = values.shape[-1]
+    spectrum = np.fft.rfft(values, 2 * length, axis=-1)
+    lags = np.fft.irfft(np.square(np.abs(spectrum)), axis=-1)[..., :length]
+    return np.asarray(lags / np.maximum(lags[..., :1], _SMALLEST))
 
 
 def _stationarity(magnitude: Float[np.ndarray, "T F"], heard: np.ndarray) -> float:

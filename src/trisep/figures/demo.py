@@ -9,14 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trisep.figures.separation import TICKS_HZ, level_db, tick_rows
+from trisep.figures.separation import draw_spectrogram, level_db
 from trisep.media.files import replacing
 from trisep.types import SignalSettings
-
-_RANGE_DB = 70.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,23 +32,9 @@ def draw_demo(shown: Sequence[Shown], path: Path, *, signal: SignalSettings) -> 
     top = max(float(level.max()) for level in levels)
     figure = Figure(figsize=(8.4, 2.6 * len(shown)), layout="constrained")
     for (left, right), one, level in zip(figure.subplots(len(shown), 2, squeeze=False), shown, levels, strict=True):
-        _spectrogram(left, level - top, signal)
+        draw_spectrogram(left, level - top, signal)
         left.set_title(one.title, fontsize=10)
         right.imshow(one.picture)
         right.set_axis_off()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=90, format=path.suffix.removeprefix("."))
-
-
-def _spectrogram(axes: Axes, level: Float[np.ndarray, "256 T"], signal: SignalSettings) -> None:
-    seconds = level.shape[-1] * signal.hop_samples / signal.sample_rate_hz
-    axes.imshow(
-        level,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=-_RANGE_DB,
-        vmax=0,
-        extent=(0, seconds, 0, len(level)),
-    )
-    axes.set(xlabel="seconds", yticks=tick_rows(signal), yticklabels=[f"{tick / 1000:g} kHz" for tick in TICKS_HZ])

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from trisep.media.files import replacing
 from trisep.spectrogram.log_frequency import log_row_of_frequency, to_log_frequency
@@ -43,27 +45,21 @@ def draw_separation(
         axes.imshow(frame)
         axes.set(title="centre frame", xticks=[], yticks=[])
     for axes, (name, level) in zip(panels, levels.items(), strict=True):
-        seconds = level.shape[-1] * signal.hop_samples / signal.sample_rate_hz
-        picture = axes.imshow(
-            level - top,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-_RANGE_DB,
-            vmax=0,
-            extent=(0, seconds, 0, len(level)),
-        )
-        axes.set(
-            title=name,
-            xlabel="seconds",
-            yticks=tick_rows(signal),
-            yticklabels=[f"{tick / 1000:g} kHz" for tick in TICKS_HZ],
-        )
+        picture = draw_spectrogram(axes, level - top, signal)
+        axes.set_title(name)
     figure.colorbar(picture, ax=panels[-1], label="dB")
     if title:
         figure.suptitle(title)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
+
+
+def draw_spectrogram(axes: Axes, level: Float[np.ndarray, "256 T"], signal: SignalSettings) -> AxesImage:
+    """Draw levels in dB, −70 to 0, over seconds and kHz; return the picture, for a colour bar."""
+    seconds = level.shape[-1] * signal.hop_samples / signal.sample_rate_hz
+    extent = (0, seconds, 0, len(level))
+    axes.set(xlabel="seconds", yticks=tick_rows(signal), yticklabels=[f"{tick / 1000:g} kHz" for tick in TICKS_HZ])
+    return axes.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=-_RANGE_DB, vmax=0, extent=extent)
 
 
 def level_db(sound: Float[np.ndarray, "S"], signal: SignalSettings) -> Float[np.ndarray, "256 T"]:
