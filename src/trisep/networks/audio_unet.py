@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
+from trisep.networks.residual import ResidualBlock, fixed_normalization
 
 _MAX_WIDTH = 4096
 """Largest number of channels, of which a kernel takes a gigabyte."""
@@ -38,6 +39,9 @@ class UNetConfig:
     `channel` in training: batch statistics over chunks of regions would make the result depend on how they are cut. The
     encoder, which runs once per mixture, keeps batch normalisation."""
     out_channels: int = 32
+    residual_levels: tuple[int, ...] = ()
+    """Levels whose encoded map passes a residual block, counted from 0, the outermost (ours). They run once a mixture,
+    however many queries are decoded."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -46,6 +50,10 @@ class UNetConfig:
         for name in ("base_width", "max_width", "out_channels", "bottleneck_width"):
             if not 1 <= (1 if (width := getattr(self, name)) is None else width) <= _MAX_WIDTH:
                 raise ConfigError(f"unet.{name}: expected 1 to {_MAX_WIDTH}, got {width}")
+        if not set(self.residual_levels) <= set(range(self.num_levels)):
+            raise ConfigError(
+                f"unet.residual_levels: expected levels from 0 to {self.num_levels - 1}, got {self.residual_levels}"
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -177,15 +185,6 @@ class UpBlock(nn.Sequential):
         return nn.functional.fold(taps.flatten(2), size, kernel_size=4, stride=2, padding=1).squeeze(1)
 
 
-def fixed_normalization(layer: nn.Module) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]] | None:
-    """Return scale and shift of a batch normalisation whose statistics are fixed (eval mode), None for other layers."""
-    if not isinstance(layer, nn.BatchNorm2d) or layer.training or layer.running_mean is None:
-        return None
-    assert layer.running_var is not None
-    scale = layer.weight * (layer.running_var + layer.eps).rsqrt()
-    return scale, layer.bias - layer.running_mean * scale
-
-
 def double(
     x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "C C2 4 4"], bias: Float[Tensor, "C2"] | None = None
 ) -> Float[Tensor, "B C2 H2 W2"]:
@@ -268,13 +267,15 @@ class AudioEncoder(nn.Module):
             if 0 < level < config.num_levels - 1:
                 layers += [nn.BatchNorm2d(width)]
             self.down.append(nn.Sequential(*layers))
+        blocks = {str(level): ResidualBlock(widths[level]) for level in sorted(set(config.residual_levels))}
+        self.residual = nn.ModuleDict(blocks)
         _lay_channels_last(self)
 
     def encode(self, log_magnitude: Float[Tensor, "B I 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
         """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
         maps = []
         x = self.input_norm(log_magnitude)
-        for level in self.down:
+        for index, level in enumerate(self.down):
             assert isinstance(level, nn.Sequential)
             normalization = level[-1] if isinstance(level[-1], nn.BatchNorm2d) else nn.Identity()
             for layer in level:
@@ -282,6 +283,8 @@ class AudioEncoder(nn.Module):
                     x = layer.normalized(x, normalization)
                 elif layer is not normalization:
                     x = layer(x)
+            if str(index) in self.residual:
+                x = self.residual[str(index)](x)
             maps.append(x)
         return maps
 
