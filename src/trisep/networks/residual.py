@@ -1,6 +1,5 @@
 """A residual block for the levels of a U-Net, and normalisations whose statistics are fixed."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -34,7 +33,7 @@ def _normalized(convolution: nn.Conv2d, normalization: nn.BatchNorm2d, x: Tensor
         return result
     scale, shift = fixed
     kernel = convolution.weight * scale[:, None, None, None]
-    return nn.functional.conv2d(x, kernel, shift, padding=convolution.padding)  # type: ignore[arg-type]
+    return nn.functional.conv2d(x, kernel, shift, padding=convolution.padding)
 
 
 def fixed_normalization(layer: nn.Module) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]] | None:
