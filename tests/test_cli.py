@@ -247,6 +247,7 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("import best.pt --as resunet --out model", "resunet"),
         ("evaluate default --data dev --query smell", "smell"),
         ("evaluate default --data dev --limit 0", "--limit must be above 0"),
+        ("separate clip.mp4 do\0g", "the argument after 'clip.mp4': holds a zero byte"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(

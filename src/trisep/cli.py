@@ -231,9 +231,11 @@ def _overview() -> str:
 
 def _refuse_empty(argv: Sequence[str]) -> None:
     """Raise ConfigError for an empty word, which a path would take for the current folder; a shell makes one of an
-    unset variable.
+    unset variable. The same for a word with a zero byte, which only a program can give.
     """
     for before, word in pairwise(["trisep", *argv]):
+        if "\0" in word:
+            raise ConfigError(f"the argument after {before!r}: holds a zero byte, which no name or text has; remove it")
         if not word or re.fullmatch("--[^=]+=", word):
             place = word[:-1] if word else f"the argument after {before!r}"
             raise ConfigError(

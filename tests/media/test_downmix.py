@@ -19,7 +19,14 @@ def mono(channels: np.ndarray, size: int = 777) -> np.ndarray:
 
 def test_ordinary_channels_are_averaged_to_the_bit() -> None:
     left, right = noise(3.3), noise(3.3, seed=1)
-    for channels in ([left], [left, right], [left, left], [left, 0 * left], [left, -0.5 * left], [left, right, left]):
+    for channels in (
+        [left],
+        [left, right],
+        [left, left],
+        [left, 0 * left],
+        [left, 0.1 * right - 0.1 * left],
+        [left, right, left],
+    ):
         stacked = np.stack(channels)
         np.testing.assert_array_equal(mono(stacked), stacked.mean(axis=0))
 
@@ -45,6 +52,64 @@ def test_it_is_decided_for_every_second_and_changes_within_a_moment() -> None:
     np.testing.assert_allclose(found, sound, atol=0.1)
     np.testing.assert_allclose(found[: 2 * RATE], sound[: 2 * RATE], atol=1e-6)
     np.testing.assert_allclose(found[2 * RATE + 1024 :], sound[2 * RATE + 1024 :], atol=1e-6)
+
+
+def speech_like(pitch_hz: float, seconds: float = 4.0) -> np.ndarray:
+    """A tone with harmonics that comes and goes."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    harmonics = sum(np.sin(2 * np.pi * pitch_hz * number * time) / number for number in range(1, 8))
+    return (0.1 * harmonics * (1 + np.sin(2 * np.pi * 3 * time + pitch_hz))).astype(np.float32)
+
+
+def level_of(pitch_hz: float, found: np.ndarray) -> float:
+    """How much of a tone is in a sound, whatever its phase, beside what there is of it in `speech_like`."""
+    turning = np.exp(2j * np.pi * pitch_hz * np.arange(len(found)) / RATE)
+    return float(abs(turning @ found) / abs(turning @ speech_like(pitch_hz, len(found) / RATE)))
+
+
+@pytest.mark.parametrize("against", [1.0, 0.4, 2.0])
+def test_an_opposite_source_beside_an_equal_one_keeps_its_energy(against: float) -> None:
+    together, opposite = speech_like(210), against * speech_like(333)
+    found = mono(np.stack([together + opposite, together - opposite]))
+    assert level_of(333, (together + opposite + together - opposite) / 2) < 0.02
+    assert level_of(210, found) == pytest.approx(1.0, abs=0.05)
+    assert level_of(333, found) == pytest.approx(against, rel=0.05)
+
+
+def test_of_surround_sound_what_cancels_is_heard_too() -> None:
+    together, opposite = speech_like(210), speech_like(333)
+    surround = np.stack([opposite, -opposite, together, 0 * together, 0 * together, 0 * together])
+    found = mono(surround)
+    assert level_of(333, surround.mean(axis=0)) < 0.02
+    assert level_of(333, found) == pytest.approx(2**0.5 / 26**0.5, rel=0.05)
+    assert level_of(210, found) == pytest.approx(1 / 26**0.5, rel=0.05)
+
+
+def test_noises_that_run_against_each_other_more_than_together() -> None:
+    together, opposite = noise(4.0), 1.5 * noise(4.0, seed=1)
+    found = mono(np.stack([together + opposite, together - opposite]))
+    assert np.square(found).mean() == pytest.approx(np.square(together).mean() + np.square(opposite).mean(), rel=0.05)
+
+
+def test_blocks_of_the_shifted_mix_join_without_a_step() -> None:
+    tone = (0.5 * np.sin(2 * np.pi * 100 * np.arange(6 * RATE) / RATE)).astype(np.float32)
+    other = (0.4 * np.sin(2 * np.pi * 1000 * np.arange(6 * RATE) / RATE) * (np.arange(6 * RATE) > 2.5 * RATE)).astype(
+        np.float32
+    )
+    found = mono(np.stack([tone + other, tone - other]))
+    np.testing.assert_array_equal(found[: 2 * RATE], tone[: 2 * RATE])
+    steps = np.abs(np.diff(found))
+    joints = np.arange(1, 6) * RATE
+    assert max(steps[joint - 5 : joint + 5].max() for joint in joints) <= 1.05 * max(
+        np.abs(np.diff(tone)).max() + np.abs(np.diff(other)).max(), 1e-9
+    )
+    assert level_of_tone(1000, found[3 * RATE :]) == pytest.approx(0.4, rel=0.02)
+    assert level_of_tone(100, found[3 * RATE :]) == pytest.approx(0.5, rel=0.02)
+
+
+def level_of_tone(frequency_hz: float, found: np.ndarray) -> float:
+    """Amplitude of a tone in a sound of whole seconds."""
+    return float(2 * abs(np.exp(2j * np.pi * frequency_hz * np.arange(len(found)) / RATE) @ found) / len(found))
 
 
 def test_the_sign_stays_from_second_to_second() -> None:

@@ -1,13 +1,14 @@
-"""Where channels are heard: the masks of wav files, from FFmpeg's names, and back through files."""
+"""Where channels are heard: the masks of wav and flac files, from FFmpeg's names, and back through files."""
 
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import soundfile
 
-from trisep.media.audio import read_facts
-from trisep.media.audio_writer import AudioWriter
+from trisep.media.audio import read_audio, read_facts
+from trisep.media.audio_writer import AudioSubtype, AudioWriter
 from trisep.media.layouts import speaker_mask, speakers
 from trisep.media.sound_form import SoundForm
 from trisep.media.sound_track import AAC, OPUS
@@ -26,6 +27,25 @@ def test_masks_are_those_of_wav_files_and_survive_one(layout: str, tmp_path: Pat
     SoundForm(subtype="int16").write(tmp_path / "b.wav", tmp_path / "a.wav")
     with av.open(str(tmp_path / "b.wav")) as container:
         assert container.streams.audio[0].codec_context.layout.name == layout
+
+
+@pytest.mark.parametrize("subtype", ["flac_int24", "flac_int16"])
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if len(speakers(layout)) <= 8])
+def test_flac_keeps_them_too(layout: str, subtype: AudioSubtype, tmp_path: Path) -> None:
+    num_channels = len(speakers(layout))
+    samples = (
+        np.zeros((num_channels, 5000), np.float32)
+        + np.float32(2**-5) * np.arange(num_channels, dtype=np.float32)[:, None]
+    )
+    writer = AudioWriter(
+        tmp_path / "a.flac", sample_rate_hz=8000, num_channels=num_channels, subtype=subtype, layout=layout
+    )
+    with writer:
+        writer.write(samples)
+    assert read_facts(tmp_path / "a.flac", None).layout == layout
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.flac").samples, samples)
+    assert soundfile.info(tmp_path / "a.flac").frames == 5000
+    assert b"xxx" not in (tmp_path / "a.flac").read_bytes()[:4096]
 
 
 def test_a_layout_that_does_not_fit_says_nothing() -> None:

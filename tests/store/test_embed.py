@@ -17,7 +17,7 @@ from rich.console import Console
 
 import trisep.store.embed
 from trisep import cli
-from trisep.errors import ConfigError, StoreError
+from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.media.audio_writer import write_audio
 from trisep.queries.captions import CaptionSettings
 from trisep.store.captions import histogram, middle_frame
@@ -177,6 +177,22 @@ def linear(store: Path, monkeypatch: pytest.MonkeyPatch) -> LinearText:
     encoder = LinearText()
     monkeypatch.setattr(trisep.store.embed, "load_encoder", lambda name: encoder)
     return encoder
+
+
+def test_a_disk_without_room_is_told_before_any_work(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked = []
+    monkeypatch.setattr(trisep.store.embed, "_embed_batch", lambda *arguments, **_: worked.append(arguments))
+    needed = 8 * 3 * (4 + 49 * 2)
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: type("Usage", (), {"free": needed - 1}))
+    with pytest.raises(MediaError, match=r"store/shards: about 0\.0 MB are to be written, and 0\.0 MB are free"):
+        embed(store, "lite")
+    assert not worked
+    monkeypatch.undo()
+    monkeypatch.setattr(trisep.store.embed, "load_encoder", lambda name: MeanColour())
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: type("Usage", (), {"free": needed}))
+    assert embed(store, "lite").num_resumed_shards == 0
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: type("Usage", (), {"free": 0}))
+    assert embed(store, "lite").num_resumed_shards == 2, "nothing is to be written"
 
 
 def test_every_clip_has_the_caption_of_its_middle_frame(store: Path, linear: LinearText) -> None:

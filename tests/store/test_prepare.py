@@ -1,10 +1,13 @@
 """A folder of videos into a store: counted, resumed to the same bytes, and refused where it does not fit."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +18,10 @@ from rich.console import Console
 import trisep.store.prepare
 from trisep.errors import MediaError, StoreError
 from trisep.media.files import sha256_of
+from trisep.media.probe import probe
 from trisep.store.check import check_store
 from trisep.store.layout import read_manifest
-from trisep.store.pool import run_jobs
+from trisep.store.pool import apart, run_jobs
 from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
 from trisep.store.shard_job import ShardJob, make_shard
@@ -197,6 +201,56 @@ def test_a_full_disk_is_a_clear_error_and_the_run_can_go_on(
     monkeypatch.undo()
     prepare(videos, tmp_path / "out", SETTINGS)
     check_store(tmp_path / "out").raise_if_damaged()
+
+
+def _with_free(num_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: type("Usage", (), {"free": num_bytes}))
+    monkeypatch.setattr(trisep.store.prepare, "apart", lambda work, value, otherwise: work(value))
+
+
+def test_a_disk_without_room_for_the_sounds_is_told_before_any_work(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(trisep.store.prepare, "run_jobs", lambda jobs, **_: made.append(jobs))
+    _with_free(1000, monkeypatch)
+    with pytest.raises(MediaError, match=r"out/shards: about \d\.\d MB are to be written, and 0\.0 MB are free"):
+        prepare(videos, tmp_path / "out", SETTINGS)
+    assert not made
+    monkeypatch.undo()
+    prepare(videos, tmp_path / "out", SETTINGS)
+    check_store(tmp_path / "out").raise_if_damaged()
+    _with_free(0, monkeypatch)
+    prepare(videos, tmp_path / "out", SETTINGS)
+
+
+def test_the_estimate_is_that_of_the_sounds_and_a_header_that_lies_is_not_believed(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def estimate(work: Callable[[object], int], value: object, otherwise: int) -> int:
+        asked.append(work(value))
+        return 0
+
+    _with_free(0, monkeypatch)
+    monkeypatch.setattr(trisep.store.prepare, "apart", estimate)
+    prepare(videos, tmp_path / "out", SETTINGS)
+    store = ClipStore(tmp_path / "out")
+    sounds = sum(2 * len(store.read_waveform(number)) for number in range(len(store)))
+    assert asked[0] == pytest.approx(sounds, rel=0.1)
+    folder = tmp_path / "lying"
+    folder.mkdir()
+    write_clip(folder / "a.mp4")
+    lying = replace(probe(folder / "a.mp4"), duration_seconds=1e9)
+    monkeypatch.setattr("trisep.store.shard_job.probe", lambda path: lying)
+    prepare(folder, tmp_path / "other", SETTINGS)
+    assert asked[1] <= 2 * 16000 * (folder / "a.mp4").stat().st_size / 500
+
+
+def test_a_process_that_dies_of_the_estimate_ends_nothing() -> None:
+    assert apart(os._exit, 3, otherwise=7) == 7
+    assert apart(abs, -3, otherwise=7) == 3
 
 
 def test_file_names_of_any_bytes_survive(tmp_path: Path) -> None:

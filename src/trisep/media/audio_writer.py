@@ -24,6 +24,11 @@ from trisep.types import Audio
 AudioSubtype = Literal["wav_float32", "wav_int24", "wav_int16", "flac_int24", "flac_int16"]
 
 _FLAC_MAX_CHANNELS = 8
+_FLAC_HEAD_BYTES = 4096
+_MASK_COMMENT = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x{:05X}"
+"""The comment of a flac file that says where its channels are heard (RFC 9639, section 8.6.2)."""
+_RESERVED = "x" * (len(_MASK_COMMENT.format(0)) - len("license="))
+""" 'license=' and this take the place of that comment, for which libsndfile has no name, until the file is complete."""
 
 
 class AudioWriter:
@@ -49,7 +54,7 @@ class AudioWriter:
     ) -> None:
         """Store the format; the file is opened on entering the `with` block.
 
-        `layout` is FFmpeg's name of where the channels are heard, which a wav file keeps; None is the usual one.
+        `layout` is FFmpeg's name of where the channels are heard, which wav and flac keep; None is the usual one.
 
         Raises ValueError for an unknown subtype or a number that is not positive, MediaError for more than
         8 channels of flac.
@@ -92,6 +97,8 @@ class AudioWriter:
                     format="FLAC",
                     subtype=f"PCM_{self._bits}",
                 )
+                if self._mask:
+                    self._flac.license = _RESERVED
                 self._file.check()
             else:
                 self._file.write_now(self._header())
@@ -152,6 +159,9 @@ class AudioWriter:
         if self._flac is not None:
             self._flac.close()
             file.check()
+            if self._mask:
+                assert self._temporary is not None
+                _name_speakers(self._temporary, self._mask)
         else:
             header = self._header()
             if (file.tell() - len(header)) % 2:
@@ -176,6 +186,11 @@ class AudioWriter:
         return write_failure(self.path, refused or error)
 
     @property
+    def _mask(self) -> int:
+        """Speaker positions of more than two channels, which a flac file says in a comment; 0 says nothing."""
+        return speaker_mask(self.layout, self.num_channels) if self.num_channels > 2 else 0
+
+    @property
     def _bits(self) -> int:
         """Size of a sample; 32 bits are a float, fewer an integer."""
         return int(self.subtype[-2:])
@@ -192,6 +207,15 @@ class AudioWriter:
         if self._temporary is not None:
             discard(self._temporary)
         self._flac = self._file = self._temporary = None
+
+
+def _name_speakers(path: Path, mask: int) -> None:
+    """Put the channel mask into a flac file that has the reserved comment; OSError where it cannot be written."""
+    with path.open("r+b") as file:
+        head = file.read(_FLAC_HEAD_BYTES)
+        at = head.lower().index(b"license=" + _RESERVED.encode())
+        file.seek(at)
+        file.write(_MASK_COMMENT.format(mask).encode())
 
 
 class _ReportingFile:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
-from trisep.media.files import remove_leftovers
+from trisep.media.files import remove_leftovers, require_place
 from trisep.media.lock import locked
 from trisep.queries.captions import CaptionSettings
 from trisep.store.boxes import BoxSettings, write_boxes
@@ -32,6 +32,8 @@ from trisep.store.layout import SHARDS, ShardInfo, embedding_path
 from trisep.store.read import ClipStore
 
 _BATCH_FRAMES = 32
+_VECTOR_BYTES, _REGION_BYTES = 4, 7 * 7 * 2
+"""Of each dimension of a frame: float32, and a grid of float16."""
 
 
 @runtime_checkable
@@ -112,6 +114,7 @@ def _embed(
     waiting = [number for number, is_done in enumerate(done) if not is_done]
     uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []
     remove_leftovers(clips.path / SHARDS)
+    require_place(clips.path / SHARDS, _num_bytes(clips, encoder, waiting, regions=regions))
     with _progress("frames", console) as progress:
         _embed_shards(clips, encoder, waiting, progress, regions=regions, cluster=cluster)
     if captions:
@@ -129,6 +132,15 @@ def _embed(
         num_resumed_caption_shards=len(done) - len(uncaptioned) if captions else 0,
         median_cosine=float(np.median(cosines)) if len(cosines) else None,
     )
+
+
+def _num_bytes(clips: ClipStore, encoder: SharedEncoder, waiting: list[int], *, regions: bool) -> int:
+    """Compute how much more the embeddings of some shards take on the disk than what they replace."""
+    shards = [clips.manifest.shards[number] for number in waiting]
+    frame_bytes = encoder.dim * (_VECTOR_BYTES + (_REGION_BYTES if regions else 0))
+    paths = (embedding_path(clips.path, shard.name, encoder.name) for shard in shards)
+    replaced = sum(path.stat().st_size for path in paths if path.is_file())
+    return max(0, sum(shard.num_frames for shard in shards) * frame_bytes - replaced)
 
 
 def _write_captions(

@@ -11,9 +11,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.connection import wait
+from typing import TypeVar
 
 from trisep.errors import StoreError
 from trisep.store.shard_job import ShardJob, last_read, make_shard
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def run_jobs(
@@ -74,6 +78,16 @@ def make_alone(job: ShardJob, make: Callable[[ShardJob], None] = make_shard) -> 
                     "command again to continue"
                 ) from error
             job = replace(job, crashing=job.crashing | {source})
+
+
+def apart(work: Callable[[T], R], value: T, *, otherwise: R) -> R:
+    """Return `work(value)` as a process of its own computes it, or `otherwise` where that process dies of it."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
+        try:
+            return pool.submit(work, value).result()
+        except BrokenProcessPool:
+            return otherwise
 
 
 def end_with_parent() -> None:

@@ -6,6 +6,7 @@ is killed loses only the shards it was working on. The manifest is written last 
 """
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trisep.errors import ConfigError, StoreError
-from trisep.media.files import LOCK, TEMPORARY_PATTERN, replacing, sha256_of, write_failure, write_json
+from trisep.media.files import LOCK, TEMPORARY_PATTERN, replacing, require_place, sha256_of, write_failure, write_json
 from trisep.media.lock import locked
 from trisep.media.records import from_json, read_json
 from trisep.store.cluster import run_on_cluster
@@ -38,8 +39,8 @@ from trisep.store.layout import (
     shard_path,
     write_manifest,
 )
-from trisep.store.pool import make_alone, run_jobs
-from trisep.store.shard_job import ShardJob, is_done, read_part
+from trisep.store.pool import apart, make_alone, run_jobs
+from trisep.store.shard_job import ShardJob, is_done, least_bytes, read_part
 
 __all__ = ["PrepareReport", "PrepareSettings", "prepare"]
 _SHOWN_SKIPPED = 20
@@ -126,6 +127,7 @@ def _prepare(folder: Path, out: Path, settings: PrepareSettings, console: Consol
     if finished is not None and len(finished.shards) != len(jobs):
         raise StoreError(f"{out}: has {len(finished.shards)} shards, expected {len(jobs)}; prepare it again elsewhere")
     waiting = [job for job in jobs if not is_done(job, finished)]
+    _require_room(out, waiting, files)
     _run(waiting, settings, num_files=len(files), console=console)
     if finished is not None:
         _verify_rebuilt(waiting, finished)
@@ -143,6 +145,18 @@ def _prepare(folder: Path, out: Path, settings: PrepareSettings, console: Consol
                 soft_wrap=True,
             )
     return report
+
+
+def _require_room(out: Path, waiting: list[ShardJob], files: tuple[InputFile, ...]) -> None:
+    """Raise MediaError before any work where the disk cannot take even the sounds of what is to be made.
+
+    Headers are read only where the inputs are larger than what is free; as everywhere, in a process that may crash.
+    """
+    require_place(out / SHARDS)
+    sources = {source for job in waiting for source in job.sources}
+    num_bytes = sum({file.source: file.size_bytes for file in files if file.source in sources}.values())
+    if num_bytes > shutil.disk_usage(out).free:
+        require_place(out / SHARDS, apart(least_bytes, waiting, otherwise=0))
 
 
 def _plan(files: tuple[InputFile, ...], settings: PrepareSettings, excluded: frozenset[str]) -> Plan:

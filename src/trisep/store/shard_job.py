@@ -4,12 +4,14 @@ It knows nothing of processes or progress.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trisep.errors import ConfigError
+from trisep.errors import ConfigError, MediaError
 from trisep.media.files import sha256_of, write_json
+from trisep.media.probe import probe
 from trisep.media.records import from_json, read_json
 from trisep.store.index import ClipEntry
 from trisep.store.ingest import ClipSettings, ingest_file
@@ -23,6 +25,11 @@ from trisep.store.layout import (
     shard_path,
 )
 from trisep.store.write import ClipContent, write_shard
+
+_NUM_PROBED = 32
+"""Of how many sources the headers are read for an estimate of the whole."""
+_LEAST_BYTES_PER_SECOND = 500
+"""A source that declares to be longer than its size allows at 4 kbit/s is not believed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +101,37 @@ def make_shard(job: ShardJob) -> None:
     part = ShardPart(shard=shard, skipped=tuple(skipped), entries=entries)
     write_json(part_path(job.store, job.name), asdict(part))
     note.unlink(missing_ok=True)
+
+
+def least_bytes(jobs: Sequence[ShardJob]) -> int:
+    """Estimate, from the headers of some of the sources, what their sounds take in the shards, pictures left out.
+
+    Sources that cannot be read, or declare no length, count as nothing: it is meant to be too low.
+    """
+    wanted = [
+        (job, source, stretch)
+        for job in jobs
+        for source, stretch in zip(job.sources, job.stretches or ((None, None),) * len(job.sources), strict=True)
+        if source not in job.duplicates and source not in job.excluded
+    ]
+    chosen = wanted[:: max(1, len(wanted) // _NUM_PROBED)]
+    num_bytes = sum(_sound_bytes(*one) for one in chosen)
+    return round(num_bytes * len(wanted) / max(1, len(chosen)))
+
+
+def _sound_bytes(job: ShardJob, source: str, stretch: tuple[float | None, float | None]) -> float:
+    """Return the bytes of 16-bit mono that a source, or a stretch of it, becomes; 0 where its header does not say."""
+    try:
+        info = probe(job.folder / source)
+        longest = (job.folder / source).stat().st_size / _LEAST_BYTES_PER_SECOND
+    except (MediaError, OSError, ValueError):
+        return 0.0
+    if not info.audio or not (info.video or job.settings.audio_only_ok):
+        return 0.0
+    begin, end = stretch[0] or 0.0, min(longest, info.duration_seconds)
+    seconds = max(0.0, min(end, math.inf if stretch[1] is None else stretch[1]) - begin)
+    seconds = min(seconds, math.inf if job.settings.max_seconds is None else job.settings.max_seconds)
+    return 2.0 * seconds * job.settings.sample_rate_hz
 
 
 def is_done(job: ShardJob, finished: Manifest | None) -> bool:
