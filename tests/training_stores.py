@@ -1,7 +1,9 @@
 """A small clip store with made-up embeddings, and recipes cut down to it, for the tests of everything that trains."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +58,19 @@ def make_store(folder: Path, *, num_clips: int = 6) -> Path:
     videos = write_folder(folder / "videos", num_clips)
     prepare(videos, folder / "store", PrepareSettings(files_per_shard=8, short_side=32, num_workers=1))
     return embed_with_noise(folder / "store")
+
+
+def without_pictures(store: Path, out: Path, *, clips: Collection[int]) -> ClipStore:
+    """A copy of a store of one shard in which some clips have no picture."""
+    shutil.copytree(store, out)
+    lines = [json.loads(line) for line in (out / "index.jsonl").read_text().splitlines()]
+    for number in clips:
+        lines[number] |= {"frames": [], "frame_times_seconds": []}
+    (out / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["num_frames"] = manifest["shards"][0]["num_frames"] = sum(len(line["frames"]) for line in lines)
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    return ClipStore(embed_with_noise(out))
 
 
 def on_this_machine(whole: Recipe) -> Recipe:

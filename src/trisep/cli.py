@@ -47,7 +47,7 @@ Each verb explains itself: trisep separate --help · version: trisep --version
 
 
 EXTRAS = {
-    **dict.fromkeys(("accelerate", "tensorboard"), "train"),
+    **dict.fromkeys(("accelerate", "pyarrow", "tensorboard"), "train"),
     **dict.fromkeys(("starlette", "uvicorn"), "web"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "huggingface_hub": "hub",

@@ -177,7 +177,7 @@ def test_prepare_takes_the_listed_stretches(media: Path, metadata: Path, tmp_pat
     assert (report.num_inputs, report.num_used_inputs, report.num_clips) == (3, 3, 3)
     store = ClipStore(tmp_path / "store")
     clip = [store.source(number) for number in range(3)].index(f"below/{IDS['usable']}.mp4")
-    assert store.entries[clip].start_seconds == 2.0 and store.num_samples[clip] == 160000
+    assert store.entries[clip].start_seconds == 2.0 and store.num_samples(clip) == 160000
     assert store.frame_times(clip) == tuple(float(second) for second in range(10))
     # The same recording as a whole: the stretch is that part of it.
     (tmp_path / "whole").mkdir()

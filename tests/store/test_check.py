@@ -13,6 +13,7 @@ from trisep.media.files import sha256_of
 from trisep.store.check import check_store
 from trisep.store.embeddings import write_embeddings
 from trisep.store.layout import embedding_path, read_manifest
+from trisep.store.table import make_table
 
 SHARD = "shards/shard-000001.tar"
 
@@ -52,6 +53,7 @@ def _accept_current_bytes(store: Path) -> None:
             shard["sha256"] = sha256_of(store / "shards" / f"{shard['name']}.tar")
 
     _rewrite_manifest(store, change)
+    make_table(store, read_manifest(store))
 
 
 def test_a_whole_store_is_good(store: Path) -> None:
@@ -59,6 +61,7 @@ def test_a_whole_store_is_good(store: Path) -> None:
     assert report.problems == ()
     assert [check.file for check in report.checks] == [
         "index.jsonl",
+        "index.arrow",
         "shards/shard-000000.tar",
         "shards/shard-000000.lite.safetensors",
         SHARD,
@@ -99,7 +102,9 @@ def test_an_index_that_lies_is_found(store: Path, change: Callable[[dict], None]
     lines = [json.loads(line) for line in (store / "index.jsonl").read_text(encoding="utf-8").splitlines()]
     change(lines[2])
     (store / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    assert check_store(store).problems[0].startswith("index.jsonl: is missing or was changed")
+    changed, table, *_ = check_store(store).problems
+    assert changed.startswith("index.jsonl: is missing or was changed")
+    assert table.startswith("index.arrow: was made from another index.jsonl; delete it and run `trisep embed")
     _accept_current_bytes(store)
     (problem,) = check_store(store).problems
     assert problem.startswith(SHARD) and message in problem

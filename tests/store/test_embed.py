@@ -210,7 +210,7 @@ def test_every_clip_has_the_caption_of_its_middle_frame(store: Path, linear: Lin
         cosine = captions[clip] @ vectors[row] / np.linalg.norm(vectors[row])
         assert cosine > 0.95
         np.testing.assert_allclose(cosine, found["cosines"][clip], atol=1e-5)
-    assert report.median_cosine == pytest.approx(np.median(found["cosines"]))
+    assert report.median_cosine == pytest.approx(np.median(found["cosines"][:]))
     check_store(store).raise_if_damaged()
 
 
@@ -298,7 +298,7 @@ def test_a_sound_without_a_picture_has_a_caption_of_zeros(tmp_path: Path, monkey
     clips = ClipStore(store)
     captions = dict(zip(map(clips.source, range(2)), clips.load_captions("lite"), strict=True))
     assert not captions["blind.wav"].any() and np.linalg.norm(captions["seen.mp4"]) == pytest.approx(1.0)
-    assert report.median_cosine == pytest.approx(clips.load_caption_search("lite")["cosines"].max())
+    assert report.median_cosine == pytest.approx(clips.load_caption_search("lite")["cosines"][:].max())
     check_store(store).raise_if_damaged()
     lines = console.export_text().splitlines()
     assert sum("blind.wav" in line for line in lines) == 0

@@ -80,7 +80,7 @@ def test_a_cut_file_is_a_clear_error(tmp_path: Path, length: int) -> None:
 def test_joined_arrays_index_like_one(data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=5).filter(lambda sizes: sum(sizes) > 0))
     whole = np.arange(sum(sizes) * 2).reshape(-1, 2)
-    joined = JoinedArray(np.split(whole, np.cumsum(sizes)[:-1]))
+    joined = JoinedArray(sizes, np.split(whole, np.cumsum(sizes)[:-1]).__getitem__)
     assert (len(joined), joined.shape, joined.dtype) == (len(whole), whole.shape, whole.dtype)
     number = data.draw(st.integers(-len(whole), len(whole) - 1))
     np.testing.assert_array_equal(joined[number], whole[number])

@@ -81,6 +81,7 @@ def test_a_finished_store_is_left_as_it_is(videos: Path, tmp_path: Path) -> None
     first = prepare(videos, tmp_path / "out", SETTINGS)
     before = hashes(tmp_path / "out")
     assert sorted(before) == [
+        "index.arrow",
         "index.jsonl",
         "manifest.json",
         *(f"shards/shard-00000{number}.tar" for number in range(3)),

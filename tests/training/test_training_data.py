@@ -72,12 +72,12 @@ def test_sources_are_crops_of_the_clips_drawn_and_queries_their_frames(store: Cl
     for index in range(4):
         choice, sample = draw_mixture(len(store), whole.mixing, np.random.default_rng([2, index])), dataset[index]
         for source, clip, position in zip(sample["sources"], choice.clips, choice.positions, strict=False):
-            start = int(position * (int(store.num_samples[clip]) - 16000 + 1))
+            start = int(position * (int(store.num_samples(clip)) - 16000 + 1))
             np.testing.assert_allclose(
                 source.numpy(), store.read_waveform(clip, start, 16000) / 2, rtol=1e-4, atol=1e-6
             )
         for vector, clip, position in zip(sample["vectors"], choice.clips, choice.positions, strict=True):
-            centre = 0.5 + position * (store.num_samples[clip] / 16000 - 1)
+            centre = 0.5 + position * (store.num_samples(clip) / 16000 - 1)
             nearest = int(np.argmin(np.abs(np.array(store.frame_times(clip)) - centre)))
             np.testing.assert_array_equal(vector.numpy(), store.load_vectors("lite")[store.frame_slice(clip)][nearest])
 
@@ -145,7 +145,7 @@ def test_a_clip_shorter_than_the_crop_is_repeated(store: ClipStore) -> None:
     signal = SignalSettings(clip_samples=50000, mixture_level_db=None)
     long = replace(plain_recipe(source_gain_db=(0.0, 0.0)), signal=signal)
     source = MixtureDataset(store, long, seed=0)[0]["sources"][0]
-    length = int(store.num_samples[draw_mixture(len(store), long.mixing, np.random.default_rng([0, 0])).clips[0]])
+    length = int(store.num_samples(draw_mixture(len(store), long.mixing, np.random.default_rng([0, 0])).clips[0]))
     assert length < 50000
     torch.testing.assert_close(source[length:], source[: 50000 - length])
 

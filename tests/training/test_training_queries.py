@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_stores import Words, make_store, on_this_machine, short_recipe, write_labels
+from training_stores import Words, make_store, on_this_machine, short_recipe, without_pictures, write_labels
 
 from trisep.encoders import QUERY_TEMPLATES, encode_query_text
 from trisep.errors import ConfigError, MediaError, StoreError
@@ -148,18 +148,15 @@ def test_frames_are_the_pictures_square_and_in_one_size(store: ClipStore) -> Non
         assert np.abs(frame.mean(axis=(1, 2)) - picture.mean(axis=(0, 1))).max() < 3  # each picture has one colour
 
 
-def test_clips_without_pictures_are_asked_for_in_words_only(
-    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blind = ClipStore(store.path)
-    blind.entries = tuple(replace(entry, frames=(), frame_times_seconds=()) for entry in blind.entries)
+def test_clips_without_pictures_are_asked_for_in_words_only(store: ClipStore, labels: Path, tmp_path: Path) -> None:
+    blind = without_pictures(store.path, tmp_path / "blind", clips=range(6))
     with pytest.raises(StoreError, match="6 of 6 clips have no picture, which queries of kind 'image' need"):
         queries(blind, "image")
     assert queries(blind, "label", labels).read((0,), (0.0,), batch_number=0)["label_ids"].tolist() == [2]
 
 
 def test_mixed_queries_are_pictures_or_words_and_words_where_there_is_no_picture(
-    store: ClipStore, labels: Path, monkeypatch: pytest.MonkeyPatch
+    store: ClipStore, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda _: Words())
     mixed, words, pictures = (queries(store, kind, labels) for kind in ("mixed", "text", "image"))
@@ -175,12 +172,7 @@ def test_mixed_queries_are_pictures_or_words_and_words_where_there_is_no_picture
         assert is_word != is_picture and np.array_equal(found, vector(mixed, centre))
         kinds.append(is_picture)
     assert 15 < sum(kinds) < 45
-    blind = ClipStore(store.path)
-    blind.entries = tuple(
-        replace(entry, frames=(), frame_times_seconds=()) if number % 2 else entry
-        for number, entry in enumerate(blind.entries)
-    )
-    half = queries(blind, "mixed", labels)
+    half = queries(without_pictures(store.path, tmp_path / "blind", clips=(1, 3, 5)), "mixed", labels)
     for centre in centres:
         given = half.read((1,), (centre,), batch_number=0)["vectors"]
         np.testing.assert_array_equal(given, words.read((1,), (centre,), batch_number=0)["vectors"])
@@ -193,12 +185,7 @@ def test_validation_asks_with_pictures_only_where_every_clip_has_one(
     whole = replace(short_recipe(), supervision="labels", query="mixed")
     settings = TrainSettings(data=store.path, out=tmp_path / "run", labels=labels)
     assert loop._open_data(whole, settings, is_main=False)[1].recipe.query == "image"
-    blind = ClipStore(store.path)
-    blind.entries = (
-        *blind.entries[:3],
-        replace(blind.entries[3], frames=(), frame_times_seconds=()),
-        *blind.entries[4:],
-    )
+    blind = without_pictures(store.path, tmp_path / "blind", clips=(3,))
     monkeypatch.setattr(loop, "open_store", lambda path, recipe: blind)
     assert loop._open_data(whole, settings, is_main=False)[1].recipe.query == "mixed"
 
@@ -293,7 +280,7 @@ def test_an_example_is_another_stretch_of_the_clip_beside_the_target(
     store: ClipStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
-    length = int(store.num_samples[1])
+    length = int(store.num_samples(1))
     assert length == 32000
     within = ExampleQueries(store, "lite", crop_samples=8000)
     assert within.bounds(1, 0.25) == (8000, 16000)  # the target is the first half second

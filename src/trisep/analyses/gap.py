@@ -112,7 +112,7 @@ def visual_vectors(
             f"{store.path}: was embedded by another version of '{checkpoint.encoder}' than {checkpoint.path} was "
             f"trained with; run `trisep embed {store.path} --encoder {checkpoint.encoder} --overwrite`"
         )
-    middles = (store.num_samples[clips] / store.sample_rate_hz / 2).tolist()
+    middles = [store.num_samples(clip) / store.sample_rate_hz / 2 for clip in clips.tolist()]
     return _unit(queries.read(clips.tolist(), middles, batch_number=0)["vectors"])
 
 

@@ -5,6 +5,7 @@
     captions.py    latent captions of the clips, as part of `embed`
     layout.py      the names of the files in a store, and its manifest
     index.py       where each clip lies in its shard, one JSON line per clip
+    table.py       the same as a table that is mapped into memory
     inputs.py      which files of a folder become clips, which are duplicates, which are excluded
     ingest.py      one media file → clips, or the reason why it gives none
     write.py       clips → one shard
@@ -19,6 +20,7 @@ A store looks like this:
 
     manifest.json                                   settings, counts, skipped inputs, the shards' SHA-256; written last
     index.jsonl                                     one line per clip: source, level, byte offsets
+    index.arrow                                     the same as a table, made from the lines
     shards/shard-000000.tar                         uncompressed webdataset: KEY.000.jpg … KEY.json KEY.wav
     shards/shard-000000.lite.safetensors            one embedding per frame, written by `trisep embed`
     shards/shard-000000.lite.captions.safetensors   one latent caption per clip, written by `trisep embed --captions`

@@ -128,11 +128,10 @@ def _box_tensors(
     clips: ClipStore, number: int, encoder: SharedEncoder, detector: _Detector, on_clip: Callable[[], None]
 ) -> dict[str, np.ndarray]:
     """Return the tensors of one shard (see `store/embeddings.py`)."""
-    first = sum(info.num_clips for info in clips.manifest.shards[:number])
     numbers = {name: index for index, name in enumerate(detector.entry["names"])}
     places: list[tuple[float, ...]] = []
     labels, rows, vectors, row = [], [], [np.zeros((0, encoder.dim), np.float32)], 0
-    for clip in range(first, first + clips.manifest.shards[number].num_clips):
+    for clip in clips.entries.clips_of(number):
         frames = clips.read_frames(clip)
         found = detector.detect(clips, clip, frames)
         cuts = []

@@ -129,11 +129,10 @@ def _caption_shard(
 ) -> None:
     """Search for the captions of one shard and write them; `on_done` gets the number of clips as they are done."""
     shard = clips.manifest.shards[number]
-    first = sum(info.num_clips for info in clips.manifest.shards[:number])
-    middles = [middle_frame(clips, clip) for clip in range(first, first + shard.num_clips)]
+    middles = [middle_frame(clips, clip) for clip in clips.entries.clips_of(number)]
     seen = [row for row, frame in enumerate(middles) if frame is not None]
     on_done(shard.num_clips - len(seen))
-    first_frame = sum(info.num_frames for info in clips.manifest.shards[:number])
+    first_frame = clips.entries.frames_of(number).start
     rows = [frame - first_frame for frame in middles if frame is not None]
     pictures = torch.from_numpy(map_embeddings(embedding_path(clips.path, shard.name, encoder.name))["vectors"][rows])
     found = [
@@ -151,7 +150,7 @@ def middle_frame(clips: ClipStore, clip: int) -> int | None:
     times = np.array(clips.frame_times(clip))
     if not len(times):
         return None
-    middle_seconds = clips.num_samples[clip] / clips.sample_rate_hz / 2
+    middle_seconds = clips.num_samples(clip) / clips.sample_rate_hz / 2
     first: int = clips.frame_slice(clip).start
     return first + int(np.abs(times - middle_seconds).argmin())
 
@@ -187,7 +186,7 @@ def found_cosines(clips: ClipStore, encoder_name: str) -> Float32[np.ndarray, "_
     Raises StoreError as `ClipStore.load_captions` does.
     """
     cosines = clips.load_caption_search(encoder_name)["cosines"]
-    return cosines[[len(entry.frames) > 0 for entry in clips.entries]]
+    return np.asarray(cosines[np.flatnonzero(clips.entries.num_frames())])
 
 
 def show_captions(clips: ClipStore, encoder: SharedEncoder, num_shown: int, console: Console) -> None:
@@ -195,9 +194,9 @@ def show_captions(clips: ClipStore, encoder: SharedEncoder, num_shown: int, cons
     cosines = found_cosines(clips, encoder.name)
     for line in histogram(cosines):
         console.print(line, highlight=False)
-    seen = [clip for clip, entry in enumerate(clips.entries) if entry.frames]
-    chosen = [seen[place] for place in np.linspace(0, len(seen) - 1, min(num_shown, len(seen))).round().astype(int)]
-    if chosen:
+    seen = np.flatnonzero(clips.entries.num_frames())
+    places = np.linspace(0, len(seen) - 1, min(num_shown, len(seen))).round().astype(int)
+    if chosen := seen[places].tolist():
         found = clips.load_caption_search(encoder.name)
         for clip, words in zip(chosen, nearest_words(encoder, torch.from_numpy(found["tokens"][chosen])), strict=True):
             line = f"{clips.source(clip)}  {found['cosines'][clip]:.3f}  {' · '.join(words)}"

@@ -18,10 +18,11 @@ from trisep.errors import ConfigError, StoreError
 from trisep.media.files import sha256_of
 from trisep.media.records import checked, parse_json
 from trisep.store.embeddings import hash_tensors, map_embeddings, read_embedding_header
-from trisep.store.index import ClipEntry, read_index
+from trisep.store.index import WAV_HEADER_BYTES, ClipEntry, read_index
 from trisep.store.layout import (
     INDEX,
     SHARDS,
+    TABLE,
     Manifest,
     ShardInfo,
     box_path,
@@ -29,7 +30,8 @@ from trisep.store.layout import (
     read_manifest,
     shard_path,
 )
-from trisep.store.write import WAV_HEADER_BYTES, wav_header
+from trisep.store.table import ClipIndex, is_current
+from trisep.store.write import wav_header
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +77,10 @@ def check_store(store: Path, *, console: Console | None = None) -> CheckReport:
     """
     store = Path(store)
     manifest = read_manifest(store)
-    checks = [_check_index(store, manifest)]
-    by_shard: list[list[ClipEntry]] = [[] for _ in manifest.shards]
-    for entry in read_index(store / INDEX):
-        if not 0 <= entry.shard < len(by_shard):
-            raise StoreError(
-                f"{store / INDEX}: names a shard {entry.shard} that the manifest lacks; delete the store and prepare "
-                "it again"
-            )
-        by_shard[entry.shard].append(entry)
-    pairs = list(zip(manifest.shards, by_shard, strict=True))
-    for shard, entries in track(pairs, "check", console=console, disable=console is None):
+    checks = [_check_index(store, manifest), *_check_table(store, manifest)]
+    pairs = zip(manifest.shards, read_index(store / INDEX, manifest.shards), strict=True)
+    total = len(manifest.shards)
+    for shard, entries in track(pairs, "check", total=total, console=console, disable=console is None):
         problem = _shard_problem(store, shard, entries, sample_rate_hz=int(manifest.settings["sample_rate_hz"]))
         checks.append(
             ShardCheck(
@@ -108,6 +103,25 @@ def _check_index(store: Path, manifest: Manifest) -> ShardCheck:
     same = path.is_file() and sha256_of(path) == manifest.index_sha256
     problem = None if same else "is missing or was changed; delete the store and prepare it again"
     return ShardCheck(file=INDEX, num_clips=manifest.num_clips, num_frames=manifest.num_frames, problem=problem)
+
+
+def _check_table(store: Path, manifest: Manifest) -> list[ShardCheck]:
+    """Check that the table, where there is one, says what the index says."""
+    if not (store / TABLE).exists():
+        return []
+    problem = None
+    try:
+        if is_current(store, manifest):
+            table = ClipIndex(store / TABLE, manifest.shards)
+            lines = enumerate(read_index(store / INDEX, manifest.shards))
+            same = all(table.of_shard(number) == entries for number, entries in lines)
+            problem = None if same else f"says other things than {INDEX}"
+        else:
+            problem = f"was made from another {INDEX}"
+    except StoreError:
+        problem = "cannot be read"
+    remedy = None if problem is None else f"{problem}; delete it and run `trisep embed {store}` to make it again"
+    return [ShardCheck(file=TABLE, num_clips=manifest.num_clips, num_frames=manifest.num_frames, problem=remedy)]
 
 
 def _shard_problem(store: Path, shard: ShardInfo, entries: Sequence[ClipEntry], *, sample_rate_hz: int) -> str | None:

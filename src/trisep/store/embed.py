@@ -30,6 +30,7 @@ from trisep.store.cluster import run_on_cluster
 from trisep.store.embeddings import read_embedding_header, write_embeddings
 from trisep.store.layout import SHARDS, ShardInfo, embedding_path
 from trisep.store.read import ClipStore
+from trisep.store.table import make_table
 
 _BATCH_FRAMES = 32
 _VECTOR_BYTES, _REGION_BYTES = 4, 7 * 7 * 2
@@ -109,6 +110,7 @@ def _embed(
     console: Console | None,
 ) -> EmbedReport:
     """Do what `embed` does, in a store that is locked."""
+    make_table(clips.path, clips.manifest)
     wanted = {"regions": regions, "overwrite": overwrite}
     done = [_is_done(clips.path, shard, encoder, **wanted) for shard in clips.manifest.shards]
     waiting = [number for number, is_done in enumerate(done) if not is_done]
@@ -239,8 +241,7 @@ def _embed_frames(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the embeddings of a shard's frames, in order, one batch of frames at a time."""
     batch: list[np.ndarray] = []
-    first = sum(info.num_clips for info in clips.manifest.shards[:shard])
-    for number in range(first, first + clips.manifest.shards[shard].num_clips):
+    for number in clips.entries.clips_of(shard):
         batch.extend(clips.read_frames(number))
         while len(batch) >= _BATCH_FRAMES:
             yield _embed_batch(encoder, batch[:_BATCH_FRAMES], regions=regions)

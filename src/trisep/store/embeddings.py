@@ -14,8 +14,9 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ _FILES = (
     {"vectors", "places", "labels", "frames"},
 )
 """What one file holds: of frames, of clips, or of boxes."""
+_KEPT_PARTS = 4096
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I32": np.dtype("<i4")}
 
 
@@ -159,23 +161,38 @@ def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, _TensorPlace], in
 
 
 class JoinedArray:
-    """Several mapped arrays that behave like one, joined along the first axis.
+    """Several mapped arrays that behave like one, joined along the first axis; each is opened when it is first read.
 
-    It has `len`, `shape` and `dtype`, and is indexed by a number, a slice or a list of numbers.
+    It has `len`, `shape` and `dtype`, and is indexed by a number, a slice or a list of numbers. It can be pickled where
+    the function that opens the parts can.
     """
 
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        """Join `parts`, which agree in all axes but the first."""
-        self._parts = tuple(parts)
-        self._ends = np.cumsum([len(part) for part in parts])
-        self.dtype = parts[0].dtype
-        self.shape: tuple[int, ...] = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    def __init__(self, num_rows: Sequence[int], open_part: Callable[[int], np.ndarray]) -> None:
+        """Join parts of so many rows, which agree in all axes but the first; `open_part` gives one by its number."""
+        self._open_part = open_part
+        self._ends = np.cumsum(num_rows)
+        first = open_part(0)
+        self.dtype = first.dtype
+        self.shape: tuple[int, ...] = (int(self._ends[-1]), *first.shape[1:])
+        self._cache()
+
+    def _cache(self) -> None:
+        # A process may have 65 530 maps.
+        self._part = lru_cache(maxsize=_KEPT_PARTS)(self._open_part)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the open parts, which belong to one process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_part"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cache()
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, where: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return a copy of the rows at `where`."""
+    def __getitem__(self, where: int | slice | Sequence[int] | np.ndarray) -> Any:
+        """Return a copy of the rows at `where`, as an array; a number of NumPy's for one row of one axis."""
         if isinstance(where, slice):
             return self._gather(np.arange(*where.indices(len(self))))
         numbers = np.atleast_1d(np.asarray(where, dtype=np.int64))
@@ -190,6 +207,6 @@ class JoinedArray:
         owners = np.searchsorted(self._ends, numbers, side="right")
         for owner in np.unique(owners):
             mine = owners == owner
-            part = self._parts[owner]
+            part = self._part(int(owner))
             rows[mine] = part[numbers[mine] - (self._ends[owner] - len(part))]
         return rows

@@ -1,14 +1,21 @@
 """Where each clip lies in its shard: one JSON line per clip, so that any part of a sound is one seek away.
 
-This module opens no shard.
+This is the index as it is written and as people read it; what is read while training is made from it, in
+`store/table.py`. This module opens no shard.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from trisep.errors import ConfigError, StoreError
 from trisep.media.records import MAX_JSON_BYTES, from_json, parse_json
+from trisep.store.layout import ShardInfo
+
+WAV_HEADER_BYTES = 44
+"""Bytes before the samples of a stored wav file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,17 +60,47 @@ def index_line(entry: ClipEntry) -> str:
     return json.dumps(asdict(entry), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def read_index(path: Path) -> tuple[ClipEntry, ...]:
-    """Read all entries in the order of the store; StoreError when the file is missing or damaged."""
+def require_inside(entry: ClipEntry, number: int, shard: ShardInfo) -> None:
+    """Raise ConfigError for a clip that does not lie within the shard of that number."""
+    end = max(offset + size for offset, size in (entry.wav, entry.description, *entry.frames))
+    if entry.shard != number or end > shard.size_bytes or entry.wav[1] < WAV_HEADER_BYTES + 2 * entry.num_samples:
+        raise ConfigError(f"the clip {entry.key[:60]} lies outside its shard")
+
+
+def read_index(path: Path, shards: Sequence[ShardInfo]) -> Iterator[tuple[ClipEntry, ...]]:
+    """Yield the entries of each shard in turn, so that one shard's are in memory.
+
+    Raises StoreError when the file is missing or damaged, counts other clips or frames than the shards, or has a clip
+    outside its shard.
+    """
     try:
         if not path.is_file():
             raise OSError("no such file, or not a regular one")
         with path.open("rb") as file:
             lines = iter(lambda: file.readline(MAX_JSON_BYTES + 1), b"")
-            return tuple(
-                from_json(ClipEntry, parse_json(line), f"line {number}") for number, line in enumerate(lines, start=1)
-            )
+            numbered = enumerate(lines, start=1)
+            for number, shard in enumerate(shards):
+                entries = tuple(
+                    from_json(ClipEntry, parse_json(line), f"line {place}")
+                    for place, line in islice(numbered, shard.num_clips)
+                )
+                _require_whole(entries, number, shards)
+                yield entries
+            if any(True for _ in lines):
+                raise ValueError("it has more clips than the manifest counts")
     except (OSError, ValueError, ConfigError) as error:
         raise StoreError(
             f"{path}: cannot be read as the index of a clip store ({error}); prepare the store again"
         ) from error
+
+
+def _require_whole(entries: Sequence[ClipEntry], number: int, shards: Sequence[ShardInfo]) -> None:
+    """Raise ConfigError where the entries are not those of all clips of a shard."""
+    shard = shards[number]
+    if len(entries) != shard.num_clips:
+        found = sum(earlier.num_clips for earlier in shards[:number]) + len(entries)
+        raise ConfigError(f"{found} clips where the manifest counts {sum(each.num_clips for each in shards)}")
+    for entry in entries:
+        require_inside(entry, number, shard)
+    if (num_frames := sum(len(entry.frames) for entry in entries)) != shard.num_frames:
+        raise ConfigError(f"{num_frames} frames in {shard.name} where the manifest counts {shard.num_frames}")

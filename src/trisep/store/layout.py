@@ -13,6 +13,7 @@ from trisep.media.records import from_json, read_json
 VERSION = 1
 MANIFEST = "manifest.json"
 INDEX = "index.jsonl"
+TABLE = "index.arrow"
 PLAN = "plan.json"
 SHARDS = "shards"
 
@@ -91,6 +92,9 @@ class Manifest:
             raise ConfigError(f"settings.sample_rate_hz: expected 1000 to 192000, got {str(rate)[:40]}")
         if min(self.num_inputs, self.num_clips, self.num_frames, self.total_seconds) < 0:
             raise ConfigError("expected counts of at least 0")
+        summed = tuple(sum(getattr(shard, name) for shard in self.shards) for name in ("num_clips", "num_frames"))
+        if summed != (self.num_clips, self.num_frames):
+            raise ConfigError(f"{self.num_clips} clips and {self.num_frames} frames, and {summed} in the shards")
 
 
 def shard_name(number: int) -> str:

@@ -18,7 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trisep.errors import ConfigError, StoreError
-from trisep.media.files import LOCK, TEMPORARY_PATTERN, replacing, require_place, sha256_of, write_failure, write_json
+from trisep.media.files import (
+    LOCK,
+    TEMPORARY_PATTERN,
+    replacing_text,
+    require_place,
+    sha256_of,
+    write_failure,
+    write_json,
+)
 from trisep.media.lock import locked
 from trisep.media.records import from_json, read_json
 from trisep.store.cluster import run_on_cluster
@@ -32,6 +40,7 @@ from trisep.store.layout import (
     SHARDS,
     Manifest,
     Plan,
+    ShardInfo,
     SkippedInput,
     part_path,
     read_manifest,
@@ -41,6 +50,7 @@ from trisep.store.layout import (
 )
 from trisep.store.pool import apart, make_alone, run_jobs
 from trisep.store.shard_job import ShardJob, is_done, least_bytes, read_part
+from trisep.store.table import make_table
 
 __all__ = ["PrepareReport", "PrepareSettings", "prepare"]
 _SHOWN_SKIPPED = 20
@@ -132,6 +142,9 @@ def _prepare(folder: Path, out: Path, settings: PrepareSettings, console: Consol
     if finished is not None:
         _verify_rebuilt(waiting, finished)
     manifest = finished or _merge(out, jobs, plan)
+    make_table(out, manifest)
+    if finished is None:
+        write_manifest(out, manifest)
     _tidy(out, jobs)
     report = _report(out, manifest, files, num_resumed=len(jobs) - len(waiting))
     if console is not None:
@@ -267,31 +280,35 @@ def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, con
 
 
 def _merge(out: Path, jobs: list[ShardJob], plan: Plan) -> Manifest:
-    """Join the parts into index and manifest; StoreError when the store would hold no clip."""
-    parts = [read_part(job) for job in jobs]
-    skipped = tuple(item for part in parts for item in part.skipped)
-    counts = dict(sorted(Counter(item.reason for item in skipped).items()))
-    entries = [entry for part in parts for entry in part.entries]
-    if not entries:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        raise StoreError(
-            f"{out}: no file gave a usable clip ({reasons}); for sound without pictures use --audio-only-ok"
-        )
-    with replacing(out / INDEX) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(index_line(entry) + "\n" for entry in entries)
-    manifest = Manifest(
+    """Join the parts, one at a time, into the index; return the manifest.
+
+    Raises StoreError when the store would hold no clip.
+    """
+    skipped: list[SkippedInput] = []
+    shards: list[ShardInfo] = []
+    num_samples = 0
+    with replacing_text(out / INDEX) as file:
+        for part in map(read_part, jobs):
+            file.writelines(index_line(entry) + "\n" for entry in part.entries)
+            num_samples += sum(entry.num_samples for entry in part.entries)
+            skipped += part.skipped
+            shards.append(part.shard)
+        counts = dict(sorted(Counter(item.reason for item in skipped).items()))
+        if not any(shard.num_clips for shard in shards):
+            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+            raise StoreError(
+                f"{out}: no file gave a usable clip ({reasons}); for sound without pictures use --audio-only-ok"
+            )
+    return Manifest(
         **asdict(plan),
-        num_clips=len(entries),
-        num_frames=sum(len(entry.frames) for entry in entries),
-        total_seconds=sum(entry.num_samples for entry in entries) / plan.settings["sample_rate_hz"],
+        num_clips=sum(shard.num_clips for shard in shards),
+        num_frames=sum(shard.num_frames for shard in shards),
+        total_seconds=num_samples / plan.settings["sample_rate_hz"],
         skipped_counts=counts,
-        skipped=skipped,
-        shards=tuple(part.shard for part in parts),
+        skipped=tuple(skipped),
+        shards=tuple(shards),
         index_sha256=sha256_of(out / INDEX),
     )
-    write_manifest(out, manifest)
-    return manifest
 
 
 def _verify_rebuilt(rebuilt: Sequence[ShardJob], finished: Manifest) -> None:

@@ -4,8 +4,8 @@ It writes nothing and knows no labels.
 """
 
 import mmap
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from jaxtyping import Float32
 from trisep.errors import StoreError
 from trisep.media.image import decode_jpeg
 from trisep.store.embeddings import EmbeddingInfo, JoinedArray, map_embeddings, read_embedding_header
-from trisep.store.index import ClipEntry, read_index
-from trisep.store.layout import INDEX, box_path, caption_path, embedding_path, read_manifest, shard_path
-from trisep.store.write import FULL_SCALE, WAV_HEADER_BYTES
+from trisep.store.index import WAV_HEADER_BYTES
+from trisep.store.layout import box_path, caption_path, embedding_path, read_manifest, shard_path
+from trisep.store.table import ClipIndex, open_index
+from trisep.store.write import FULL_SCALE
 from trisep.types import Clip
+
+_KEPT_MAPS = 4096
 
 
 class ClipStore:
@@ -34,17 +37,16 @@ class ClipStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read manifest and index, and compare the sizes of the shards with the manifest.
+        """Read the manifest, open the index, and compare the sizes of the shards with the manifest.
+
+        Memory does not grow with the number of clips: entries and embeddings are read when they are asked for.
 
         Raises StoreError for a folder that is no store or an unfinished one, and for a shard that is missing or has a
         wrong size.
         """
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
-        self.entries: tuple[ClipEntry, ...] = read_index(self.path / INDEX)
-        if len(self.entries) != self.manifest.num_clips:
-            counts = f"{len(self.entries)} clips where the manifest counts {self.manifest.num_clips}"
-            raise StoreError(f"{self.path / INDEX}: {counts}; prepare the store again")
+        self.entries: ClipIndex = open_index(self.path, self.manifest)
         for shard in self.manifest.shards:
             tar = shard_path(self.path, shard.name)
             size = tar.stat().st_size if tar.is_file() else None
@@ -53,51 +55,35 @@ class ClipStore:
                 raise StoreError(
                     f"{tar}: {was}; delete it and run the same `trisep prepare` command again to make it again"
                 )
-        self._require_places()
-        self._maps: dict[int, mmap.mmap] = {}
+        self._cache()
 
-    def _require_places(self) -> None:
-        """Raise StoreError for a clip that would lie outside its shard."""
-        sizes = [shard.size_bytes for shard in self.manifest.shards]
-        for entry in self.entries:
-            places = (entry.wav, entry.description, *entry.frames)
-            end = max(offset + size for offset, size in places)
-            needed = WAV_HEADER_BYTES + 2 * entry.num_samples
-            if entry.shard >= len(sizes) or end > sizes[entry.shard] or entry.wav[1] < needed:
-                raise StoreError(
-                    f"{self.path / INDEX}: the clip {entry.key[:60]} lies outside its shard; prepare the store again"
-                )
+    def _cache(self) -> None:
+        # Two threads may map the same shard at once; both maps are valid. A process may have 65 530 of them.
+        self._map = lru_cache(maxsize=_KEPT_MAPS)(self._map_shard)
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but the open maps, which belong to one process."""
-        return {**self.__dict__, "_maps": {}}
+        return {name: value for name, value in self.__dict__.items() if name != "_map"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cache()
 
     @property
     def sample_rate_hz(self) -> int:
         """Sample rate of every sound in the store."""
         return int(self.manifest.settings["sample_rate_hz"])
 
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the clips, which are unique in the store."""
-        return tuple(entry.key for entry in self.entries)
+    def num_samples(self, clip: int) -> int:
+        """Return the length of a clip in samples."""
+        return self.entries[clip].num_samples
 
-    @cached_property
-    def num_samples(self) -> np.ndarray:
-        """Length of each clip in samples, int64 [clips]."""
-        return np.array([entry.num_samples for entry in self.entries], dtype=np.int64)
-
-    @cached_property
-    def rms_db(self) -> np.ndarray:
-        """Level of each clip in dBFS, float32 [clips]."""
-        return np.array([entry.rms_db for entry in self.entries], dtype=np.float32)
-
-    @cached_property
-    def _frame_ends(self) -> np.ndarray:
-        return np.cumsum([0, *(len(entry.frames) for entry in self.entries)])
+    def rms_db(self, clip: int) -> np.float32:
+        """Return the level of a clip in dBFS."""
+        return np.float32(self.entries[clip].rms_db)
 
     def source(self, clip: int) -> str:
         """Return the path of the file that a clip was cut from, relative to the folder that was prepared.
@@ -112,7 +98,7 @@ class ClipStore:
 
     def frame_slice(self, clip: int) -> slice:
         """Return which rows of `load_vectors` and `load_regions` belong to a clip, one per frame."""
-        return slice(int(self._frame_ends[clip]), int(self._frame_ends[clip + 1]))
+        return self.entries.frame_slice(clip)
 
     def read_waveform(self, clip: int, start: int = 0, num_samples: int | None = None) -> Float32[np.ndarray, "S"]:
         """Read samples `start` to `start + num_samples` of a clip at its original level, full scale ±1.
@@ -145,34 +131,33 @@ class ClipStore:
             entry.key, self.read_waveform(clip), self.sample_rate_hz, self.read_frames(clip), entry.frame_times_seconds
         )
 
-    def load_vectors(self, encoder_name: str) -> np.ndarray:
-        """Load the raw embeddings of all frames, float32 [frames, D], into memory.
+    def load_vectors(self, encoder_name: str) -> JoinedArray:
+        """Map the raw embeddings of all frames, float32 [frames, D], into memory.
 
         Raises StoreError when they are missing, damaged or of mixed origin.
         """
-        parts = [map_embeddings(path)["vectors"] for path in self._embedding_paths(encoder_name)]
-        return np.concatenate(parts)
+        return self._join(self._embedding_paths(encoder_name), "vectors")
 
     def load_regions(self, encoder_name: str) -> JoinedArray:
         """Map the raw embeddings of all frames' regions, float16 [frames, 7, 7, D], into memory.
 
         Raises StoreError as `load_vectors` does.
         """
-        mapped = [map_embeddings(path) for path in self._embedding_paths(encoder_name)]
-        if not all("regions" in tensors for tensors in mapped):
+        paths = self._embedding_paths(encoder_name)
+        if not all("regions" in read_embedding_header(path)[1] for path in paths):
             command = f"trisep embed {self.path} --encoder {encoder_name}"
             raise StoreError(f"{self.path}: holds no embeddings of regions by '{encoder_name}'; run `{command}`")
-        return JoinedArray([tensors["regions"] for tensors in mapped])
+        return self._join(paths, "regions")
 
-    def load_captions(self, encoder_name: str) -> Float32[np.ndarray, "clips D"]:
-        """Load the latent caption of every clip, of unit length (zero for a clip without frames).
+    def load_captions(self, encoder_name: str) -> JoinedArray:
+        """Map the latent caption of every clip, float32 [clips, D], of unit length (zero for a clip without frames).
 
         Raises StoreError as `load_caption_search` does.
         """
         return self.load_caption_search(encoder_name)["captions"]
 
-    def load_caption_search(self, encoder_name: str) -> dict[str, np.ndarray]:
-        """Load all that the search for latent captions stored, float32.
+    def load_caption_search(self, encoder_name: str) -> dict[str, JoinedArray]:
+        """Map all that the search for latent captions stored, float32.
 
         These are `captions` [clips, D], `tokens` [clips, m, E] and `cosines` [clips].
 
@@ -180,8 +165,12 @@ class ClipStore:
         shards, or by another version of the encoder than the frames' embeddings.
         """
         paths = self.paths_beside(encoder_name, caption_path, what="latent captions", option="--captions")
-        parts = [map_embeddings(path) for path in paths]
-        return {name: np.concatenate([part[name] for part in parts]) for name in ("captions", "tokens", "cosines")}
+        return {name: self._join(paths, name) for name in ("captions", "tokens", "cosines")}
+
+    def _join(self, paths: Sequence[Path], name: str) -> JoinedArray:
+        """Join one tensor of the files beside all shards; a file is mapped when it is first read."""
+        rows = [read_embedding_header(path)[1][name][0] for path in paths]
+        return JoinedArray(rows, partial(_mapped, tuple(paths), name))
 
     def embedding_info(self, encoder_name: str) -> EmbeddingInfo:
         """Return where the embeddings come from; StoreError as `load_vectors`."""
@@ -240,10 +229,12 @@ class ClipStore:
                 )
         return paths
 
-    def _map(self, shard: int) -> mmap.mmap:
-        """Map the bytes of a shard. Two threads may map the same shard at once; both maps are valid and one is kept."""
-        found = self._maps.get(shard)
-        if found is None:
-            with shard_path(self.path, self.manifest.shards[shard].name).open("rb") as file:
-                found = self._maps.setdefault(shard, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return found
+    def _map_shard(self, shard: int) -> mmap.mmap:
+        """Map the bytes of a shard."""
+        with shard_path(self.path, self.manifest.shards[shard].name).open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _mapped(paths: Sequence[Path], name: str, number: int) -> np.ndarray:
+    """Map one tensor of one of several files."""
+    return map_embeddings(paths[number])[name]

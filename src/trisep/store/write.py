@@ -17,7 +17,6 @@ from jaxtyping import Float32
 from trisep.media.files import replacing
 from trisep.store.index import ClipEntry
 
-WAV_HEADER_BYTES = 44
 FULL_SCALE = 32768
 """The 16-bit value that would stand for 1.0."""
 

@@ -103,7 +103,7 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
         is_equalized = self.recipe.mixing.equalize_levels and level_db is not None
         if is_equalized:
             source_db = level_db + 10 * np.log10(len(crops))
-            gains_db = [source_db - self.store.rms_db[clip] for clip in choice.clips[: len(crops)]]
+            gains_db = [source_db - self.store.rms_db(clip) for clip in choice.clips[: len(crops)]]
         sources, interference = mix(crops, self._interference(choice), choice, level_gains_db=gains_db)
         if level_db is None or is_equalized:
             return sources, interference
@@ -122,12 +122,12 @@ class MixtureDataset(Dataset[dict[str, Tensor]]):
             return None
         clip = int(choice.interference[0] * len(self.offscreen))
         crop = read_crop(self.offscreen, clip, choice.interference[1], self.recipe.signal.clip_samples)
-        return crop * np.float32(10 ** (-self.offscreen.rms_db[clip] / 20))
+        return crop * np.float32(10 ** (-self.offscreen.rms_db(clip) / 20))
 
     def _centres(self, choice: MixtureChoice) -> list[float]:
         """Return the middle of each crop, in seconds from the start of its clip."""
         half_seconds = self.recipe.signal.clip_samples / self.recipe.signal.sample_rate_hz / 2
-        durations = [self.store.num_samples[clip] / self.store.sample_rate_hz for clip in choice.clips]
+        durations = [self.store.num_samples(clip) / self.store.sample_rate_hz for clip in choice.clips]
         return [
             half_seconds + position * max(0.0, duration - 2 * half_seconds)
             for position, duration in zip(choice.positions, durations, strict=True)
@@ -230,7 +230,7 @@ def read_crop(store: ClipStore, clip: int, position: float, num_samples: int) ->
 
     The crop begins at the clip's start for `position` 0 and ends at the clip's end for 1.
     """
-    available = int(store.num_samples[clip])
+    available = store.num_samples(clip)
     start = int(position * max(0, available - num_samples + 1))
     crop = store.read_waveform(clip, start, min(num_samples, available))
     return crop if len(crop) == num_samples else np.resize(crop, num_samples)

@@ -249,7 +249,7 @@ def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tup
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
     held_out = open_store(settings.validation, recipe) if settings.validation else store
-    sees = all(entry.frames for entry in held_out.entries) and recipe.encoder not in TEXT_ENCODER_NAMES
+    sees = held_out.entries.num_frames().all() and recipe.encoder not in TEXT_ENCODER_NAMES
     query: QueryKind = "image" if recipe.query in ("text", "hybrid", "mixed") and sees else recipe.query
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)

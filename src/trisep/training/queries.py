@@ -215,7 +215,7 @@ class ExampleQueries:
             raise ConfigError(f"encoder: '{encoder_name}' embeds no sounds, which these queries are; expected lite")
         self.encoder, self._store, self._crop_samples = encoder, store, crop_samples
         least = crop_samples + round(2 * _LEAST_EXAMPLE_SECONDS * store.sample_rate_hz)
-        if (short := np.flatnonzero(store.num_samples < least)).size:
+        if (short := np.flatnonzero(store.entries.num_samples() < least)).size:
             raise StoreError(
                 f"{store.path}: {short.size} of {len(store)} clips are shorter than {least / store.sample_rate_hz:.1f} "
                 f"s, which a target and an example need, the first is {store.source(int(short[0]))}; prepare longer "
@@ -227,7 +227,7 @@ class ExampleQueries:
 
         It is as long as the target, or what there is.
         """
-        length = int(self._store.num_samples[clip])
+        length = self._store.num_samples(clip)
         begin = max(0, round(centre_seconds * self._store.sample_rate_hz) - self._crop_samples // 2)
         end = begin + self._crop_samples
         if length - end >= begin:
@@ -292,9 +292,10 @@ class BoxQueries:
 
 def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
     """Raise StoreError where a clip has no picture."""
-    blind = [entry.source for entry in store.entries if not entry.frames]
-    if blind:
+    blind = np.flatnonzero(store.entries.num_frames() == 0)
+    if blind.size:
         raise StoreError(
-            f"{store.path}: {len(blind)} of {len(store)} clips have no picture, which queries of kind '{kind}' need, "
-            f"the first is {blind[0]}; prepare the store without --audio-only-ok, or take a recipe with text queries"
+            f"{store.path}: {blind.size} of {len(store)} clips have no picture, which queries of kind '{kind}' need, "
+            f"the first is {store.source(int(blind[0]))}; prepare the store without --audio-only-ok, or take a recipe "
+            "with text queries"
         )
