@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
+from trisep.networks import by_hand
 from trisep.networks.residual import ResidualBlock, fixed_normalization
 
 _MAX_WIDTH = 4096
@@ -143,6 +144,22 @@ class UpBlock(nn.Sequential):
             return nn.functional.conv2d(self[1](x), kernel, bias, padding=1)
         return double(x, kernel, bias)
 
+    def sums(
+        self, *inputs_and_kernels: tuple[Float[Tensor, "_ _ H W"], Float[Tensor, "_ _ _ k k"]]
+    ) -> Float[Tensor, "R H2 W2"]:
+        """Compute what `linear_part` does with Q kernels of one output channel for each row, summed over the inputs.
+
+        An input is [B, C, H, W], its kernels [B, Q, C, k, k]; R = B · Q is the same for all. The sums are in float32 at
+        least.
+        """
+        first, _ = inputs_and_kernels[0]
+        if by_hand.pays(first) and isinstance(self.convolution, nn.ConvTranspose2d):
+            return by_hand.summed_transposed(*(tensor for pair in inputs_and_kernels for tensor in pair))
+        total, *others = (self.taps(*pair).flatten(0, 1) for pair in inputs_and_kernels)
+        for taps in others:
+            total = total.add_(taps)
+        return self.fold_taps(total)
+
     def taps(self, x: Float[Tensor, "B C H W"], kernels: Float[Tensor, "B Q C k k"]) -> Float[Tensor, "B Q kk H W"]:
         """Multiply every bin of `x` by every tap of the Q kernels of its row, each with one output channel.
 
@@ -212,10 +229,13 @@ class DoublingConv(nn.ConvTranspose2d):
 
 
 def _lay_channels_last(network: nn.Module) -> None:
-    """Lay out the kernels with the channels last in memory, which makes every convolution of these networks faster."""
+    """Lay out the kernels with the channels last in memory, which makes every convolution of these networks faster.
+
+    A kernel of one channel lies so in any case, but only its strides tell the convolution to lay out its output so.
+    """
     for parameter in network.parameters():
         if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 class HalvingConv(nn.Conv2d):
@@ -335,7 +355,7 @@ class AudioUNet(AudioEncoder):
             decoded = block.after_relu(x)
             sums = torch.bmm(weights.to(decoded.dtype), decoded.flatten(2))
             return sums.view(*rows, *decoded.shape[2:]).to(torch.promote_types(sums.dtype, torch.float32))
-        sums = block.fold_taps(block.taps(x, block.summed_kernels(block.convolution.weight, weights)).flatten(0, 1))
+        sums = block.sums((x, block.summed_kernels(block.convolution.weight, weights)))
         return sums.view(*rows, *sums.shape[1:]) + block.summed_bias(weights)
 
     def _last_input(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B C 128 T2"]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trisep.errors import ConfigError
+from trisep.networks import by_hand
 from trisep.networks.audio_unet import AudioUNet, UpBlock
 
 ScaleAndShift = tuple[Float[Tensor, "B Q _"], Float[Tensor, "B Q _"]]
@@ -54,7 +55,7 @@ class SplitDecoder:
 
     def _inner(
         self, vectors: Float[Tensor, "B Q D"], modulation: Sequence[ScaleAndShift]
-    ) -> Float[Tensor, "B Q C 128 T2"]:
+    ) -> Float[Tensor, "R C 128 T2"]:
         """Decode every vector, tiled behind the bottleneck of its mixture, down to the input of the last layer."""
         rows = vectors.shape[:2]
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
@@ -62,13 +63,12 @@ class SplitDecoder:
         x = x.relu()
         for layer, (linear_part, kernel, shared, normalization) in enumerate(self._layers):
             x = linear_part(x, kernel)
-            x.view(*rows, *x.shape[1:]).add_(shared)
-            x = normalization(x)
-            if modulation:
-                scale, shift = (part.flatten(0, 1)[:, :, None, None].to(x.dtype) for part in modulation[layer])
-                x = torch.addcmul(shift, x, 1 + scale)
-            x = x.relu_()
-        return x.reshape(*rows, *x.shape[1:])
+            if by_hand.pays(x):
+                x = by_hand.with_shared(x, shared)
+            else:
+                x.view(*rows, *x.shape[1:]).add_(shared)
+            x = _activated(x, normalization, [part.flatten(0, 1) for part in modulation[layer]] if modulation else [])
+        return x
 
     def __call__(
         self,
@@ -88,10 +88,23 @@ class SplitDecoder:
         if weights is None:
             weights = vectors.new_ones(*rows, block.convolution.out_channels)
         own_kernel, kernel = _split_kernel(block, block.convolution.weight, self._outermost.shape[1])
-        taps = block.taps(x.flatten(0, 1), block.summed_kernels(kernel, weights).flatten(0, 1).unsqueeze(1))
-        own_taps = block.taps(self._outermost, block.summed_kernels(own_kernel, weights))
-        sums = block.fold_taps(taps.view_as(own_taps).add_(own_taps).flatten(0, 1))
+        kernels = block.summed_kernels(kernel, weights).flatten(0, 1).unsqueeze(1)
+        sums = block.sums((x, kernels), (self._outermost, block.summed_kernels(own_kernel, weights)))
         return sums.view(*rows, *sums.shape[1:]) + block.summed_bias(weights)
+
+
+def _activated(
+    x: Float[Tensor, "R C H W"], normalization: nn.Module, modulation: Sequence[Float[Tensor, "R C"]]
+) -> Float[Tensor, "R C H W"]:
+    """Normalise, scale and shift where there is a modulation, and apply the ReLU in place."""
+    if modulation and by_hand.pays(x) and isinstance(normalization, nn.BatchNorm2d) and normalization.training:
+        scale, shift = modulation
+        return by_hand.modulated_relu(x, normalization, scale, shift)
+    x = normalization(x)
+    if modulation:
+        scale, shift = (part[:, :, None, None].to(x.dtype) for part in modulation)
+        x = torch.addcmul(shift, x, 1 + scale)
+    return x.relu_()
 
 
 def _split_kernel(

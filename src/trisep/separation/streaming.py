@@ -5,8 +5,6 @@ The first pass over a `Source` surveys it, the second separates it (`SeparationR
 grid of the model to the samples of the source, whose rate, channels and phase stay. Nothing here writes files.
 """
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from trisep.media.heard import heard_blocks
 from trisep.media.level import gain_between
+from trisep.media.memory import give_back_freed
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.ahead import computed_ahead
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
@@ -29,7 +28,6 @@ from trisep.spectrogram.masks import joined_masks
 from trisep.spectrogram.stft import OverlapAdd, StreamedSTFT
 from trisep.types import Audio, SignalSettings, Stem
 
-_C_LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 USUAL_NOTE = "above"
@@ -242,7 +240,7 @@ class SeparationRun:
                 if progress is not None:
                     progress(num_given / max(1, self.survey.num_samples))
                 yield separated
-                _return_free_memory()
+                give_back_freed()
 
     def _slice_frames(self) -> int:
         """Return for how many frames of the masks samples are given at a time."""
@@ -361,12 +359,3 @@ class SeparationRun:
                 f"{above[self._above_nyquist]}"
             )
         return tuple(notes)
-
-
-def _return_free_memory() -> None:
-    """Give freed pages back to the system, where the C library can be asked to: glibc keeps them, and a long file's
-    memory creeps up.
-    """
-    trim = getattr(_C_LIBRARY, "malloc_trim", None)
-    if trim is not None:
-        trim(0)

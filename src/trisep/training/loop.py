@@ -31,6 +31,7 @@ from trisep.encoders import TEXT_ENCODER_NAMES
 from trisep.errors import ConfigError, StoreError, TrainingError
 from trisep.losses.masks import MaskLoss
 from trisep.media.lock import locked
+from trisep.media.memory import keep_freed
 from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
@@ -67,6 +68,7 @@ class TrainSettings:
 def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], None] | None = None) -> Path:
     """Train to the end of the recipe, resuming the run in `settings.out`; return the folder of the final model."""
     precision = {"fp32": "no"}.get(recipe.training.precision, recipe.training.precision)
+    keep_freed()
     accelerator = Accelerator(mixed_precision=precision, cpu=settings.cpu)
     with locked(settings.out) if accelerator.is_main_process else nullcontext():
         return _train(accelerator, recipe, settings, on_step)
@@ -127,7 +129,7 @@ def _train(
 def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
     """Transform a batch of sounds into what the network and the losses read."""
     spectra = stft(mixture.sources, recipe.signal)
-    total = spectra.sum(dim=1)
+    total = sum(spectra.unbind(1)[1:], start=spectra[:, 0])
     if mixture.interference is not None:
         total = total + stft(mixture.interference, recipe.signal)
     return SpectralMixture(mixture, to_log_frequency(spectra.abs()), to_log_frequency(total.abs()), spectra, total)
