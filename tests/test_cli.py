@@ -18,7 +18,7 @@ import pytest
 import trisep
 from trisep import cli
 from trisep.commands import import_, load_verb, models, separate, store, train, verbs
-from trisep.errors import MediaError
+from trisep.errors import MediaError, shown
 from trisep.media.files import replacing
 
 VERBS = (
@@ -247,6 +247,11 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("import best.pt --as resunet --out model", "resunet"),
         ("evaluate default --data dev --query smell", "smell"),
         ("evaluate default --data dev --limit 0", "--limit must be above 0"),
+        ("evaluate default --data dev --limit 99999999999999999999", "--limit: expected a number below 2^63"),
+        (
+            "listening-test build --out o --model default --data dev --count 9223372036854775808",
+            "--count: expected a number below",
+        ),
         ("separate clip.mp4 do\0g", "the argument after 'clip.mp4': holds a zero byte"),
     ],
 )
@@ -381,6 +386,59 @@ def test_the_base_installation_has_no_package_of_an_extra() -> None:
     assert set(cli.EXTRAS.values()) <= set(extras)
     names = {re.split(r"[\[<>=]", need)[0] for needs in extras.values() for need in needs}
     assert names & {re.split(r"[\[<>=]", need)[0] for need in project["dependencies"]} == set()
+
+
+def test_names_are_shown_without_what_commands_a_terminal() -> None:
+    assert shown("é 🎻 a\nb\x1b[2J\x9b\u202e\u2066") == "é 🎻 a\\u000ab\\u001b[2J\\u009b\\u202e\\u2066"
+
+
+@pytest.mark.parametrize(
+    ("text", "in_a_file", "on_a_terminal"),
+    [
+        ("violin\tyes\n", "violin\tyes\n", "violin\tyes\n"),
+        ("\x1b[2Jgone\x07\u202e\n", "\\u001b[2Jgone\\u0007\\u202e\n", "\\u001b[2Jgone\\u0007\\u202e\n"),
+        ("\x1b[31mred\x1b[0m\r", "\\u001b[31mred\\u001b[0m\\u000d", "\x1b[31mred\x1b[0m\r"),
+        ("\x1b]0;title\x9b1A", "\\u001b]0;title\\u009b1A", "\\u001b]0;title\\u009b1A"),
+        ("\x1b[1A\x1b[2K\x1b[?25l", "\\u001b[1A\\u001b[2K\\u001b[?25l", "\x1b[1A\x1b[2K\x1b[?25l"),
+    ],
+)
+def test_no_name_commands_the_terminal(text: str, in_a_file: str, on_a_terminal: str) -> None:
+    assert (cli._harmless(text, False), cli._harmless(text, True)) == (in_a_file, on_a_terminal)
+
+
+def test_a_closed_standard_input_is_an_empty_one_and_names_are_shown_harmlessly() -> None:
+    name = "no\x1b[2J\u202ename"
+    script = f"import sys; from trisep import cli; cli.mend_streams(); print({name!r}); sys.exit(len(sys.stdin.read()))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(f"{shlex.join(command)} <&-", shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "no\\u001b[2J\\u202ename\n"
+
+
+def test_an_error_is_one_line_whatever_the_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["tag", "no\nsuch\x1b[2J\u202e.wav"]) == 2
+    assert capsys.readouterr().err == "trisep: error: no such\\u001b[2J\\u202e.wav: no such file; check the name\n"
+
+
+@pytest.mark.parametrize("option", ["--start", "--stream"])
+def test_a_number_without_end_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["separate", "a.wav", "dog", option, "inf"]
+    try:
+        code: object = cli.main(words)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_that_is_gone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    stub_verb(monkeypatch, lambda _: len(os.getcwd()))
+    assert cli.main(["models"]) == 2
+    assert capsys.readouterr().err == "trisep: error: the current folder: No such file or directory\n"
 
 
 def test_a_word_of_thousands_of_characters_is_shortened(capsys: pytest.CaptureFixture[str]) -> None:

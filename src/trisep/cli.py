@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, TextIO, Union, cast, get_args, get_o
 
 import trisep
 from trisep.commands import load_verb, summary, verbs
-from trisep.errors import ConfigError, TrisepError
+from trisep.errors import ConfigError, TrisepError, shown
 
 _OVERVIEW = """usage: trisep VERB …
 
@@ -56,6 +56,9 @@ EXTRAS = {
     "transformers": "teachers",
 }
 """Modules that only some verbs need, and the extra that installs each."""
+_OF_TEXT = re.compile(r"([\n\t]|\r\n)")
+_OF_RICH = re.compile(r"([\n\t\r]|\x1b\[(?:[0-9;]*m|[0-9]*A|2K|\?25[lh]))")
+"""What may be written that is no text: on a terminal, the colours and the bars of rich."""
 _PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "±": "+-", "→": "->", "≥": ">=", "≤": "<=", "·": "-"}
 """What a terminal without these characters shows in their place; none of it changes the sense of JSON."""
 
@@ -94,7 +97,18 @@ def parse(argv: Sequence[str]) -> tuple[str, Any]:
         if stop.code:
             _complain(_one_line(report.getvalue(), verb))
         raise
+    _refuse_huge(arguments)
     return verb, arguments
+
+
+def _refuse_huge(arguments: Any) -> None:
+    """Raise ConfigError for a whole number that takes more than 64 bits, which libraries refuse in words of theirs."""
+    for field in fields(arguments):
+        value = getattr(arguments, field.name)
+        if is_dataclass(value):
+            _refuse_huge(value)
+        elif isinstance(value, int) and abs(value) >= 2**63:
+            raise ConfigError(f"--{field.name.replace('_', '-')}: expected a number below 2^63, got {value}")
 
 
 @cache
@@ -152,8 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _complain("the output was cut short: the program reading it has gone")
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _complain(f"{place}{error.strerror or error}")
+        _complain(f"{_place_of(error)}{error.strerror or error}")
     except KeyboardInterrupt as stop:
         return _interrupted(stop)
     except Exception as error:
@@ -168,6 +181,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError:
         silence(sys.stdout)
     return 2
+
+
+def _place_of(error: OSError) -> str:
+    """Name what an error of the system is about, as far as it can be told."""
+    if error.filename:
+        return f"{error.filename}: "
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder: "
+    return ""
 
 
 def _interrupted(stop: KeyboardInterrupt) -> int:
@@ -249,9 +273,11 @@ def _complain(message: str) -> None:
 
 
 def one_line(message: str) -> str:
-    """Put a message on one line; of a word of more than 500 characters the ends are kept, 200 each."""
+    """Put a message on one line, which commands no terminal; of a word of more than 500 characters the ends are kept,
+    200 each.
+    """
     words = (word if len(word) <= 500 else f"{word[:200]}…{word[-200:]}" for word in message.split())
-    return " ".join(words)
+    return shown(" ".join(words))
 
 
 def _one_line(report: str, verb: str) -> str:
@@ -271,9 +297,10 @@ class _Named(io.TextIOWrapper):
     """Standard output, by whose name an error of it can be told from others."""
 
     def write(self, text: str, /) -> int:
-        """Write, as any stream."""
+        """Write, as any stream; what would command a terminal, from a name or a file, is shown and not done."""
         with _naming():
-            return super().write(text)
+            super().write(_harmless(text, self.isatty()))
+        return len(text)
 
     def flush(self) -> None:
         """Hand the text on, as any stream."""
@@ -295,15 +322,23 @@ class _Forgiving(io.TextIOWrapper):
     """Text for people: what cannot be written is lost, and never an error."""
 
     def write(self, text: str, /) -> int:
-        """Write as far as it is possible."""
+        """Write as far as it is possible; what would command a terminal is shown and not done."""
         with suppress(OSError):
-            return super().write(text)
+            super().write(_harmless(text, self.isatty()))
         return len(text)
 
     def flush(self) -> None:
         """Hand the text on as far as it is possible."""
         with suppress(OSError):
             super().flush()
+
+
+def _harmless(text: str, is_terminal: bool) -> str:
+    """Replace what commands a terminal, but for line ends, and on a terminal for the colours and bars of rich."""
+    if text.isprintable():
+        return text
+    kept = _OF_RICH if is_terminal else _OF_TEXT
+    return "".join(part if kept.fullmatch(part) else shown(part) for part in kept.split(text))
 
 
 def mend_streams() -> None:
@@ -317,6 +352,8 @@ def mend_streams() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
     codecs.register_error("trisep", _escaped)
     stdout = sys.stdout
     sys.stdout = _Named(

@@ -1,4 +1,4 @@
-"""The errors that a user can cause.
+"""The errors that a user can cause, and how names stand in messages.
 
 Each message names the argument or file, the expected and the actual value, and a remedy.
 
@@ -12,6 +12,17 @@ Each message names the argument or file, the expected and the actual value, and 
 
 Programming mistakes raise the usual built-in exceptions instead.
 """
+
+import re
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def shown(text: str) -> str:
+    """Return a name or a message as a terminal can show it on one line: control characters, and those that change the
+    direction of writing, become escapes as in JSON.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class TrisepError(Exception):

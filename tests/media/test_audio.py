@@ -82,6 +82,7 @@ def test_a_section_equals_the_same_part_of_the_whole(make_media, chirp, name, co
     assert np.abs(part - whole[:, 156000:180000]).max() < 1e-3
     assert read_audio(path, start_seconds=4.9).samples.shape == (1, 4800)
     assert read_audio(path, start_seconds=99.0).samples.shape == (1, 0)
+    assert read_audio(path, start_seconds=1e300).samples.shape == (1, 0)
     assert read_audio(path, start_seconds=1.0, duration_seconds=0.0, sample_rate_hz=16000).samples.shape == (1, 0)
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "first"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_regular_file_has_no_hash(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "a")
+    with pytest.raises(OSError, match="not a regular file"):
+        sha256_of(tmp_path / "a")
 
 
 def test_a_body_that_fails_leaves_what_was_there(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from av.stream import Disposition
 
 from trisep.errors import MediaError
 from trisep.media.audio import read_audio, read_facts, stream_audio
+from trisep.media.audio_writer import AudioSubtype, AudioWriter
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
 
@@ -51,6 +52,18 @@ def test_a_track_that_cannot_be_decoded_is_passed_over(tmp_path: Path, chirp: Ch
     np.testing.assert_allclose(read_audio(path).samples, sound, atol=1e-4)
     with pytest.raises(MediaError, match="the codec of sound stream 0 is unknown"):
         read_audio(path, stream=0)
+
+
+@pytest.mark.parametrize("subtype", ["wav_int16", "wav_float32", "flac_int16"])
+def test_a_file_that_ends_after_its_header_is_cut_off(subtype: AudioSubtype, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{subtype[:4].strip('_')}"
+    with AudioWriter(path, sample_rate_hz=16000, num_channels=1, subtype=subtype) as writer:
+        writer.write(np.full((1, 32000), 0.25, np.float32))
+    whole = path.read_bytes()
+    for length in range(44, 120):
+        path.write_bytes(whole[:length])
+        with pytest.raises(MediaError, match=r"a\.(wav|flac): "):
+            read_audio(path)
 
 
 def test_a_file_that_ffmpeg_demuxes_nothing_of_is_read_by_libsndfile(tmp_path: Path) -> None:

@@ -291,6 +291,19 @@ def test_a_rate_that_a_format_lacks_a_full_disk_and_a_place_of_others_are_refuse
     assert sorted(os.listdir(tmp_path)) == ["fast.wav", "in.wav"]
 
 
+def test_a_sound_without_samples_is_no_sound(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wav(tmp_path / "none.wav", Audio(np.zeros((1, 0), np.float32), 16000))
+    wav(tmp_path / "in.wav", noise(4000))
+    assert command("none.wav", "violin", "--out", "out") == 2
+    assert command("in.wav", "violin", "--duration", "1e-9", "--out", "out") == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert [error.split(": holds no sample")[0] for error in errors] == [
+        "trisep: error: none.wav",
+        "trisep: error: in.wav",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_at_once_in_one_folder(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wav(tmp_path / "in.wav", noise(4000))
     with locked(tmp_path / "out"):

@@ -2,12 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from trisep.errors import MediaError, StoreError
-from trisep.store.inputs import InputFile, find_duplicates, inputs_digest, list_inputs, read_exclusions
+from trisep.store.inputs import InputFile, find_duplicates, inputs_digest, list_inputs, read_clip_lists, read_exclusions
 
 
 def test_inputs_are_sorted_and_leave_out_sidecars_hidden_files_and_the_store(tmp_path: Path) -> None:
@@ -33,6 +34,39 @@ def test_missing_and_empty_folders_are_clear_errors(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
     with pytest.raises(StoreError, match="no video or sound file"):
         list_inputs(tmp_path, leave_out=tmp_path / "out")
+
+
+def _list(tmp_path: Path, row: str) -> Path:
+    (tmp_path / "a.mp4").write_bytes(b"12345")
+    (tmp_path / "list.csv").write_text(f"source,start_seconds,end_seconds\n{row}\n", encoding="utf-8")
+    return tmp_path / "list.csv"
+
+
+@pytest.mark.parametrize(
+    "times", ["1e300,1e301", "nan,2", "1,nan", "0,inf", "inf,", "2,2", "3,2", "-1,2", "1e9,2e9", ",0", "x,1"]
+)
+def test_times_that_are_no_stretch_are_refused_before_anything_is_read(tmp_path: Path, times: str) -> None:
+    with pytest.raises(StoreError, match=r"list\.csv: a\.mp4 from .* is no stretch"):
+        read_clip_lists(tmp_path, [_list(tmp_path, f"a.mp4,{times}")])
+
+
+def test_rows_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    for times, expected in (("0.5,2", (0.5, 2.0)), (",2", (0.0, 2.0)), ("3,", (3.0, None)), (",", (None, None))):
+        found = read_clip_lists(tmp_path, [_list(tmp_path, f"a.mp4,{times}")])
+        assert found == (InputFile("a.mp4", 5, *expected),)
+
+
+@pytest.mark.parametrize("row", ["a.mp4", "a.mp4,0,1,2,3"])
+def test_a_row_of_another_length_is_named(tmp_path: Path, row: str) -> None:
+    with pytest.raises(StoreError, match=r"list\.csv, line 2: expected 3 columns"):
+        read_clip_lists(tmp_path, [_list(tmp_path, row)])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_list_that_is_no_regular_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "list.csv")
+    with pytest.raises(StoreError, match=r"list\.csv: is not a regular file"):
+        read_clip_lists(tmp_path, [tmp_path / "list.csv"])
 
 
 def test_digest_depends_on_names_and_sizes() -> None:

@@ -13,7 +13,7 @@ from training_stores import Words, make_store, short_recipe, tensor_hashes, writ
 
 import trisep.training.loop
 from trisep.checkpoints.format import load_model
-from trisep.errors import CheckpointError, MediaError, TrainingError
+from trisep.errors import CheckpointError, MediaError, StoreError, TrainingError
 from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
 from trisep.media.files import sha256_of
 from trisep.mixing.mixture import MixingConfig
@@ -116,6 +116,34 @@ def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Pat
         TrainingError, match="holds a run whose recipe differs in loss, training; choose another --out, or remove it"
     ):
         train(replace(short_recipe(num_steps=3), loss=MaskLoss(kind="ratio_l1")), settings(store, tmp_path))
+
+
+def test_a_second_run_in_the_folder_is_refused_and_the_first_ends_in_the_same_bits(store: Path, tmp_path: Path) -> None:
+    recipe = short_recipe(num_steps=3)
+    straight = train(recipe, settings(store, tmp_path / "straight"))
+    refused: list[int] = []
+
+    def disturb(step: int) -> None:
+        with pytest.raises(MediaError, match="another trisep writes there"):
+            train(recipe, settings(store, tmp_path / "run"))
+        refused.append(step)
+
+    disturbed = train(recipe, settings(store, tmp_path / "run"), on_step=disturb)
+    assert refused == [1, 2, 3]
+    assert (disturbed / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
+
+
+def test_what_cannot_begin_writes_and_says_nothing(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CheckpointError):
+        train(short_recipe(), replace(settings(store, tmp_path / "run"), init=tmp_path / "nothing"))
+    with pytest.raises(StoreError):
+        train(short_recipe(), settings(tmp_path / "nothing", tmp_path / "run"))
+    with pytest.raises(TrainingError, match="is a clip store; choose another --out"):
+        train(short_recipe(), settings(store, store))
+    assert not (tmp_path / "run").exists() and not (store / "recipe.json").exists()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
@@ -326,8 +354,8 @@ def test_checkpoints_are_chosen_by_pictures_whatever_the_queries_of_training(
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
     worded = replace(short_recipe(), supervision="labels", query=query)
     given = settings(store, tmp_path, labels=write_labels(store, tmp_path / "labels.csv"))
-    validation = trisep.training.loop._open_data(worded, given, is_main=True)[1]
-    pictured = trisep.training.loop._open_data(short_recipe(), settings(store, tmp_path), is_main=True)[1]
+    validation = trisep.training.loop._open_data(worded, given)[1]
+    pictured = trisep.training.loop._open_data(short_recipe(), settings(store, tmp_path))[1]
     for index in range(3):
         assert torch.equal(validation[index]["vectors"], pictured[index]["vectors"])
 

@@ -184,10 +184,10 @@ def test_validation_asks_with_pictures_only_where_every_clip_has_one(
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda _: Words())
     whole = replace(short_recipe(), supervision="labels", query="mixed")
     settings = TrainSettings(data=store.path, out=tmp_path / "run", labels=labels)
-    assert loop._open_data(whole, settings, is_main=False)[1].recipe.query == "image"
+    assert loop._open_data(whole, settings)[1].recipe.query == "image"
     blind = without_pictures(store.path, tmp_path / "blind", clips=(3,))
     monkeypatch.setattr(loop, "open_store", lambda path, recipe: blind)
-    assert loop._open_data(whole, settings, is_main=False)[1].recipe.query == "mixed"
+    assert loop._open_data(whole, settings)[1].recipe.query == "mixed"
 
 
 def test_clips_are_drawn_by_label_and_group_where_the_recipe_says_so(store: ClipStore, labels: Path) -> None:

@@ -60,10 +60,12 @@ def require_positive(**values: float | None) -> None:
 
 
 def require_not_negative(**values: float | None) -> None:
-    """Raise ConfigError for the first value below zero or not a number; None means not given."""
+    """Raise ConfigError for the first value below zero or not finite; None means not given."""
     for name, value in values.items():
-        if value is not None and not value >= 0:
-            raise ConfigError(f"{_option(name)} must not be negative, got {value}")
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(
+                f"{_option(name)} must {'be finite' if value == math.inf else 'not be negative'}, got {value}"
+            )
 
 
 def require_between(low: float, high: float, **values: float | None) -> None:

@@ -20,7 +20,7 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError
 from trisep.media.audio_frames import FrameConverter, quietly_decoded, scaled
-from trisep.media.bounds import LONGEST_HOLE_SECONDS, require_sound
+from trisep.media.bounds import LATEST_SECONDS, LONGEST_HOLE_SECONDS, require_sound
 from trisep.media.layouts import USUAL
 from trisep.media.probe import declared_seconds, open_media, picture_streams, timeline_start_seconds
 from trisep.media.wav_header import declared_frames
@@ -150,6 +150,7 @@ def _libsndfile_facts(path: Path) -> AudioFacts | None:
     except soundfile.SoundFileError:
         return None
     require_sound(path, info.samplerate, info.channels)
+    declared = max(info.frames, declared_frames(path) or 0)
     return AudioFacts(
         path=path,
         stream=0,
@@ -158,8 +159,8 @@ def _libsndfile_facts(path: Path) -> AudioFacts | None:
         layout=USUAL.get(info.channels, ""),
         num_streams=1,
         zero_seconds=0.0,
-        declared_samples=info.frames,
-        total_samples=info.frames,
+        declared_samples=declared,
+        total_samples=declared,
         hole_limit_samples=info.frames,
         can_seek=True,
         holes_are_losses=True,
@@ -178,7 +179,7 @@ def decoded_blocks(
     if facts.by_libsndfile:
         yield from _libsndfile_blocks(facts, start_samples, stop_samples, allow_truncated)
         return
-    seek_seconds = start_samples / facts.sample_rate_hz - _PREROLL_SECONDS
+    seek_seconds = min(start_samples / facts.sample_rate_hz - _PREROLL_SECONDS, LATEST_SECONDS)
     attempts = [seek_seconds, None] if facts.can_seek and seek_seconds > 1.0 else [None]
     for attempt in attempts:
         with open_media(facts.path) as container:

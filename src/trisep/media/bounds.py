@@ -15,6 +15,8 @@ HIGHEST_PEAK = 1e10
 """Times full scale: integers of 32 bits taken for floats stay below; the square of much more is no float32."""
 LONGEST_HOLE_SECONDS = 600.0
 """A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
+LATEST_SECONDS = 1e9
+"""No recording reaches so far, 31 years; a later time is not to be found in a file, and fits no time stamp."""
 LARGEST_PIXELS = 89_478_485
 """Of a picture or a frame: Pillow's limit, a quarter of a GiB in RGB."""
 LARGEST_PICTURE_BYTES = 1 << 30

@@ -263,6 +263,9 @@ def is_same_file(path: Path, other: Path) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file, as hexadecimal digits."""
+    """Compute the SHA-256 of a file, as hexadecimal digits; OSError where it is not there, or no regular file."""
+    if path.exists() and not path.is_file():
+        # A pipe would be waited for, a device never ends.
+        raise OSError(errno.EINVAL, "not a regular file; save it to disk first", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

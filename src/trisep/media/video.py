@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from jaxtyping import UInt8
 
 from trisep.errors import MediaError
-from trisep.media.bounds import require_picture
+from trisep.media.bounds import LATEST_SECONDS, require_picture
 from trisep.media.image import decode_jpeg, encode_jpeg, read_image, resize_short_side, short_side_size
 from trisep.media.probe import clockwise_degrees, display_size, open_media, shown_stream, timeline_start_seconds
 from trisep.media.video_writer import write_video
@@ -127,6 +127,7 @@ class _Cursor:
 
     def nearest(self, time_seconds: float) -> tuple[Any, float]:
         """Return the frame nearest to a time, and its own time; times must not decrease from call to call."""
+        time_seconds = min(time_seconds, LATEST_SECONDS)
         if self._worth_seeking(time_seconds) and not self._seek(time_seconds):
             self._restart()
         while self.end_seconds is None and (self._after is None or self._after[1] < time_seconds):

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from trisep.errors import ConfigError, MediaError, TrisepError
+from trisep.errors import ConfigError, MediaError, TrisepError, shown
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SIDECAR_SUFFIXES
 from trisep.media.files import write_json
 from trisep.media.lock import locked
@@ -72,12 +72,12 @@ def separate_batch(
             outcomes = _outcomes_here(pairs, separate) if elsewhere is None else elsewhere(pairs)
             for (file, folder), outcome in zip(pairs, outcomes, strict=True):
                 if isinstance(outcome, str):
-                    print(f"trisep: skipped: {outcome}", file=sys.stderr)
+                    print(f"trisep: skipped: {shown(outcome)}", file=sys.stderr)
                 elif elsewhere is None:
                     _tell(outcome, folder, show)
                 error = outcome if isinstance(outcome, str) else None
                 entries.append({"input": str(file), "folder": None if error else folder.name, "error": error})
-                rows.append((str(file), "skipped" if error else "done", _found(outcome)))
+                rows.append((shown(str(file)), "skipped" if error else "done", _found(outcome)))
         finally:
             num_done = sum(entry["error"] is None for entry in entries)
             batch = {"schema": SCHEMA, "done": num_done, "skipped": len(files) - num_done, "inputs": entries}
@@ -94,7 +94,7 @@ def _tell_left_out(left_out: Sequence[Path]) -> None:
     """Name on stderr what a folder holds besides sound and video."""
     names = ", ".join(path.name for path in left_out[:_SHOWN_LEFT_OUT])
     more = f" and {len(left_out) - _SHOWN_LEFT_OUT} more" if len(left_out) > _SHOWN_LEFT_OUT else ""
-    print(f"trisep: left out, as neither sound nor video: {names}{more}", file=sys.stderr)
+    print(f"trisep: left out, as neither sound nor video: {shown(names)}{more}", file=sys.stderr)
 
 
 def _separate_one(file: Path, out: Path | None, separate: Separate, show: Show) -> int:
@@ -175,7 +175,7 @@ def _tell(report: dict[str, Any], folder: Path, show: Show) -> None:
         print("\n".join(summary_lines(report, folder)))
     if show != "nothing":
         for line in warning_lines(report):
-            print(f"trisep: warning: {line}", file=sys.stderr)
+            print(f"trisep: warning: {shown(line)}", file=sys.stderr)
 
 
 def media_files(path: Path, *, recursive: bool = False, left_out: list[Path] | None = None) -> list[Path]:
@@ -245,7 +245,7 @@ def summary_lines(report: Mapping[str, Any], folder: Path) -> list[str]:
         rows.append(("the rest", "", _percent(report["residual_share"]), rest))
     width = max(len(row[0]) for row in rows)
     lines = [f"{row[0]:{width}}  {row[1]:12}  {row[2]:>5}  {row[3]}".rstrip() for row in rows]
-    return [f"{folder}/", *lines]
+    return [shown(line) for line in (f"{folder}/", *lines)]
 
 
 def warning_lines(report: Mapping[str, Any]) -> list[str]:

@@ -36,7 +36,7 @@ def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> li
     """
     place = folder / REPORT
     earlier: list[str] = []
-    if place.is_file():
+    if place.exists() and not place.is_dir():
         try:
             report = read_json(place)
             owner = report["input"]
@@ -52,7 +52,7 @@ def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> li
             )
     for name in names:
         path = folder / name
-        if path.is_file() and name not in earlier:
+        if path.exists() and not path.is_dir() and name not in earlier:
             raise MediaError(f"{path}: is there already and no earlier result; choose another output folder")
     return earlier
 

@@ -170,7 +170,7 @@ def mono_section(source: Source, sample_rate_hz: int, *, begin: float, end: floa
 
 def survey(source: Source, sample_rate_hz: int) -> Survey:
     """Read everything once: how long, how loud at the model's rate, what of it is not heard, and whether it can be read
-    to its end (else MediaError).
+    to its end and holds a sample (else MediaError).
     """
     num_samples, num_mono = 0, 0
     offsets, meter = OffsetMeter(source.sample_rate_hz, source.num_channels), HeardMeter(sample_rate_hz)
@@ -187,6 +187,10 @@ def survey(source: Source, sample_rate_hz: int) -> Survey:
         num_mono += len(mono)
         meter.update(mono)
     meter.finish()
+    if not num_samples:
+        raise MediaError(
+            f"{source.title or source.path or 'the sound'}: holds no sample; give a longer sound, or a longer section"
+        )
     unheard = Unheard(offsets.offsets, meter.has_rumble)
     return Survey(num_samples, num_mono, meter.level_db, offsets.is_silent, unheard)
 

@@ -39,6 +39,11 @@ class BoxSettings:
         if self.max_boxes < 1:
             raise ConfigError(f"--max-boxes: expected at least 1, got {self.max_boxes}")
 
+    def require_list(self) -> None:
+        """Raise MediaError, before any work, where the detector's list cannot be read."""
+        if self.source != "lite":
+            BoxList(Path(self.source))
+
 
 @dataclass(frozen=True, slots=True)
 class _Detector:

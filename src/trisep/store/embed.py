@@ -94,6 +94,8 @@ def embed(
     Raises StoreError for no store or other embeddings in it, CheckpointError for the encoder, MediaError for writing.
     """
     clips, encoder = ClipStore(store), load_encoder(encoder_name)
+    if boxes is not None:
+        boxes.require_list()
     with locked(clips.path):
         return _embed(clips, encoder, regions, captions, boxes, num_shown, overwrite, cluster, console)
 

@@ -3,7 +3,6 @@
 It decodes nothing.
 """
 
-import csv
 import hashlib
 import os
 from collections import defaultdict
@@ -13,8 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.media import SIDECAR_SUFFIXES
+from trisep.media.bounds import LATEST_SECONDS
 from trisep.media.files import sha256_of
 from trisep.media.records import read_json
+from trisep.media.tables import read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +77,9 @@ def read_clip_lists(folder: Path, lists: Sequence[Path]) -> tuple[InputFile, ...
 def _list_rows(path: Path) -> list[dict[str, str]]:
     """Read the rows of a CSV list by column; StoreError when it cannot be read or lacks a column."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
-            columns = list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(
-            f"{path}: cannot be read as a list of clips ({error}); make it with `trisep data status`"
-        ) from error
-    wanted = ("source", "start_seconds", "end_seconds")
-    if absent := [name for name in wanted if name not in columns]:
-        raise StoreError(
-            f"{path}: expected the columns {', '.join(wanted)}, {absent[0]} is missing; make it with `trisep data "
-            "status`"
-        )
-    return rows
+        return list(read_rows(path, ("source", "start_seconds", "end_seconds")))
+    except MediaError as error:
+        raise StoreError(f"{error}; a list of clips is made with `trisep data status`") from error
 
 
 def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
@@ -108,7 +97,8 @@ def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
     try:
         start_seconds = float(start) if start else None
         end_seconds = float(end) if end else None
-        if not (start_seconds or 0.0) >= 0.0 or not (end_seconds is None or end_seconds > (start_seconds or 0.0)):
+        last = LATEST_SECONDS if end_seconds is None else end_seconds
+        if not 0.0 <= (start_seconds or 0.0) < last <= LATEST_SECONDS:
             raise ValueError
     except ValueError as error:
         raise StoreError(

@@ -77,13 +77,13 @@ def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], N
 def _train(
     accelerator: Accelerator, recipe: Recipe, settings: TrainSettings, on_step: Callable[[int], None] | None
 ) -> Path:
-    """Do what `train` does, in a folder that is locked."""
-    folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
+    """Do what `train` does, in a folder that is locked; nothing is written before it is known that it can begin."""
     require_even_shares(recipe, accelerator.num_processes)
-    datasets = _open_data(recipe, settings, is_main=accelerator.is_main_process)
-
+    datasets = _open_data(recipe, settings)
     torch.manual_seed(recipe.training.seed)
     network = _initial_network(recipe, settings, is_main=accelerator.is_main_process)
+    folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
+    _tell_lacks(recipe, settings, is_main=accelerator.is_main_process)
     averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
     model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
     averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
@@ -124,6 +124,14 @@ def _train(
     if accelerator.is_main_process:
         log.draw()
     return folder.model
+
+
+def _tell_lacks(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> None:
+    """Say on stderr what the recipe asks for and the run lacks."""
+    if recipe.mixing.interference_probability > 0 and settings.offscreen is None and is_main:
+        print(
+            "no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them", file=sys.stderr
+        )
 
 
 def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
@@ -238,7 +246,7 @@ def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) 
     return network
 
 
-def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tuple[MixtureDataset, MixtureDataset]:
+def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
     """Open the training and the validation samples.
 
     Validation uses no augmentation, interference or absent queries, and its queries are pictures where possible.
@@ -260,10 +268,6 @@ def _open_data(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> tup
         raise StoreError(
             f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "
             f"run `trisep embed {held_out.path} --encoder {recipe.encoder} --overwrite`"
-        )
-    if recipe.mixing.interference_probability > 0 and offscreen is None and is_main:
-        print(
-            "no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them", file=sys.stderr
         )
     return training, validation
 

@@ -23,6 +23,7 @@ from trisep.figures.training import draw_training
 from trisep.media.files import is_utf8, make_folder, remove_leftovers, replacing, write_json
 from trisep.media.records import checked, parse_json, read_json
 from trisep.recipes import Recipe
+from trisep.store.layout import MANIFEST
 
 _LOG_STEPS = 10
 
@@ -51,6 +52,8 @@ class RunFolder:
                     "remove it"
                 )
         elif is_main:
+            if (path / MANIFEST).exists():
+                raise TrainingError(f"{path}: is a clip store; choose another --out for the run")
             require_replaceable(self.model)
             require_replaceable(self.best)
             make_folder(self.states)
