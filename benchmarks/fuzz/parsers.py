@@ -10,6 +10,7 @@ written into a folder in memory where there is one.
 import os
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ with atheris.instrument_imports(include=["trisep", "csv", "json"]):
     from trisep.queries.regions import box_query, region_query
     from trisep.store.index import read_index
     from trisep.store.inputs import read_clip_lists, read_exclusions
+    from trisep.store.layout import ShardInfo
 
 _MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - a folder of its own is made in it
 _FOLDER = Path(tempfile.mkdtemp(prefix="trisep-parsers-", dir=_MEMORY))
@@ -42,7 +44,8 @@ def wav_header(data: bytes) -> None:
 
 def index(data: bytes) -> None:
     """The index of a clip store."""
-    read_index(_file("index.jsonl", data))
+    shard = ShardInfo(name="shard-000000", num_clips=1, num_frames=1, size_bytes=10_240, sha256="0" * 64)
+    deque(read_index(_file("index.jsonl", data), [shard]), maxlen=0)
 
 
 def places(data: bytes) -> None:
