@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Float32
+from scipy.fft import next_fast_len, rfft
 from scipy.ndimage import uniform_filter
-from scipy.signal import ShortTimeFFT, sosfilt
+from scipy.signal import sosfilt
 
 _BLOCK_SECONDS = 1.0
 _LEAST_SECONDS = 0.25
@@ -24,6 +25,8 @@ _WEAKENED_SHARE = 0.7
 """Unrelated channels leave 1, or nearly; where less than this is left, more runs against each other than together."""
 _PARTLY_SHARE = 0.05
 """The mean is left as soon as it cancels more than this share of the energy, found in places of time and frequency."""
+_SURELY_TOGETHER = _PARTLY_SHARE / 2
+"""Where even this share cannot be cancelled, no spectrogram is made: all else would need more than its whole energy."""
 _WINDOW_SECONDS, _SMOOTHED_FRAMES, _SMOOTHED_BINS = 0.064, 5, 3
 """Of the spectrogram in which that is found. Over so many places even unrelated channels hardly ever cancel."""
 _LEAST_PART = 0.1
@@ -79,11 +82,12 @@ class Downmix:
         if powers.sum() < _CANCELLED_SHARE * np.trace(powers):
             signs = np.where(_against(powers, 0.0), np.float32(-1), np.float32(1))
             return self._weighted(-signs if signs @ self._mix.signs < 0 else signs)
-        shifted = (
-            _against(powers, _LEAST_PART)
-            if powers.sum() < _WEAKENED_SHARE * np.trace(powers)
-            else _partly_cancelled(beside, self._rate_hz)
-        )
+        if powers.sum() < _WEAKENED_SHARE * np.trace(powers):
+            shifted = _against(powers, _LEAST_PART)
+        elif _is_together(powers):
+            shifted = np.zeros(len(block), bool)
+        else:
+            shifted = _partly_cancelled(beside, self._rate_hz)
         if not shifted.any():
             return self._weighted(np.ones(len(block), np.float32))
         if isinstance(self._mix, _QuarterPeriod) and np.array_equal(self._mix.shifted, shifted):
@@ -99,24 +103,49 @@ class Downmix:
         return _Weighted(signs)
 
 
+def _is_together(powers: Float[np.ndarray, "C C"]) -> bool:
+    """Tell whether the sum of the channels is so strong that hardly anything can be cancelled in it.
+
+    What is not cancelled adds up to C times its power at most (Cauchy and Schwarz), what is cancelled to 0.1 times.
+    """
+    num_channels = len(powers)
+    most = num_channels - _SURELY_TOGETHER * (num_channels - _CANCELLED_SHARE)
+    return bool(powers.sum() > most * np.trace(powers))
+
+
 def _partly_cancelled(block: Float[np.ndarray, "C n"], sample_rate_hz: int) -> Bool[np.ndarray, "C"]:
     """Tell which channels run against the others where the mean cancels them; none where it cancels next to nothing."""
-    num_channels, length = len(block), max(8, round(_WINDOW_SECONDS * sample_rate_hz))
+    num_channels, length = len(block), next_fast_len(max(8, round(_WINDOW_SECONDS * sample_rate_hz)), real=True)
     none = np.zeros(num_channels, bool)
     if block.shape[1] < 2 * length:
         return none
-    frames = ShortTimeFFT(np.hanning(length + 2)[1:-1], length // 2, 1.0, scale_to=None).stft(block)
-    powers = _smoothed(np.square(np.abs(frames)).sum(axis=0))
-    cancelled = _smoothed(np.square(np.abs(frames.sum(axis=0)))) < _CANCELLED_SHARE * powers
+    frames = _spectra(block, length)
+    powers = _smoothed(_power(frames).sum(axis=0))
+    cancelled = _smoothed(_power(frames.sum(axis=0))) < _CANCELLED_SHARE * powers
     if powers[cancelled].sum() <= _PARTLY_SHARE * powers.sum():
         return none
     places: Complex[np.ndarray, "C P"] = frames[:, cancelled]
     return _against((places @ places.conj().T).real, _LEAST_PART)
 
 
-def _smoothed(power: Float[np.ndarray, "F T"]) -> Float[np.ndarray, "F T"]:
+def _spectra(block: Float[np.ndarray, "C n"], length: int) -> Complex[np.ndarray, "C T F"]:
+    """Transform windows that overlap by half, from half a window before the block on, in single precision."""
+    hop = length // 2
+    padded = np.pad(block.astype(np.float32, copy=False), [(0, 0), (hop, hop)])
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)[:, ::hop]
+    spectra: np.ndarray = rfft(frames * np.hanning(length + 2)[1:-1].astype(np.float32))
+    return spectra
+
+
+def _power(spectra: Complex[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
+    """Square the magnitudes."""
+    power: np.ndarray = np.square(spectra.real) + np.square(spectra.imag)
+    return power
+
+
+def _smoothed(power: Float[np.ndarray, "T F"]) -> Float[np.ndarray, "T F"]:
     """Average over neighbouring places of a spectrogram."""
-    smoothed: np.ndarray = uniform_filter(power, (_SMOOTHED_BINS, _SMOOTHED_FRAMES), mode="nearest")
+    smoothed: np.ndarray = uniform_filter(power, (_SMOOTHED_FRAMES, _SMOOTHED_BINS), mode="nearest")
     return smoothed
 
 
