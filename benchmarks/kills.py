@@ -70,8 +70,8 @@ COMMANDS = {
 }
 """The verbs; each writes `out`, in a folder that holds the inputs. `embed` starts from a copy of the store."""
 START_FROM = {"embed": "store"}
-REFUSE_AGAIN = ("listening-test",)
-"""Verbs that refuse, in one line, to run again where they have ended well; a whole test keeps its key."""
+REFUSE_AGAIN = ("listening-test", "tag")
+"""Verbs that refuse in one line to run again where they have ended well: a test keeps its key, a picture its place."""
 USED = (
     *("separation.batch", "separation.separator", "separation.localize", "training.loop", "evaluation.run"),
     *("evaluation.compare", "listening.build", "datasets.availability", "checkpoints.published", "encoders.lite"),

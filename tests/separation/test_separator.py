@@ -25,7 +25,7 @@ from trisep.checkpoints.format import save_model
 from trisep.checkpoints.registry import available_models
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.audio import read_audio
-from trisep.media.audio_writer import write_audio
+from trisep.media.audio_writer import wav_header, write_audio
 from trisep.media.lock import locked
 from trisep.media.probe import probe
 from trisep.media.video import write_video
@@ -289,6 +289,22 @@ def test_a_rate_that_a_format_lacks_a_full_disk_and_a_place_of_others_are_refuse
     assert command("in.wav", "violin", "--out", "out") == 2
     assert "out: cannot be written (Permission denied)" in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ["fast.wav", "in.wav"]
+
+
+def test_a_file_that_the_disk_has_no_room_for_ends_no_batch_and_a_header_that_lies_is_not_believed(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wav(tmp_path / "long.wav", noise(1_000_000))
+    wav(tmp_path / "short.wav", noise(4000))
+    (tmp_path / "lying.wav").write_bytes(wav_header(num_frames=10**9, sample_rate_hz=16000, num_channels=1, bits=32))
+    with (tmp_path / "lying.wav").open("ab") as file:
+        file.write(np.zeros(4000, "<f4").tobytes())
+    usage = type("Usage", (), {"free": 5_000_000})
+    monkeypatch.setattr("trisep.media.files.shutil.disk_usage", lambda place: usage)
+    assert command("long.wav", "violin", "--also", "lying.wav", "short.wav", "--out", "out") == 1
+    long, lying, *_ = (line for line in capsys.readouterr().err.splitlines() if "skipped: " in line)
+    assert "are to be written" in long and "lying.wav: 62499.75 s of 62500.00 s of sound cannot be decoded" in lying
+    assert (tmp_path / "out" / "short" / "violin.wav").is_file()
 
 
 def test_a_sound_without_samples_is_no_sound(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

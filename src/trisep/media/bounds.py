@@ -17,6 +17,8 @@ LONGEST_HOLE_SECONDS = 600.0
 """A longer hole is an error: one flipped bit of a time stamp would otherwise fill memory and disk with silence."""
 LATEST_SECONDS = 1e9
 """No recording reaches so far, 31 years; a later time is not to be found in a file, and fits no time stamp."""
+LEAST_BYTES_PER_SECOND = 500
+"""A file that declares to be longer than its size allows at 4 kbit/s is not believed when room is reckoned."""
 LARGEST_PIXELS = 89_478_485
 """Of a picture or a frame: Pillow's limit, a quarter of a GiB in RGB."""
 LARGEST_PICTURE_BYTES = 1 << 30

@@ -17,6 +17,7 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError, TrisepError
 from trisep.media.audio import read_facts, resampled_blocks, stream_audio
+from trisep.media.bounds import LEAST_BYTES_PER_SECOND
 from trisep.media.downmix import downmixed
 from trisep.media.heard import HeardMeter, OffsetMeter, Unheard
 from trisep.types import Audio
@@ -95,6 +96,7 @@ def open_source(
     )
     if duration_seconds is not None:
         declared = min(declared, round(duration_seconds * facts.sample_rate_hz))
+    declared = min(declared, round(path.stat().st_size / LEAST_BYTES_PER_SECOND * facts.sample_rate_hz))
     return Source(
         facts.sample_rate_hz,
         facts.num_channels,

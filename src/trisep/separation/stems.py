@@ -175,11 +175,14 @@ class StemFiles:
         self._earlier = earlier_files(self.folder, self._planned, source)
 
     def require_room(self, num_samples: int) -> None:
-        """Raise OutputError unless the folder can be written, and has room for so many samples per channel."""
+        """Raise OutputError unless the folder can be written, MediaError where it has no room for so many samples per
+        channel: there may be room for another input.
+        """
         try:
-            require_place(self.folder, 4 * num_samples * self._num_channels * len(self.names))
+            require_place(self.folder)
         except MediaError as error:
             raise OutputError(str(error)) from error
+        require_place(self.folder, 4 * num_samples * self._num_channels * len(self.names))
 
     def __enter__(self) -> "StemFiles":
         """Make the folders and open the files."""

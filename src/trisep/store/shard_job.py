@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trisep.errors import ConfigError, MediaError
+from trisep.media.bounds import LEAST_BYTES_PER_SECOND
 from trisep.media.files import sha256_of, write_json
 from trisep.media.probe import probe
 from trisep.media.records import from_json, read_json
@@ -28,8 +29,6 @@ from trisep.store.write import ClipContent, write_shard
 
 _NUM_PROBED = 32
 """Of how many sources the headers are read for an estimate of the whole."""
-_LEAST_BYTES_PER_SECOND = 500
-"""A source that declares to be longer than its size allows at 4 kbit/s is not believed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +122,7 @@ def _sound_bytes(job: ShardJob, source: str, stretch: tuple[float | None, float 
     """Return the bytes of 16-bit mono that a source, or a stretch of it, becomes; 0 where its header does not say."""
     try:
         info = probe(job.folder / source)
-        longest = (job.folder / source).stat().st_size / _LEAST_BYTES_PER_SECOND
+        longest = (job.folder / source).stat().st_size / LEAST_BYTES_PER_SECOND
     except (MediaError, OSError, ValueError):
         return 0.0
     if not info.audio or not (info.video or job.settings.audio_only_ok):
