@@ -52,6 +52,7 @@ EXTRAS = {
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "huggingface_hub": "hub",
     "ray": "cluster",
+    **dict.fromkeys(("fsspec", "s3fs", "webdataset"), "remote"),
     "sklearn": "analysis",
     "transformers": "teachers",
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from trisep.commands import require_not_negative
+from trisep.commands import require_not_negative, require_positive
 from trisep.errors import ConfigError
 
 
@@ -25,8 +25,9 @@ class Arguments:
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """Name of a recipe: the settings of a paper, or of the default model."""
-    data: Annotated[Path, arg(metavar="STORE")]
-    """A clip store with embeddings (see: trisep prepare, trisep embed)."""
+    data: Annotated[str, arg(metavar="STORE|ADDRESS")]
+    """A clip store with embeddings (see: trisep prepare, trisep embed); or the address of one that is streamed
+    (s3://…, gs://…, http://…; needs --validation)."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder for checkpoints, logs and plots."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = ()
@@ -50,9 +51,12 @@ class Arguments:
     """Device to compute on; auto takes a GPU if there is one (one per process under torchrun)."""
     workers: int = 1
     """Number of processes that read and mix clips."""
+    shuffle_buffer: Annotated[int, arg(metavar="CLIPS")] = 1000
+    """Of a streamed store: number of clips in memory, for each worker, among which mixtures are drawn."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for settings that are not PATH=VALUE, and for numbers out of range."""
+        require_positive(shuffle_buffer=self.shuffle_buffer)
         require_not_negative(seed=self.seed, workers=self.workers, keep_steps=self.keep_steps)
         for override in self.set:
             path, equals, _ = override.partition("=")
@@ -84,6 +88,7 @@ def run(arguments: Arguments) -> int:
         keep_steps=arguments.keep_steps,
         cpu=arguments.device == "cpu",
         num_workers=arguments.workers,
+        shuffle_buffer=arguments.shuffle_buffer,
     )
     print(train(override(recipe(arguments.recipe), arguments.overrides), settings))
     return 0

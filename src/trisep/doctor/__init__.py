@@ -16,6 +16,7 @@ from trisep.errors import TrisepError
 _PACKAGES = ("torch", "av", "numpy", "scipy", "soundfile", "soxr", "safetensors", "tokenizers", "tyro")
 _EXTRAS = {
     **{"analysis": "sklearn", "cluster": "ray", "hub": "huggingface_hub", "onnx": "onnxruntime"},
+    **{"remote": "webdataset"},
     **{"teachers": "transformers", "train": "accelerate", "web": "starlette"},
 }
 """A module that each extra brings."""

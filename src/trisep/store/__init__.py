@@ -14,6 +14,7 @@
     cluster.py     shards made on a Ray cluster
     embeddings.py  the frames' embeddings and the clips' latent captions beside a shard
     read.py        `ClipStore`: random access to sounds, frames and embeddings
+    stream.py      the same of a store that lies elsewhere, a window of clips at a time
     check.py       verification of every byte
 
 A store looks like this:

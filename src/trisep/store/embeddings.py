@@ -135,14 +135,40 @@ def map_embeddings(path: Path) -> dict[str, np.ndarray]:
     return mapped
 
 
+def read_rows(file: Any, size: int, name: str, rows: range) -> tuple[EmbeddingInfo, np.ndarray]:
+    """Read some rows of one tensor of an open file of `size` bytes, and where they come from; nothing else is read.
+
+    Raises StoreError when the file is damaged, lacks the tensor or those rows.
+    """
+    info, tensors, start = _parse_header(file, size, "embeddings")
+    if name not in tensors or rows.stop > tensors[name].shape[0]:
+        raise StoreError(f"the embeddings hold no {name}, or not {rows.stop} rows of them; run `trisep embed` again")
+    shape, dtype = (len(rows), *tensors[name].shape[1:]), _DTYPES[tensors[name].dtype]
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    file.seek(start + tensors[name].data_offsets[0] + rows.start * row_bytes)
+    return info, np.frombuffer(file.read(len(rows) * row_bytes), dtype).reshape(shape)
+
+
 def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, _TensorPlace], int]:
     """Parse the safetensors header: return the info, the tensors' descriptions, and where the data begin."""
     try:
         if not path.is_file():
             raise OSError("it is not a regular file")
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = parse_json(file.read(min(length, MAX_JSON_BYTES)))
+            return _parse_header(file, path.stat().st_size, str(path))
+    except OSError as error:
+        raise _damage(str(path), error) from error
+
+
+def _damage(where: str, error: Exception) -> StoreError:
+    return StoreError(f"{where}: damaged embeddings ({error}); delete the file and run `trisep embed` again")
+
+
+def _parse_header(file: Any, size: int, where: str) -> tuple[EmbeddingInfo, dict[str, _TensorPlace], int]:
+    """Parse the header of an open file of `size` bytes."""
+    try:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = parse_json(file.read(min(length, MAX_JSON_BYTES)))
         info = from_json(EmbeddingInfo, parse_json(header.pop("__metadata__")["trisep"]))
         tensors = {str(name): from_json(_TensorPlace, place, name) for name, place in header.items()}
         if tensors.keys() not in _FILES:
@@ -151,13 +177,11 @@ def _read_header(path: Path) -> tuple[EmbeddingInfo, dict[str, _TensorPlace], in
             if (tensor.dtype, len(tensor.shape)) != _TENSORS[name]:
                 raise ValueError(f"{name} is {tensor.dtype} of {len(tensor.shape)} axes")
         end = 8 + length + max(tensor.data_offsets[1] for tensor in tensors.values())
-        if path.stat().st_size != end:
-            raise ValueError(f"{path.stat().st_size} bytes where {end} were expected")
+        if size != end:
+            raise ValueError(f"{size} bytes where {end} were expected")
         return info, tensors, 8 + length
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, ConfigError) as error:
-        raise StoreError(
-            f"{path}: damaged embeddings ({error}); delete the file and run `trisep embed` again"
-        ) from error
+        raise _damage(where, error) from error
 
 
 class JoinedArray:

@@ -160,7 +160,14 @@ def read_manifest(store: Path) -> Manifest:
             f"{store}`"
         )
     try:
-        content = read_json(path)
+        return parse_manifest(read_json(path), str(store))
+    except ConfigError as error:
+        raise _unreadable(str(store), error) from error
+
+
+def parse_manifest(content: Any, store: str) -> Manifest:
+    """Check a manifest that was read from a store at some address; StoreError when it is none of this version."""
+    try:
         if isinstance(content, dict) and content.get("version", VERSION) != VERSION:
             raise StoreError(
                 f"{store}: store version {str(content['version'])[:20]}, this trisep reads version {VERSION}; prepare "
@@ -168,6 +175,10 @@ def read_manifest(store: Path) -> Manifest:
             )
         return from_json(Manifest, content)
     except ConfigError as error:
-        raise StoreError(
-            f"{path}: cannot be read as a store's manifest ({error}); prepare the store again in a new folder"
-        ) from error
+        raise _unreadable(store, error) from error
+
+
+def _unreadable(store: str, error: ConfigError) -> StoreError:
+    return StoreError(
+        f"{store}/{MANIFEST}: cannot be read as a store's manifest ({error}); prepare the store again in a new folder"
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from trisep.errors import StoreError
 from trisep.media.image import decode_jpeg
@@ -91,6 +91,10 @@ class ClipStore:
         Labels, which are kept outside the store, are joined by this path.
         """
         return self.entries[clip].source
+
+    def clips_without_pictures(self) -> Int64[np.ndarray, "_"]:
+        """Return the numbers of the clips that have no frame."""
+        return np.flatnonzero(self.entries.num_frames() == 0)
 
     def frame_times(self, clip: int) -> tuple[float, ...]:
         """Return the time of each frame, in seconds from the clip's start, ascending."""

@@ -148,7 +148,7 @@ def batches(
         batch_sampler=indices,
         num_workers=num_workers,
         prefetch_factor=2 if num_workers else None,
-        worker_init_fn=_one_thread if num_workers else None,
+        worker_init_fn=one_thread if num_workers else None,
         # Without a generator the loader draws its workers' seed from the one whose state a run saves and resumes.
         generator=torch.Generator(),
     )
@@ -173,12 +173,17 @@ def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None
 def open_store(path: Path, recipe: Recipe) -> ClipStore:
     """Open a store; StoreError when its sample rate is not the recipe's."""
     store = ClipStore(path)
+    require_rate(store, recipe)
+    return store
+
+
+def require_rate(store: ClipStore, recipe: Recipe) -> None:
+    """Raise StoreError when a store's sample rate is not the recipe's."""
     if store.sample_rate_hz != recipe.signal.sample_rate_hz:
         raise StoreError(
-            f"{path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads "
+            f"{store.path}: the store holds sound at {store.sample_rate_hz} Hz, the recipe {recipe.name} reads "
             f"{recipe.signal.sample_rate_hz}: prepare it again with --sample-rate-hz {recipe.signal.sample_rate_hz}"
         )
-    return store
 
 
 def _teacher(recipe: Recipe) -> AudioTeacher | None:
@@ -236,5 +241,6 @@ def read_crop(store: ClipStore, clip: int, position: float, num_samples: int) ->
     return crop if len(crop) == num_samples else np.resize(crop, num_samples)
 
 
-def _one_thread(_: int) -> None:
+def one_thread(_: int) -> None:
+    """Keep a loader's worker to one thread: they would only take turns."""
     torch.set_num_threads(1)

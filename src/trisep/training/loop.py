@@ -8,9 +8,10 @@ model under `model/` (averaged weights where the recipe averages), the best one 
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -36,6 +37,7 @@ from trisep.mixing.augmentation import AugmentationConfig
 from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
+from trisep.store.read import ClipStore
 from trisep.training.data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
 from trisep.training.distributed import mean_over_processes, require_even_shares, require_same_start
 from trisep.training.initialisation import freeze, load_fitting, start_entry
@@ -48,7 +50,8 @@ from trisep.types import Mixture, SpectralMixture
 class TrainSettings:
     """Where a run reads and writes; what it computes is decided by the recipe."""
 
-    data: Path
+    data: Path | str
+    """A store's folder, or an address with "://" from which it is streamed (see `training/stream.py`)."""
     out: Path
     offscreen: Path | None = None
     """A store of sounds that no query names, which are mixed in as the recipe says."""
@@ -63,6 +66,13 @@ class TrainSettings:
     cpu: bool = False
     """Whether to train on the CPU even where there is a GPU."""
     num_workers: int = 1
+    shuffle_buffer: int = 1000
+    """Number of clips of a streamed store among which mixtures are drawn; each worker has as many in memory."""
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the store is read from elsewhere."""
+        return "://" in str(self.data) and not str(self.data).startswith("file://")
 
 
 def train(recipe: Recipe, settings: TrainSettings, *, on_step: Callable[[int], None] | None = None) -> Path:
@@ -92,7 +102,7 @@ def _train(
     require_same_start(accelerator, folder, first_step)
     card = _card(datasets[0], resumed.get("init") or (start_entry(settings.init) if settings.init else None))
 
-    fetched = batches(
+    fetched = _batches(settings)(
         datasets[0],
         first_step=first_step,
         last_step=recipe.training.num_steps,
@@ -236,6 +246,28 @@ def _optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optim
     )
 
 
+def _batches(settings: TrainSettings) -> Callable[..., Iterator[dict[str, Tensor]]]:
+    """Return what reads the batches."""
+    if not settings.is_streamed:
+        return batches
+    from trisep.training.stream import streamed_batches
+
+    return partial(streamed_batches, window_clips=settings.shuffle_buffer)
+
+
+def _open_training_store(settings: TrainSettings, recipe: Recipe) -> ClipStore:
+    """Open the store to train on: a folder, or a stream, which needs packages of its own."""
+    if not settings.is_streamed:
+        return open_store(Path(str(settings.data).removeprefix("file://")), recipe)
+    if settings.validation is None:
+        raise ConfigError(
+            f"--data {settings.data}: a store that is streamed is not validated on; add --validation with a local store"
+        )
+    from trisep.training.stream import open_streamed
+
+    return open_streamed(str(settings.data), recipe)
+
+
 def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> nn.Module:
     network: nn.Module = recipe.model.build()
     if settings.init is not None:
@@ -255,11 +287,11 @@ def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset,
         raise ConfigError(
             f"--labels: the recipe {recipe.name} learns without labels and must not see any; leave the option out"
         )
-    store = open_store(settings.data, recipe)
+    store = _open_training_store(settings, recipe)
     offscreen = open_store(settings.offscreen, recipe) if settings.offscreen else None
     plain_mixing = replace(recipe.mixing, interference_probability=0.0, num_absent_queries=0)
     held_out = open_store(settings.validation, recipe) if settings.validation else store
-    sees = held_out.entries.num_frames().all() and recipe.encoder not in TEXT_ENCODER_NAMES
+    sees = not held_out.clips_without_pictures().size and recipe.encoder not in TEXT_ENCODER_NAMES
     query: QueryKind = "image" if recipe.query in ("text", "hybrid", "mixed") and sees else recipe.query
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)

@@ -292,7 +292,7 @@ class BoxQueries:
 
 def _require_pictures(store: ClipStore, kind: QueryKind) -> None:
     """Raise StoreError where a clip has no picture."""
-    blind = np.flatnonzero(store.entries.num_frames() == 0)
+    blind = store.clips_without_pictures()
     if blind.size:
         raise StoreError(
             f"{store.path}: {blind.size} of {len(store)} clips have no picture, which queries of kind '{kind}' need, "
