@@ -5,31 +5,35 @@
 For each module of the folders, but their `__init__.py`, it draws `--count` of all mutants that `mutants_of` can make,
 and runs the tests that import the module, of the folder of tests that mirrors its own, on each. Constants of recipes
 are held by a table of the papers' numbers as well (`tests/recipes`); `mutations.py` holds a list of chosen mutants. A
-mutant that takes longer than `--seconds` counts as killed. The table says which survived; the exit code is 1 if any
-did.
+mutant that takes longer than `--seconds` of processor time counts as killed. The table says which survived; the exit
+code is 1 if any did.
 
-The modules are imported once. Each mutant is a fork of that process in which the module and all that import it are
-imported anew, so that a mutant takes about a second, which is why this needs a system that forks.
+Each mutant is a fork of a process in which the tests have passed, with the code of one function exchanged, so that it
+takes little more than its tests do; this needs a system that forks.
 """
 
 import argparse
 import ast
-import contextlib
 import copy
+import gc
 import importlib
 import importlib.machinery
-import io
+import inspect
+import itertools
 import os
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SOURCE, TESTS = ROOT / "src" / "trisep", ROOT / "tests"
+LIBRARIES = ("torch", "scipy.optimize", "scipy.signal", "scipy.stats", "jaxtyping", "beartype", "soundfile", "pytest")
 FOLDERS = ("losses", "networks", "models", "metrics", "protocols", "recipes")
 PAPER_NUMBERS = "tests/recipes/test_paper_numbers.py"
 _COMPARE: dict[type, type] = {
@@ -125,38 +129,19 @@ def _choices(node: ast.AST) -> list[tuple[str, Any]]:
     return []
 
 
-def imports() -> dict[str, set[str]]:
-    """The modules of the package, by name, and which of them each one imports itself."""
-    names = {_module(file): file for file in SOURCE.rglob("*.py")}
-    found: dict[str, set[str]] = {}
-    for name, file in names.items():
-        used: set[str] = set()
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                used |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-            elif isinstance(node, ast.Import):
-                used |= {alias.name for alias in node.names}
-        found[name] = used & names.keys()
-    return found
-
-
-def dependents(module: str, graph: dict[str, set[str]]) -> set[str]:
-    """The module, and all that import it, directly or not."""
-    found, waiting = {module}, [module]
-    while waiting:
-        one = waiting.pop()
-        new = {name for name, used in graph.items() if one in used} - found
-        found |= new
-        waiting += new
-    return found
-
-
 def tests_of(file: Path) -> list[str]:
-    """The test files that mirror the module's folder and name the module, and the table of the papers' numbers."""
+    """The test files that mirror the module's folder and name the module, or all of them where none does; and the table
+    of the papers' numbers.
+    """
     folder = file.parent.name
-    chosen = [path for path in sorted((TESTS / folder).glob("test_*.py")) if _names(path, file)]
-    if folder in ("recipes", "protocols"):
-        chosen = sorted((TESTS / folder).glob("test_*.py"))
+    every = sorted((TESTS / folder).glob("test_*.py"))
+    # Recipes and protocols are called by their names, metrics through the package.
+    if folder == "recipes":
+        return [
+            PAPER_NUMBERS,
+            *(one for one in (str(path.relative_to(ROOT)) for path in every) if one != PAPER_NUMBERS),
+        ]
+    chosen = every if folder in ("recipes", "protocols") else [path for path in every if _names(path, file)] or every
     tests = [str(path.relative_to(ROOT)) for path in chosen]
     return [*tests, *([PAPER_NUMBERS] if folder in ("protocols", "models", "losses") else [])]
 
@@ -170,31 +155,79 @@ def _names(test: Path, file: Path) -> bool:
     return f"{package}.{name}" in text or any(name in line.replace(",", " ").split() for line in lines)
 
 
-def survives(mutant: Mutant, tests: Sequence[str], stale: set[str], hook: Any, *, seconds: int) -> bool:
-    """Whether the tests pass on a mutant, in a fork of this process."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(seconds)
+def fates(file: Path, mutants: Sequence[Mutant], tests: Sequence[str], *, seconds: int) -> list[bool] | None:
+    """Whether each mutant survives the tests of its module; None where the module itself does not.
+
+    A fork of this process runs the tests on the module as it is. A mutant of a function is a fork of that fork, with
+    the code of the function exchanged; any other is a fork of this process, which imports the package with the mutant.
+    """
+    told, tell = os.pipe()
+    if (child := os.fork()) == 0:
+        passes, found = False, list[str]()
+        try:
+            os.close(told)
+            _silence()
+            # Once more in a fork, as they are run on mutants.
+            passes = _passes(tests) and _in_a_fork(lambda: _passes(tests), 5 * seconds)
+            for mutant in mutants if passes else ():
+                swaps = _swaps(mutant)
+                found.append("?" if not swaps else "s" if _in_a_fork(partial(_swapped, swaps, tests), seconds) else "k")
+            os.write(tell, "".join(found).encode())
+        finally:
+            os._exit(0 if passes else 1)
+    os.close(tell)
+    with os.fdopen(told) as answers:
+        letters = answers.read()
+    if os.waitpid(child, 0)[1]:
+        return None
+    return [
+        one == "s" if one != "?" else _in_a_fork(partial(_imported, mutant, tests), seconds)
+        for one, mutant in zip(letters, mutants, strict=True)
+    ]
+
+
+def _in_a_fork(run: Callable[[], bool], seconds: int) -> bool:
+    """Whether `run` says yes in a fork of this process, in time."""
+    if (child := os.fork()) == 0:
+        # Processor time, so that what else the machine does fails no test; and a wall for a process that waits forever.
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.alarm(20 * seconds)
         status = 1
         try:
-            status = _run(mutant, tests, stale, hook)
+            status = not run()
         finally:
             os._exit(status)
-    _, status = os.waitpid(child, 0)
-    return status == 0
+    return os.waitpid(child, 0)[1] == 0
 
 
-def _run(mutant: Mutant, tests: Sequence[str], stale: set[str], hook: Any) -> int:
-    """Import the mutant and what depends on it anew, and run the tests; returns pytest's exit code."""
-    import pytest
+def _swaps(mutant: Mutant) -> dict[str, CodeType]:
+    """The code of each function of the module that the mutant changes, by its qualified name."""
+    original = ast.unparse(ast.parse(mutant.file.read_text(encoding="utf-8")))
+    before, after = (_functions(compile(text, str(mutant.file), "exec")) for text in (original, mutant.source))
+    return {name: code for name, code in after.items() if code != before.get(name)}
 
-    hook.uninstall()
-    for name in stale:
-        sys.modules.pop(name, None)
-        package, _, child = name.rpartition(".")
-        # `from package import module` takes the attribute where there is one, not the module anew.
-        if package in sys.modules:
-            vars(sys.modules[package]).pop(child, None)
+
+def _functions(code: CodeType) -> dict[str, CodeType]:
+    """The functions and methods of a compiled module, but those inside of functions."""
+    found = {}
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            # The body of a class runs once, without the flag that code of functions has.
+            found |= {one.co_qualname: one} if one.co_flags & inspect.CO_OPTIMIZED else _functions(one)
+    return found
+
+
+def _swapped(swaps: dict[str, CodeType], tests: Sequence[str]) -> bool:
+    """Exchange the code of functions that are imported, wherever they are held, and run the tests."""
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and (new := swaps.get(one.__code__.co_qualname)):
+            if one.__code__.co_filename == new.co_filename:
+                one.__code__ = new
+    return _passes(tests)
+
+
+def _imported(mutant: Mutant, tests: Sequence[str]) -> bool:
+    """Import the package with the mutant in the place of its module and run the tests."""
     loader = importlib.machinery.SourceFileLoader
     real = loader.get_data
 
@@ -208,31 +241,37 @@ def _run(mutant: Mutant, tests: Sequence[str], stale: set[str], hook: Any) -> in
 
     loader.get_data = get_data  # type: ignore[method-assign]
     sys.dont_write_bytecode = True
+    _silence()
+    return _passes(tests)
+
+
+def _silence() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    # What was imported before the fork cannot have its assertions rewritten, of which pytest warns.
+
+
+def _passes(tests: Sequence[str]) -> bool:
+    """Whether the tests pass in this process; those of other folders are asked what those of the first let pass."""
+    import pytest
+
     options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow"]
-    return int(pytest.main([*options, "-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]))
+    # What was imported before the fork cannot have its assertions rewritten, of which pytest warns.
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    return not any(pytest.main([*options, *group]) for group in _by_folder(tests))
 
 
-def warm_up(graph: dict[str, set[str]], folders: Sequence[str]) -> Any:
-    """Import what the tests import, as they do, with every annotation checked; returns the hook that checks."""
-    import jaxtyping
+def _by_folder(tests: Sequence[str]) -> list[list[str]]:
+    """Tests in groups of one folder each, in order."""
+    return [list(group) for _, group in itertools.groupby(tests, lambda test: Path(test).parent)]
 
+
+def warm_up() -> None:
+    """Import what takes long and holds nothing of the package: its modules are imported in each fork, by its tests."""
     sys.path[:0] = [str(ROOT / "src"), str(TESTS)]
     os.chdir(ROOT)
-    hook = jaxtyping.install_import_hook("trisep", "annotation_check.check_annotations")
-    for name in sorted(graph):
-        if name.split(".")[1:2] and name.split(".")[1] in (*folders, "separation", "evaluation"):
-            with contextlib.redirect_stderr(io.StringIO()):
-                importlib.import_module(name)
-    return hook
-
-
-def _module(file: Path) -> str:
-    name = ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)
-    return name.removesuffix(".__init__")
+    for name in LIBRARIES:
+        importlib.import_module(name)
 
 
 def main() -> int:
@@ -244,21 +283,21 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--only", default="", help="modules whose file's name holds this word")
     arguments = parser.parse_args()
-    graph = imports()
-    hook = warm_up(graph, FOLDERS)
+    warm_up()
     killed = total = 0
     print("| module | line | mutant | |\n|---|---:|---|---|", flush=True)
     files = [file for folder in arguments.folders for file in sorted((SOURCE / folder).glob("[!_]*.py"))]
     for file in (file for file in files if arguments.only in file.name):
-        tests, stale = tests_of(file), dependents(_module(file), graph)
+        tests = tests_of(file)
         every = mutants_of(file)
         chosen = random.Random(f"{arguments.seed} {file.name}").sample(every, min(arguments.count, len(every)))
         name, dead = file.relative_to(SOURCE), 0
-        same = Mutant(file, 0, "", ast.unparse(ast.parse(file.read_text(encoding="utf-8"))))
-        if chosen and not survives(same, tests, stale, hook, seconds=5 * arguments.seconds):
+        chosen.sort(key=lambda one: one.line)
+        found = fates(file, chosen, tests, seconds=arguments.seconds)
+        if found is None:
             sys.exit(f"{name}: its tests fail without a change: {' '.join(tests)}")
-        for mutant in sorted(chosen, key=lambda one: one.line):
-            if survives(mutant, tests, stale, hook, seconds=arguments.seconds):
+        for mutant, survived in zip(chosen, found, strict=True):
+            if survived:
                 print(f"| {name} | {mutant.line} | {mutant.what.replace('|', '∣')} | **survived** |", flush=True)
             else:
                 dead += 1

@@ -78,7 +78,7 @@ SYSTEMS = (
     System("MixIT with query heads", "CLIPSep 1", "mixit-queried", row="mixit-queried"),
     System("SoundFilter: a sound as query", "CLIPSep 1", "sound-filter", row="sound-filter"),
     System("Kilgour: text or sound as query", "CLIPSep 1", "kilgour", row="kilgour"),
-    System("AudioScope", "CLIPSep 1"),
+    System("AudioScope", "CLIPSep 1", "audioscope", row="audioscope"),
     System("VAST", "VAST 1–11", "vast", row="vast"),
     System("AV-Mix-and-Separate", "VAST 1–3; HFRA 2", "vast-av-mix", row="vast-av-mix"),
     System("Sound of Pixels on CLIP", "VAST 4", "vast-sop-clip", row="vast-sop-clip"),
@@ -106,7 +106,7 @@ FIGURES = (
     Figure(
         "CLIPSep 5, 12–15; HFRA 3",
         "mixture, truth, estimate, noise heads, masks",
-        "trisep analyze mixture MODEL --data LIST",
+        "trisep analyze mixture MODEL --data LIST …",
         "results/mini/taken_apart.png",
     ),
     Figure(
@@ -127,13 +127,13 @@ FIGURES = (
     Figure(
         "CLIPSep 16",
         "one mixture in several wordings",
-        "trisep analyze mixture MODEL --data LIST --words TEXT…",
+        "trisep analyze mixture MODEL --data LIST --words TEXT …",
         "results/mini/wordings.png",
     ),
     Figure(
         "HFRA 1",
         "which classes gain by late over middle fusion, and what their sounds are like",
-        "trisep analyze fusion LATE MIDDLE --media FOLDER",
+        "trisep analyze fusion LATE MIDDLE --media FOLDER …",
         "results/mini/fusion_acoustics.png",
     ),
     Figure(
@@ -157,9 +157,8 @@ that a system trains, is saved and is scored, and no more: its few steps have ta
 be compared with others. "–": classical systems are not trained. Published sizes were trained for none of them here;
 [their settings](paper_numbers.md) are the papers'.
 
-AudioScope, MixIT with a classifier of what is on the screen, is the one system that is not built. BERTSep is
-CLIPSep-Text on BERT, whose weights were not at hand: in miniature the words of `lite`, which are MiniLM's, stand for
-it.
+BERTSep is CLIPSep-Text on BERT, whose weights were not at hand: in miniature the words of `lite`, which are MiniLM's,
+stand for it.
 
 ## Systems
 
@@ -237,7 +236,8 @@ def rows_of(name: str) -> dict[str, Row]:
             own = f"{named['steps']} steps of 4 mixtures, 1 seed" if "steps" in named else steps
             shipped = re.match(r"shipped, after (\d+) steps", named.get("note", ""))
             trained = f"shipped, {shipped[1]} steps" if shipped else own
-            row = Row(name, named["asked with"], named[scored], trained, is_drawn="steps" not in named)
+            is_drawn = "steps" not in named and "not in the figure" not in named.get("note", "")
+            row = Row(name, named["asked with"], named[scored], trained, is_drawn=is_drawn)
             found.setdefault(named["system"].replace("\\*", "").strip(), row)
     return found
 

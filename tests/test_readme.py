@@ -17,6 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 # The pages about experiments tell what was run at the time, by commands that may have changed since.
 LIVING = [page for page in PAGES if page.parent.name != "experiments"]
 SHELL = {"sh", "bash", "shell", "console"}
+SPAN = re.compile(r"`([^`]+)`")
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -33,6 +34,30 @@ def shell_commands(text: str) -> list[list[str]]:
         for line in block.replace("\\\n", " ").splitlines()
     ]
     return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def spans(text: str) -> list[str]:
+    """The texts between single backquotes of a page, outside of its fenced blocks, each on one line."""
+    return [" ".join(span.split()) for span in SPAN.findall(FENCE.sub("", text))]
+
+
+def spans_with_arguments(text: str) -> list[list[str]]:
+    """Commands of trisep and of Python in running text and tables that are more than a name and less than a sketch."""
+    return [
+        shlex.split(span.partition(" < ")[0])
+        for span in spans(text)
+        if span.startswith(("trisep ", "python ")) and len(span.split()) > 3 and "…" not in span
+    ]
+
+
+def rows_of_calls(text: str) -> list[list[str]]:
+    """What VAST's tables call: a recipe and its settings, as `trisep train` takes them."""
+    calls = [span for line in text.splitlines() if line.startswith("|") for span in spans(line)]
+    return [
+        ["train", *shlex.split(call), "--data", "store", "--out", "run"]
+        for call in calls
+        if " --set " in call and "…" not in call and call.split()[0] in recipe_names()
+    ]
 
 
 def trisep_words(command: list[str]) -> list[str] | None:
@@ -55,7 +80,11 @@ HELP = {
 }
 COMMANDS = [(page.name, words) for page in LIVING for words in shell_commands(page.read_text(encoding="utf-8"))]
 COMMANDS += [(name, words) for name, lines in HELP.items() for words in lines]
+COMMANDS += [(page.name, words) for page in LIVING for words in spans_with_arguments(page.read_text(encoding="utf-8"))]
 TRISEP_COMMANDS = [(page, words) for page, command in COMMANDS if (words := trisep_words(command)) is not None]
+TRISEP_COMMANDS += [(page.name, words) for page in LIVING for words in rows_of_calls(page.read_text(encoding="utf-8"))]
+SCRIPTS = [(page, words[1:]) for page, words in COMMANDS if words[0] == "python" and words[1] != "-m"]
+"""Commands that run a file of benchmarks, examples or scripts: the page, then the file and its arguments."""
 
 
 @pytest.mark.parametrize(
@@ -67,6 +96,29 @@ def test_documented_commands_can_be_read(page: str, words: list[str]) -> None:
             cli.parse(words)
     else:
         cli.parse(words)
+
+
+@pytest.mark.parametrize(("page", "words"), SCRIPTS, ids=[f"{page}: {shlex.join(words)}" for page, words in SCRIPTS])
+def test_documented_scripts_exist_and_know_their_options(page: str, words: list[str]) -> None:
+    place = ROOT / words[0]
+    files = sorted(place.glob("*.py")) if place.is_dir() else [place]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert [word for word in words[1:] if word.startswith("--") and f'"{word}"' not in source] == []
+
+
+def test_every_kind_of_documented_command_was_found() -> None:
+    pages = {(page, words[0]) for page, words in TRISEP_COMMANDS}
+    assert {("README.md", "separate"), ("vast.md", "train"), ("vast.md", "evaluate"), ("train", "train")} <= pages
+    plain = ["train", "vast", "--set", "model.level=video", "--data", "store", "--out", "run"]
+    assert ("vast.md", plain) in TRISEP_COMMANDS  # a row of a table
+    assert {"benchmarks/mini", "benchmarks/kills.py", "examples/vast_demo.py"} <= {words[0] for _, words in SCRIPTS}
+
+
+def test_documented_recipes_exist() -> None:
+    trained = [words[1] for _, words in TRISEP_COMMANDS if words[0] == "train"]
+    named = {name for name in trained if re.fullmatch(r"[a-z][a-z0-9-]*", name)}
+    # The page about adding a model writes a recipe of its own.
+    assert {"vast", "hfra-avmini"} <= named and named - {"film-unet"} <= set(recipe_names())
 
 
 def test_documented_overrides_exist_in_the_recipe_they_change() -> None:

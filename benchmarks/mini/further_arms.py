@@ -12,7 +12,8 @@ from trisep.losses.alignment import TeacherAlignedLoss, VASTLoss
 from trisep.losses.co_separation import CoSeparationLoss
 from trisep.losses.masks import MaskLoss
 from trisep.losses.mixture_invariant import MixtureInvariantLoss, QueriedMixtureInvariantLoss
-from trisep.models import avsgs, clipsep, clipsep_middle, clipsep_nit, co_separation, hfra, pit, vast
+from trisep.losses.on_screen import OnScreenLoss
+from trisep.models import audioscope, avsgs, clipsep, clipsep_middle, clipsep_nit, co_separation, hfra, pit, vast
 from trisep.networks.audio_unet import UNetConfig
 from trisep.recipes import Recipe
 from trisep.recipes.co_separation import LITE_LABELS
@@ -47,6 +48,11 @@ def further_recipes(small: Recipe, unet: UNetConfig, shape: dict[str, Any]) -> d
             replace(small, model=clipsep_nit.Config(**shape), loss=QueriedMixtureInvariantLoss()),
             ("text", "image"),
             "two query heads, two free ones",
+        ),
+        "audioscope": (
+            replace(small, model=audioscope.Config(**shape), loss=OnScreenLoss()),
+            ("text", "image"),
+            "four sounds, summed by what the query shows",
         ),
         "sound-filter": (heard, ("sound", "text"), "trained on another stretch of the clip"),
         "kilgour": (

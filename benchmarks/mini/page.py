@@ -29,9 +29,10 @@ vector for each label; `pit` is asked with nothing; `sound-of-pixels` reads pict
 `hfra-middle`, `hfra-late` and `hfra-hierarchical` differ in where the query meets the audio network; `hfra` is the
 last of them, aligned to an audio teacher. `wave-u-net` and `resunet-decouple` estimate samples and are asked with
 nothing, `mp-net` takes one sound after the other out of the mixture, `sgn` has a token for each label. `mixit` learns
-from sums of clips, `sound-filter` is asked with another stretch of the clip and `kilgour` with that and the label at
-random. The arms of `vast-` read regions of the picture, `co-separation` and `avsgs` boxes. Papers: CLIPSep (Dong et
-al., ICLR 2023), HFRA (Hu et al., BMVC 2025) and VAST (Tan et al., CVPR 2023), with their baselines.
+from sums of clips, and `audioscope` which of its sounds a picture shows; `sound-filter` is asked with another stretch
+of the clip and `kilgour` with that and the label at random. The arms of `vast-` read regions of the picture,
+`co-separation` and `avsgs` boxes. Papers: CLIPSep (Dong et al., ICLR 2023), HFRA (Hu et al., BMVC 2025) and VAST (Tan
+et al., CVPR 2023), with their baselines.
 """
 _TABLE_LEGEND = f"""
 Decibels of BSS Eval v3: SDRi and SIRi are improvements over the mixture, SAR is absolute. Each source is asked for

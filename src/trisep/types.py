@@ -168,6 +168,8 @@ class MaskOutput:
     """For each label, the logit that it is in the mixture."""
     parts: "Parts | None" = None
     """What the mask of each query is the sum of; in training only."""
+    sounds: "Sounds | None" = None
+    """What the mixture was split into before a query was heard; in training only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,16 @@ class Parts:
     """What the model takes the separated sound of each part for."""
     vectors: Float[Tensor, "B Q P D"]
     """The vector that each part was separated by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """The J sounds that a model splits a mixture into without a query, and which of them each query's picture shows."""
+
+    masks: Float[Tensor, "B J 256 T"]
+    """Masks in [0, 1], which sum to 1."""
+    on_screen: Float[Tensor, "B Q J"]
+    """Logits that a sound is of what the query shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,3 +120,57 @@ def test_the_error_in_decibels_has_an_end_and_silence_is_a_target() -> None:
         wrong = right.detach().clone()
         wrong[:, source] = 0.5
         assert log_error(wrong, spectra, spectra.sum(dim=1)) > best + 5
+
+
+def test_the_energy_that_silence_is_measured_by() -> None:
+    spectra = torch.stack([torch.randn(1, 9, 4, dtype=torch.complex64), torch.zeros(1, 9, 4)], dim=1)
+    masks = torch.tensor([1.0, 0.5])[None, :, None, None].expand(1, 2, 256, 4)
+    # Half of the mixture is left in silence: a quarter of its energy, over a ten-thousandth of it.
+    expected = (-30 + 10 * math.log10(0.25e4 + 1e-3)) / 2
+    assert float(log_error(masks, spectra, spectra.sum(dim=1))) == pytest.approx(expected, abs=1e-3)
+
+
+LOUD = 3 * random(2, 2, 256, 4, seed=5)
+HEARD = LOUD.sum(dim=1)
+
+
+def every_term(**settings: object) -> dict[str, torch.Tensor]:
+    """The terms of a loss on masks of two sources and one absent query that is unlike them."""
+    logits = 4 * random(2, 3, 256, 4, seed=6) - 2
+    spectra = torch.complex(random(2, 2, 9, 4, seed=7) - 0.5, random(2, 2, 9, 4, seed=8) - 0.5)
+    query = QueryEmbedding(vectors=torch.eye(3).expand(2, 3, 3))
+    mixture = Mixture(sources=torch.zeros(2, 2, 8), interference=None, query=query)
+    batch = SpectralMixture(mixture, LOUD, HEARD, spectra, spectra.sum(dim=1))
+    output = MaskOutput(masks=torch.sigmoid(logits), logits=logits)
+    found = MaskLoss(absent_weight=0.5, **settings).terms(output, batch)  # type: ignore[arg-type]
+    return {**found, "logits": logits, "masks": output.masks, "spectra": spectra}
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_the_terms_of_weighted_cross_entropy(logarithmic: bool) -> None:
+    found = every_term(kind="weighted_bce", logarithmic_weight=logarithmic)
+    weight = torch.log1p(HEARD).clamp(1e-3, 10) if logarithmic else HEARD
+    target = (LOUD > 0.5 * HEARD.unsqueeze(1)).float()
+    torch.testing.assert_close(found["mask"], weighted_bce(found["logits"][:, :2], target, weight))
+    silence = functional.softplus(found["logits"][:, 2]) * weight
+    torch.testing.assert_close(found["absent"], 0.5 * silence.mean())
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_the_terms_of_ratio_masks_ignore_absent_queries(logarithmic: bool) -> None:
+    found = every_term(kind="ratio_l1", logarithmic_weight=logarithmic)
+    error = (found["masks"][:, :2] - LOUD / HEARD.unsqueeze(1)).abs()
+    weight = torch.log1p(HEARD).clamp(1e-3, 10).unsqueeze(1) if logarithmic else 1.0
+    torch.testing.assert_close(found["mask"], (error * weight).mean())
+    assert "absent" not in found
+
+
+def test_the_terms_of_magnitudes_and_of_decibels() -> None:
+    found = every_term(kind="magnitude_l1")
+    torch.testing.assert_close(found["mask"], (found["masks"][:, :2] * HEARD.unsqueeze(1) - LOUD).abs().mean())
+    torch.testing.assert_close(found["absent"], 0.5 * (found["masks"][:, 2] * HEARD).mean())
+    found = every_term(kind="log_error")
+    mixture = found["spectra"].sum(dim=1)
+    torch.testing.assert_close(found["mask"], log_error(found["masks"][:, :2], found["spectra"], mixture))
+    silence = torch.zeros_like(found["spectra"][:, :1])
+    torch.testing.assert_close(found["absent"], 0.5 * log_error(found["masks"][:, 2:], silence, mixture))

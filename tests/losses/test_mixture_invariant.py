@@ -124,5 +124,6 @@ def test_it_trains_a_model_that_has_no_queries() -> None:
 def test_too_many_assignments_and_a_limit_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="13 sounds have 8192 ways to belong to 2 recordings.*lower model.num_source"):
         mixture_invariant(random(1, 13, 1, 1), random(1, 2, 1, 1))
+    assert mixture_invariant(random(1, 12, 1, 1), random(1, 2, 1, 1)).isfinite()  # 4096 ways are the most
     with pytest.raises(ConfigError, match="max_snr_db: expected above 0"):
         MixtureInvariantLoss(max_snr_db=0.0)

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import binary_cross_entropy
 
 from trisep.losses.masks import weighted_bce
@@ -14,6 +15,7 @@ from trisep.losses.noise_invariant import (
     noise_invariant_costs,
     noise_regularizer,
 )
+from trisep.types import MaskOutput, Mixture, QueryEmbedding, SpectralMixture
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:
@@ -136,3 +138,25 @@ def test_half_precision_masks_are_compared_in_single_precision() -> None:
     torch.testing.assert_close(
         loss, NoiseInvariantLoss().terms(masks.bfloat16().float(), noise.bfloat16().float(), target, weight).total
     )
+
+
+class Fixed(nn.Module):
+    """Masks of two sources and of an absent query, and of two noise heads."""
+
+    def forward(self, log_magnitude: torch.Tensor, query: QueryEmbedding) -> MaskOutput:
+        masks, noise = random(2, 3, 256, 4, seed=1), 0.5 * random(2, 2, 256, 4, seed=2)
+        return MaskOutput(masks=masks, noise_masks=noise)
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_a_batch_is_compared_on_its_sources_and_not_on_absent_queries(logarithmic: bool) -> None:
+    sources = 3 * random(2, 2, 256, 4, seed=3)
+    heard = sources.sum(dim=1)
+    batch = SpectralMixture(Mixture(torch.zeros(2, 2, 8), None, QueryEmbedding()), sources, heard)
+    terms = NoiseInvariantLoss(logarithmic_weight=logarithmic)(Fixed(), batch)
+    output = Fixed()(heard, QueryEmbedding())
+    weight = torch.log1p(heard).clamp(1e-3, 10) if logarithmic else heard
+    target = (sources > 0.5 * heard.unsqueeze(1)).float()
+    expected = noise_invariant_bce(output.masks[:, :2], output.noise_masks, target, weight)
+    torch.testing.assert_close(terms.weighted["mask"], expected)
+    torch.testing.assert_close(terms.weighted["noise"], 0.1 * (output.noise_masks.mean(dim=(2, 3)).sum() / 2 - 0.25))

@@ -54,3 +54,17 @@ def test_the_model_hears_the_whole_mixture_with_what_no_query_names() -> None:
     blind = Fixed("nothing")
     WaveformLoss()(blind, batch(noise))
     assert torch.equal(blind.heard[0], SOURCES.sum(dim=1) + noise)
+
+
+def test_the_whole_length_of_the_estimates_is_compared() -> None:
+    longer = torch.tensor([[[9.0, 1.0, 2.0, 5.0, 9.0], [9.0, 0.0, -1.0, 4.0, 9.0]]])
+
+    class Right(Fixed):
+        """Estimates that are right but for the last sample, which is 3 too large."""
+
+        def forward(self, mixture: Tensor, query: QueryEmbedding) -> Tensor:
+            return longer[..., 1:4] + torch.tensor([0.0, 0.0, 3.0])
+
+    nothing = torch.zeros(1, 2, 256, 1)
+    heard = SpectralMixture(Mixture(longer, None, QueryEmbedding()), nothing, nothing[:, 0])
+    torch.testing.assert_close(WaveformLoss()(Right("vectors"), heard).total, torch.tensor(3.0))

@@ -20,8 +20,10 @@ def test_peaks_are_the_centres_of_the_highest_cells() -> None:
     both[2, 2, 0] = 1  # equally high, but further down
     np.testing.assert_allclose(peaks(both), [[0.1, 1 / 6], [0.9, 5 / 6], [0.5, 0.5]])
     assert np.isnan(peaks(np.full((1, 3, 5), 1 / 15, np.float32))).all()
-    with pytest.raises(ValueError, match="finite"):
-        peaks(np.full((1, 2, 2), np.nan))
+    assert np.isnan(peaks(np.ones((1, 1, 1)))).all()
+    for wrong in (np.full((1, 2, 2), np.nan), np.zeros((1, 0, 2))):
+        with pytest.raises(ValueError, match="finite"):
+            peaks(wrong)
 
 
 def test_a_box_holds_its_edge_and_what_the_tolerance_adds() -> None:

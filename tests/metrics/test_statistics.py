@@ -16,6 +16,7 @@ def test_summary_by_hand() -> None:
     assert (result.mean, result.median, result.count) == (3.0, 2.5, 4)
     np.testing.assert_allclose(result.sem, stats.sem([1.0, 2.0, 6.0, 3.0]))
     assert np.isnan(summary(np.array([1.0])).sem)
+    assert summary(np.array([1.0, 3.0])).sem == 1.0
 
 
 def test_bootstrap_mean_agrees_with_scipy() -> None:
@@ -55,6 +56,8 @@ def test_paired_test_enumerates_small_samples_exactly() -> None:
     oracle = stats.permutation_test((a, b), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf)
     np.testing.assert_allclose(result.p_value, oracle.pvalue)
     np.testing.assert_allclose(result.mean_difference, 1.4)
+    # As many patterns as draws are allowed are still enumerated.
+    assert paired_test(a, b, generator=_generator(), num_resamples=32).p_value == result.p_value
     # All differences of one sign: only the two uniform patterns reach the sum.
     assert paired_test(np.full(4, 2.0), np.full(4, 1.0), generator=_generator()).p_value == 2 / 16
 
@@ -113,11 +116,17 @@ def test_refuses_what_has_no_answer() -> None:
             summary(bad)
         with pytest.raises(ValueError, match=message):
             bootstrap_mean(bad, generator=_generator())
-    with pytest.raises(ValueError, match="confidence"):
-        bootstrap_mean(values, generator=_generator(), confidence=95.0)
+    for confidence in (95.0, 1.5, 1.0, 0.0):
+        with pytest.raises(ValueError, match="confidence"):
+            bootstrap_mean(values, generator=_generator(), confidence=confidence)
     with pytest.raises(ValueError, match="num_resamples"):
         bootstrap_mean(values, generator=_generator(), num_resamples=0)
     with pytest.raises(ValueError, match="same items"):
         paired_test(values, np.array([1.0, 2.0, 3.0]), generator=_generator())
+    single = bootstrap_mean(values, generator=_generator(), num_resamples=1)
+    assert single.low == single.high
+    for labels in (np.array([True, False, True]), np.array([1, 0])):
+        with pytest.raises(ValueError, match="expected 2 booleans"):
+            roc_auc(values, labels, generator=_generator())
     with pytest.raises(ValueError, match="one of the two"):
         roc_auc(values, np.array([True, True]), generator=_generator())

@@ -16,6 +16,7 @@ from trisep.models import model_module, model_names
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
 COVERED = [
+    "audioscope",
     "avsgs",
     "clipsep",
     "clipsep_middle",

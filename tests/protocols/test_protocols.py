@@ -110,6 +110,12 @@ def test_sop_draws_like_the_public_code(data: Path) -> None:
         assert names(mixture) == (f"{mixture.index}.mp4", f"{drawn if drawn != mixture.index else (drawn + 1) % 9}.mp4")
 
 
+def test_other_seeds_are_far_from_every_index(data: Path) -> None:
+    for mixture in protocol("clipsep-music+").pairs(data, 2):
+        drawn = random.Random(mixture.index + 2 * 1_000_003).randint(0, 6)
+        assert names(mixture) == (f"{mixture.index}.mp4", f"{drawn}.mp4")
+
+
 def test_clipsep_draws_like_the_public_code(data: Path) -> None:
     for mixture in protocol("clipsep-music").pairs(data, 0):
         candidates = [index for index in range(9) if index != mixture.index]
@@ -195,7 +201,13 @@ def test_pairs_are_written_and_read_back(tmp_path: Path) -> None:
         group="known",
     )
     stretch = ProtocolSource(
-        path=Path("/elsewhere/b.mp4"), label="rain", start=0.1, start_seconds=3.0, end_seconds=13.5
+        path=Path("/elsewhere/b.mp4"),
+        label="rain",
+        query="heavy rain",
+        gain_db=-3.5,
+        start=0.1,
+        start_seconds=3.0,
+        end_seconds=13.5,
     )
     mixtures = [
         ProtocolMixture(index=0, sources=(place, stretch), interference=tmp_path / "noise.opus"),

@@ -18,6 +18,8 @@ from trisep.recipes import Recipe, TrainingConfig, override, recipe, recipe_name
 from trisep.training.loop import TrainSettings, train
 
 COVERED = [
+    "audioscope",
+    "audioscope-avmini",
     "avsgs",
     "avsgs-avmini",
     "clipsep",

@@ -51,7 +51,8 @@ def test_a_row_of_a_whole_run_goes_before_one_that_is_begun(
         "| pit \\* | nothing | 2.97 [2.32, 3.65] | a |\n| vast | text | 4.75 [3, 5] | shipped, after 2600 steps |\n"
     )
     begun = "2 systems, trained for 10 steps of 2 mixtures, with 1 seed.\n\n" + head
-    begun += "| pit \\* | nothing | 0.10 [0, 1] | b |\n| avsgs | boxes | 0.20 [0, 1] | c |\n\n"
+    begun += "| pit \\* | nothing | 0.10 [0, 1] | b |\n| avsgs | boxes | 0.20 [0, 1] | c |\n"
+    begun += "| audioscope | text | 0.30 [0, 1] | d; not in the figure |\n\n"
     begun += "| system | asked with | dev (10 mixtures): SDRi [95 %] | steps |\n|---|---|---|---|\n"
     begun += "| sgn | label | -0.02 [0, 1] | 20 |\n"
     for name, text in ((script.FULL, whole), (script.BEGUN, begun)):
@@ -67,6 +68,7 @@ def test_a_row_of_a_whole_run_goes_before_one_that_is_begun(
     assert cells("v", "vast") == ["shipped, 2600 steps", "4.75 [3, 5] dB, text", bars]
     ten = "begun: 10 steps of 2 mixtures, 1 seed"
     assert cells("a", "avsgs") == [ten, "begun: 0.20 [0, 1] dB, boxes", begun_bars]
+    assert cells("o", "audioscope") == [ten, "begun: 0.30 [0, 1] dB, text", "not drawn"]
     assert cells("s", "sgn")[::2] == ["begun: 20 steps of 4 mixtures, 1 seed", "not drawn"]
     assert cells("x", "none") == ["no"] * 3 and cells("", "none") == ["not built"] * 3
 

@@ -98,6 +98,20 @@ def mixture_invariant(
     a silent one costs nothing once nothing is assigned to it. The first `num_queried` sounds belong to the recordings
     of their number, and only the others are assigned. Raises ConfigError beyond 4096 assignments.
     """
+    costs, _ = assignment_costs(sounds, recordings, max_snr_db=max_snr_db, num_queried=num_queried)
+    return costs.amin(dim=1).mean()
+
+
+def assignment_costs(
+    sounds: Float[Tensor, "B J F T"],
+    recordings: Float[Tensor, "B N F T"],
+    *,
+    max_snr_db: float = 30.0,
+    num_queried: int = 0,
+) -> tuple[Float[Tensor, "B A"], Float[Tensor, "A N J"]]:
+    """Compute the loss of each of the A ways to assign, as in `mixture_invariant`, and these ways: 1 where a sound
+    belongs to a recording, else 0. Raises ConfigError beyond 4096 of them.
+    """
     num_sounds, num_recordings = sounds.shape[1] - num_queried, recordings.shape[1]
     if num_recordings**num_sounds > _MAX_ASSIGNMENTS:
         raise ConfigError(
@@ -116,4 +130,4 @@ def mixture_invariant(
     shares = torch.einsum("anj,bjk,ank->ban", assigned, among, assigned)
     error = power.unsqueeze(1) - 2 * torch.einsum("bnj,anj->ban", between, assigned) + shares
     relative = 10 ** (max_snr_db / 10) * error.clamp_min(0) / floor.unsqueeze(1)
-    return (10 * torch.log10(1 + relative)).mean(dim=2).amin(dim=1).mean()
+    return (10 * torch.log10(1 + relative)).mean(dim=2), assigned
