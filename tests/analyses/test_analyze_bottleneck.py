@@ -32,7 +32,7 @@ def test_the_middle_of_each_clip_is_heard_at_the_level_of_mixtures(small_store: 
     folder = save_checkpoint(tmp_path / "vast", vast, vast.Config.tiny(), SignalSettings(clip_samples=16384 - 1))
     (model,) = load_models([str(folder)], CPU).values()
     vectors = pooled_bottlenecks(model, store, np.array([1, 3]), device=CPU)
-    start = int(0.5 * (store.num_samples[3] - 16383 + 1))
+    start = int(0.5 * (store.num_samples(3) - 16383 + 1))
     sound = store.read_waveform(3, start, 16383)
     sound = sound * np.float32(0.1 / np.sqrt(np.mean(sound**2)))
     heard = log_magnitude(to_log_frequency(stft(torch.from_numpy(sound)[None], model.signal).abs()))
@@ -70,7 +70,7 @@ def test_another_rate_is_refused(small_store: Path, tmp_path: Path) -> None:
 def test_a_teacher_hears_the_same_stretch_as_it_was_recorded(small_store: Path) -> None:
     store = ClipStore(small_store)
     vectors = teacher_embeddings(Loudness(4), store, np.array([2]), num_samples=8000)
-    middle = store.read_waveform(2, int(0.5 * (store.num_samples[2] - 8000 + 1)), 8000)
+    middle = store.read_waveform(2, int(0.5 * (store.num_samples(2) - 8000 + 1)), 8000)
     np.testing.assert_allclose(vectors, [[np.sqrt(np.mean(middle**2)), 16000, 0, 0]], rtol=1e-4)
 
 

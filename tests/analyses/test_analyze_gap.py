@@ -39,7 +39,7 @@ def test_the_visual_vector_is_of_the_frames_in_the_middle(small_store: Path, tmp
     store = ClipStore(small_store)
     model = load_model(save_checkpoint(tmp_path / "model", vast, vast.Config.tiny()))
     vectors = store.load_vectors("lite")[store.frame_slice(5)]
-    middle = int(np.argmin(np.abs(np.array(store.frame_times(5)) - store.num_samples[5] / 32000)))
+    middle = int(np.argmin(np.abs(np.array(store.frame_times(5)) - store.num_samples(5) / 32000)))
     np.testing.assert_allclose(visual_vectors(model, store, np.array([5]), num_frames=1)[0], vectors[middle], atol=1e-6)
     every = visual_vectors(model, store, np.array([5]), num_frames=len(vectors))[0]
     np.testing.assert_allclose(every, vectors.mean(axis=0) / np.linalg.norm(vectors.mean(axis=0)), atol=1e-6)
