@@ -31,7 +31,7 @@ from rich.table import Table
 
 VERBS = [verb for verb in COMMANDS if verb != "import"]
 """`import` replaces its output folder as a whole, which nobody can do with the place of a disk."""
-_OVERHEAD_BYTES = 64 << 10
+_OVERHEAD_BYTES = 8 << 10
 
 
 def main() -> int:
@@ -65,17 +65,22 @@ class SmallDisk(Campaign):
         self.straight, _ = self._undisturbed()
         again, _ = self._undisturbed()
         self.unsteady = {name for name in self.straight if self.straight[name] != again.get(name)}
-        largest = sum(path.stat().st_size for path in (self.work / "out").rglob("*") if path.is_file())
+        largest = _bytes_in(self.work / "out") - (_bytes_in(self._start_from) if self._start_from else 0)
         for _ in range(num_sizes):
             self._try(self.generator.randrange(largest))
         return self.counts
+
+    @property
+    def _start_from(self) -> Path | None:
+        """The folder of which the output is a copy at first."""
+        return self.work / START_FROM[self.verb] if self.verb in START_FROM else None
 
     def _try(self, size: int) -> None:
         """Run on a small disk, and again when it has grown."""
         self._fresh()
         out = self.work / "out"
-        start = self.work / START_FROM[self.verb] if self.verb in START_FROM else None
-        taken = sum(path.stat().st_size for path in start.rglob("*") if path.is_file()) if start else 0
+        start = self._start_from
+        taken = _bytes_in(start) if start else 0
         with mounted(out, size + taken + _OVERHEAD_BYTES):
             if start:
                 subprocess.run(["cp", "-r", f"{start}/.", str(out)], check=True)
@@ -100,6 +105,11 @@ class SmallDisk(Campaign):
         self.counts["differences"] += bool(different)
         if left or different:
             self.console.print(f"{self.verb}: {size} bytes: left {left[:4]}, different {different[:4]}", markup=False)
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return what the files below a folder take on a disk of pages of 4096 bytes."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())
 
 
 @contextmanager

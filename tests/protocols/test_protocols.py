@@ -233,6 +233,10 @@ def test_a_short_pair_list_is_enough(tmp_path: Path) -> None:
         ("path_1,label_1,path_2\na,b,c\n", "lacks the column label_2"),
         ("path_1,label_1,path_2,label_2\na.wav,dog,,rain\n", "mixture 0: path_1 or path_2 is empty"),
         ("path_1,label_1,start_1,path_2,label_2\na.wav,dog,soon,b.wav,rain\n", "mixture 0: expected a number"),
+        ("path_1,label_1,start_1,path_2,label_2\na.wav,dog,nan,b.wav,rain\n", "mixture 0: expected a number"),
+        ("path_1,label_1,gain_db_1,path_2,label_2\na.wav,dog,inf,b.wav,rain\n", "mixture 0: expected a number"),
+        ("path_1,label_1,end_seconds_1,path_2,label_2\na.wav,dog,-1,b.wav,rain\n", "mixture 0: expected a number"),
+        ("path_1,label_1,x_1,y_1,path_2,label_2\na.wav,dog,0.5,2,b.wav,rain\n", "mixture 0: expected a number"),
     ],
 )
 def test_pair_lists_that_cannot_be_read(text: str, message: str, tmp_path: Path) -> None:
@@ -241,3 +245,10 @@ def test_pair_lists_that_cannot_be_read(text: str, message: str, tmp_path: Path)
         list(read_pairs(tmp_path / "pairs.csv", folder=tmp_path))
     with pytest.raises(MediaError, match="no.csv: no such file; check the name"):
         list(read_pairs(tmp_path / "no.csv", folder=tmp_path))
+
+
+@pytest.mark.parametrize("times", ["0,1g0", "nan,", "0,inf", "3,2", "1e300,"])
+def test_a_clip_whose_times_are_no_stretch_is_named(tmp_path: Path, times: str) -> None:
+    (tmp_path / "list.csv").write_text(f"path,split,label,start_seconds,end_seconds\na.mp4,dev,dog,{times}\n")
+    with pytest.raises(MediaError, match=r"list\.csv: a\.mp4 from .* is no stretch; give seconds, the start first"):
+        read_clips(tmp_path / "list.csv", {"dev"})

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from trisep.errors import MediaError
+from trisep.media.bounds import LATEST_SECONDS
 
 
 def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
@@ -36,3 +37,23 @@ def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
         ) from error
     except OSError as error:
         raise MediaError(f"{file}: cannot be read ({error.strerror}); check the name") from error
+
+
+def read_number(cell: str, *, low: float, high: float) -> float:
+    """Read a number of a table; ValueError for what is none or outside `low` to `high`, such as a NaN."""
+    number = float(cell)
+    if not low <= number <= high:
+        raise ValueError(f"expected {low:g} to {high:g}, got {cell}")
+    return number
+
+
+def read_stretch(start: str, end: str) -> tuple[float | None, float | None]:
+    """Read where a stretch of a recording begins and ends, in seconds; None for an empty cell.
+
+    ValueError for what are no times, or where the start does not come first.
+    """
+    begin = read_number(start, low=0.0, high=LATEST_SECONDS) if start else None
+    last = read_number(end, low=0.0, high=LATEST_SECONDS) if end else None
+    if not (begin or 0.0) < (LATEST_SECONDS if last is None else last):
+        raise ValueError(f"a stretch begins before it ends, not at {start or 0} and {end}")
+    return begin, last

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from trisep.errors import MediaError
-from trisep.media.tables import read_rows
+from trisep.media.tables import read_rows, read_stretch
 from trisep.protocols import ProtocolSource
 
 Half = Literal["choosing", "test"]
@@ -58,22 +58,30 @@ def read_clips(
             list in one file is taken as it is.
 
     Raises:
-        MediaError: no list, not a list, or no clip of those splits in it.
+        MediaError: no list, not a list, a stretch that is none, or no clip of those splits in it.
     """
     clips = _data_set(data, splits) if (data / "labels.csv").is_file() else _one_list(data)
     folder = list_folder(data)
-    sources = [
-        ProtocolSource(
-            path=folder / path,
-            label=label,
-            query=query if query != label else "",
-            group=split if group_by_split else group,
-            start_seconds=float(start or 0),
-            end_seconds=float(end) if end else None,
+    sources = []
+    for path, split, label, start, end, query, recording, number in clips:
+        if split not in splits or half not in (None, half_of(recording or path)) or not _is_wanted(number, parts):
+            continue
+        try:
+            start_seconds, end_seconds = read_stretch(start, end)
+        except ValueError as error:
+            raise MediaError(
+                f"{data}: {path} from {start!r} to {end!r} is no stretch; give seconds, the start first"
+            ) from (error)
+        sources.append(
+            ProtocolSource(
+                path=folder / path,
+                label=label,
+                query=query if query != label else "",
+                group=split if group_by_split else group,
+                start_seconds=start_seconds or 0.0,
+                end_seconds=end_seconds,
+            )
         )
-        for path, split, label, start, end, query, recording, number in clips
-        if split in splits and half in (None, half_of(recording or path)) and _is_wanted(number, parts)
-    ]
     if not sources:
         wanted = " or ".join(sorted(splits)) if len(splits) < 6 else "a fold (fold1 to fold5)"
         raise MediaError(f"{data}: lists no clip of the split {wanted}; give the list that the protocol is for")

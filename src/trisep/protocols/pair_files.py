@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trisep.errors import MediaError
 from trisep.media.files import replacing_text
-from trisep.media.tables import read_rows
+from trisep.media.tables import read_number, read_rows, read_stretch
 from trisep.protocols import ProtocolMixture, ProtocolSource
 from trisep.types import Place
 
@@ -79,15 +79,17 @@ def _cells(source: ProtocolSource, folder: Path) -> list[str]:
 
 
 def _source(cells: dict[str, str], folder: Path) -> ProtocolSource:
+    start_seconds, end_seconds = read_stretch(cells["start_seconds"], cells["end_seconds"])
+    x, y = (read_number(cells[name] or "0", low=0, high=1) for name in ("x", "y"))
     return ProtocolSource(
         path=folder / cells["path"],
         label=cells["label"],
         query=cells["query"],
         group=cells["group"],
-        gain_db=float(cells["gain_db"] or 0),
-        start=float(cells["start"] or 0.5),
-        start_seconds=float(cells["start_seconds"] or 0),
-        end_seconds=float(cells["end_seconds"]) if cells["end_seconds"] else None,
+        gain_db=read_number(cells["gain_db"] or "0", low=-200, high=200),
+        start=read_number(cells["start"] or "0.5", low=0, high=1),
+        start_seconds=start_seconds or 0.0,
+        end_seconds=end_seconds,
         picture=folder / cells["picture"] if cells["picture"] else None,
-        place=Place(x=float(cells["x"]), y=float(cells["y"])) if cells["x"] else None,
+        place=Place(x=x, y=y) if cells["x"] else None,
     )

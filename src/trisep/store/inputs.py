@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from trisep.errors import ConfigError, MediaError, StoreError
 from trisep.media import SIDECAR_SUFFIXES
-from trisep.media.bounds import LATEST_SECONDS
 from trisep.media.files import sha256_of
 from trisep.media.records import read_json
-from trisep.media.tables import read_rows
+from trisep.media.tables import read_rows, read_stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +94,7 @@ def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
             f"{path}: names {source!r}, which is no file below {folder}; give the folder that the list was made for"
         )
     try:
-        start_seconds = float(start) if start else None
-        end_seconds = float(end) if end else None
-        last = LATEST_SECONDS if end_seconds is None else end_seconds
-        if not 0.0 <= (start_seconds or 0.0) < last <= LATEST_SECONDS:
-            raise ValueError
+        start_seconds, end_seconds = read_stretch(start, end)
     except ValueError as error:
         raise StoreError(
             f"{path}: {source} from {start!r} to {end!r} is no stretch; give seconds, the start first"
