@@ -20,7 +20,8 @@ from torch import Tensor
 
 import trisep
 from trisep.encoders import encode_query_text
-from trisep.figures.localization import HeatOverlay, draw_sheet
+from trisep.figures.localization import HeatOverlay
+from trisep.figures.sheet import draw_sheet
 from trisep.media.video import read_frames
 from trisep.metrics import bootstrap_mean
 from trisep.metrics.localization import share_in_half

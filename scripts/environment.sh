@@ -65,7 +65,7 @@ make_environment() {
     "${install[@]}" --upgrade pip setuptools
     extra_index="$(extra_index_for_torch)"
     "${install[@]}" ${extra_index:+--extra-index-url "$extra_index"} torch
-    "${install[@]}" --no-build-isolation --editable ".[analysis,dev,hub,onnx,remote,teachers,train,web]"
+    "${install[@]}" --no-build-isolation --editable ".[analysis,dev,figures,hub,onnx,remote,teachers,train,web]"
     fingerprint "$python" >"$finished.new"
     mv "$finished.new" "$finished"
     echo "trisep: .venv is ready"

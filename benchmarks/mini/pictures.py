@@ -20,7 +20,7 @@ from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.evaluation.mixtures import infer_masks
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix
-from trisep.figures.localization import draw_sheet
+from trisep.figures.sheet import draw_sheet
 from trisep.losses.noise_invariant import PAPER_LEVEL
 from trisep.media.files import replacing
 from trisep.media.level import gain_to

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, TextIO, Union, cast, get_args, get_o
 
 import trisep
 from trisep.commands import load_verb, summary, verbs
-from trisep.errors import ConfigError, TrisepError, shown
+from trisep.errors import ConfigError, TrisepError, needs_extra, shown
 
 _OVERVIEW = """usage: trisep VERB …
 
@@ -46,17 +46,6 @@ Each verb explains itself: trisep separate --help · version: trisep --version
 """
 
 
-EXTRAS = {
-    **dict.fromkeys(("accelerate", "pyarrow", "tensorboard"), "train"),
-    **dict.fromkeys(("starlette", "uvicorn"), "web"),
-    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
-    "huggingface_hub": "hub",
-    "ray": "cluster",
-    **dict.fromkeys(("fsspec", "s3fs", "webdataset"), "remote"),
-    "sklearn": "analysis",
-    "transformers": "teachers",
-}
-"""Modules that only some verbs need, and the extra that installs each."""
 _OF_TEXT = re.compile(r"([\n\t]|\r\n)")
 _OF_RICH = re.compile(r"([\n\t\r]|\x1b\[(?:[0-9;]*m|[0-9]*A|2K|\?25[lh]))")
 """What may be written that is no text: on a terminal, the colours and the bars of rich."""
@@ -156,14 +145,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(sys.argv[1:] if argv is None else argv)
     except TrisepError as error:
         _complain(str(error))
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
-            raise
-        verb = (sys.argv[1:] if argv is None else argv)[0]
-        _complain(
-            f"trisep {verb} needs {module}, which is not installed; install it: pip install 'trisep[{EXTRAS[module]}]'"
-        )
     except BrokenPipeError:
         _complain("the output was cut short: the program reading it has gone")
     except OSError as error:
@@ -213,7 +194,8 @@ def _run(argv: Sequence[str]) -> int:
     _stop_on_signals()
     try:
         verb, arguments = parse(argv)
-        code: int = load_verb(verb).run(arguments)
+        with needs_extra(f"trisep {verb}"):
+            code: int = load_verb(verb).run(arguments)
     except SystemExit:
         sys.stdout.flush()
         raise

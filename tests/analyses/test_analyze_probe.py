@@ -146,7 +146,7 @@ def test_a_missing_library_is_named_with_its_remedy(
 
     def without_sklearn(name: str, *others: object, **more: object) -> object:
         if name.partition(".")[0] == "sklearn":
-            raise ModuleNotFoundError("No module named 'sklearn'")
+            raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
         return real(name, *others, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without_sklearn)
@@ -168,5 +168,5 @@ def test_a_missing_library_is_named_with_its_remedy(
         )
         == 2
     )
-    needs = "trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'"
+    needs = "trisep analyze probe needs sklearn, which is not installed; run: pip install 'trisep[analysis]'"
     assert capsys.readouterr().err == f"trisep: error: {needs}\n"

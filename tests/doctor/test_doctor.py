@@ -20,7 +20,7 @@ def test_everything_is_named_once_and_works_here() -> None:
 def test_extras_are_called_as_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("ray", "starlette") else name)
     (extras,) = [finding for finding in examine() if finding.name == "extras"]
-    assert extras.value == "analysis, hub, onnx, teachers, train (not installed: cluster, web)"
+    assert extras.value == "analysis, figures, hub, onnx, remote, teachers, train (not installed: cluster, web)"
 
 
 def test_it_ends_with_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trisep.figures.localization import HeatOverlay, draw_sheet, overlay, relative_heat
+from trisep.figures.localization import HeatOverlay, overlay, relative_heat
+from trisep.figures.sheet import draw_sheet
 from trisep.types import Localization
 
 GREY = np.full((40, 80, 3), 100, np.uint8)

@@ -14,7 +14,7 @@ from clip_folders import MeanColour, hashes, write_folder
 
 import trisep.store.embed
 from trisep.commands.prepare import Arguments as PrepareArguments
-from trisep.errors import ConfigError, StoreError
+from trisep.errors import ConfigError, MissingExtraError, StoreError
 from trisep.store.cluster import run_on_cluster
 from trisep.store.embed import embed
 from trisep.store.prepare import PrepareSettings, prepare
@@ -82,6 +82,19 @@ def test_a_cluster_that_is_there_is_not_told_its_size_and_one_that_the_caller_re
     assert ray.calls == [("blocks", 1)]
 
 
+def test_a_ray_of_our_own_is_given_time_to_start(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_worker_niceness", "7")
+    list(run_on_cluster(["a"], print, address="auto"))
+    assert "RAY_raylet_start_wait_time_s" not in os.environ, "a cluster has settings of its own"
+    list(run_on_cluster(["a"], print, address="local"))
+    patience = {name: value for name, value in os.environ.items() if name.startswith("RAY_") and "600" in value}
+    assert len(patience) == 5 and os.environ["RAY_worker_niceness"] == "7"
+    for name in patience:
+        monkeypatch.delenv(name)
+
+
 def test_the_works_own_error_is_raised_here_and_the_connection_closed(ray: FakeRay) -> None:
     def work(item: str) -> None:
         if item == "b":
@@ -101,8 +114,13 @@ def test_without_ray_or_a_cluster_the_remedy_is_named(ray: FakeRay, monkeypatch:
         match=r"--cluster auto: no Ray cluster is reached there \(nobody answers\); start one with `ray start",
     ):
         list(run_on_cluster(["a"], print, address="auto"))
+    with pytest.raises(
+        ConfigError,
+        match=r"^--cluster local: Ray does not start on this machine \(nobody answers\); .* leave --cluster out",
+    ):
+        list(run_on_cluster(["a"], print, address="local"))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"--cluster needs Ray .*pip install 'trisep\[cluster\]'"):
+    with pytest.raises(MissingExtraError, match=r"^--cluster needs ray, .*pip install 'trisep\[cluster\]'"):
         list(run_on_cluster(["a"], print, address="local"))
     assert list(run_on_cluster([], print, address="local")) == []
 

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from trisep.analyses.bottleneck import choose_clips, load_models, pooled_bottlenecks, teacher_embeddings
 from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import AudioTeacher, load_teacher
-from trisep.errors import ConfigError
+from trisep.errors import ConfigError, needs_extra
 from trisep.evaluation.table import write_report, write_rows
 from trisep.figures.analysis import draw_probe
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
@@ -116,13 +116,9 @@ def analyze_probe(
 
 
 def require_sklearn() -> None:
-    """Raise ConfigError, before any work is done, where scikit-learn is not installed."""
-    try:
+    """Raise MissingExtraError, before any work is done, where scikit-learn is not installed."""
+    with needs_extra("trisep analyze probe"):
         import sklearn  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "trisep analyze probe needs scikit-learn, which is not installed: pip install 'trisep[analysis]'"
-        ) from error
 
 
 def split_clips(train: ClipStore, test: ClipStore, labels: Path, *, limit: int | None, seed: int) -> Split:

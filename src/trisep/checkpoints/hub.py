@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from trisep.checkpoints.card import card_lines
 from trisep.checkpoints.format import read_card
-from trisep.errors import CheckpointError
+from trisep.errors import CheckpointError, needs_extra
 from trisep.media.files import replacing_folder, sha256_of
 
 PREFIX = "hf:"
@@ -117,8 +117,9 @@ def _folder_hub() -> Path | None:
 
 def _downloaded(name: HubName) -> Path:
     """Return the folder of the cache that holds a checkpoint, fetched if it can be; CheckpointError where it cannot."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    with needs_extra(f"{name}"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     wanted = [*CHECKPOINT_FILES, SUMS, _README]
     try:
@@ -136,8 +137,9 @@ def _downloaded(name: HubName) -> Path:
 
 def _uploaded(folder: Path, name: HubName, *, private: bool) -> str:
     """Upload the files of a folder; return the address of the repository."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+    with needs_extra("trisep push"):
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
     try:

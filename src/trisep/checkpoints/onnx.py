@@ -33,7 +33,7 @@ from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import QUERY_TEMPLATES
 from trisep.encoders.efficientnet_lite import preprocess
 from trisep.encoders.lite import LiteEncoder, mean_pool
-from trisep.errors import CheckpointError, ConfigError
+from trisep.errors import CheckpointError, ConfigError, needs_extra
 from trisep.media.files import replacing_folder, write_json
 from trisep.spectrogram.log_frequency import to_linear_frequency, to_log_frequency
 from trisep.types import QueryEmbedding
@@ -61,7 +61,7 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
 
     Returns the content of export.json. An older export in `out` is replaced. Raises CheckpointError for a model that
     reads something else or whose ONNX file differs from it by more than 1e-4, ConfigError for a folder that
-    holds other files, ModuleNotFoundError without the extra `onnx`.
+    holds other files, MissingExtraError without the extra `onnx`.
     """
     contract = checkpoint.model.contract
     if contract.reads != "vectors":
@@ -72,8 +72,9 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
     foreign = sorted(path.name for path in out.iterdir() if path.name not in _FILES) if out.is_dir() else []
     if foreign or (out.exists() and not out.is_dir()):
         raise ConfigError(f"--out: {out} holds {', '.join(foreign[:3]) or 'no folder'}; choose a new or empty folder")
-    for module in ("onnx", "onnxruntime", "onnxscript"):
-        importlib.import_module(module)  # before any work
+    with needs_extra("trisep export"):
+        for module in ("onnx", "onnxruntime", "onnxscript"):
+            importlib.import_module(module)  # before any work
     parts = {"separator": _separator(checkpoint)}
     towers = encoder if isinstance(encoder, LiteEncoder) else None
     if towers is not None:

@@ -229,10 +229,12 @@ _NAMES = {
 
 def run(arguments: Arguments) -> int:
     """Run the chosen analysis with the fields of its dataclass, and print its table; returns 0."""
+    from trisep.errors import needs_extra
     from trisep.media.lock import locked
 
     name = _NAMES[type(arguments.analysis)]
-    analyze = getattr(importlib.import_module(f"trisep.analyses.{name}"), f"analyze_{name}")
+    with needs_extra(f"trisep analyze {name}", "analysis"):
+        analyze = getattr(importlib.import_module(f"trisep.analyses.{name}"), f"analyze_{name}")
     with locked(arguments.analysis.out):
         text = analyze(**{entry.name: getattr(arguments.analysis, entry.name) for entry in fields(arguments.analysis)})
     print(text)

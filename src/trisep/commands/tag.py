@@ -42,11 +42,11 @@ def run(arguments: Arguments) -> int:
 
     require_positive(number=arguments.number)
     if arguments.picture is not None:
+        from trisep.figures.tags import draw_tags  # before any work: it needs an extra
+
         _require_new_picture(arguments.picture)
     tags = tag(arguments.file, num_tags=arguments.number, stream=arguments.stream)
     if arguments.picture is not None:
-        from trisep.figures.tags import draw_tags
-
         seconds = {one.name: one.per_second for one in tags}
         draw_tags(seconds, arguments.picture, title=f"heard in {arguments.file.name}")
     if arguments.json:

@@ -74,9 +74,12 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Train, or continue to train, and print where the model is; returns 0."""
-    from trisep.recipes import override, recipe
-    from trisep.training.initialisation import find_start
-    from trisep.training.loop import TrainSettings, train
+    from trisep.errors import needs_extra
+
+    with needs_extra("trisep train", "train"):
+        from trisep.recipes import override, recipe
+        from trisep.training.initialisation import find_start
+        from trisep.training.loop import TrainSettings, train
 
     settings = TrainSettings(
         data=arguments.data,

@@ -11,15 +11,9 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from trisep.errors import TrisepError
+from trisep.errors import EXTRAS, TrisepError
 
 _PACKAGES = ("torch", "av", "numpy", "scipy", "soundfile", "soxr", "safetensors", "tokenizers", "tyro")
-_EXTRAS = {
-    **{"analysis": "sklearn", "cluster": "ray", "hub": "huggingface_hub", "onnx": "onnxruntime"},
-    **{"remote": "webdataset"},
-    **{"teachers": "transformers", "train": "accelerate", "web": "starlette"},
-}
-"""A module that each extra brings."""
 _ENCODERS = ("libx264", "aac", "libopus", "libmp3lame")
 
 
@@ -55,8 +49,8 @@ def _versions() -> Iterator[Finding]:
             yield Finding(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(package, f"is missing: run pip install {package}", is_problem=True)
-    there = [extra for extra, module in _EXTRAS.items() if importlib.util.find_spec(module) is not None]
-    absent = [extra for extra in _EXTRAS if extra not in there]
+    there = [extra for extra in sorted(EXTRAS) if all(map(importlib.util.find_spec, EXTRAS[extra]))]
+    absent = [extra for extra in sorted(EXTRAS) if extra not in there]
     missing = f" (not installed: {', '.join(absent)})" if absent else ""
     yield Finding("extras", f"{', '.join(there) or 'none'}{missing}")
 

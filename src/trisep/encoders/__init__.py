@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from trisep.encoders.foreign_words import in_english
-from trisep.errors import CheckpointError
+from trisep.errors import CheckpointError, needs_extra
 
 
 @runtime_checkable
@@ -128,7 +128,8 @@ def load_encoder(name: str) -> SharedEncoder:
 
         return NoEncoder()
     if name == "bert":
-        from trisep.encoders.bert import Bert, bert_place
+        with needs_extra("the encoder bert"):
+            from trisep.encoders.bert import Bert, bert_place
 
         return Bert(bert_place())
     if name in ENCODER_NAMES:
@@ -149,7 +150,8 @@ def load_teacher(name: str) -> AudioTeacher:
 
         return EfficientAT(find_efficientat())
     if name == "clap":
-        from trisep.encoders.clap import Clap, clap_place
+        with needs_extra("the teacher clap"):
+            from trisep.encoders.clap import Clap, clap_place
 
         return Clap(clap_place())
     raise CheckpointError(f"unknown audio teacher '{name}': expected one of {', '.join(TEACHER_NAMES)}")

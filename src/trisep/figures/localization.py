@@ -1,24 +1,31 @@
-"""Heat maps over video frames, and sheets of many such frames. One query's heat has colours ordered by lightness; of
-several, each has one colour, named in a corner.
+"""Heat maps over video frames. One query's heat has colours ordered by lightness; of several, each has one colour,
+named in a corner.
 
 This file knows no model and no query.
 """
 
+import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from trisep.media.files import replacing
 from trisep.types import Localization
 
-_COLOURS = (colormaps["inferno"](np.linspace(0.15, 0.85, 256))[:, :3] * 255).astype(np.float32)
-"""The colour map without its ends, which vanish on a dark and on a white picture."""
+_STOPS = np.array(
+    [
+        *((43, 11, 87), (66, 10, 104), (85, 15, 109), (108, 24, 110), (127, 30, 108), (147, 38, 103), (166, 45, 96)),
+        *((188, 55, 84), (206, 67, 71), (221, 81, 58), (234, 99, 42), (243, 118, 27), (249, 142, 9), (252, 165, 10)),
+        (251, 190, 35),
+    ],
+    np.float32,
+)
+_COLOURS = np.stack([np.interp(np.linspace(0, 14, 256), range(15), channel) for channel in _STOPS.T], axis=1)
+"""Matplotlib's colours "inferno" (Smith & van der Walt 2015, CC0), read at fifteen places, without the ends, which
+would vanish on a dark and on a white picture."""
 _OPACITY = 0.7
 """Opacity of the highest value; the frame shows through it."""
 
@@ -102,11 +109,23 @@ def _smooth(heat: Float[np.ndarray, "h w"], frame: UInt8[np.ndarray, "H W 3"]) -
     return smooth
 
 
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Find a font for names in any of the commonest scripts: Matplotlib's where it is installed, or the system's; else
+    Pillow's own, which draws ASCII only.
+    """
+    spec = importlib.util.find_spec("matplotlib")
+    folders = [Path(place) / "mpl-data/fonts/ttf" for place in (spec and spec.submodule_search_locations) or ()]
+    for file in (*(str(folder / "DejaVuSans.ttf") for folder in folders), "DejaVuSans.ttf", "Arial.ttf"):
+        with suppress(OSError):
+            return ImageFont.truetype(file, size)
+    return ImageFont.load_default(size)
+
+
 def _named(frame: UInt8[np.ndarray, "H W 3"], names: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
     """Write the names of queries into the lower left corner, each behind a square of its colour."""
     picture = Image.fromarray(frame)
     size = max(9, frame.shape[0] // 28)
-    drawing, font = ImageDraw.Draw(picture), ImageFont.truetype(findfont("DejaVu Sans"), size)
+    drawing, font = ImageDraw.Draw(picture), _font(size)
     line = round(1.6 * size)
     top = frame.shape[0] - line * len(names) - size // 2
     for number, name in enumerate(names):
@@ -122,19 +141,3 @@ def _named(frame: UInt8[np.ndarray, "H W 3"], names: Sequence[str]) -> UInt8[np.
             stroke_fill="black",
         )
     return np.asarray(picture)
-
-
-def draw_sheet(pictures: Sequence[tuple[str, UInt8[np.ndarray, "_ _ 3"]]], path: Path, *, num_columns: int = 4) -> None:
-    """Draw titled pictures in rows, left to right, into one image file. ValueError when there are none."""
-    if not pictures:
-        raise ValueError("pictures must hold at least one")
-    num_rows = -(-len(pictures) // num_columns)
-    figure = Figure(figsize=(4.4 * num_columns, 2.6 * num_rows), layout="constrained")
-    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes, (title, picture) in zip(panels, pictures, strict=False):
-        axes.imshow(picture)
-        axes.set_title(title, fontsize=11)
-    for axes in panels:
-        axes.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=80, format=path.suffix.removeprefix("."))

@@ -11,10 +11,21 @@ from functools import partial
 from typing import Any, TypeVar
 
 from trisep import errors
-from trisep.errors import ConfigError, TrisepError
+from trisep.errors import ConfigError, TrisepError, needs_extra
 
 LOCAL = "local"
 """The address that starts Ray on this machine, for this run only."""
+PATIENCE_SECONDS = 600
+"""How long the parts of a Ray of our own may take to find each other; they need five seconds of processor time."""
+
+_OF_OUR_OWN = {
+    **dict.fromkeys(("RAY_raylet_start_wait_time_s", "RAY_gcs_server_port_wait_time_s"), str(PATIENCE_SECONDS)),
+    **dict.fromkeys(("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "RAY_worker_register_timeout_seconds"), str(PATIENCE_SECONDS)),
+    "RAY_agent_register_timeout_ms": str(1000 * PATIENCE_SECONDS),
+    "RAY_worker_niceness": "0",
+}
+"""Settings of a Ray that is started here. It gives its parts 30 or 60 seconds to start by itself, too few on a machine
+that others keep busy, and its workers niceness 15."""
 
 Item = TypeVar("Item")
 
@@ -33,11 +44,12 @@ def run_on_cluster(
         address: "local", "auto" for the cluster that this machine belongs to, or the cluster's "HOST:PORT".
         num_workers: number of processes with "local"; None takes one per processor. A cluster has its own number.
 
-    Raises ConfigError when Ray is not installed or not reached, and whatever TrisepError `work` raises.
+    Raises MissingExtraError when Ray is not installed, ConfigError when it is not reached, and whatever TrisepError
+    `work` raises.
     """
     if not items:
         return
-    ray = _import_ray()
+    ray = _import_ray(address)
     begun_here = _connect(ray, address, num_workers)
     try:
         context = ray.data.DataContext.get_current()
@@ -70,15 +82,14 @@ def _attempt(work: Callable[[Any], object], row: dict[str, Any]) -> dict[str, An
     return {"kind": kind, "error": error}
 
 
-def _import_ray() -> Any:
-    """Import Ray; ConfigError names the extra that installs it."""
-    # Ray reads this when it is imported; otherwise it would report its use over the network.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+def _import_ray(address: str) -> Any:
+    """Import Ray; MissingExtraError names the extra that installs it."""
+    # Ray reads these when it is imported. It would report its use over the network otherwise.
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **(_OF_OUR_OWN if address == LOCAL else {})}.items():
+        os.environ.setdefault(name, value)
+    with needs_extra("--cluster", "cluster"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise ConfigError(f"--cluster needs Ray ({error}); install it with: pip install 'trisep[cluster]'") from error
     return ray
 
 
@@ -92,7 +103,13 @@ def _connect(ray: Any, address: str, num_workers: int | None) -> bool:
         ray.init(address=address, logging_level="error", log_to_driver=False, **own)
     # Ray has no exception class for this: a node that is slow to start raises a bare Exception.
     except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        if address == LOCAL:
+            raise ConfigError(
+                f"--cluster local: Ray does not start on this machine ({reason}); run it again when less else runs, or "
+                "leave --cluster out: one process gives the same files"
+            ) from error
         raise ConfigError(
-            f"--cluster {address}: no Ray cluster is reached there ({error}); start one with `ray start --head`"
+            f"--cluster {address}: no Ray cluster is reached there ({reason}); start one with `ray start --head`"
         ) from error
     return True
