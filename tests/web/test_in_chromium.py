@@ -142,9 +142,11 @@ def test_everything_has_a_name_and_can_be_read(served: Served, tmp_path: Path, w
         page.click("#sample")
         page.wait("!document.querySelector('#work').hidden", PATIENCE_SECONDS)
         page.click("#words")
-        page.type("trumpet")
+        page.type("asdfghj")
         page.press("Enter")
         sounds(page, 2)
+        state = page.value("document.querySelector('.track .state').textContent")
+        assert state.startswith("Not understood; name a sound in English"), state
         page.drag(page.middle("#wave", 0.3), page.middle("#wave", 0.5))
         page.click(".track:nth-child(1) .tools button")
         assert page.value(BARRIERS) == []

@@ -1,6 +1,7 @@
 """Waveforms and mixes, compared with sums in memory."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,3 +71,21 @@ def test_what_is_read_lies_where_it_is_said_to(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values, sound)
     with pytest.raises(MediaError, match="here at most"):
         Tasks("default", device="cpu").read({**task, "max_seconds": 1.0}, lambda share: None)
+
+
+@pytest.mark.parametrize(
+    ("notes", "reason"), [(["'zzz': not understood; name it"], "not understood; name it"), ([], None)]
+)
+def test_words_that_are_not_understood_are_told_with_their_stem(tmp_path: Path, notes: list[str], reason: Any) -> None:
+    class Separator:
+        def separate_to_files(self, source: Any, queries: Any, out: Path, **_: Any) -> dict[str, Any]:
+            out.mkdir()
+            written(out / "zzz.wav", np.zeros((1, 16000), np.float32))
+            stem = {"query": "zzz", "file": "zzz.wav", "share": 0.0, "presence": 0.1, "present": False}
+            return {"stems": [stem], "notes": ["another note", *notes]}
+
+    tasks = Tasks("default", device="cpu")
+    tasks.__dict__["_separator"] = Separator()
+    sound = written(tmp_path / "a.wav", np.zeros((1, 16000), np.float32))
+    task = {"sound": str(sound), "path": str(sound), "out": str(tmp_path / "out"), "name_of_query": "zzz"}
+    assert tasks.separate({**task, "query": {"text": "zzz"}}, lambda share: None)["reason"] == reason

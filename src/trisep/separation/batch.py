@@ -253,16 +253,21 @@ def warning_lines(report: Mapping[str, Any]) -> list[str]:
     source, notes = report["input"] or "the sound", list(report.get("notes", ()))
     lines = []
     for stem in report["stems"]:
-        about = f"'{stem['query']}': "
-        reason = next((note for note in notes if note.startswith(about)), None)
+        reason = reason_of(stem["query"], notes)
         if reason is not None:
-            notes.remove(reason)
-            lines.append(f"{short_query(stem['query'])}: {reason.removeprefix(about)}")
+            notes.remove(f"'{stem['query']}': {reason}")
+            lines.append(f"{short_query(stem['query'])}: {reason}")
         elif not stem["present"]:
             lines.append(
                 f"{short_query(stem['query'])}: probably not heard in {source} (presence {stem['presence']:.2f})"
             )
     return [*lines, *(f"{source}: {note}" for note in notes if not note.startswith(USUAL_NOTE))]
+
+
+def reason_of(query: str, notes: Sequence[str]) -> str | None:
+    """Find in the notes of a report why a query is not understood; None where it is."""
+    about = f"'{query}': "
+    return next((note.removeprefix(about) for note in notes if note.startswith(about)), None)
 
 
 def short_query(query: str) -> str:

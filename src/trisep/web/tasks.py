@@ -92,6 +92,7 @@ class Tasks:
 
     def separate(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Separate one query from the session's sound into `out`."""
+        from trisep.separation.batch import reason_of
         from trisep.separation.options import OutputOptions
 
         out = Path(task["out"])
@@ -103,6 +104,7 @@ class Tasks:
         layout = {"sample_rate_hz": source.sample_rate_hz, "num_channels": source.num_channels}
         peaks = _peaks(stream_audio(out / stem["file"]), source.sample_rate_hz)
         about = {key: stem[key] for key in ("file", "share", "presence", "present")}
+        about["reason"] = reason_of(stem["query"], report["notes"])
         return {**about, **_described(out / stem["file"], layout), "peaks": peaks}
 
     def rest(self, task: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -147,14 +147,16 @@ export class Tracks extends EventTarget {
     row.peaks = row.isReady ? stem.result.peaks : null;
     if (document.activeElement !== row.name) row.name.value = stem.name;
     row.name.setAttribute("aria-label", `Sound ${row.number}: change the words to ask for another`);
-    row.state.textContent = isOpen ? going("Separating", stem) : stem.state === "done" ? presence(stem.result) : stem.error ?? "Cancelled";
+    const isFinding = stem.heat && (stem.heat.state === "waiting" || stem.heat.state === "running");
+    if (isOpen) row.state.textContent = going("Separating", stem);
+    else if (isFinding) row.state.textContent = going("Looking for it in the picture", stem.heat);
+    else row.state.textContent = stem.state === "done" ? presence(stem.result) : stem.error ?? "Cancelled";
     row.state.classList.toggle("is-bad", stem.state === "failed");
     this.#showSpectrum(row, { isSpectrum: row.isReady && row.isSpectrum, address: row.isReady ? spectrogram(stem) : null });
     row.bar.hidden = !isOpen;
     row.bar.setAttribute("aria-label", `Progress of ${stem.name}`);
     if (stem.share > 0) row.bar.value = stem.share;
     else row.bar.removeAttribute("value");
-    const isFinding = stem.heat && (stem.heat.state === "waiting" || stem.heat.state === "running");
     row.heat.hidden = !hasPicture;
     row.heat.textContent = "Where";
     row.heat.classList.toggle("is-busy", Boolean(isFinding));

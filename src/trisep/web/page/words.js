@@ -28,8 +28,9 @@ export function going(verb, job) {
   return [verb, job.share > 0 ? `${Math.round(100 * job.share)} %` : "", timeLeft(job.seconds_left)].filter(Boolean).join(", ");
 }
 
-// What the probability that a sound is there means.
+// Why words were not understood, or what the probability that a sound is there means.
 export function presence(result) {
+  if (result.reason) return result.reason[0].toUpperCase() + result.reason.slice(1);
   if (!result.present) return "Probably not in here";
   const share = result.share === null ? "" : `, ${Math.max(1, Math.round(100 * result.share))} % of the sound`;
   return `${result.presence > 0.85 ? "Clearly heard" : "Heard"}${share}`;
