@@ -32,6 +32,7 @@ from trisep.training.loop import TrainSettings, train
 
 UNSUPERVISED = [name for name in recipe_names() if recipe(name).supervision == "none"]
 ONE_OF_EACH_MODEL = (
+    "audioscope",
     "avsgs",
     "clipsep",
     "clipsep-middle",

@@ -143,8 +143,8 @@ def hfra_words_avmini() -> Recipe:
     """The recipe of the shipped model `default`: `hfra-avmini` with words and pictures, on broad material.
 
     It needs a list of labels, `--labels`; columns group and domain balance the draws, and `wordings` gives each clip
-    several names. Sounds of no query come from the store `--offscreen`. The query also modulates the decoder, and the
-    loss is the estimates' error in dB.
+    several names. Sounds of no query come from the store `--offscreen`. The query also modulates the decoder, maps of
+    the encoder pass residual blocks, and the loss is the estimates' error in dB.
     """
     base = hfra_avmini()
     assert isinstance(base.model, Config)
@@ -169,8 +169,8 @@ def hfra_words_avmini() -> Recipe:
             equalizer_probability=0.4,
             codec_probability=0.1,
         ),
-        model=replace(base.model, modulate=True),
+        model=replace(base.model, modulate=True, unet=replace(base.model.unet, residual_levels=(0, 1, 2, 3, 4))),
         loss=MaskLoss(kind="log_error"),
-        optimizer=replace(base.optimizer, learning_rate=3e-4),
-        training=replace(base.training, num_steps=20_000, batch_size=8, ema_decay=0.998),
+        optimizer=replace(base.optimizer, learning_rate=5e-4, warmup_steps=200, decay="linear"),
+        training=replace(base.training, num_steps=7000, batch_size=8, ema_decay=0.998),
     )
