@@ -22,13 +22,13 @@ from trisep.encoders import encode_query_text
 from trisep.evaluation.sounds import mix
 from trisep.metrics.scale_invariant import si_sdr
 from trisep.protocols.clip_lists import read_clips
-from trisep.separation.examples import shares_of, word_vectors
+from trisep.separation.examples import parts_taken, word_vectors
 from trisep.separation.separator import Separator, load
-from trisep.spectrogram.masks import apply_masks
+from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
 
 SETS = ("avmini", "soundmini", "solomini")
-NOW = "top 3 shared"
+NOW = "top 3 alone"
 Found = dict[str, list[float]]
 
 
@@ -49,10 +49,9 @@ def try_all(separator: Separator, sound: np.ndarray, pair: np.ndarray, word: Ten
     """Ask for the first of a pair by a sound, with the words chosen in each way."""
     words, mixture = word_vectors(separator.encoder), pair.sum(axis=0)
     heard = separator._hear(sound, words)
-    power = heard.magnitude.float().square()
     rankings = {
-        "shared": shares_of(heard.masks.float(), heard.magnitude.float()),
-        "alone": (heard.masks.float() * power).sum(dim=(1, 2)) / power.sum(),
+        "alone": parts_taken(heard.masks.float(), heard.magnitude.float()),
+        "shared": parts_taken(exclusive_masks(heard.masks.float()[None])[0], heard.magnitude.float()),
     }
     asked = {"the word": word}
     for ranking, shares in rankings.items():

@@ -18,7 +18,6 @@ from pathlib import Path
 import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 with atheris.instrument_imports(include=["trisep", "csv", "json"]):
-    from trisep.commands import bits_per_second
     from trisep.datasets.clip_list import read_rows
     from trisep.errors import TrisepError
     from trisep.media.records import parse_json
@@ -49,13 +48,12 @@ def index(data: bytes) -> None:
 
 
 def places(data: bytes) -> None:
-    """Points, boxes and bit rates, from text; what is taken lies in the picture."""
+    """Points and boxes, from text; what is taken lies in the picture."""
     text = data.decode("utf-8", "surrogateescape")
     for read in (region_query, box_query):
         with suppress(TrisepError):
             place = read(text).place
             assert place is not None and (place.in_pixels or (place.x <= 1 + 1e-6 and place.y <= 1 + 1e-6))
-    bits_per_second(text)
 
 
 def clip_lists(data: bytes) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from trisep.errors import MediaError, QueryError
 from trisep.media.audio import write_audio
-from trisep.separation.examples import example_of, mean_of_most_heard, shares_of, sound_words
+from trisep.separation.examples import example_of, mean_of_most_heard, parts_taken, sound_words
 from trisep.separation.source import mono_section, open_source
 from trisep.types import Audio, Query
 
@@ -60,11 +60,12 @@ def test_a_span_counts_from_the_begin_of_the_file_and_an_example_has_eight_secon
 
 
 def test_the_words_that_take_most_of_the_energy_are_averaged() -> None:
-    masks = torch.tensor([0.0, 0.5, 0.8, 0.5, 0.0])[:, None, None].expand(5, 256, 3)
-    magnitude = torch.rand(256, 3)
-    shares = shares_of(masks, magnitude)
-    # Odds 0, 1, 4, 1, 0 and a rest of 1/5.
-    torch.testing.assert_close(shares, torch.tensor([0.0, 1.0, 4.0, 1.0, 0.0]) / 6.2)
-    vector, words = mean_of_most_heard(torch.eye(5), shares, list("abcde"))
-    assert words[0] == "c" and set(words) == {"b", "c", "d"}
-    torch.testing.assert_close(vector, torch.tensor([0.0, 1 / 6, 4 / 6, 1 / 6, 0.0]))
+    masks = torch.zeros(5, 256, 2)
+    masks[1, :, 0], masks[2], masks[3, :, 1] = 0.5, 0.8, 0.5
+    magnitude = torch.tensor([3.0, 1.0]).expand(256, 2)
+    parts = parts_taken(masks, magnitude)
+    # Nine tenths of the energy are in the first frame.
+    torch.testing.assert_close(parts, torch.tensor([0.0, 0.45, 0.8, 0.05, 0.0]))
+    vector, words = mean_of_most_heard(torch.eye(5), parts, list("abcde"))
+    assert words == ("c", "b", "d")
+    torch.testing.assert_close(vector, torch.tensor([0.0, 0.45, 0.8, 0.05, 0.0]) / 1.3)

@@ -13,9 +13,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Float32
-from scipy.fft import next_fast_len, rfft
-from scipy.ndimage import uniform_filter
-from scipy.signal import sosfilt
 
 _BLOCK_SECONDS = 1.0
 _LEAST_SECONDS = 0.25
@@ -115,6 +112,8 @@ def _is_together(powers: Float[np.ndarray, "C C"]) -> bool:
 
 def _partly_cancelled(block: Float[np.ndarray, "C n"], sample_rate_hz: int) -> Bool[np.ndarray, "C"]:
     """Tell which channels run against the others where the mean cancels them; none where it cancels next to nothing."""
+    from scipy.fft import next_fast_len
+
     num_channels, length = len(block), next_fast_len(max(8, round(_WINDOW_SECONDS * sample_rate_hz)), real=True)
     none = np.zeros(num_channels, bool)
     if block.shape[1] < 2 * length:
@@ -130,6 +129,8 @@ def _partly_cancelled(block: Float[np.ndarray, "C n"], sample_rate_hz: int) -> B
 
 def _spectra(block: Float[np.ndarray, "C n"], length: int) -> Complex[np.ndarray, "C T F"]:
     """Transform windows that overlap by half, from half a window before the block on, in single precision."""
+    from scipy.fft import rfft
+
     hop = length // 2
     padded = np.pad(block.astype(np.float32, copy=False), [(0, 0), (hop, hop)])
     frames = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)[:, ::hop]
@@ -145,6 +146,8 @@ def _power(spectra: Complex[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
 
 def _smoothed(power: Float[np.ndarray, "T F"]) -> Float[np.ndarray, "T F"]:
     """Average over neighbouring places of a spectrogram."""
+    from scipy.ndimage import uniform_filter
+
     smoothed: np.ndarray = uniform_filter(power, (_SMOOTHED_FRAMES, _SMOOTHED_BINS), mode="nearest")
     return smoothed
 
@@ -188,6 +191,8 @@ class _QuarterPeriod:
         """Mix the next samples down."""
         if block.shape[1] == 0:
             return np.zeros(0, np.float32)
+        from scipy.signal import sosfilt
+
         groups = self._weights @ block.astype(np.float64)
         parts = []
         for number, chain in enumerate(_CHAINS):

@@ -1,7 +1,7 @@
 """A sound as a query: which words the separator itself hears in it, and the vector of these words.
 
-A hundred words for common sounds are asked of the example at once, and share it out among themselves. The vectors of
-the three that take most are averaged with their shares as weights. So any model that answers words answers an example;
+A hundred words for common sounds are asked of the example, each alone. The vectors of the three that take most of its
+energy are averaged with these parts as weights. So any model that answers words answers an example;
 nothing but the separator has heard either. This is ours.
 """
 
@@ -20,7 +20,6 @@ from trisep.encoders import SharedEncoder, encode_query_text
 from trisep.errors import QueryError
 from trisep.media.heard import heard
 from trisep.separation.source import Source, mono_section, open_source
-from trisep.spectrogram.masks import exclusive_masks
 from trisep.types import Query
 
 LONGEST_SECONDS = 8.0
@@ -64,16 +63,16 @@ def word_vectors(encoder: SharedEncoder) -> Float[Tensor, "n D"]:
     return found
 
 
-def shares_of(masks: Float[Tensor, "n 256 T"], magnitude: Float[Tensor, "256 T"]) -> Float[Tensor, "n"]:
-    """Return which part of a sound's energy each of several queries takes when they share it out."""
+def parts_taken(masks: Float[Tensor, "n 256 T"], magnitude: Float[Tensor, "256 T"]) -> Float[Tensor, "n"]:
+    """Return which part of a sound's energy each of several queries takes when it is asked alone."""
     power = magnitude.square()
-    return (exclusive_masks(masks[None])[0] * power).sum(dim=(1, 2)) / power.sum().clamp_min(1e-20)
+    return (masks * power).sum(dim=(1, 2)) / power.sum().clamp_min(1e-20)
 
 
 def mean_of_most_heard(
-    vectors: Float[Tensor, "n D"], shares: Float[Tensor, "n"], words: Sequence[str]
+    vectors: Float[Tensor, "n D"], parts: Float[Tensor, "n"], words: Sequence[str]
 ) -> tuple[Float[Tensor, "D"], tuple[str, ...]]:
-    """Return the mean of the vectors with the largest shares, weighted by these, and their words."""
-    most = shares.topk(min(_NUM_WORDS, len(shares)))
+    """Return the mean of the vectors with the largest parts, weighted by these, and their words."""
+    most = parts.topk(min(_NUM_WORDS, len(parts)))
     weights = most.values / most.values.sum()
     return weights @ vectors[most.indices], tuple(words[index] for index in most.indices.tolist())

@@ -31,7 +31,7 @@ from trisep.queries.embed import (
     split_words,
 )
 from trisep.queries.understanding import reasons_not_understood
-from trisep.separation.examples import example_of, mean_of_most_heard, shares_of, sound_words, word_vectors
+from trisep.separation.examples import example_of, mean_of_most_heard, parts_taken, sound_words, word_vectors
 from trisep.separation.infer import (
     MaskSegment,
     Network,
@@ -331,7 +331,7 @@ class Separator:
             return Query(query.name, vector=self.encoder.encode_audio(waveform, self.signal.sample_rate_hz)[0])
         vectors = word_vectors(self.encoder)
         heard = self._hear(sound, vectors)
-        vector, _ = mean_of_most_heard(vectors, shares_of(heard.masks, heard.magnitude).cpu(), sound_words())
+        vector, _ = mean_of_most_heard(vectors, parts_taken(heard.masks, heard.magnitude).cpu(), sound_words())
         return Query(query.name, vector=vector)
 
     def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:
