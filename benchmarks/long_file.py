@@ -33,13 +33,18 @@ from trisep.types import Audio
 RATE_HZ = 44100
 QUERIES = ["violin", "dog barking"]
 _CHILD = """
-import resource, sys
+import re, resource, sys
+from pathlib import Path
 from trisep import cli
 code = cli.main(sys.argv[1:])
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+usage, peak = resource.getrusage(resource.RUSAGE_SELF), None
+status = Path("/proc/self/status")
+if status.is_file():
+    peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text())
+print(usage.ru_utime + usage.ru_stime, peak[1] if peak else usage.ru_maxrss)
 sys.exit(code)
 """
+"""On Linux `ru_maxrss` begins at the peak of the process that started this one."""
 
 
 def clips(folder: Path, limit: int = 40, *, rate_hz: int = RATE_HZ) -> list[np.ndarray]:

@@ -276,8 +276,11 @@ document.addEventListener("drop", (event) => {
 
 $("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const text = $("words").value.trim();
-  if (text && (await ask("POST", { text }, "stems"))) $("words").value = "";
+  const box = $("words");
+  const text = box.value.trim();
+  if (!text) return;
+  box.value = ""; // at once, for whoever types on; it comes back where it was refused
+  if (!(await ask("POST", { text }, "stems")) && !box.value) box.value = text;
 });
 for (const [id, kind] of [["photograph", "picture"], ["example", "sound"]]) {
   $(id).addEventListener("change", () => {
