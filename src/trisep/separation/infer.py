@@ -363,14 +363,10 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
 
 
 def bfloat16_pays(device: torch.device) -> bool:
-    """Return whether a GPU computes in bfloat16, or a processor has AMX or AVX512-BF16.
-
-    With the latter alone it is AMD's processors that gain; of Intel's only one generation has it without AMX.
-    """
+    """Return whether a GPU computes in bfloat16, or a processor has AMX; with AVX512-BF16 alone it takes longer."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    is_fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return device.type == "cpu" and bool(is_fast)
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
 def in_precision(network: Network, precision: Precision, device: torch.device) -> Network:
