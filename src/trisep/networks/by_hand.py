@@ -62,8 +62,8 @@ def modulated_relu(
     norm.num_batches_tracked.add_(1)
     momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
     mean, variance = torch.batch_norm_update_stats(x.detach(), norm.running_mean, norm.running_var, momentum)
-    statistics = mean, (variance + norm.eps).rsqrt()
-    result: Tensor = _ModulatedReLU.apply(x, norm.weight, norm.bias, scale, shift, *statistics)  # type: ignore[no-untyped-call]
+    given = x, norm.weight, norm.bias, scale, shift, mean, (variance + norm.eps).rsqrt()
+    result: Tensor = _ModulatedReLU.apply(*given)  # type: ignore[no-untyped-call]
     return result
 
 
