@@ -13,31 +13,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from trisep.errors import ConfigError
 from trisep.losses import LossTerms
-from trisep.losses.mixture_invariant import assignment_costs
+from trisep.losses.mixture_invariant import MixtureInvariantLoss, assignment_costs
 from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.types import SpectralMixture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OnScreenLoss:
+class OnScreenLoss(MixtureInvariantLoss):
     """`mixture_invariant` of the sounds, and `active_combinations` of what the pictures show."""
 
-    max_snr_db: float = 30.0
-    """As in `MixtureInvariantLoss`."""
     on_screen_weight: float = 1.0
     """Weight of the classifier's cross-entropy, in decibels for each nat; ours."""
-
-    def __post_init__(self) -> None:
-        """Check the range."""
-        if not 0 < self.max_snr_db < 200:
-            raise ConfigError(f"max_snr_db: expected above 0 and below 200, got {self.max_snr_db}")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The loss needs no optional field."""
-        return frozenset()
 
     def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
         """Split the mixture in training mode, assign the sounds, and compare the pictures with the assignment."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trisep.errors import ConfigError
-from trisep.networks import by_hand
+from trisep.networks import gradients
 from trisep.networks.residual import ResidualBlock, fixed_normalization
 
 _MAX_WIDTH = 4096
@@ -153,8 +153,8 @@ class UpBlock(nn.Sequential):
         least.
         """
         first, _ = inputs_and_kernels[0]
-        if by_hand.pays(first) and isinstance(self.convolution, nn.ConvTranspose2d):
-            return by_hand.summed_transposed(*(tensor for pair in inputs_and_kernels for tensor in pair))
+        if gradients.pays(first) and isinstance(self.convolution, nn.ConvTranspose2d):
+            return gradients.summed_transposed(*(tensor for pair in inputs_and_kernels for tensor in pair))
         total, *others = (self.taps(*pair).flatten(0, 1) for pair in inputs_and_kernels)
         for taps in others:
             total = total.add_(taps)

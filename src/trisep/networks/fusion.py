@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trisep.errors import ConfigError
-from trisep.networks import by_hand
+from trisep.networks import gradients
 from trisep.networks.audio_unet import AudioUNet, UpBlock
 
 ScaleAndShift = tuple[Float[Tensor, "B Q _"], Float[Tensor, "B Q _"]]
@@ -63,8 +63,8 @@ class SplitDecoder:
         x = x.relu()
         for layer, (linear_part, kernel, shared, normalization) in enumerate(self._layers):
             x = linear_part(x, kernel)
-            if by_hand.pays(x):
-                x = by_hand.with_shared(x, shared)
+            if gradients.pays(x):
+                x = gradients.with_shared(x, shared)
             else:
                 x.view(*rows, *x.shape[1:]).add_(shared)
             x = _activated(x, normalization, [part.flatten(0, 1) for part in modulation[layer]] if modulation else [])
@@ -97,9 +97,9 @@ def _activated(
     x: Float[Tensor, "R C H W"], normalization: nn.Module, modulation: Sequence[Float[Tensor, "R C"]]
 ) -> Float[Tensor, "R C H W"]:
     """Normalise, scale and shift where there is a modulation, and apply the ReLU in place."""
-    if modulation and by_hand.pays(x) and isinstance(normalization, nn.BatchNorm2d) and normalization.training:
+    if modulation and gradients.pays(x) and isinstance(normalization, nn.BatchNorm2d) and normalization.training:
         scale, shift = modulation
-        return by_hand.modulated_relu(x, normalization, scale, shift)
+        return gradients.modulated_relu(x, normalization, scale, shift)
     x = normalization(x)
     if modulation:
         scale, shift = (part[:, :, None, None].to(x.dtype) for part in modulation)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trisep.networks import by_hand
+from trisep.networks.gradients import modulated_relu, pays, summed_transposed, with_shared
 
 
 def drawn(*shape: int, seed: int) -> Tensor:
@@ -16,8 +16,8 @@ def drawn(*shape: int, seed: int) -> Tensor:
 def test_a_shared_map_gets_the_sum_of_its_queries_gradients(num_queries: int) -> None:
     x, shared = drawn(2 * num_queries, 3, 2, 2, seed=0), drawn(2, 1, 3, 2, 2, seed=1)
     expected = torch.stack([x[row] + shared[row // num_queries, 0] for row in range(len(x))])
-    torch.testing.assert_close(by_hand.with_shared(x, shared), expected, rtol=0, atol=0)
-    assert torch.autograd.gradcheck(by_hand.with_shared, (x, shared))
+    torch.testing.assert_close(with_shared(x, shared), expected, rtol=0, atol=0)
+    assert torch.autograd.gradcheck(with_shared, (x, shared))
 
 
 def plain_modulation(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor, shift: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def plain_modulation(x: Tensor, norm: nn.BatchNorm2d, scale: Tensor, shift: Tens
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_modulation_equals_its_definition_in_value_gradient_and_statistics(momentum: float | None) -> None:
     results = []
-    for way in (by_hand.modulated_relu, plain_modulation):
+    for way in (modulated_relu, plain_modulation):
         norm = nn.BatchNorm2d(3, momentum=momentum).double()
         norm.weight.data, norm.bias.data = drawn(3, seed=2).detach(), drawn(3, seed=3).detach()
         inputs = [drawn(4, 3, 2, 5, seed=4), drawn(4, 3, seed=5), drawn(4, 3, seed=6)]
@@ -45,7 +45,7 @@ def test_modulation_in_bfloat16_stays_within_its_rounding_and_channels_last() ->
     x = drawn(4, 8, 16, 16, seed=0).float().contiguous(memory_format=torch.channels_last)
     scale, shift, gradient = drawn(4, 8, seed=1), drawn(4, 8, seed=2), drawn(4, 8, 16, 16, seed=3).detach()
     gradients = []
-    for dtype, way in ((torch.bfloat16, by_hand.modulated_relu), (torch.float32, plain_modulation)):
+    for dtype, way in ((torch.bfloat16, modulated_relu), (torch.float32, plain_modulation)):
         leaf = x.detach().to(torch.bfloat16).to(dtype).requires_grad_()
         y = way(leaf, nn.BatchNorm2d(8), scale.float(), shift.float())
         assert y.is_contiguous(memory_format=torch.channels_last)
@@ -66,12 +66,12 @@ def test_summed_transposed_convolutions_equal_the_layer_kernel_by_kernel() -> No
         )
         for row in range(4)
     ]
-    torch.testing.assert_close(by_hand.summed_transposed(*pairs), torch.stack(rows), rtol=0, atol=1e-12)  # type: ignore[arg-type]
-    assert torch.autograd.gradcheck(by_hand.summed_transposed, tuple(pairs))
+    torch.testing.assert_close(summed_transposed(*pairs), torch.stack(rows), rtol=0, atol=1e-12)  # type: ignore[arg-type]
+    assert torch.autograd.gradcheck(summed_transposed, tuple(pairs))
 
 
 def test_without_gradients_plain_operations_are_used() -> None:
     x = torch.zeros(1, 1, 1, 1)
-    assert by_hand.pays(x)
+    assert pays(x)
     with torch.no_grad():
-        assert not by_hand.pays(x)
+        assert not pays(x)
