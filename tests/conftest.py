@@ -24,7 +24,7 @@ def a_process_of_its_own() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests compare to the last digit, whatever the processor: `auto` is single precision in them."""
-    monkeypatch.setattr("trisep.separation.infer.bfloat16_pays", lambda device: False)
+    monkeypatch.setattr("trisep.separation.precision.bfloat16_pays", lambda device: False)
 
 
 @pytest.fixture

@@ -7,15 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import trisep
-from trisep import Audio, SeparationOptions
 from trisep.errors import ConfigError
 from trisep.models.clipsep import Config
 from trisep.networks.audio_unet import UNetConfig
 from trisep.separation.infer import (
     Network,
     SegmentPlan,
-    choose_precision,
     infer,
     mask_segments,
     measure_reach,
@@ -192,29 +189,6 @@ def test_noise_masks_travel_with_the_masks() -> None:
     found = infer(np.random.default_rng(5).normal(0, 0.1, 40000).astype(np.float32), network, SIGNAL, plan)
     assert found.noise_masks is not None and found.noise_masks.shape == (3, 256, 157)
     torch.testing.assert_close(found.noise_masks[2] - found.noise_masks[0], torch.full((256, 157), 2.0))
-
-
-@pytest.mark.parametrize("pays", [False, True])
-def test_auto_is_bfloat16_where_it_pays_and_a_named_precision_is_taken(
-    pays: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trisep.separation.infer.bfloat16_pays", lambda device: pays)
-    chosen = [choose_precision(name, torch.device("cpu")) for name in ("auto", "fp32", "bf16")]  # type: ignore[arg-type]
-    assert chosen == ["bf16" if pays else "fp32", "fp32", "bf16"]
-
-
-def test_bfloat16_moves_masks_a_little_and_stems_still_sum_to_the_mixture() -> None:
-    samples = 0.1 * np.random.default_rng(0).normal(size=(1, 24000)).astype(np.float32)
-    separator = trisep.load("default", device="cpu")
-    single, half = (
-        separator.separate(Audio(samples, 16000), ["violin", "dog"], SeparationOptions(precision=name))  # type: ignore[arg-type]
-        for name in ("fp32", "bf16")
-    )
-    difference = np.abs(single.masks - half.masks)
-    assert half.masks.dtype == np.float32
-    assert 0 < difference.mean() < 0.01 and difference.max() < 0.2
-    total = sum(stem.audio.samples for stem in half.stems.values()) + half.residual.samples
-    np.testing.assert_allclose(total, samples, atol=1e-6)
 
 
 def test_context_is_no_longer_than_a_look_of_this_reach_needs() -> None:

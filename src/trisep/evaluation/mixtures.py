@@ -28,7 +28,8 @@ from trisep.metrics import MixtureScorer, Scores
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols.pair_files import relative_to
 from trisep.separation import Precision
-from trisep.separation.infer import MaskSegment, estimate, in_precision, infer
+from trisep.separation.infer import MaskSegment, estimate, infer
+from trisep.separation.precision import in_precision
 from trisep.separation.separator import plan_for
 from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft

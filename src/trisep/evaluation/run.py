@@ -41,7 +41,7 @@ from trisep.protocols.clip_lists import list_folder
 from trisep.protocols.pair_files import read_pairs, write_pairs
 from trisep.queries.boxes import BoxList
 from trisep.separation import Precision
-from trisep.separation.infer import choose_precision
+from trisep.separation.precision import choose_precision
 from trisep.separation.separator import choose_device, encoder_of, load
 from trisep.store.pool import end_with_parent
 

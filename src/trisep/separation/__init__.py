@@ -2,6 +2,7 @@
 
     separator.py  the flow: a source and queries → stems, in memory or as files
     infer.py      the inference chain of separation, evaluation, validation and analyses: level, grid, network, crop
+    precision.py  what numbers a network computes in
     source.py     the sound that is separated, read block by block
     streaming.py  a source read twice, masks applied to its own samples, one segment in memory
     ahead.py      the next segment is computed while one is applied and written
@@ -22,6 +23,6 @@ from typing import Literal
 LocalizeBy = Literal["text", "audio", "caption"]
 """What is compared with the picture: the words, the sound that they separate, or the caption of the centre frame."""
 Precision = Literal["auto", "fp32", "bf16"]
-"""Numbers that a network computes in; auto is bf16 where that is faster (`infer.bfloat16_pays`), else fp32."""
+"""Numbers that a network computes in; auto is bf16 where that is faster (`precision.bfloat16_pays`), else fp32."""
 TEMPERATURE_RANGE = (0.0001, 100.0)
 """Range of the temperature of the softmax over regions: below it numbers overflow, above it all regions are alike."""

@@ -36,9 +36,7 @@ from trisep.separation.infer import (
     MaskSegment,
     Network,
     SegmentPlan,
-    choose_precision,
     core_frames,
-    in_precision,
     infer,
     measure_reach,
     plan_segments,
@@ -46,6 +44,7 @@ from trisep.separation.infer import (
 )
 from trisep.separation.options import OutputOptions, SeparationOptions
 from trisep.separation.owner import REPORT
+from trisep.separation.precision import choose_precision, in_precision
 from trisep.separation.presence import read_calibration, stem_evidence
 from trisep.separation.source import Source, open_source
 from trisep.separation.stems import SCHEMA, StemFiles, output_names, stem_entry
