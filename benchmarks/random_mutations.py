@@ -1,12 +1,12 @@
 """A mutation run: small random changes to losses, networks, models, metrics, protocols and recipes; a test must fail.
 
-    python benchmarks/random_mutations.py [FOLDER…] [--count 10] [--seed 0] [--seconds 60] [--only FILE]
+    python benchmarks/random_mutations.py [FOLDER…] [--count 10 | --sample N] [--seed 0] [--seconds 60] [--only FILE]
 
-For each module of the folders, but their `__init__.py`, it draws `--count` of all mutants that `mutants_of` can make,
-and runs the tests that import the module, of the folder of tests that mirrors its own, on each. Constants of recipes
-are held by a table of the papers' numbers as well (`tests/recipes`); `mutations.py` holds a list of chosen mutants. A
-mutant that takes longer than `--seconds` of processor time counts as killed. The table says which survived; the exit
-code is 1 if any did.
+For each module of the folders, but their `__init__.py`, it draws `--count` of all mutants that `changes` can make,
+and runs the tests that import the module, of the folder of tests that mirrors its own, on each. With `--sample` it
+draws so many of a folder, whatever their modules. Constants of recipes are held by a table of the papers' numbers as
+well (`tests/recipes`); `mutations.py` holds a list of chosen mutants. A mutant that takes longer than `--seconds` of
+processor time counts as killed. The table says which survived; the exit code is 1 if any did.
 
 Each mutant is a fork of a process in which the tests have passed, with the code of one function exchanged, so that it
 takes little more than its tests do; this needs a system that forks.
@@ -14,7 +14,6 @@ takes little more than its tests do; this needs a system that forks.
 
 import argparse
 import ast
-import copy
 import gc
 import importlib
 import importlib.machinery
@@ -62,17 +61,16 @@ class Mutant:
     """The whole changed module."""
 
 
-def mutants_of(file: Path) -> list[Mutant]:
-    """All mutants of a module, in the order of its nodes; annotations, docstrings and messages of errors stay."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    number = sum(1 for _ in changes(tree))
-    found = []
-    for index in range(number):
-        changed = copy.deepcopy(tree)
-        line, before, after = next(change for at, change in enumerate(changes(changed, apply=index)) if at == index)
-        what = f"`{before}` → `{after}`"
-        found.append(Mutant(file, line, what, ast.unparse(ast.fix_missing_locations(changed))))
-    return found
+def number_of_mutants(file: Path) -> int:
+    """How many mutants of a module there are; annotations, docstrings and messages of errors stay."""
+    return sum(1 for _ in changes(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def mutant_of(file: Path, index: int) -> Mutant:
+    """One mutant of a module, by its number in the order of nodes."""
+    changed = ast.parse(file.read_text(encoding="utf-8"))
+    line, before, after = next(change for at, change in enumerate(changes(changed, apply=index)) if at == index)
+    return Mutant(file, line, f"`{before}` → `{after}`", ast.unparse(ast.fix_missing_locations(changed)))
 
 
 def changes(tree: ast.AST, *, apply: int | None = None) -> Iterator[tuple[int, str, str]]:
@@ -142,7 +140,8 @@ def tests_of(file: Path) -> list[str]:
             *(one for one in (str(path.relative_to(ROOT)) for path in every) if one != PAPER_NUMBERS),
         ]
     chosen = every if folder in ("recipes", "protocols") else [path for path in every if _names(path, file)] or every
-    tests = [str(path.relative_to(ROOT)) for path in chosen]
+    # The module's own tests first: the first failure ends a mutant.
+    tests = [str(path.relative_to(ROOT)) for path in sorted(chosen, key=lambda path: path.stem != f"test_{file.stem}")]
     return [*tests, *([PAPER_NUMBERS] if folder in ("protocols", "models", "losses") else [])]
 
 
@@ -155,15 +154,15 @@ def _names(test: Path, file: Path) -> bool:
     return f"{package}.{name}" in text or any(name in line.replace(",", " ").split() for line in lines)
 
 
-def fates(file: Path, mutants: Sequence[Mutant], tests: Sequence[str], *, seconds: int) -> list[bool] | None:
-    """Whether each mutant survives the tests of its module; None where the module itself does not.
+def fates(mutants: Sequence[Mutant], tests: Sequence[str], *, seconds: int) -> list[bool] | None:
+    """Whether each mutant survives the tests of its module; None where the package as it is does not.
 
-    A fork of this process runs the tests on the module as it is. A mutant of a function is a fork of that fork, with
+    A fork of this process runs the tests on the package as it is. A mutant of a function is a fork of that fork, with
     the code of the function exchanged; any other is a fork of this process, which imports the package with the mutant.
     """
     told, tell = os.pipe()
     if (child := os.fork()) == 0:
-        passes, found = False, list[str]()
+        passes = False
         try:
             os.close(told)
             _silence()
@@ -171,13 +170,16 @@ def fates(file: Path, mutants: Sequence[Mutant], tests: Sequence[str], *, second
             passes = _passes(tests) and _in_a_fork(lambda: _passes(tests), 5 * seconds)
             for mutant in mutants if passes else ():
                 swaps = _swaps(mutant)
-                found.append("?" if not swaps else "s" if _in_a_fork(partial(_swapped, swaps, tests), seconds) else "k")
-            os.write(tell, "".join(found).encode())
+                survives = swaps and _in_a_fork(partial(_swapped, swaps, tests), seconds)
+                os.write(tell, b"?" if not swaps else b"s" if survives else b"k")
         finally:
             os._exit(0 if passes else 1)
     os.close(tell)
+    letters = ""
     with os.fdopen(told) as answers:
-        letters = answers.read()
+        while letter := answers.read(1):
+            letters += letter
+            print(letter, end="", file=sys.stderr, flush=True)
     if os.waitpid(child, 0)[1]:
         return None
     return [
@@ -274,35 +276,49 @@ def warm_up() -> None:
         importlib.import_module(name)
 
 
+def drawn(folders: Sequence[str], *, only: str, count: int, sample: int | None, seed: int) -> list[Mutant]:
+    """The mutants that `seed` draws, module by module, each in the order of its lines."""
+    chosen: list[tuple[Path, int]] = []
+    for folder in folders:
+        files = [file for file in sorted((SOURCE / folder).glob("[!_]*.py")) if only in file.name]
+        places = {file: [(file, index) for index in range(number_of_mutants(file))] for file in files}
+        if sample is None:
+            parts = [(file.name, found, count) for file, found in places.items()]
+        else:
+            parts = [(folder, list(itertools.chain(*places.values())), sample)]
+        for name, found, number in parts:
+            chosen += random.Random(f"{seed} {name}").sample(found, min(number, len(found)))
+    return sorted(itertools.starmap(mutant_of, chosen), key=lambda one: (one.file, one.line))
+
+
 def main() -> int:
     """Print one line for each mutant that survived, a line for each module, and the score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", default=list(FOLDERS), help=f"of {', '.join(FOLDERS)}")
     parser.add_argument("--count", type=int, default=10, help="mutants of each module")
+    parser.add_argument("--sample", type=int, help="mutants of each folder, in the place of --count")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--only", default="", help="modules whose file's name holds this word")
     arguments = parser.parse_args()
     warm_up()
+    settings = {name: getattr(arguments, name) for name in ("only", "count", "sample", "seed")}
+    by_tests: dict[tuple[str, ...], list[Mutant]] = {}
+    for mutant in drawn(arguments.folders, **settings):
+        by_tests.setdefault(tuple(tests_of(mutant.file)), []).append(mutant)
     killed = total = 0
     print("| module | line | mutant | |\n|---|---:|---|---|", flush=True)
-    files = [file for folder in arguments.folders for file in sorted((SOURCE / folder).glob("[!_]*.py"))]
-    for file in (file for file in files if arguments.only in file.name):
-        tests = tests_of(file)
-        every = mutants_of(file)
-        chosen = random.Random(f"{arguments.seed} {file.name}").sample(every, min(arguments.count, len(every)))
-        name, dead = file.relative_to(SOURCE), 0
-        chosen.sort(key=lambda one: one.line)
-        found = fates(file, chosen, tests, seconds=arguments.seconds)
+    for tests, mutants in by_tests.items():
+        found = fates(mutants, tests, seconds=arguments.seconds)
         if found is None:
-            sys.exit(f"{name}: its tests fail without a change: {' '.join(tests)}")
-        for mutant, survived in zip(chosen, found, strict=True):
-            if survived:
+            sys.exit(f"they fail without a change: {' '.join(tests)}")
+        for file, group in itertools.groupby(zip(mutants, found, strict=True), lambda pair: pair[0].file):
+            name, pairs = file.relative_to(SOURCE), list(group)
+            for mutant in (mutant for mutant, survived in pairs if survived):
                 print(f"| {name} | {mutant.line} | {mutant.what.replace('|', '∣')} | **survived** |", flush=True)
-            else:
-                dead += 1
-        killed, total = killed + dead, total + len(chosen)
-        print(f"| {name} | | {dead} of {len(chosen)} killed ({len(every)} possible) | |", flush=True)
+            dead = sum(not survived for _, survived in pairs)
+            print(f"| {name} | | {dead} of {len(pairs)} killed ({number_of_mutants(file)} possible) | |", flush=True)
+            killed, total = killed + dead, total + len(pairs)
     print(f"\n{killed} of {total} killed")
     return int(killed < total)
 
