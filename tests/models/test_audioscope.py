@@ -28,6 +28,7 @@ def test_a_mask_is_the_sum_of_the_sounds_by_the_probability_that_they_are_shown(
     assert asked.vectors is not None
     with torch.inference_mode():
         found = network(heard, asked)
+        assert torch.equal(found.bottleneck, network.unet.encode(heard)[-1])
         sounds = network.head(network.unet(heard)).exp()
         sounds = sounds / sounds.sum(dim=1, keepdim=True)
         for mixture in range(2):
@@ -65,3 +66,5 @@ def test_the_whole_length_is_heard_and_what_is_missing_is_said() -> None:
     for wrong in ({"num_sources": 0}, {"classifier_width": 0}):
         with pytest.raises(ConfigError, match="num_sources and classifier_width: expected at least 1"):
             replace(Config.tiny(), **wrong)
+    least = replace(Config.tiny(), num_sources=1, classifier_width=1).build()
+    assert least(spectrogram(), query()).masks.shape == (2, 4, 256, 8)

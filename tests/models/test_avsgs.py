@@ -46,7 +46,9 @@ def sub_graphs(model: AVSGS, video: int, num_boxes: int) -> list[torch.Tensor]:
 
 def test_each_sub_graph_makes_a_mask_and_there_are_as_many_as_classes() -> None:
     model = network().eval()
-    found = model(spectrogram(), QueryEmbedding(box_vectors=boxes(), box_labels=LABELS)).masks[0]
+    output = model(spectrogram(), QueryEmbedding(box_vectors=boxes(), box_labels=LABELS))
+    assert torch.equal(output.bottleneck, model.unet.encode(spectrogram())[-1])
+    found = output.masks[0]
     for video, (num_boxes, num_parts) in enumerate(((3, 2), (1, 1))):
         maps, total = model.unet.encode(spectrogram()), torch.zeros(256, 8)
         for vector in sub_graphs(model, video, num_boxes)[:num_parts]:
@@ -69,5 +71,11 @@ def test_the_distinct_labels_come_in_order_and_once() -> None:
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="graph_channels: expected a multiple of twice num_heads, 8, got 20"):
         Config(graph_channels=20)
+    with pytest.raises(ConfigError, match="graph_channels: expected a multiple of twice num_heads, 8, got 0"):
+        Config(graph_channels=0)
+    for name in ("num_parts", "num_heads", "image_width"):
+        with pytest.raises(ConfigError, match="num_parts, num_heads and image_width must be at least 1"):
+            Config(**{name: 0})
+    assert Config(num_parts=1, num_heads=1, graph_channels=2, image_width=1).graph_channels == 2
     with pytest.raises(ConfigError, match="reads the vectors of boxes"):
         network()(spectrogram(), QueryEmbedding(box_labels=LABELS))

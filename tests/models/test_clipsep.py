@@ -85,6 +85,14 @@ def test_the_query_weights_are_the_sigmoid_of_a_projection() -> None:
     torch.testing.assert_close(longer, scaled.query_weights(QueryEmbedding(vectors=vectors)))
 
 
+def test_the_bottleneck_is_the_innermost_map_of_the_encoder() -> None:
+    torch.manual_seed(0)
+    model, heard = Config.tiny().build().eval(), torch.randn(2, 1, 256, 8)
+    output = model(heard, QueryEmbedding(vectors=torch.randn(2, 2, 8)))
+    assert output.bottleneck.shape == (2, 8, 32, 1)
+    assert torch.equal(output.bottleneck, model.unet.encode(heard)[-1])
+
+
 def test_a_query_of_another_kind_is_refused() -> None:
     regions = QueryEmbedding(regions=torch.zeros(1, 1, 3, 7, 7, 8))
     with pytest.raises(ConfigError, match="CLIPSep reads query vectors, and the query carries none"):

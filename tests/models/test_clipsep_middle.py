@@ -32,3 +32,4 @@ def test_settings_out_of_range_are_refused() -> None:
         Config(unet=UNetConfig())
     with pytest.raises(ConfigError, match="condition_channels: expected at least 1, got 0"):
         Config(condition_channels=0)
+    assert Config(condition_channels=1).condition_channels == 1

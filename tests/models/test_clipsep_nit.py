@@ -53,7 +53,8 @@ def test_noise_heads_serve_training_and_are_dropped_at_test_unless_kept() -> Non
 
 def test_its_query_masks_are_those_of_clipsep() -> None:
     model = network().eval()
-    assert torch.equal(model(spectrogram(), query()).masks, plain(model)(spectrogram(), query()).masks)
+    ours, theirs = model(spectrogram(), query()), plain(model)(spectrogram(), query())
+    assert torch.equal(ours.masks, theirs.masks) and torch.equal(ours.bottleneck, theirs.bottleneck)
 
 
 @pytest.mark.parametrize("num_queries", [1, 2, 3])
@@ -79,3 +80,4 @@ def test_the_order_of_the_queries_does_not_move_the_noise() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_noise_heads: expected at least 1, got 0"):
         Config(num_noise_heads=0)
+    assert Config(num_noise_heads=1).num_noise_heads == 1

@@ -52,6 +52,7 @@ def test_the_mask_of_a_video_is_the_sum_over_its_objects_one_of_each_class() -> 
         parts = [mask_of_object(model, pictures()[0, video, number]) for number in objects]
         torch.testing.assert_close(found.masks[0, video], sum(parts).clamp(max=1), rtol=1e-5, atol=1e-5)  # type: ignore[union-attr]
     assert found.parts is None and found.logits is None
+    assert torch.equal(found.bottleneck, model.unet.encode(spectrogram())[-1])
 
 
 def test_the_classifier_hears_what_was_separated_of_each_object() -> None:
@@ -71,8 +72,13 @@ def test_the_classifier_hears_what_was_separated_of_each_object() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ConfigError, match="num_boxes: expected at least 1, got 0"):
-        Config(num_boxes=0)
+    for name in ("num_boxes", "num_labels"):
+        with pytest.raises(ConfigError, match=f"{name}: expected at least 1, got 0"):
+            Config(**{name: 0})
+    for name in ("object_channels", "image_width"):
+        with pytest.raises(ConfigError, match="object_channels and image_width must be at least 1"):
+            Config(**{name: 0})
+    assert Config(num_boxes=1, num_labels=1, object_channels=1, image_width=1).num_boxes == 1
     with pytest.raises(ConfigError, match="so expected 1, got 32"):
         Config(unet=replace(Config().unet, out_channels=32))
     with pytest.raises(ConfigError, match="reads the pictures of boxes"):

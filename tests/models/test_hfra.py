@@ -82,6 +82,7 @@ def test_the_audio_embedding_is_the_pooled_bottleneck_in_the_teachers_dimension(
     bottleneck = plain.unet.encode(spectrogram())[-1]
     assert plain.embed_audio(spectrogram()).shape == (2, 8)
     torch.testing.assert_close(plain.embed_audio(spectrogram()), bottleneck.flatten(2).mean(dim=2))
+    assert torch.equal(plain(spectrogram(), QueryEmbedding(vectors=vectors())).bottleneck, bottleneck)
     pooled = projected.unet.encode(spectrogram())[-1].flatten(2).mean(dim=2)
     layer = projected.audio_projection
     torch.testing.assert_close(projected.embed_audio(spectrogram()), pooled @ layer.weight.T + layer.bias)
@@ -90,5 +91,6 @@ def test_the_audio_embedding_is_the_pooled_bottleneck_in_the_teachers_dimension(
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="condition_channels: expected at least 1, got 0"):
         Config(condition_channels=0)
+    assert Config(condition_channels=1).condition_channels == 1
     with pytest.raises(ConfigError, match="modulate: only hierarchical fusion has it, and fusion is late"):
         Config(fusion="late", modulate=True)

@@ -30,6 +30,7 @@ def test_it_is_clipsep_asked_with_the_label_s_own_embedding() -> None:
     vectors = torch.stack([torch.stack([model.label_embeddings.weight[label] for label in row]) for row in label_ids])
     output = model(spectrogram(), QueryEmbedding(label_ids=label_ids))
     assert torch.equal(output.masks, same(spectrogram(), QueryEmbedding(vectors=vectors)).masks)
+    assert torch.equal(output.bottleneck, model.unet.encode(spectrogram())[-1])
     assert (output.masks[0, 0] - output.masks[0, 1]).abs().max() > 1e-4
     assert torch.equal(output.masks[1, 0], output.masks[1, 1])
 
@@ -48,3 +49,4 @@ def test_a_query_of_another_kind_and_settings_out_of_range_are_refused() -> None
         network()(spectrogram(), QueryEmbedding(label_ids=torch.tensor([[3], [0]])))
     with pytest.raises(ConfigError, match="num_labels: expected at least 1, got 0"):
         dataclasses.replace(Config.tiny(), num_labels=0)
+    assert dataclasses.replace(Config.tiny(), num_labels=1).build().label_embeddings.weight.shape == (1, 8)

@@ -60,7 +60,10 @@ def test_it_equals_the_recursion_written_out(num_queries: int) -> None:
     pictures, heard = query(num_queries), spectrogram().double()
     orders = []
     with torch.no_grad():
-        masks = model(heard, pictures).masks
+        output = model(heard, pictures)
+        masks = output.masks
+        # That of the whole mixture, which nothing has been taken from.
+        torch.testing.assert_close(output.bottleneck, model.minus.unet.encode(heard)[-1])
         weights = model.minus.query_weights(pictures)
         for index in range(3):
             expected, order = one_by_one(model, heard[index], weights[index])
@@ -86,6 +89,15 @@ def test_the_loudest_sound_is_taken_first_and_the_next_from_what_is_left() -> No
     energy = (masks * spectrogram().exp()).square().mean(dim=(2, 3))
     # Whoever was taken last has, with everything given back, what all before it left over, and that is all.
     assert (full.amin(dim=(2, 3)) < 1 - 1e-3).any(dim=1).all() and (energy > 0).all()
+
+
+def test_the_logits_of_masks_that_are_0_or_1_stay_finite() -> None:
+    model = network()
+    with torch.no_grad():
+        for bias, expected in ((-200.0, -13.815510), (200.0, 13.815510)):  # ± log(1e6 − 1)
+            model.minus.fusion.bias.fill_(bias)
+            logits = model(spectrogram(), query(1)).logits
+            torch.testing.assert_close(logits, torch.full_like(logits, expected), rtol=0, atol=0.05)
 
 
 def test_it_reads_frames_and_says_that_parts_of_a_sound_are_not_the_whole() -> None:

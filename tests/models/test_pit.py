@@ -27,6 +27,7 @@ def test_each_mask_is_a_weighted_sum_of_the_maps_whatever_the_query(num_sources:
     weights = model.head.weight[:, :, 0, 0]
     expected = torch.einsum("nk,bkft->bnft", weights, model.unet(spectrogram())) + model.head.bias[:, None, None]
     torch.testing.assert_close(output.logits, expected)
+    assert torch.equal(output.bottleneck, model.unet.encode(spectrogram())[-1])
     assert output.masks.shape == (2, num_sources, 256, 8)
     assert torch.equal(model(spectrogram(), QueryEmbedding(vectors=torch.ones(2, 5, 8))).masks, output.masks)
     assert torch.equal(model(spectrogram()).masks, output.masks)
@@ -47,3 +48,4 @@ def test_it_says_that_its_assignment_is_the_oracle_s_and_refuses_settings_out_of
     assert not network().contract.answers_queries
     with pytest.raises(ConfigError, match="num_sources: expected at least 1, got 0"):
         Config(num_sources=0)
+    assert network(1)(spectrogram()).masks.shape == (2, 1, 256, 8)

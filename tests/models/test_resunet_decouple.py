@@ -87,7 +87,10 @@ def test_its_depth_is_the_paper_s_and_settings_out_of_range_are_refused() -> Non
     assert not network().contract.answers_queries and network().contract.domain == "waveform"
     with pytest.raises(ConfigError, match="num_sources: expected at least 1, got 0"):
         Config(num_sources=0)
-    with pytest.raises(ConfigError, match="expected at least one, of at least 1 each"):
-        ResUNetConfig(widths=())
+    for wrong in ({"widths": ()}, {"widths": (4, 0)}, {"num_blocks": 0}, {"num_inner": -1}):
+        with pytest.raises(ConfigError, match="expected at least one, of at least 1 each"):
+            ResUNetConfig(**wrong)  # type: ignore[arg-type]
+    least = dataclasses.replace(Config.tiny(), unet=ResUNetConfig(widths=(1,), num_blocks=1, num_inner=0)).build()
+    assert len(least.inner) == 0 and least(torch.zeros(1, 3000)).shape == (1, 2, 3000)
     with pytest.raises(ConfigError, match="window_samples: expected at least twice"):
         Config(window_samples=100, hop_samples=60)

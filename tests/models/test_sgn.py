@@ -61,6 +61,7 @@ def test_the_group_of_the_label_is_tiled_beside_the_bottleneck() -> None:
                 tiled = groups[index, label][None, :, None, None].expand(-1, -1, *maps[-1].shape[2:])
                 expected = model.unet.decode([*maps[:-1], torch.cat([maps[-1], tiled], dim=1)]).sum(dim=1)[0]
                 torch.testing.assert_close(output.logits[index, number], expected, atol=1e-4, rtol=1e-4)
+        assert torch.equal(output.bottleneck, model.unet.encode(spectrogram())[-1])
         torch.testing.assert_close(output.class_logits, model.classifier(tokens))
         torch.testing.assert_close(output.presence_logits, model.presence(groups).squeeze(2))
 
@@ -109,7 +110,13 @@ def test_it_reads_labels_and_settings_out_of_range_are_refused() -> None:
     for change, message in (
         ({"num_labels": 0}, "num_labels: expected at least 1, got 0"),
         ({"token_dim": 9}, "token_dim: expected a multiple of num_heads = 2.*got 9"),
+        ({"token_dim": 0}, "token_dim: expected a multiple of num_heads = 2.*got 0"),
+        ({"num_heads": 0}, "token_dim: expected a multiple of num_heads = 0"),
+        ({"num_layers": 0}, "both and num_layers at least 1"),
         ({"patch": 24}, "patch: expected a divisor of the 256 rows, got 24"),
+        ({"patch": 0}, "patch: expected a divisor of the 256 rows, got 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             dataclasses.replace(Config.tiny(), **change)  # type: ignore[arg-type]
+    for least in ({"num_heads": 1, "token_dim": 1}, {"patch": 1}, {"patch": 256}, {"num_labels": 1}):
+        assert dataclasses.replace(Config.tiny(), **least) != Config.tiny()

@@ -28,6 +28,7 @@ def test_the_masks_are_late_fusion_by_the_strongest_features_of_the_frames() -> 
     model = network()
     output = model(spectrogram(), QueryEmbedding(frames=frames()))
     intermediate = model.unet(spectrogram())
+    assert torch.equal(output.bottleneck, model.unet.encode(spectrogram())[-1])
     for query in range(2):
         strongest = torch.full((2, 4), -torch.inf)
         for frame in range(3):
@@ -66,3 +67,4 @@ def test_a_query_of_another_kind_and_settings_out_of_range_are_refused() -> None
         network()(spectrogram(), QueryEmbedding(vectors=torch.zeros(2, 1, 8)))
     with pytest.raises(ConfigError, match="image_width: expected at least 1, got 0"):
         Config(image_width=0)
+    assert Config(image_width=1).build().image_head.weight.shape == (32, 8, 3, 3)

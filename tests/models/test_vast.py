@@ -9,7 +9,7 @@ from tiled_decoding import decode_tiled
 
 from trisep.errors import ConfigError
 from trisep.models.vast import VAST, Config
-from trisep.networks.audio_unet import UNetConfig
+from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.types import QueryEmbedding
 
 
@@ -138,6 +138,22 @@ def test_the_first_masks_are_near_one_half(upsampling: str, changes: dict[str, A
     masks = model(spectrogram(), QueryEmbedding(regions=regions(1, 1, size))).masks
     assert masks.mean().item() == pytest.approx(0.5, abs=0.02)
     assert 0.3 < masks.min() and masks.max() < 0.85
+
+
+@pytest.mark.parametrize(
+    ("changes", "odds"), [({}, 7), ({"region_grid": None}, 97), ({"region_grid": 9}, 97), ({"level": "video"}, 1)]
+)
+def test_each_region_starts_at_half_its_share_and_the_last_layer_at_a_tenth_of_torch_s(
+    changes: dict[str, Any], odds: int
+) -> None:
+    config = dataclasses.replace(Config.tiny(), **changes)
+    torch.manual_seed(3)
+    model = config.build()
+    torch.manual_seed(3)
+    plain = AudioUNet(dataclasses.replace(config.unet, bottleneck_width=8), condition_channels=16)
+    torch.testing.assert_close(model.unet.output_layer.weight, plain.output_layer.weight / 10)
+    # 1 / (1 + odds) is 1/8 of 2 × 2 regions, 1/98 of 7 × 7, 1/2 of a whole video.
+    torch.testing.assert_close(model.unet.output_layer.bias.sigmoid(), torch.tensor([1 / (1 + odds)]))
 
 
 def test_the_audio_embedding_is_the_pooled_bottleneck_of_the_chosen_encoder() -> None:

@@ -102,8 +102,13 @@ def test_settings_out_of_range_are_refused() -> None:
     assert not network().contract.answers_queries and network().contract.domain == "waveform"
     with pytest.raises(ConfigError, match="num_sources: expected at least 2, got 1"):
         Config(num_sources=1)
-    with pytest.raises(ConfigError, match="expected odd numbers.*got 4 and 5"):
-        WaveUNetConfig(down_kernel=4)
+    for name in ("num_levels", "extra_filters"):
+        with pytest.raises(ConfigError, match="num_levels and unet.extra_filters must be at least 1"):
+            WaveUNetConfig(**{name: 0})
+    for down, up in ((4, 5), (15, 4), (-1, 5), (15, -1)):
+        with pytest.raises(ConfigError, match=f"expected odd numbers.*got {down} and {up}"):
+            WaveUNetConfig(down_kernel=down, up_kernel=up)
+    assert WaveUNetConfig(num_levels=1, extra_filters=1, down_kernel=1, up_kernel=1).context_samples == 0
     with pytest.raises(ConfigError, match="loses 238 samples of context, expected more than that, got 238"):
         network()(torch.zeros(1, 238))
 

@@ -37,6 +37,21 @@ def test_the_sum_over_regions_is_the_sum_however_it_is_cut(num_at_once: int) -> 
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
 
 
+@pytest.mark.parametrize(("allowed", "at_once"), [(1, 1), (11, 1), (12, 2), (29, 4), (30, 5), (1000, 5)])
+def test_no_more_regions_than_allowed_are_decoded_at_once_but_one_of_each_query(allowed: int, at_once: int) -> None:
+    unet, sizes = conditioned_unet("transposed", "channel"), []
+    maps, regions = unet.encode(torch.randn(3, 1, 256, 8)), torch.randn(3, 2, 5, 4)
+
+    class Counting(SplitDecoder):
+        def __call__(self, vectors: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            sizes.append(vectors.shape[:2].numel())
+            return super().__call__(vectors)
+
+    with torch.inference_mode():
+        summed_masks(Counting(unet, maps), regions, allowed)
+    assert max(sizes) == 6 * at_once and sum(sizes) == 30
+
+
 def test_chunks_keep_no_activations_for_the_backward_pass() -> None:
     unet = conditioned_unet("transposed", "channel").train()
     maps, regions = unet.encode(torch.randn(1, 1, 256, 16)), torch.randn(1, 1, 24, 4)

@@ -1,12 +1,11 @@
 """The settings of the papers' recipes and protocols are those of docs/paper_numbers.md, line by line."""
 
 import ast
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from recipe_settings import read_tables, settings_of
 
 from trisep.baselines import baseline
 from trisep.mixing.augmentation import AugmentationConfig
@@ -23,33 +22,10 @@ OURS = {"avmini", "avmini-duets", "avmini-offscreen"} | {one.name for one in (*m
 GONE = "–"
 
 
-def tables() -> dict[str, list[list[str]]]:
-    """The rows of every table of the page, by its heading; cells are stripped of their quotes."""
-    found: dict[str, list[list[str]]] = {}
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
-            found[line.removeprefix("## ").replace("`", "")] = []
-        elif line.startswith("| ") and found:
-            found[list(found)[-1]].append([cell.strip().strip("`") for cell in line.strip("|").split(" | ")])
-    return {heading: rows[1:] for heading, rows in found.items()}
-
-
-TABLES = tables()
+TABLES = read_tables(PAGE)
 BASES = [heading.removeprefix("Recipe ") for heading in TABLES if heading.startswith("Recipe ")]
 PARENTS = {row[0]: row[1] for row in TABLES["Variants"]}
 PAPER_PROTOCOLS = list(dict.fromkeys(row[0] for row in TABLES["Protocols"]))
-
-
-def settings_of(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting below a configuration by its dotted path; models and losses also by their class."""
-    for field in dataclasses.fields(config):
-        path, value = prefix + field.name, getattr(config, field.name)
-        if not dataclasses.is_dataclass(value):
-            yield path, value
-            continue
-        if path in ("model", "loss"):
-            yield path, f"{type(value).__module__.rpartition('.')[2]}.{type(value).__name__}"
-        yield from settings_of(value, f"{path}.")
 
 
 def papers(name: str) -> dict[str, Any]:

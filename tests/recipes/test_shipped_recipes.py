@@ -1,0 +1,33 @@
+"""The recipes of the shipped models are what the models' cards say that they were trained with."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from trisep.checkpoints.format import read_card
+from trisep.checkpoints.registry import checkpoint_folder
+from trisep.recipes import recipe
+
+NOT_OF_THE_MODEL = {"training.validation_steps"}
+NOT_USED = {"augmentation.equalizer_db"}
+"""No equalizer was in use when `unlabelled` was trained; the default has been another since."""
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings by their dotted paths."""
+    found = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+@pytest.mark.parametrize(("model", "left_out"), [("default", set()), ("unlabelled", NOT_USED)])
+def test_a_shipped_model_was_trained_with_the_recipe_that_its_card_names(model: str, left_out: set[str]) -> None:
+    card = read_card(checkpoint_folder(model))
+    stated = flat(card["recipe"])
+    found = flat(json.loads(json.dumps(dataclasses.asdict(recipe(stated["name"])))))
+    assert len(stated) > 60 and stated["training.num_steps"] == card["step"]
+    compared = set(stated) - left_out - NOT_OF_THE_MODEL
+    assert {name: found.get(name) for name in compared} == {name: stated[name] for name in compared}
