@@ -45,6 +45,15 @@ def test_same_generator_state_gives_same_numbers_also_across_chunks(monkeypatch:
     assert bootstrap_mean(values, generator=_generator(6), num_resamples=500) == whole
 
 
+def test_by_default_intervals_hold_95_percent_of_ten_thousand_draws() -> None:
+    a, b = _generator(10).standard_normal((2, 20))
+    stated = {"confidence": 0.95, "num_resamples": 10_000}
+    assert bootstrap_mean(a, generator=_generator()) == bootstrap_mean(a, generator=_generator(), **stated)
+    assert paired_test(a, b, generator=_generator()) == paired_test(a, b, generator=_generator(), **stated)
+    labels = np.arange(20) < 7
+    assert roc_auc(a, labels, generator=_generator()) == roc_auc(a, labels, generator=_generator(), **stated)
+
+
 def test_constant_values_have_a_point_interval() -> None:
     interval = bootstrap_mean(np.full(7, 2.5), generator=_generator())
     assert (interval.mean, interval.low, interval.high) == (2.5, 2.5, 2.5)

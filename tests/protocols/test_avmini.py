@@ -56,7 +56,8 @@ def test_a_duet_is_two_halves_of_one_picture(data: Path) -> None:
     assert [source.path.name for source in first.sources] == ["p0_left.flac", "p0_right.flac"]
     assert [source.label for source in first.sources] == ["harp", "drum kit"]
     assert {source.picture for source in second.sources} == {data / "duet_dev" / "p1.mp4"}
-    assert [source.place.x for source in first.sources if source.place] == [0.25, 0.75]
+    places = [(source.place.x, source.place.y) for source in first.sources if source.place]
+    assert places == [(0.25, 0.5), (0.75, 0.5)]
 
 
 def test_a_duet_without_two_labels_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 that code draws.
 """
 
+import inspect
 import random
 from itertools import combinations, islice
 from pathlib import Path
@@ -245,6 +246,28 @@ def test_pair_lists_that_cannot_be_read(text: str, message: str, tmp_path: Path)
         list(read_pairs(tmp_path / "pairs.csv", folder=tmp_path))
     with pytest.raises(MediaError, match="no.csv: no such file; check the name"):
         list(read_pairs(tmp_path / "no.csv", folder=tmp_path))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_list_of_a_protocol_is_that_of_seed_0(name: str) -> None:
+    assert inspect.signature(protocol(name).pairs).parameters["seed"].default == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "lowest", "highest"), [("gain_db", -200, 200), ("start", 0, 1), ("x", 0, 1), ("y", 0, 1)]
+)
+def test_numbers_of_a_pair_list_reach_the_ends_of_their_ranges_and_no_further(
+    field: str, lowest: float, highest: float, tmp_path: Path
+) -> None:
+    heads = ["path_1", "label_1", "path_2", "label_2", "x_1", "y_1", f"{field}_2"]
+    for value, fits in ((lowest, True), (highest, True), (lowest - 0.5, False), (highest + 0.5, False)):
+        row = ["a.wav", "dog", "b.wav", "rain", "0.5", "0.5", str(value)]
+        (tmp_path / "pairs.csv").write_text(",".join(heads) + "\n" + ",".join(row) + "\n")
+        if fits:
+            assert len(list(read_pairs(tmp_path / "pairs.csv", folder=tmp_path))) == 1
+        else:
+            with pytest.raises(MediaError, match="mixture 0: expected a number"):
+                list(read_pairs(tmp_path / "pairs.csv", folder=tmp_path))
 
 
 @pytest.mark.parametrize("times", ["0,1g0", "nan,", "0,inf", "3,2", "1e300,"])
