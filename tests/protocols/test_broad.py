@@ -38,6 +38,10 @@ def test_mixtures_are_of_one_half_and_cover_sets_levels_and_lengths(name: str, d
         assert all((source.gain_db != 0) == number % 2 and abs(source.gain_db) <= 5 for source in sources)
         ends = {source.end_seconds for source in sources}
         assert len(ends) == 1 and (ends == {None}) == (number % 4 < 2)
+    gains = [source.gain_db for mixture in drawn[1::2] for source in mixture.sources]
+    assert min(gains) < -4 and max(gains) > 4 and abs(np.mean(gains)) < 1
+    lengths = [mixture.sources[0].end_seconds for number, mixture in enumerate(drawn) if number % 4 >= 2]
+    assert 2 <= min(lengths) < 2.5 and 6.5 < max(lengths) <= 7 and len(set(lengths)) == 100
     counts = [sum(source.group == name for mixture in drawn for source in mixture.sources) for name in SETS]
     assert min(counts) > sum(counts) / 4
 

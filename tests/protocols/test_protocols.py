@@ -248,7 +248,7 @@ def test_pair_lists_that_cannot_be_read(text: str, message: str, tmp_path: Path)
         list(read_pairs(tmp_path / "no.csv", folder=tmp_path))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", protocol_names())
 def test_the_list_of_a_protocol_is_that_of_seed_0(name: str) -> None:
     assert inspect.signature(protocol(name).pairs).parameters["seed"].default == 0
 
