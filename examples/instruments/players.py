@@ -10,7 +10,7 @@ import soundfile  # type: ignore[import-untyped]
 import soxr  # type: ignore[import-untyped]
 from playing import Note, Random
 
-RATE_HZ, BLOCK = 44_100, 220
+RATE_HZ, BLOCK = 44_100, 256  # a multiple of 64, by which FluidSynth starts notes
 KIT_KEYS = {
     "kick": (36,), "bassdrum": (36,), "rim click": (37,), "snare rimshot": (40,), "snare dry": (40,), "snare": (38,),
     "hi-hat closed": (42,), "hi hat closed": (42,), "hi-hat pedal": (44,), "hi hat free": (44,),
@@ -65,7 +65,7 @@ class Font:
         synth.program_select(channel, self._font, *source)
         for controller, value in ((101, 0), (100, 0), (6, 12), (38, 0)):
             synth.cc(channel, controller, value)
-        synth.get_samples(4 * BLOCK)  # what is left of the clip before
+        synth.get_samples(80 * BLOCK)  # the clip before dies away
         events = _events(notes)
         out = []
         for block, semitones in enumerate(bend):

@@ -1,8 +1,9 @@
 """Render solo instruments from open sample libraries: training material for models that are asked with words.
 
 Clips of 6-7 s, mono, 16 kHz, FLAC, about -20 dBFS, with names that say nothing, and a table of what each one is (path,
-label, library, licence, how). Half are melodies, the others long notes, scales, strums, grooves and the like. Each clip
-is a function of the seed, its instrument, its library and its number. Needed, from Debian, pip and npm:
+label, library, licence, how). Half are melodies, the others long notes, scales, strums, grooves and the like. What is
+played is a function of the seed, the instrument, its library and the clip's number; the samples that FluidSynth gives
+for it differ by -28 dB of the peak, at most, with what was played before. Needed, from Debian, pip and npm:
 
     apt-get install libfluidsynth3 fluid-soundfont-gm avldrums.lv2-soundfont hydrogen-drumkits
     pip install pyfluidsynth soundfile soxr numpy
