@@ -129,7 +129,8 @@ def rivals_of(
     words = torch.nn.functional.normalize(tower.embeddings, dim=-1)
     cosines = torch.nn.functional.normalize(queries, dim=-1) @ words.T
     chosen = standing_out.masked_fill(cosines > UNLIKE, -torch.inf).argmax(dim=-1)
-    return words[chosen] * queries.norm(dim=-1, keepdim=True)
+    rivals: Tensor = words[chosen] * queries.norm(dim=-1, keepdim=True)
+    return rivals
 
 
 if __name__ == "__main__":
