@@ -1,6 +1,6 @@
 """How well other ways to ask do beside words: an example, a span, a negative, and two sounds in one stem.
 
-    python benchmarks/asking.py DATA [--set avmini] [--model NAME] [--mixtures 40]
+    python benchmarks/asking.py DATA [--set avmini] [--model NAME] [--mixtures 40] [--pairs]
 
 Mixtures of clips of the half of `dev` that choices are made on, at equal level. Of two clips the first is asked for by
 its word, by another recording of its label (`--like`), by the second in which it is heard alone, and by its word in the
@@ -45,8 +45,10 @@ def improvement(
     return float(si_sdr(reference=wanted, estimate=estimate) - si_sdr(reference=wanted, estimate=mixture))
 
 
-def measure(separator: Separator, clips: list[ProtocolSource], num_mixtures: int) -> dict[str, list[float]]:
-    """The improvements by way to ask."""
+def measure(
+    separator: Separator, clips: list[ProtocolSource], num_mixtures: int, *, pairs: bool
+) -> dict[str, list[float]]:
+    """The improvements by way to ask; of mixtures of two alone where `pairs` is true."""
     rate, found = separator.signal.sample_rate_hz, defaultdict(list)
     generator = np.random.default_rng(0)
     for _ in range(num_mixtures):
@@ -60,6 +62,8 @@ def measure(separator: Separator, clips: list[ProtocolSource], num_mixtures: int
         found["word, one second alone"].append(improvement(separator, pair, pair[0], word))
         found["--when, one second alone"].append(improvement(separator, pair, pair[0], Query("w", span=(0.0, 1.0))))
         drawn = different(clips, 3, generator)[:3]
+        if pairs:
+            continue
         three, (a, b, c) = mix(drawn, -20.0, rate), (clip.label for clip in drawn)
         both = three[0] + three[1]
         word, parts = Query("word", text=a), (Query(a, text=a), Query(b, text=b))
@@ -80,10 +84,11 @@ def main() -> None:
     parser.add_argument("--set", default="avmini", help="which of them (default: %(default)s)")
     parser.add_argument("--model", default="default", help="name or folder of a model (default: %(default)s)")
     parser.add_argument("--mixtures", type=int, default=40, help="mixtures (default: %(default)s)")
+    parser.add_argument("--pairs", action="store_true", help="leave mixtures of three out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     clips = read_clips(arguments.data / arguments.set, {"dev"}, half="choosing", group=arguments.set)
-    found = measure(load(arguments.model, device="cpu"), clips, arguments.mixtures)
+    found = measure(load(arguments.model, device="cpu"), clips, arguments.mixtures, pairs=arguments.pairs)
     print("| way to ask | mean SI-SDRi in dB | standard error |\n|---|---|---|")
     for name, values in found.items():
         print(f"| {name} | {np.mean(values):+.2f} | {np.std(values) / np.sqrt(len(values)):.2f} |")

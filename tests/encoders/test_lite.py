@@ -144,6 +144,9 @@ def test_where_nothing_is_seen_words_find_nothing(encoder: LiteEncoder) -> None:
     for words, columns in (("dog", slice(0, 4)), ("trumpet", slice(3, 7))):
         vector = encode_query_text(encoder, words, ground=False)
         assert heat_maps(regions[:1], vector, doubt[:1])[0][:, columns].sum() > 0.99, words
+    # A cell that is half dog, half white, is doubted: the map is highest where all is dog.
+    barking = heat_maps(regions[:1], encode_query_text(encoder, "dog barking", ground=False), doubt[:1])[0]
+    assert barking[:, :3].sum() > 0.9
     # Without doubt, the white around the trumpet is more of a dog than the German shepherd.
     assert heat_maps(regions[:1], encode_query_text(encoder, "dog", ground=False))[0][:, 4:].sum() > 0.3
 

@@ -1,16 +1,27 @@
 """A sound as a query: what is listened to, and which words are heard in it."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from linear_text import LinearText
 
 from trisep.errors import MediaError, QueryError
 from trisep.media.audio import write_audio
-from trisep.separation.examples import example_of, mean_of_most_heard, parts_taken, sound_words
+from trisep.separation.examples import (
+    example_of,
+    mean_of_most_heard,
+    parts_taken,
+    section_tried,
+    sound_words,
+    vector_tried,
+)
+from trisep.separation.infer import MaskSegment
 from trisep.separation.source import mono_section, open_source
-from trisep.types import Audio, Query
+from trisep.types import Audio, Query, SignalSettings
 
 RATE_HZ = 16000
 
@@ -69,3 +80,61 @@ def test_the_words_that_take_most_of_the_energy_are_averaged() -> None:
     vector, words = mean_of_most_heard(torch.eye(5), parts, list("abcde"))
     assert words == ("c", "b", "d")
     torch.testing.assert_close(vector, torch.tensor([0.0, 0.45, 0.8, 0.05, 0.0]) / 1.3)
+
+
+class Tower:
+    """Three classes, low, high and nothing: the share of a sound's energy below and above 1 kHz, in one step."""
+
+    embeddings = torch.eye(3)
+    usual = (torch.zeros(3), torch.ones(3))
+
+    def embed_portion(self, sounds: torch.Tensor) -> torch.Tensor:
+        power = torch.fft.rfft(sounds).abs().square()
+        edge = power.shape[-1] // 8
+        low, high = power[:, :edge].sum(dim=-1), power[:, edge:].sum(dim=-1)
+        return torch.stack([low, high, 0 * low], dim=-1)[:, None] / (low + high + 1e-9)[:, None, None]
+
+    def classify(self, embeddings: torch.Tensor) -> torch.Tensor:
+        return embeddings
+
+
+def tone(hz: float, seconds: float) -> np.ndarray:
+    """A sine."""
+    return np.float32(0.1) * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE_HZ)) / RATE_HZ, dtype=np.float32)
+
+
+def test_words_are_tried_about_the_span_or_where_the_source_is_most_like_the_example() -> None:
+    sound = np.concatenate([tone(3000, 15), tone(300, 10), tone(3000, 15)])
+    source = replace(open_source(Audio(sound[None], RATE_HZ)), declared_samples=len(sound))
+    like = section_tried(Query("it", vector=torch.zeros(1)), tone(300, 1), source, Tower(), RATE_HZ)
+    np.testing.assert_array_equal(like, sound[15 * RATE_HZ : 25 * RATE_HZ])
+    for span, begin in (((20.0, 22.0), 16.0), ((1.0, 2.0), 0.0), ((39.0, 40.0), 30.0)):
+        query = Query("it", span=(span[0] + 5, span[1] + 5))  # the source begins at five seconds of the file
+        found = section_tried(query, like, source, Tower(), RATE_HZ, start_seconds=5.0)
+        np.testing.assert_array_equal(found, sound[round(begin * RATE_HZ) : round((begin + 10) * RATE_HZ)])
+    short = replace(open_source(Audio(sound[None, :RATE_HZ], RATE_HZ)), declared_samples=RATE_HZ)
+    assert len(section_tried(query, like, short, Tower(), RATE_HZ, start_seconds=39.0)) == RATE_HZ
+    assert len(section_tried(Query("it", vector=torch.zeros(1)), like, short, Tower(), RATE_HZ)) == RATE_HZ
+
+
+def test_the_word_whose_stem_is_like_the_example_wins() -> None:
+    signal = SignalSettings()
+
+    class Words(LinearText):
+        """Every second word lies at the low class, the others at the high one."""
+
+        def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+            at = [max((len(word), n) for n, word in enumerate(sound_words()) if word in text)[1] for text in texts]
+            return torch.eye(3)[torch.tensor(at) % 2]
+
+    def hear(sound: np.ndarray, vectors: torch.Tensor) -> MaskSegment:
+        """A vector takes its class's half of the grid; both take all of the example."""
+        frames = 1 + len(sound) // signal.hop_samples
+        masks = torch.ones(len(vectors), 256, frames)
+        if len(sound) > RATE_HZ:
+            masks[:, :128], masks[:, 128:] = vectors[:, :1, None], vectors[:, 1:2, None]
+        return MaskSegment(masks, None, None, torch.ones(256, frames), True)
+
+    mixture = tone(100, 2) + tone(5000, 2)
+    vector = vector_tried(tone(100, 1), mixture, Words(), Tower(), hear, signal)
+    assert vector[0] > 0.99

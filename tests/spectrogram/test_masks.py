@@ -47,12 +47,12 @@ def test_exclusive_masks_by_hand() -> None:
 
 def test_joined_masks_by_hand() -> None:
     masks = torch.full((4, 256, 1), 0.5)
-    # Odds of 1 each, and a rest of 1/4: 4/17 for one, 8/17 for two.
+    # Two take three quarters, odds of 3, one and the negative have odds of 1, the rest is 1/3.
     shared = joined_masks(masks, [[0, 1], [2]], exclusive=True)
-    torch.testing.assert_close(shared[:, 0, 0], torch.tensor([8 / 17, 4 / 17]))
-    # Alone, a group of two shares with the negative only, and the rest is 1/3.
+    torch.testing.assert_close(shared[:, 0, 0], torch.tensor([9 / 16, 3 / 16]))
+    # Alone, a group shares with the negative only, and the rest is 1/2.
     alone = joined_masks(masks, [[0, 1], [2]], exclusive=False)
-    torch.testing.assert_close(alone[:, 0, 0], torch.tensor([2 / (10 / 3), 1 / 2.5]))
+    torch.testing.assert_close(alone[:, 0, 0], torch.tensor([3 / 4.5, 1 / 2.5]))
     assert torch.equal(joined_masks(masks[:1], [[0]], exclusive=False), masks[:1])
     several = torch.rand(3, 256, 5)
     assert torch.equal(joined_masks(several, [[0], [1], [2]], exclusive=True), exclusive_masks(several[None])[0])

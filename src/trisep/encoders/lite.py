@@ -132,12 +132,15 @@ class LiteEncoder:
         """Compute `encode_regions`, and by how much the cosines of each cell with words are to be lowered.
 
         Probabilities sum to one also where nothing is seen: there the class with the largest bias wins and is embedded
-        like a thing that is clearly seen. But the evidence for all classes together is small. This is ours.
+        like a thing that is clearly seen. But the evidence for all classes together is small. The doubt of a cell is
+        the mean over its locations: half a thing beside half a wall is doubted, however clear the thing. This is ours.
         """
-        grids = torch.stack(
-            [torch.nn.functional.adaptive_avg_pool2d(logits, _GRID).permute(1, 2, 0) for logits in self._logits(frames)]
-        )
-        doubt = _DOUBT_PER_NAT * torch.nn.functional.softplus(_EVIDENCE_OF_THINGS - grids.logsumexp(dim=-1))
+        maps = self._logits(frames)
+        doubts = [
+            _DOUBT_PER_NAT * torch.nn.functional.softplus(_EVIDENCE_OF_THINGS - one.logsumexp(dim=0)) for one in maps
+        ]
+        grids = torch.stack([torch.nn.functional.adaptive_avg_pool2d(one, _GRID).permute(1, 2, 0) for one in maps])
+        doubt = torch.stack([torch.nn.functional.adaptive_avg_pool2d(one[None], _GRID)[0] for one in doubts])
         return self.embed_logits(grids), doubt
 
     def encode_both(

@@ -1,12 +1,15 @@
 """A sound as a query: which words the separator itself hears in it, and the vector of these words.
 
-A hundred words for common sounds are asked of the example, each alone. The vectors of the three that take most of its
-energy are averaged with these parts as weights. So any model that answers words answers an example;
-nothing but the separator has heard either. This is ours.
+Of a hundred words for common sounds, those for which the audio tower finds most evidence are asked of the example, each
+alone. Those that take most of its energy are asked of the mixture, too, and their stems are heard: the stem should be
+like the example, and what is left should not. The vectors of the best five are averaged, weighted by how well they do.
+Where the encoder does not hear, the three words that take most of the example's energy are averaged. So any
+model that answers words answers an example; nothing but the separator and the tower has heard either. This is ours
+(docs/experiments/2026-11-30-words-tried-on-the-mixture.md).
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import cast
@@ -16,15 +19,35 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from trisep.encoders import SharedEncoder, encode_query_text
+from trisep.encoders import GroundedEncoder, SharedEncoder, encode_query_text
+from trisep.encoders.audio_tower import LEVEL_DB, PORTION_SAMPLES, SIGNAL
+from trisep.encoders.resample import resample
 from trisep.errors import QueryError
 from trisep.media.heard import heard
+from trisep.media.level import gain_to
+from trisep.separation.infer import MaskSegment
+from trisep.separation.presence import AudioTower, evidence_weights
 from trisep.separation.source import Source, mono_section, open_source
-from trisep.types import Query
+from trisep.spectrogram.masks import apply_masks
+from trisep.spectrogram.stft import stft
+from trisep.types import Query, SignalSettings
 
+Hear = Callable[[Float32[np.ndarray, "S"], Float[Tensor, "n D"]], MaskSegment]
+"""The masks of many vectors for a short sound at the rate of the model."""
 LONGEST_SECONDS = 8.0
 """How much of an example is listened to, from its beginning."""
+_TRIED_SECONDS = 10.0
+"""How much of the mixture words are tried on."""
+_SEARCHED_SECONDS = 600.0
+"""How far into the mixture the part is looked for that is most like an example."""
 _NUM_WORDS = 3
+"""How many words are averaged where the encoder does not hear."""
+_NUM_LIKELY, _NUM_TRIED, _NUM_BEST = 40, 12, 5
+"""How many words are asked of the example, asked of the mixture, and averaged."""
+_PART_PER_EVIDENCE = 0.1
+_STEM_WEIGHT = 2.0
+"""What the likeness of the stem less that of the rest counts beside the part of the example that a word takes."""
+_SHARPNESS = 5.0
 
 
 @lru_cache(maxsize=1)
@@ -53,14 +76,104 @@ def example_of(
 
 @lru_cache(maxsize=4)
 def _vectors(encoder: Hashable) -> Float[Tensor, "n D"]:
-    """Compute `word_vectors` once for each encoder."""
-    return torch.stack([encode_query_text(cast(SharedEncoder, encoder), word) for word in sound_words()]).float()
+    """Embed the words as they are, once for each encoder."""
+    shared = cast(SharedEncoder, encoder)
+    return torch.stack([encode_query_text(shared, word, ground=False) for word in sound_words()]).float()
 
 
 def word_vectors(encoder: SharedEncoder) -> Float[Tensor, "n D"]:
-    """Return the query vectors of `sound_words` in a space; they are computed once."""
+    """Return the query vectors of `sound_words` in a space; the words are embedded once."""
     found: Tensor = _vectors(cast(Hashable, encoder))
-    return found
+    return encoder.ground(found).float() if isinstance(encoder, GroundedEncoder) else found
+
+
+def vector_heard(
+    query: Query,
+    example: Float32[np.ndarray, "S"],
+    source: Source,
+    encoder: SharedEncoder,
+    hear: Hear,
+    signal: SignalSettings,
+    *,
+    start_seconds: float = 0.0,
+) -> Float[Tensor, "D"]:
+    """Return the vector of the words that stand for the example of a query to `source`, which begins at
+    `start_seconds`.
+    """
+    tower: AudioTower | None = getattr(encoder, "sounds", None)
+    if tower is None:
+        vectors = word_vectors(encoder)
+        asked = hear(example, vectors)
+        return mean_of_most_heard(vectors, parts_taken(asked.masks, asked.magnitude).cpu(), sound_words())[0]
+    mixture = section_tried(query, example, source, tower, signal.sample_rate_hz, start_seconds=start_seconds)
+    return vector_tried(example, mixture, encoder, tower, hear, signal)
+
+
+def section_tried(
+    query: Query,
+    example: Float32[np.ndarray, "S"],
+    source: Source,
+    tower: AudioTower,
+    sample_rate_hz: int,
+    *,
+    start_seconds: float = 0.0,
+) -> Float32[np.ndarray, "S2"]:
+    """Return the part of a source, mono, that words are tried on: about the span, or where it is most like the example.
+
+    The source begins at `start_seconds`; of a long one, the first ten minutes are searched.
+    """
+    if query.span is not None:
+        middle = (query.span[0] + query.span[1]) / 2 - start_seconds
+        length = source.declared_samples / source.sample_rate_hz or math.inf
+        begin = max(0.0, min(middle - _TRIED_SECONDS / 2, length - _TRIED_SECONDS))
+        return mono_section(source, sample_rate_hz, begin=begin, end=begin + _TRIED_SECONDS)
+    sound = mono_section(source, sample_rate_hz, begin=0.0, end=_SEARCHED_SECONDS)
+    size = round(_TRIED_SECONDS * sample_rate_hz)
+    if len(sound) <= size:
+        return sound
+    starts = [*range(0, len(sound) - size, size // 2), len(sound) - size]
+    wanted = _embedded(tower, example[None], sample_rate_hz)
+    parts = torch.cat([_embedded(tower, sound[None, start : start + size], sample_rate_hz) for start in starts])
+    start = starts[int(torch.cosine_similarity(parts, wanted).argmax())]
+    return sound[start : start + size]
+
+
+def vector_tried(
+    example: Float32[np.ndarray, "S"],
+    mixture: Float32[np.ndarray, "S2"],
+    encoder: SharedEncoder,
+    tower: AudioTower,
+    hear: Hear,
+    signal: SignalSettings,
+) -> Float[Tensor, "D"]:
+    """Return the mean of the vectors of the words that do best on an example and on the mixture."""
+    vectors, wanted = word_vectors(encoder), _embedded(tower, example[None], signal.sample_rate_hz)
+    weights, usual = evidence_weights(tower, _vectors(cast(Hashable, encoder)))
+    evidence = weights @ tower.classify(wanted)[0] - usual
+    likely = evidence.topk(min(_NUM_LIKELY, len(evidence))).indices
+    asked = hear(example, vectors[likely])
+    parts = parts_taken(asked.masks.cpu(), asked.magnitude.cpu())
+    first = (parts + _PART_PER_EVIDENCE * evidence[likely]).topk(min(_NUM_TRIED, len(parts))).indices
+    tried = vectors[likely[first]]
+    spectrum = stft(torch.from_numpy(mixture)[None], signal)
+    stems = apply_masks(spectrum, hear(mixture, tried).masks.cpu().float()[None], signal, len(mixture))[0].numpy()
+    gain = float(gain_to(mixture, LEVEL_DB))
+    likeness, rest = (
+        torch.cosine_similarity(_embedded(tower, sounds, signal.sample_rate_hz, gain=gain), wanted)
+        for sounds in (stems, mixture - stems)
+    )
+    best = (parts[first] + _STEM_WEIGHT * (likeness - rest)).topk(min(_NUM_BEST, len(first)))
+    return torch.softmax(_SHARPNESS * best.values, dim=0) @ tried[best.indices]
+
+
+def _embedded(
+    tower: AudioTower, sounds: Float32[np.ndarray, "B S"], sample_rate_hz: int, *, gain: float | None = None
+) -> Float[Tensor, "B E"]:
+    """Embed sounds of less than a minute, as the mean over their steps; None brings each to the tower's own level."""
+    gains = [float(gain_to(sound, LEVEL_DB)) if gain is None else gain for sound in sounds]
+    levelled = torch.from_numpy(np.ascontiguousarray(sounds)).float() * torch.tensor(gains)[:, None]
+    at_rate = resample(levelled, sample_rate_hz, SIGNAL.sample_rate_hz)[:, :PORTION_SAMPLES]
+    return torch.stack([tower.embed_portion(sound[None])[0].mean(dim=0) for sound in at_rate])
 
 
 def parts_taken(masks: Float[Tensor, "n 256 T"], magnitude: Float[Tensor, "256 T"]) -> Float[Tensor, "n"]:

@@ -231,6 +231,18 @@ class AudioTower(Protocol):
         ...
 
 
+def evidence_weights(
+    tower: AudioTower, vectors: Float[Tensor, "W D"]
+) -> tuple[Float[Tensor, "W C"], Float[Tensor, "W"]]:
+    """Return w and u, so that `w · logits − u` is the evidence for words, whose text embeddings are given."""
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    mean, deviation = tower.usual
+    cosines, nearest = (unit @ tower.embeddings.T).topk(_NUM_NEAREST, dim=-1)
+    shares = torch.softmax(cosines / _TEMPERATURE, dim=-1)
+    weights = torch.zeros(len(unit), len(mean)).scatter(1, nearest, shares)
+    return weights / deviation, (weights * mean / deviation).sum(dim=-1)
+
+
 class StemEvidence:
     """Evidence for words, accumulated over the stems as they come.
 
@@ -243,18 +255,13 @@ class StemEvidence:
         self._tower = tower
         self._queries = list(words)
         self._stems = [stem for stem, _ in words.values()]
-        unit = torch.nn.functional.normalize(torch.stack([vector for _, vector in words.values()]), dim=-1)
-        mean, deviation = tower.usual
-        cosines, nearest = (unit @ tower.embeddings.T).topk(_NUM_NEAREST, dim=-1)
-        shares = torch.softmax(cosines / _TEMPERATURE, dim=-1)
-        weights = torch.zeros(len(unit), len(mean)).scatter(1, nearest, shares)
-        self._weights, self._usual = weights / deviation, (weights * mean / deviation).sum(dim=-1)
+        self._weights, self._usual = evidence_weights(tower, torch.stack([vector for _, vector in words.values()]))
         self._resampler: StreamedResampler | None = None
         self._downmixes: list[Downmix] = []
-        self._waiting = np.zeros((len(unit), 0), np.float32)
+        self._waiting = np.zeros((len(words), 0), np.float32)
         self._sum: Tensor | float = 0.0
         self._num_steps = 0
-        self._largest = torch.full((len(unit),), -torch.inf)
+        self._largest = torch.full((len(words),), -torch.inf)
 
     def update(
         self, stems: Float32[np.ndarray, "Q C m"], sample_rate_hz: int, *, mixture_level_db: float, is_last: bool

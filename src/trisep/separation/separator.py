@@ -31,7 +31,7 @@ from trisep.queries.embed import (
     split_words,
 )
 from trisep.queries.understanding import reasons_not_understood
-from trisep.separation.examples import example_of, mean_of_most_heard, parts_taken, sound_words, word_vectors
+from trisep.separation.examples import example_of, vector_heard
 from trisep.separation.infer import (
     MaskSegment,
     Network,
@@ -328,9 +328,8 @@ class Separator:
         if self.checkpoint.learned_from_sounds and isinstance(self.encoder, HearingEncoder):
             waveform = torch.from_numpy(sound)[None]
             return Query(query.name, vector=self.encoder.encode_audio(waveform, self.signal.sample_rate_hz)[0])
-        vectors = word_vectors(self.encoder)
-        heard = self._hear(sound, vectors)
-        vector, _ = mean_of_most_heard(vectors, parts_taken(heard.masks, heard.magnitude).cpu(), sound_words())
+        begin = options.start_seconds
+        vector = vector_heard(query, sound, source, self.encoder, self._hear, self.signal, start_seconds=begin)
         return Query(query.name, vector=vector)
 
     def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:

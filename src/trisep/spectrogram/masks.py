@@ -43,18 +43,23 @@ def exclusive_masks(masks: Float[Tensor, "B Q 256 T"]) -> Float[Tensor, "B Q 256
 def joined_masks(
     masks: Float[Tensor, "Q 256 T"], groups: Sequence[Sequence[int]], *, exclusive: bool
 ) -> Float[Tensor, "G 256 T"]:
-    """Give each group of queries what its members take together.
+    """Give each group of queries what any of its members takes, `1 − Π (1 − M)`.
 
-    All queries share the sound out among themselves first (`exclusive_masks`), so that a query in no group, a negative,
-    takes its share from the others. Where `exclusive` is false, a group shares with the negatives alone.
+    The groups and the queries in no group, the negatives, share the sound out among themselves (`exclusive_masks`).
+    Where `exclusive` is false, a group shares with the negatives alone. The union is ours: members that share the sound
+    out before they are added take less (docs/experiments/2026-11-30-words-tried-on-the-mixture.md).
     """
-    if exclusive:
-        shares = exclusive_masks(masks[None])[0]
-        return torch.stack([shares[list(group)].sum(dim=0) for group in groups])
+    unions = torch.stack([_union(masks[list(group)]) for group in groups])
     grouped = {query for group in groups for query in group}
-    negatives = [query for query in range(len(masks)) if query not in grouped]
-    alone = [exclusive_masks(masks[[*group, *negatives]][None])[0, : len(group)] for group in groups]
-    return torch.stack([shares.sum(dim=0) for shares in alone])
+    negatives = masks[[query for query in range(len(masks)) if query not in grouped]]
+    if exclusive:
+        return exclusive_masks(torch.cat([unions, negatives])[None])[0, : len(groups)]
+    return torch.stack([exclusive_masks(torch.cat([union[None], negatives])[None])[0, 0] for union in unions])
+
+
+def _union(masks: Float[Tensor, "n 256 T"]) -> Float[Tensor, "256 T"]:
+    """Return what any of several masks takes; one mask is returned as it is."""
+    return masks[0] if len(masks) == 1 else 1 - (1 - masks).prod(dim=0)
 
 
 def apply_masks(
