@@ -7,6 +7,7 @@ import pytest
 from mir_eval import separation as oracle
 
 from trisep.metrics import BssReference, bss_eval_sources
+from trisep.metrics.bss_eval import _factorise
 
 MIR_EVAL_IS_DEPRECATED = "ignore:mir_eval.separation:FutureWarning"
 
@@ -67,6 +68,15 @@ def test_linearly_dependent_references_take_a_ridge_and_still_agree() -> None:
     result = truth.score(estimates)
     np.testing.assert_allclose(result.sdr, expected_sdr, rtol=0, atol=1e-7)
     np.testing.assert_allclose(result.sar, expected_sar, rtol=0, atol=1e-7)
+
+
+def test_the_ridge_is_the_smallest_power_of_ten_that_suffices() -> None:
+    for excess, expected in ((-1e-3, 0.0), (5e-13, 1e-12), (5e-11, 1e-10)):
+        # The smaller eigenvalue of [[1, a], [a, 1]] is 1 − a; 1 + ridge has to be above a.
+        gram = np.array([[1.0, 1 + excess], [1 + excess, 1.0]])
+        solve, ridge = _factorise(gram)
+        assert ridge == pytest.approx(expected, rel=1e-6)
+        np.testing.assert_allclose((gram + ridge * np.eye(2)) @ solve(np.array([1.0, 1.0])), [1.0, 1.0], rtol=1e-3)
 
 
 @pytest.mark.filterwarnings(MIR_EVAL_IS_DEPRECATED)

@@ -47,6 +47,16 @@ def test_si_sdr_keeps_the_mean_unless_told() -> None:
     )
 
 
+def test_the_mean_of_each_row_is_its_own() -> None:
+    reference, estimate = _pair(5, (3, 40))
+    offsets = np.array([[1.0], [-20.0], [300.0]])
+    rows = [
+        si_sdr(reference=one, estimate=other, zero_mean=True) for one, other in zip(reference, estimate, strict=True)
+    ]
+    together = si_sdr(reference=reference - offsets, estimate=estimate + offsets, zero_mean=True)
+    np.testing.assert_allclose(together, rows, rtol=0, atol=1e-8)
+
+
 @given(seed=st.integers(0, 1000), gain_db=st.floats(-80, 80), negative=st.booleans())
 def test_si_sdr_ignores_scale_and_sign(seed: int, gain_db: float, negative: bool) -> None:
     reference, estimate = _pair(seed)

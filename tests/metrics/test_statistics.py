@@ -79,6 +79,8 @@ def test_paired_test_by_sampling_agrees_with_the_t_test() -> None:
     np.testing.assert_allclose(result.p_value, stats.ttest_rel(a, b).pvalue, atol=0.01)
     assert result.interval.low < result.mean_difference < result.interval.high
     assert paired_test(b + 5.0, b, generator=generator).p_value == 1 / 10001
+    # 2¹⁸ patterns are more than are allowed: some are drawn, and none of them is one of the two uniform ones.
+    assert paired_test(np.ones(18), np.zeros(18), generator=_generator(), num_resamples=1000).p_value == 1 / 1001
     assert paired_test(b, b, generator=generator).p_value == 1.0
 
 
