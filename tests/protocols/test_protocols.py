@@ -140,6 +140,23 @@ def test_vast_and_esc50_pair_different_classes(data: Path) -> None:
     assert folds == [[("fold1", "1")] * 2] * 4 + [[("fold2", "2")] * 2] * 4
 
 
+def test_esc50_has_five_folds_however_they_are_written(tmp_path: Path) -> None:
+    splits = ("1", "fold2", "fold 3", "fold-4", "fold5", "0", "fold0", "fold6", "6", "dev")
+    rows = [(f"{split}-{label}.ogg", split, label) for split in splits for label in ("dog", "rain")]
+    drawn = list(protocol("esc50").pairs(write_list(tmp_path / "list.csv", rows), 0))
+    assert {mixture.sources[0].group for mixture in drawn} == set(splits[:5])
+    assert [mixture.index for mixture in drawn] == list(range(10))
+    with pytest.raises(MediaError, match=r"lists no clip of the split a fold \(fold1 to fold5\)"):
+        list(protocol("esc50").pairs(write_list(tmp_path / "other.csv", rows[-2:]), 0))
+
+
+def test_a_pair_list_of_no_mixtures_has_a_head_for_two_sources(tmp_path: Path) -> None:
+    assert list(write_pairs([], tmp_path / "pairs.csv", folder=tmp_path)) == []
+    head = (tmp_path / "pairs.csv").read_text().strip().split(",")
+    assert len(head) == 2 * 11 + 1 and head[11:13] == ["path_2", "label_2"] and head[-1] == "interference"
+    assert list(read_pairs(tmp_path / "pairs.csv", folder=tmp_path)) == []
+
+
 def test_cosep_takes_one_clip_of_each_class_and_ten_segments_of_each_pair(data: Path) -> None:
     drawn = list(protocol("cosep-550").pairs(data, 0))
     assert [names(mixture) for mixture in drawn[::10]] == [
