@@ -92,5 +92,6 @@ def test_its_depth_is_the_paper_s_and_settings_out_of_range_are_refused() -> Non
             ResUNetConfig(**wrong)  # type: ignore[arg-type]
     least = dataclasses.replace(Config.tiny(), unet=ResUNetConfig(widths=(1,), num_blocks=1, num_inner=0)).build()
     assert len(least.inner) == 0 and least(torch.zeros(1, 3000)).shape == (1, 2, 3000)
+    assert least(torch.zeros(1, 3000)).isfinite().all()  # silence has no phase
     with pytest.raises(ConfigError, match="window_samples: expected at least twice"):
         Config(window_samples=100, hop_samples=60)

@@ -200,12 +200,21 @@ def test_the_defaults_are_the_papers_and_the_bottleneck_follows_the_embedding() 
         ({"chunk_regions": 0}, "chunk_regions and region_grid: expected at least 1, got 0 and 2"),
         ({"region_grid": 0}, "chunk_regions and region_grid: expected at least 1, got 32 and 0"),
         ({"vector_regions": 0.0}, "vector_regions and query_scale: expected above 0"),
+        ({"query_scale": 0.0}, "vector_regions and query_scale: expected above 0"),
         ({"level": "video", "vector_regions": 2.0}, "vector_regions: at level 'video'"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(Config.tiny(), **changes)
+
+
+def test_one_region_at_once_of_a_grid_of_one_is_enough() -> None:
+    model = network(chunk_regions=1, region_grid=1)
+    pooled = regions().mean(dim=(3, 4))
+    masks = model(spectrogram(), QueryEmbedding(regions=regions())).masks
+    expected = torch.stack([mask_of(model, pooled[:, 0, frame]) for frame in range(3)]).mean(dim=0)
+    torch.testing.assert_close(masks[:, 0], expected)
 
 
 def test_a_query_of_neither_kind_is_refused() -> None:
