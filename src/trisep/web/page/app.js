@@ -174,7 +174,7 @@ function showWork() {
   $("exports").hidden = finished.length === 0;
   const isFull = session.stems.length >= settings.max_stems;
   $("words").disabled = isFull;
-  $("words").placeholder = isFull ? `${settings.max_stems} sounds are the most; remove one first` : "dog barking";
+  $("words").placeholder = isFull ? `${settings.max_stems} sounds at most` : "dog barking";
   showSuggestions();
   showHeat();
   showExports();
