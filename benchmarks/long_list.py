@@ -35,7 +35,7 @@ _CHILD = """
 import resource, sys
 from pathlib import Path
 from trisep import cli
-from trisep.evaluation.run import survey
+from trisep.evaluation.pairs import survey
 from trisep.protocols.pair_files import read_pairs
 from trisep.evaluation.table import summarise
 part, *words = sys.argv[1:]

@@ -17,7 +17,7 @@ import pytest
 
 import trisep
 from trisep import cli
-from trisep.commands import import_, load_verb, models, separate, store, train, verbs
+from trisep.commands import import_, load_verb, mistake, models, separate, store, train, verbs
 from trisep.errors import EXTRAS, MediaError, shown
 from trisep.media.files import replacing
 
@@ -252,6 +252,16 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
             "listening-test build --out o --model default --data dev --count 9223372036854775808",
             "--count: expected a number below",
         ),
+        ("evaluate default", "missing: --data FOLDER|LIST; see: trisep evaluate --help"),
+        ("train clipsep", "missing: --data STORE|ADDRESS, --out RUN; see"),
+        ("evaluate default --data dev --limit nan", "--limit: expected a whole number, got 'nan'; see"),
+        ("evaluate default --data dev --seed 1.5", "--seed: expected a whole number, got '1.5'; see"),
+        ("separate clip.mp4 dog --duration long", "--duration: expected a number, got 'long'; see"),
+        ("separate clip.mp4 dog --start long", "--start: expected a number, got 'long'; see"),
+        ("separate clip.mp4 dog --subtype int8", "--subtype: expected one of float32, int16, int24, got 'int8'; see"),
+        ("store mend place", "action: expected check, got 'mend'; see"),
+        ("separate clip.mp4 dog --format", "--format: expected a value, got none; see"),
+        ("separate -x clip.mp4 dog", "input: expected a value before -x, got none; see"),
         ("separate clip.mp4 do\0g", "the argument after 'clip.mp4': holds a zero byte"),
     ],
 )
@@ -417,6 +427,49 @@ def test_a_closed_standard_input_is_an_empty_one_and_names_are_shown_harmlessly(
 def test_an_error_is_one_line_whatever_the_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tag", "no\nsuch\x1b[2J\u202e.wav"]) == 2
     assert capsys.readouterr().err == "trisep: error: no such\\u001b[2J\\u202e.wav: no such file; check the name\n"
+
+
+BOXED = """\
+╭─ Required options ────────────────────────╮
+│ Missing from trisep data:                 │
+│     NAME                                  │
+│         Data set, or folder. (required)   │
+│     --media DIR                           │
+│         Folder of the files. (required)   │
+│ ───────────────────────────────────────── │
+│ For full helptext, run:                   │
+│     trisep data --help                    │
+╰───────────────────────────────────────────╯
+"""
+RULED = """\
+ Required options
+ -------------------------------------------
+  Missing from trisep data:
+      NAME
+          Data set, or folder. (required)
+      --media DIR
+          Folder of the files. (required)
+  -----------------------------------------
+  For full helptext, run:
+      trisep data --help
+
+"""
+
+
+@pytest.mark.parametrize("report", [BOXED, RULED])
+def test_a_mistake_is_told_alike_on_terminals_with_and_without_boxes(report: str) -> None:
+    assert mistake(report, ["data", "status"]) == "missing: NAME, --media DIR"
+
+
+def test_a_file_whose_name_begins_with_a_dash_is_told_from_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-clip.mp4").touch()
+    with pytest.raises(SystemExit):
+        cli.main(["separate", "-clip.mp4", "dog"])
+    said = "trisep: error: -clip.mp4: a name that begins with a dash is taken for an option; write ./-clip.mp4; see"
+    assert capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize("option", ["--start", "--stream"])

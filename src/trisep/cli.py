@@ -26,7 +26,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TextIO, Union, cast, get_args, get_origin
 
 import trisep
-from trisep.commands import load_verb, summary, verbs
+from trisep.commands import load_verb, mistake, summary, verbs
 from trisep.errors import ConfigError, TrisepError, needs_extra, shown
 
 _OVERVIEW = """usage: trisep VERB …
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> tuple[str, Any]:
             )
     except SystemExit as stop:
         if stop.code:
-            _complain(_one_line(report.getvalue(), verb))
+            _complain(f"{mistake(report.getvalue(), argv)}; see: trisep {verb} --help")
         raise
     _refuse_huge(arguments)
     return verb, arguments
@@ -261,19 +261,6 @@ def one_line(message: str) -> str:
     """
     words = (word if len(word) <= 500 else f"{word[:200]}…{word[-200:]}" for word in message.split())
     return shown(" ".join(words))
-
-
-def _one_line(report: str, verb: str) -> str:
-    """Condense tyro's boxed report to its statement: what stands above the first rule, without help texts, and near
-    misses of a name.
-    """
-    rows = [line.strip("│ \t") for line in report.splitlines()]
-    rows = [row for row in rows if row and not row.startswith(("╭", "╰")) and not row.endswith("(required)")]
-    rules = [index for index, row in enumerate(rows) if set(row) == {"─"} or row == "Got errors:"]
-    statement = " ".join(rows[: rules[0]] if rules else rows).rstrip(".")
-    if "Perhaps you meant:" in rows:
-        statement += f"; perhaps you meant {rows[rows.index('Perhaps you meant:') + 1]}"
-    return f"{statement}; see: trisep {verb} --help"
 
 
 class _Named(io.TextIOWrapper):

@@ -16,6 +16,7 @@ from clip_lists import write_list
 import trisep.evaluation.run
 from trisep.checkpoints.format import load_model, save_model
 from trisep.cli import main
+from trisep.commands.evaluate import Arguments
 from trisep.errors import ConfigError, MediaError, TrisepError
 from trisep.evaluation.run import evaluate
 from trisep.media.audio_writer import write_audio
@@ -240,6 +241,38 @@ def test_absent_and_unreadable_clips_are_an_error_or_counted(
     pairs.write_text(lines[0] + "\n")
     with pytest.raises(MediaError, match="the pair list is empty"):
         score(data, None, pairs=pairs)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("gone.wav", "gone.wav: no such file; 1 of 2 clips are absent, in 1 of 1 mixtures: get them$"),
+        ("broken.wav", "none of its mixtures could be scored .unreadable clip 2.; give other clips"),
+    ],
+)
+def test_an_evaluation_that_scores_nothing_is_an_error(
+    other: str, message: str, data: Path, tmp_path: Path, here: None
+) -> None:
+    (data / "dev" / "broken.wav").write_text("Dear reader")
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"path_1,label_1,path_2,label_2\ndev/one.wav,dog,dev/{other},rain\n")
+    with pytest.raises(MediaError, match=message):
+        score(data, tmp_path / "out", pairs=pairs, skip_missing=True, baselines=("mixture",))
+    assert not (tmp_path / "out" / "baselines.json").exists()
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "baselines.csv", "baselines.md"])
+def test_a_file_that_is_no_result_is_not_replaced(name: str, data: Path, tmp_path: Path, here: None) -> None:
+    (tmp_path / name).write_text("path_1,label_1,path_2,label_2\n")
+    with pytest.raises(ConfigError, match=f"{name}: is there already and no result of trisep evaluate; choose another"):
+        score(data, tmp_path, baselines=("mixture",))
+    assert (tmp_path / name).read_text() == "path_1,label_1,path_2,label_2\n"
+
+
+def test_the_list_that_is_scored_is_not_shortened(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").touch()
+    with pytest.raises(ConfigError, match=r"--out: .*pairs.csv would be cut to 1 mixtures; choose another --out"):
+        Arguments(checkpoint="default", data=tmp_path, pairs=tmp_path / "pairs.csv", limit=1, out=tmp_path)
 
 
 def test_silence_is_skipped_and_counted(

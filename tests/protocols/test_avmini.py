@@ -72,6 +72,8 @@ def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         match=r"holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label",
     ):
         next(mixtures(tmp_path))
+    with pytest.raises(MediaError, match="gone: no such file or folder; give a folder with manifest.csv"):
+        next(mixtures(tmp_path / "gone"))
     (tmp_path / "manifest.csv").write_text("path,class\na.mp4,dog\n")
     with pytest.raises(MediaError, match="manifest.csv: lacks the column label, split"):
         next(mixtures(tmp_path))

@@ -18,8 +18,9 @@ from trisep.baselines import best_order
 from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import ScoringJob, infer_masks, mixture_sounds
+from trisep.evaluation.pairs import pair_list
 from trisep.evaluation.queries import embed_sources
-from trisep.evaluation.run import pair_list, plan
+from trisep.evaluation.run import plan
 from trisep.evaluation.table import write_report
 from trisep.figures.mixture import Column, draw_columns
 from trisep.media.level import gain_to

@@ -21,8 +21,9 @@ from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import QUERY_TEMPLATES
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import ScoringJob, mixture_sounds, separate_mixture
+from trisep.evaluation.pairs import PAIRS, pair_list, survey
 from trisep.evaluation.queries import embed_sources
-from trisep.evaluation.run import pair_list, plan, survey
+from trisep.evaluation.run import plan
 from trisep.evaluation.table import metric_name, require_metric, write_report, write_rows
 from trisep.figures.analysis import draw_wordings
 from trisep.media.files import make_folder
@@ -121,7 +122,7 @@ def analyze_queries(
         paraphrases or _BUNDLED, {source.label for mixture in pairs() for source in mixture.sources}
     )
     make_folder(out)
-    num_mixtures = survey(pairs, out / "pairs.csv", folder=job.folder, skip_missing=False)
+    num_mixtures = survey(pairs, out / PAIRS, folder=job.folder, skip_missing=False)
     mixtures = track(pairs(), "score", num_mixtures, console=Console(stderr=True), transient=True)
     rows = [row for mixture in mixtures for row in ask(job, loaded, mixture, wordings, metric)]
     results = summarise(rows, seed=seed)

@@ -8,6 +8,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from trisep.commands import Device, require_not_negative, require_positive
 from trisep.errors import ConfigError
+from trisep.media.files import is_same_file
 from trisep.separation import Precision
 
 
@@ -59,11 +60,15 @@ class Arguments:
     """Numbers that the model computes in; fp32 gives the same scores on every processor."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for numbers out of range, and for a command that would score nothing."""
+        """Raise ConfigError for numbers out of range, for a command that would score nothing, and for one that would
+        shorten the list that it reads.
+        """
         require_positive(workers=self.workers, limit=self.limit)
         require_not_negative(seed=self.seed)
         if self.boxes is not None and self.query != "boxes":
             raise ConfigError("--boxes is the list for --query boxes: add that option, or leave --boxes out")
+        if self.pairs and self.out and self.limit and is_same_file(self.pairs, self.out / "pairs.csv"):
+            raise ConfigError(f"--out: {self.pairs} would be cut to {self.limit} mixtures; choose another --out")
         if self.checkpoint is None and not self.baseline:
             raise ConfigError(
                 "nothing to score: give a model's name, a checkpoint, or a system with --baseline, for example mixture"

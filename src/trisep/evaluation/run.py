@@ -30,22 +30,21 @@ from trisep.checkpoints.registry import load_named
 from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
 from trisep.evaluation.distributed import Ranks
 from trisep.evaluation.examples import examples_of
-from trisep.evaluation.journal import Journal
+from trisep.evaluation.journal import Journal, require_own
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
-from trisep.evaluation.table import environment, markdown, require_own, summarise
+from trisep.evaluation.pairs import PAIRS, Pairs, pair_list, survey
+from trisep.evaluation.table import environment, markdown, require_scores, summarise
 from trisep.media.files import replacing_text, sha256_of, write_json
 from trisep.media.lock import locked
 from trisep.protocols import Protocol, ProtocolMixture
 from trisep.protocols import protocol as protocol_named
 from trisep.protocols.clip_lists import list_folder
-from trisep.protocols.pair_files import read_pairs, write_pairs
 from trisep.queries.boxes import BoxList
 from trisep.separation import Precision
 from trisep.separation.precision import choose_precision
 from trisep.separation.separator import choose_device, encoder_of, load
 from trisep.store.pool import end_with_parent
 
-Pairs = Callable[[], Iterator[ProtocolMixture]]
 _MIXTURES_AHEAD = 4
 """Number of mixtures given to each process before the first of them must be done."""
 
@@ -154,14 +153,14 @@ def write_tables(
     name = job.query if job.checkpoint else "baselines"
     with tempfile.TemporaryDirectory() as temporary_folder:
         folder = out or Path(temporary_folder)
-        require_own(folder / f"{name}.json", settings)
+        require_own(folder, name, settings)
         with (
             locked(folder),
             Journal(
                 folder, name, settings=settings, rows_per_mixture=len(job.systems) * protocol.num_scored
             ) as journal,
         ):
-            num_mixtures = survey(pairs, folder / "pairs.csv", folder=job.folder, skip_missing=job.skip_missing)
+            num_mixtures = survey(pairs, folder / PAIRS, folder=job.folder, skip_missing=job.skip_missing)
             console = Console(stderr=True)
             # The bar is shown only on a terminal, and removed at the end, so that an error is one line on stderr.
             shown: dict[str, Any] = {"console": console, "transient": True, "disable": not console.is_interactive}
@@ -169,6 +168,7 @@ def write_tables(
                 journal.write(rows)
             table = journal.finish()
         entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
+        require_scores(entries, job.folder)
         what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
         text = markdown(entries, protocol.headline, title=f"{what}{protocol.name} · {num_mixtures} mixtures{query}")
         summary = {
@@ -234,66 +234,6 @@ def plan(
         skip_missing=skip_missing,
         boxes=boxes,
     )
-
-
-def pair_list(
-    protocol: Protocol,
-    data: Path,
-    *,
-    media: Path | None = None,
-    pairs: Path | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-) -> Pairs:
-    """Return the list of mixtures, which can be read any number of times: from `pairs`, or as the protocol draws it."""
-    home = list_folder(data)
-    folder = media or home
-
-    def moved(path: Path) -> Path:
-        """Return the path under the folder that the media are in."""
-        return folder / path.relative_to(home) if path.is_relative_to(home) else path
-
-    def walk() -> Iterator[ProtocolMixture]:
-        """Yield the mixtures, one at a time."""
-        drawn = read_pairs(pairs, folder=home) if pairs else protocol.pairs(data, seed)
-        for mixture in islice(drawn, limit):
-            if folder == home:
-                yield mixture
-                continue
-            sources = [
-                replace(one, path=moved(one.path), picture=one.picture and moved(one.picture))
-                for one in mixture.sources
-            ]
-            yield replace(
-                mixture, sources=tuple(sources), interference=mixture.interference and moved(mixture.interference)
-            )
-
-    return walk
-
-
-def survey(pairs: Pairs, file: Path, *, folder: Path, skip_missing: bool) -> int:
-    """Write the list to a file and count its mixtures.
-
-    Raises MediaError when the list is empty, or when it names clips that do not exist and are not to be skipped.
-    """
-    known: dict[Path, bool] = {}
-    num_mixtures, num_lacking = 0, 0
-    for mixture in write_pairs(pairs(), file, folder=folder):
-        num_mixtures += 1
-        paths = [path for one in mixture.sources for path in (one.path, one.picture) if path]
-        paths += [mixture.interference] if mixture.interference else []
-        for path in paths:
-            known.setdefault(path, path.is_file())
-        num_lacking += not all(known[path] for path in paths)
-    absent = [path for path, exists in known.items() if not exists]
-    if absent and not skip_missing:
-        raise MediaError(
-            f"{absent[0]}: no such file; {len(absent)} of {len(known)} clips are absent, in {num_lacking} of "
-            f"{num_mixtures} mixtures: get them, or count and skip those mixtures with --skip-missing"
-        )
-    if num_mixtures == 0:
-        raise MediaError(f"{file}: the pair list is empty; give one with at least one mixture")
-    return num_mixtures
 
 
 def score_all(

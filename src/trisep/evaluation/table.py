@@ -20,9 +20,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trisep.checkpoints.format import git_revision
-from trisep.errors import ConfigError
+from trisep.errors import ConfigError, MediaError
 from trisep.media.files import replacing_text, write_failure
-from trisep.media.records import read_json
 from trisep.metrics import Scores, bootstrap_mean, summary
 
 METRICS = tuple(entry.name for entry in fields(Scores))
@@ -63,6 +62,14 @@ def summarise(table: Path, intervals: Sequence[str], *, seed: int) -> list[dict[
             entry |= _statistics(np.asarray(column.values[metric]), mixtures, metric, metric in intervals, seed)
         entries.append(entry)
     return entries
+
+
+def require_scores(entries: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Raise MediaError where every source of the clips in a folder was skipped."""
+    if any(entry["sources"] for entry in entries):
+        return
+    reasons = ", ".join(f"{reason} {count}" for reason, count in entries[0]["reasons"].items())
+    raise MediaError(f"{folder}: none of its mixtures could be scored ({reasons}); give other clips")
 
 
 def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, title: str) -> str:
@@ -200,19 +207,3 @@ def _version(package: str) -> str | None:
     with suppress(PackageNotFoundError):
         return version(package)
     return None
-
-
-def require_own(summary: Path, settings: dict[str, Any]) -> None:
-    """Raise ConfigError where a folder holds the finished scores of another model, protocol or list of clips."""
-    if not summary.is_file():
-        return
-    try:
-        known = dict(read_json(summary))
-    except (ConfigError, ValueError, TypeError):
-        known = {}
-    for key in ("protocol", "checkpoint", "data"):
-        if known.get(key) != settings[key]:
-            raise ConfigError(
-                f"{summary.parent}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another "
-                "--out, or remove them"
-            )

@@ -106,6 +106,8 @@ def require_two_labels(sources: Collection[ProtocolSource], data: Path) -> None:
 
 def _one_list(data: Path) -> Iterator[_Row]:
     file = data / "manifest.csv" if data.is_dir() else data
+    if not data.exists():
+        raise MediaError(f"{data}: no such file or folder; give a folder with manifest.csv, or a list of clips (CSV)")
     if not file.is_file():
         raise MediaError(
             f"{data}: holds no manifest.csv; give a folder that does, or a CSV with the columns path, split, label"

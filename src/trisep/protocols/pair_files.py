@@ -20,6 +20,8 @@ from trisep.protocols import ProtocolMixture, ProtocolSource
 from trisep.types import Place
 
 _FIELDS = ("path", "label", "query", "gain_db", "start", "start_seconds", "end_seconds", "picture", "x", "y", "group")
+PAIR_COLUMNS = tuple(f"{field}_1" for field in _FIELDS)
+"""The first columns of every list that is written here."""
 
 
 def relative_to(path: Path, folder: Path) -> str:
