@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.onnx import export_onnx
 from trisep.encoders import encode_query_text, load_encoder
-from trisep.errors import CheckpointError, ConfigError
+from trisep.errors import CheckpointError, ConfigError, MediaError
 from trisep.models.hfra import Config
 from trisep.models.pit import Config as PITConfig
 from trisep.networks.audio_unet import UNetConfig
@@ -61,6 +62,17 @@ def test_a_folder_with_other_files_is_left_alone(small: Checkpoint, tmp_path: Pa
     with pytest.raises(ConfigError, match="holds notes.txt; choose a new or empty folder"):
         export_onnx(small, load_encoder("lite"), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_disk_without_room_is_said_before_any_work(
+    small: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=50_000_000))
+    monkeypatch.setattr("trisep.checkpoints.onnx._export", lambda *_: pytest.fail("it has begun"))
+    with pytest.raises(MediaError, match=r"out: about .* MB are to be written, and 50.0 MB are free"):
+        export_onnx(small, load_encoder("lite"), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

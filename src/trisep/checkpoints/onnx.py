@@ -34,7 +34,7 @@ from trisep.encoders import QUERY_TEMPLATES
 from trisep.encoders.efficientnet_lite import preprocess
 from trisep.encoders.lite import LiteEncoder, mean_pool
 from trisep.errors import CheckpointError, ConfigError, needs_extra
-from trisep.media.files import replacing_folder, write_json
+from trisep.media.files import replacing_folder, require_place, write_json
 from trisep.spectrogram.log_frequency import to_linear_frequency, to_log_frequency
 from trisep.types import QueryEmbedding
 
@@ -61,7 +61,7 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
 
     Returns the content of export.json. An older export in `out` is replaced. Raises CheckpointError for a model that
     reads something else or whose ONNX file differs from it by more than 1e-4, ConfigError for a folder that
-    holds other files, MissingExtraError without the extra `onnx`.
+    holds other files, MediaError for a place without room, MissingExtraError without the extra `onnx`.
     """
     contract = checkpoint.model.contract
     if contract.reads != "vectors":
@@ -79,6 +79,8 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
     towers = encoder if isinstance(encoder, LiteEncoder) else None
     if towers is not None:
         parts |= {"words": _words(towers), "picture": _picture(towers), "sound": _sound(towers)}
+    values = (value for part in parts.values() for value in part.network.state_dict().values())
+    require_place(out, sum(value.numel() * value.element_size() for value in values))
     with replacing_folder(out) as folder:
         differences = {name: _export(part, folder / f"{name}.onnx") for name, part in parts.items()}
         np.savez(folder / "grids.npz", allow_pickle=False, **_grids(checkpoint))
