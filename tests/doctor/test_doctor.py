@@ -14,7 +14,17 @@ def test_everything_is_named_once_and_works_here() -> None:
     findings = examine()
     names = [finding.name for finding in findings]
     assert len(set(names)) == len(names)
-    assert {"trisep", "Python", "torch", "device", "threads", "FFmpeg", "minilm-l6", "model default"} <= set(names)
+    assert {
+        "trisep",
+        "Python",
+        "torch",
+        "device",
+        "threads",
+        "FFmpeg",
+        "sound files",
+        "minilm-l6",
+        "model default",
+    } <= set(names)
     assert [finding for finding in findings if finding.is_problem] == []
 
 
@@ -45,3 +55,13 @@ def test_what_is_missing_is_told_and_the_rest_is_examined(
     assert cli.main(["doctor", "--json"]) == 1
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert found["minilm-l6"]["is_problem"] and not found["torch"]["is_problem"]
+
+
+def test_a_decoder_of_another_version_is_a_problem_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_version(*arguments: object, **named: object) -> None:
+        raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
+
+    monkeypatch.setattr("av.open", other_version)
+    (problem,) = [finding for finding in examine() if finding.is_problem]
+    assert problem.name == "sound files"
+    assert problem.value == "TypeError: open() got an unexpected keyword argument 'metadata_errors'"

@@ -8,8 +8,10 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from trisep.errors import EXTRAS, TrisepError
 
@@ -29,14 +31,16 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Examine this installation; no part's failure keeps the others from being looked at."""
-    parts: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _compute, _ffmpeg, _files, _models)
+    parts: tuple[Callable[[], Iterator[Finding]], ...] = (_versions, _compute, _ffmpeg, _sound_files, _files, _models)
     findings: list[Finding] = []
     for part in parts:
         try:
             findings += part()
-        except (TrisepError, ImportError, OSError, RuntimeError) as error:
-            name = part.__name__.strip("_")
-            findings.append(Finding(name, " ".join(str(error).split()), is_problem=True))
+        except Exception as error:  # a package of another version may fail in any way
+            name = part.__name__.strip("_").replace("_", " ")
+            text = " ".join(str(error).split())
+            told = text if isinstance(error, TrisepError) else f"{type(error).__name__}: {text}"
+            findings.append(Finding(name, told, is_problem=True))
     return findings
 
 
@@ -75,6 +79,24 @@ def _ffmpeg() -> Iterator[Finding]:
     missing = [name for name in _ENCODERS if name not in av.codecs_available]
     text = f"lacks {', '.join(missing)}: files that need them cannot be written; install the av wheel of PyPI"
     yield Finding("encoders", text if missing else ", ".join(_ENCODERS), is_problem=bool(missing))
+
+
+def _sound_files() -> Iterator[Finding]:
+    """A sound that is written and read again, as `separate` would."""
+    import numpy as np
+
+    from trisep.media.audio import read_audio
+    from trisep.media.audio_writer import write_audio
+    from trisep.types import Audio
+
+    sound = Audio(np.linspace(-0.5, 0.5, 1600, dtype=np.float32)[None], 16_000)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.flac"
+        write_audio(path, sound, subtype="flac_int16")
+        read = read_audio(path).samples
+    is_right = read.shape == sound.samples.shape and bool(np.abs(read - sound.samples).max() < 1e-3)
+    text = "written and read" if is_right else "a sound that was written is another one when it is read"
+    yield Finding("sound files", text, is_problem=not is_right)
 
 
 def _files() -> Iterator[Finding]:
