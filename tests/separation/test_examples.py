@@ -64,10 +64,15 @@ def test_a_span_counts_from_the_begin_of_the_file_and_an_example_has_eight_secon
     np.testing.assert_array_equal(heard, sound.samples[0, 48000:64000])
     example = example_of(Query("like", sound=_written(tmp_path, sound)), section, RATE_HZ, start_seconds=2.0)
     np.testing.assert_array_equal(example, sound.samples[0, : 8 * RATE_HZ])
-    silence = Audio(np.zeros((1, 8000), np.float32), RATE_HZ)
-    for query in (Query("late", span=(30.0, 31.0)), Query("early", span=(0.5, 1.0)), Query("like", sound=silence)):
-        with pytest.raises(QueryError, match="holds no sound or only silence"):
+    outside = "lies outside what is separated of the sound, which begins at 2 s; choose a span inside"
+    for query in (Query("late", span=(30.0, 31.0)), Query("early", span=(0.5, 1.0))):
+        with pytest.raises(QueryError, match=outside):
             example_of(query, section, RATE_HZ, start_seconds=2.0)
+    file = open_source(_written(tmp_path, sound))
+    with pytest.raises(QueryError, match=r"30-31 s lies outside .*a\.wav, which begins at 0 s and ends at about 12 s"):
+        example_of(Query("late", span=(30.0, 31.0)), file, RATE_HZ)
+    with pytest.raises(QueryError, match="holds no sound or only silence"):
+        example_of(Query("like", sound=Audio(np.zeros((1, 8000), np.float32), RATE_HZ)), section, RATE_HZ)
 
 
 def test_the_words_that_take_most_of_the_energy_are_averaged() -> None:

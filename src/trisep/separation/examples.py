@@ -69,6 +69,13 @@ def example_of(
         source, start_seconds = open_source(query.sound), 0.0
     begin, end = max(0.0, begin - start_seconds), min(end, begin + LONGEST_SECONDS) - start_seconds
     sound = mono_section(source, sample_rate_hz, begin=begin, end=end) if end > 0 else np.zeros(0, np.float32)
+    if len(sound) == 0 and query.span is not None:
+        until = start_seconds + source.declared_samples / source.sample_rate_hz
+        raise QueryError(
+            f"query '{query.name}': the span {query.span[0]:g}-{query.span[1]:g} s lies outside what is separated of "
+            f"{source.title or source.path or 'the sound'}, which begins at {start_seconds:g} s"
+            f"{f' and ends at about {until:.6g} s' if source.declared_samples else ''}; choose a span inside"
+        )
     if len(sound) == 0 or not math.isfinite(heard(sound, sample_rate_hz)[1]):
         raise QueryError(f"query '{query.name}': holds no sound or only silence; choose another sound or span")
     return sound
