@@ -112,7 +112,11 @@ class Page:
         return box[0] + x * box[2], box[1] + y * box[3]
 
     def click(self, selector: str, x: float = 0.5, y: float = 0.5) -> None:
-        at = self.middle(selector, x, y)
+        """Clicks where an element is once it has come to rest: a picture that is loaded moves what is below it."""
+        before, at = None, self.middle(selector, x, y)
+        while at != before:
+            time.sleep(0.1)
+            before, at = at, self.middle(selector, x, y)
         self.drag(at, at)
 
     def drag(self, begin: tuple[float, float], end: tuple[float, float]) -> None:
@@ -170,9 +174,11 @@ def open_browser(folder: Path) -> Iterator[Page]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=10) as answer:
             tab = next(target for target in json.load(answer) if target["type"] == "page")
         page = Page(tab["webSocketDebuggerUrl"])
-        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder / "downloads"))
-        yield page
-        page.close()
+        try:
+            page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder / "downloads"))
+            yield page
+        finally:
+            page.close()
     finally:
         process.kill()
         process.wait()
