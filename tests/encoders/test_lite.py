@@ -147,6 +147,10 @@ def test_where_nothing_is_seen_words_find_nothing(encoder: LiteEncoder) -> None:
     # A cell that is half dog, half white, is doubted: the map is highest where all is dog.
     barking = heat_maps(regions[:1], encode_query_text(encoder, "dog barking", ground=False), doubt[:1])[0]
     assert barking[:, :3].sum() > 0.9
+    first = read_frames(Path(__file__).parents[2] / "examples" / "dog_and_trumpet.mp4", [0.0])
+    regions_there, doubt_there = encoder.encode_regions_with_doubt(list(first))
+    barking = heat_maps(regions_there, encode_query_text(encoder, "dog barking", ground=False), doubt_there)[0]
+    assert barking[1, 3] == barking.max() and barking[0, 3] < 0.5, "the face, and not the white above it"
     # Without doubt, the white around the trumpet is more of a dog than the German shepherd.
     assert heat_maps(regions[:1], encode_query_text(encoder, "dog", ground=False))[0][:, 4:].sum() > 0.3
 

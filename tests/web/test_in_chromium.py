@@ -11,6 +11,7 @@ from web_page import PATIENCE_SECONDS, Served
 
 from trisep.media.audio import read_audio, write_audio
 from trisep.media.probe import probe
+from trisep.web.settings import WebSettings
 
 pytestmark = [
     pytest.mark.slow,
@@ -169,3 +170,15 @@ def test_what_cannot_be_read_is_said_where_people_look(served: Served, tmp_path:
         assert page.value("document.querySelector('#limits').textContent").startswith("holiday.mp4: cannot be read")
         assert not page.value("document.querySelector('#start').hidden")
     assert set(served.folder.iterdir()) == before
+
+
+def test_a_demonstration_invites_to_the_sample_alone(tmp_path: Path) -> None:
+    demonstration = Served(WebSettings(demo=True, device="cpu"))
+    try:
+        with open_browser(tmp_path / "browser") as page:
+            page.go(demonstration.address)
+            page.wait("!document.querySelector('#sample').hidden")
+            assert page.value("document.querySelector('#drop').innerText.trim()").splitlines()[0] == "Try the sample"
+            assert page.value("document.querySelector('#limits').textContent").startswith("This is a demonstration")
+    finally:
+        demonstration.stop()

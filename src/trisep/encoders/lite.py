@@ -133,14 +133,14 @@ class LiteEncoder:
 
         Probabilities sum to one also where nothing is seen: there the class with the largest bias wins and is embedded
         like a thing that is clearly seen. But the evidence for all classes together is small. The doubt of a cell is
-        the mean over its locations: half a thing beside half a wall is doubted, however clear the thing. This is ours.
+        the largest of its locations: half a thing beside half a wall is doubted, however clear the thing. This is ours.
         """
         maps = self._logits(frames)
         doubts = [
             _DOUBT_PER_NAT * torch.nn.functional.softplus(_EVIDENCE_OF_THINGS - one.logsumexp(dim=0)) for one in maps
         ]
         grids = torch.stack([torch.nn.functional.adaptive_avg_pool2d(one, _GRID).permute(1, 2, 0) for one in maps])
-        doubt = torch.stack([torch.nn.functional.adaptive_avg_pool2d(one[None], _GRID)[0] for one in doubts])
+        doubt = torch.stack([torch.nn.functional.adaptive_max_pool2d(one[None], _GRID)[0] for one in doubts])
         return self.embed_logits(grids), doubt
 
     def encode_both(

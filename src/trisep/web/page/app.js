@@ -412,7 +412,7 @@ function heatColour() {
 try {
   settings = await request("GET", "api/settings");
   $("sample").hidden = !settings.sample;
-  $("choose").hidden = settings.demo;
+  $("choose").hidden = $("invitation").hidden = settings.demo;
 } catch (error) {
   startProblem(error.message);
 }
