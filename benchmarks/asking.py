@@ -5,7 +5,8 @@
 Mixtures of clips of the half of `dev` that choices are made on, at equal level. Of two clips the first is asked for by
 its word, by another recording of its label (`--like`), by the second in which it is heard alone, and by its word in the
 same mixture (`--when`: the other clip begins a second late). Of three clips the first is asked for alone and with the
-others as negatives (`--not`), and the first two by "A and B", also with the third as a negative. Each figure is the mean improvement of SI-SDR over the mixture, in dB.
+others as negatives (`--not`), and the first two by "A and B", also with the third as a negative. Each figure is the
+mean improvement of SI-SDR over the mixture, in dB.
 """
 
 import argparse
