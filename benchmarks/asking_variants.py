@@ -5,9 +5,9 @@
 Mixtures of 4 s of two clips at equal level, in turn from the choosing halves of avmini, soundmini and solomini, as in
 benchmarks/asking.py: by another recording of the label (`like`) and by the first second, in which it is alone (`when`).
 `shared` ranks a hundred words by the energy that each takes when all share the sound out, `alone` by what each takes as
-if it were the only one; `max` joins the masks of the words instead of averaging their vectors. `tried on
-the mixture` is the choice that is made. Improvements of SI-SDR in dB, and their difference to the choice before it,
-with standard errors.
+if it were the only one; `max` joins the masks of the words instead of averaging their vectors. `tried on the mixture`
+is the choice that is made. Improvements of SI-SDR in dB, and their difference to the choice before it, with standard
+errors.
 """
 
 import argparse

@@ -113,8 +113,9 @@ class Page:
 
     def click(self, selector: str, x: float = 0.5, y: float = 0.5) -> None:
         """Clicks where an element is once it has come to rest: a picture that is loaded moves what is below it."""
-        before, at = None, self.middle(selector, x, y)
+        before, at, end = None, self.middle(selector, x, y), time.monotonic() + _PATIENCE_SECONDS
         while at != before:
+            assert time.monotonic() < end, f"{selector} does not come to rest"
             time.sleep(0.1)
             before, at = at, self.middle(selector, x, y)
         self.drag(at, at)
