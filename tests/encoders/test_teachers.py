@@ -11,6 +11,7 @@ import soxr
 import torch
 
 from trisep.encoders import AudioTeacher, load_teacher
+from trisep.encoders.audio_tower import SoundClasses
 from trisep.encoders.resample import resample
 from trisep.errors import CheckpointError
 
@@ -99,7 +100,9 @@ def test_what_is_no_clap_is_refused(
         CheckpointError, match="teacher 'clap': nothing to load at .*; run `hf download laion/clap-htsat-unfused`"
     ):
         load_teacher("clap")
-    with pytest.raises(CheckpointError, match="unknown audio teacher 'clop': expected one of efficientat-mn04, clap"):
+    with pytest.raises(
+        CheckpointError, match="unknown audio teacher 'clop': expected one of lite, efficientat-mn04, clap"
+    ):
         load_teacher("clop")
     monkeypatch.delenv("TRISEP_EFFICIENTAT", raising=False)
     with pytest.raises(CheckpointError, match="its weights are not part of this package; set TRISEP_EFFICIENTAT"):
@@ -107,6 +110,18 @@ def test_what_is_no_clap_is_refused(
     monkeypatch.setenv("TRISEP_EFFICIENTAT", str(tmp_path / "none.pt"))
     with pytest.raises(CheckpointError, match=r"none\.pt: no such file"):
         load_teacher("efficientat-mn04")
+
+
+def test_the_audio_tower_of_lite_is_a_teacher_that_needs_no_file(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("TRISEP_EFFICIENTAT", "TRISEP_CLAP"):
+        monkeypatch.delenv(variable, raising=False)
+    teacher, sounds = load_teacher("lite"), noise(2, 16000)
+    assert isinstance(teacher, AudioTeacher) and isinstance(teacher, SoundClasses)
+    assert (teacher.name, teacher.dim, teacher.sample_rate_hz) == ("lite", 256, 16000)
+    embedded = teacher.encode_audio(sounds, 16000)
+    assert embedded.shape == (2, 256)
+    torch.testing.assert_close(teacher.classify(embedded), teacher.logits(sounds, 16000))
+    torch.testing.assert_close(teacher.encode_audio(sounds[1:], 16000)[0], embedded[1])
 
 
 def test_resampling_is_soxrs() -> None:

@@ -253,7 +253,7 @@ def test_a_teacher_that_does_not_fit_is_refused_at_the_start(store: ClipStore, m
     ):
         MixtureDataset(store, aligned_recipe(teacher_dim=7), seed=0)
     with pytest.raises(
-        ConfigError, match="needs an audio teacher; add --set teacher=NAME with efficientat-mn04 or clap"
+        ConfigError, match="needs an audio teacher; add --set teacher=NAME with one of lite, efficientat-mn04, clap"
     ):
         MixtureDataset(store, aligned_recipe(teacher=None), seed=0)
 

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg, subcommand
 from trisep.commands import Device, require_not_negative, require_positive
 from trisep.errors import ConfigError
 
-Teacher = Literal["efficientat-mn04", "clap"]
+Teacher = Literal["lite", "efficientat-mn04", "clap"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

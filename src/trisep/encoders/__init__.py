@@ -95,8 +95,11 @@ class AudioTeacher(Protocol):
     dim: int
     sample_rate_hz: int
     """Sampling rate at which it reads sounds; sounds at other rates are resampled."""
-    fingerprint: str
-    """A hash that changes whenever an embedding could change."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that changes whenever an embedding could change."""
+        ...
 
     def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B E"]:
         """Embed sounds, full scale ±1."""
@@ -108,7 +111,7 @@ TEXT_ENCODER_NAMES = ("bert",)
 ENCODER_NAMES = ("lite", "clip-rn50", "clip-vit-b32", *TEXT_ENCODER_NAMES)
 NO_ENCODER = "none"
 """The name of an encoder in a recipe and a checkpoint whose model needs none."""
-TEACHER_NAMES = ("efficientat-mn04", "clap")
+TEACHER_NAMES = ("lite", "efficientat-mn04", "clap")
 
 QUERY_TEMPLATES = ("a photo of {}", "a photo of the small {}", "a low resolution photo of a {}", "a photo of many {}")
 """The four prompts of a query whose embeddings are averaged (CLIPSep, Appendix B)."""
@@ -145,6 +148,10 @@ def load_teacher(name: str) -> AudioTeacher:
 
     Raises `CheckpointError` for an unknown name or missing weights.
     """
+    if name == "lite":
+        from trisep.encoders.audio_tower import SoundClasses
+
+        return SoundClasses()
     if name == "efficientat-mn04":
         from trisep.encoders.efficientat import EfficientAT, find_efficientat
 

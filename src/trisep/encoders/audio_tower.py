@@ -140,7 +140,11 @@ def _convolution(in_channels: int, out_channels: int, stride: int = 1, *, kernel
 
 
 class SoundClasses:
-    """The frozen audio tower. It is loaded when it is first used."""
+    """The frozen audio tower, which is an `AudioTeacher`, too. It is loaded when it is first used."""
+
+    name = "lite"
+    dim = _EMBEDDING_DIM
+    sample_rate_hz = SIGNAL.sample_rate_hz
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -165,7 +169,11 @@ class SoundClasses:
 
     def logits(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 527"]:
         """Hear each sound as a whole; the sigmoids of the logits are independent probabilities."""
-        return self.classify(self._steps(waveform, sample_rate_hz).mean(dim=1))
+        return self.classify(self.encode_audio(waveform, sample_rate_hz))
+
+    def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 256"]:
+        """Embed each sound as a whole: the mean over its steps, before the classes. Full scale is ±1."""
+        return self._steps(waveform, sample_rate_hz).mean(dim=1)
 
     def logits_per_second(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 527"]:
         """Hear every second, N = ⌈S / rate⌉: the steps of 0.256 s whose middle lies in it, or the nearest one."""

@@ -19,7 +19,8 @@ from trisep.types import SignalSettings
 def hfra() -> Recipe:
     """Hierarchical fusion, aligned with CLAP (section 4.1).
 
-    Another teacher: `--set teacher=efficientat-mn04 --set model.teacher_dim=384`.
+    Another teacher: `--set teacher=efficientat-mn04 --set model.teacher_dim=384`, or our own audio tower, which is part
+    of the package: `--set teacher=lite --set model.teacher_dim=256`.
 
     Ours, since the paper gives none: Adam, λ = 1, source gains of 0 dB, and 1500 steps an epoch. That is the 483 videos
     a hundred times over, as in Sound of Pixels' code; the 60th epoch of 100 is step 90 000. Our deviations: the paper

@@ -194,10 +194,9 @@ def _teacher(recipe: Recipe) -> AudioTeacher | None:
     if "teacher" not in recipe.loss.needs:
         return None
     if recipe.teacher is None:
-        expected = " or ".join(TEACHER_NAMES)
         raise ConfigError(
-            f"teacher: the loss of the recipe {recipe.name} needs an audio teacher; add --set teacher=NAME with "
-            f"{expected}"
+            f"teacher: the loss of the recipe {recipe.name} needs an audio teacher; add --set teacher=NAME with one of "
+            f"{', '.join(TEACHER_NAMES)}"
         )
     teacher = load_teacher(recipe.teacher)
     if (dim := getattr(recipe.model, "teacher_dim", None)) != teacher.dim:
