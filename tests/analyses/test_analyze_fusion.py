@@ -30,6 +30,8 @@ def test_gains_by_class_the_highest_first(tmp_path: Path, capsys: pytest.Capture
     assert (everything["sources"], everything["gain"]) == ("16", "1.250000")
     with Image.open(tmp_path / "out" / "fusion.png") as picture:
         assert picture.size[0] == 750
+    # A second run replaces the first.
+    assert main(["analyze", "fusion", str(b), str(a), "--out", str(tmp_path / "out")]) == 0
 
 
 def test_tables_of_other_mixtures_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,9 @@ def test_the_analysis_writes_table_and_figure(
     assert 0 < float(one["gap_low"]) < float(one["gap_high"]) < 2
     with Image.open(tmp_path / "out" / "gap.png") as picture:
         assert picture.size == (920, 440)
+    # The folder is known as that of an earlier run; what is wrong with the next one is something else.
+    assert main(["analyze", "gap", "nothing", "--data", str(small_store), "--out", str(tmp_path / "out")]) == 2
+    assert "unknown model 'nothing'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ def test_every_wording_is_asked_of_the_same_mixtures(
     assert [line["score"] for line in rows if line["wording"] == "a photo of …"] == expected and len(set(expected)) == 2
     with Image.open(tmp_path / "out" / "queries.png") as picture:
         assert picture.size[0] == 1000
+    # The folder is known as that of an earlier run; what is wrong with the next one is something else.
+    assert main(["analyze", "queries", "nothing", "--data", str(data), "--out", str(tmp_path / "out")]) == 2
+    assert "unknown model 'nothing'" in capsys.readouterr().err
 
 
 def test_paraphrases_from_a_table(tmp_path: Path) -> None:

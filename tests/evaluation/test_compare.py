@@ -42,6 +42,32 @@ def test_who_is_better_where(a: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert picture.size[0] == 1100
 
 
+@pytest.mark.parametrize("name", ["comparison.csv", "comparison.md", "comparison.png"])
+def test_a_file_of_the_users_own_is_kept(
+    name: str, a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("label,notes\ndog,mine\n")
+    assert main(["compare", str(a), str(a), "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"{name}: is there already and no result of trisep compare; choose another --out")
+    assert [path.name for path in out.iterdir()] == [name] and "mine" in (out / name).read_text()
+
+
+def test_a_comparison_replaces_an_earlier_one(a: Path, tmp_path: Path) -> None:
+    command = ["compare", str(a), str(a), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert main([*command, "--metric", "snr"]) == 0
+    assert "SNR, A − B" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(a: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "comparison.csv")
+    assert main(["compare", str(a), str(a), "--out", str(tmp_path)]) == 2
+    assert (tmp_path / "comparison.csv").is_fifo()
+
+
 def test_two_systems_of_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_table(
         tmp_path / "a", [[*table, *rows(index, (1.0, 5.0), "floor")] for index, table in enumerate(BASE)]

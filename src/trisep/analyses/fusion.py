@@ -7,13 +7,14 @@ the gains. Both evaluations must be of the same mixtures; no network runs here.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from trisep.analyses.acoustics import PROPERTIES, Acoustics, correlations, measure
 from trisep.evaluation.compare import Scored, paired_over_mixtures, per_class, read_both
+from trisep.evaluation.owner import require_own_report
 from trisep.evaluation.table import metric_name, write_report, write_rows
 from trisep.figures.acoustics import draw_acoustics
 from trisep.figures.analysis import draw_gains
@@ -61,6 +62,9 @@ def analyze_fusion(
     are relative to, it measures the sounds, and writes fusion_acoustics.csv and fusion_acoustics.png. Arguments and
     errors are those of `compare`, and MediaError where a sound cannot be read.
     """
+    columns = [field.name for field in fields(ClassGain)]
+    beside = () if media is None else ("fusion_acoustics.csv", "fusion_acoustics.png")
+    require_own_report(out, "fusion", columns, verb="analyze fusion", beside=beside)
     first, second, both = read_both(a, b, metric=metric, system_a=system_a, system_b=system_b)
     gains = class_gains(first, second, both, seed=seed)
     shown = metric_name(metric)
@@ -69,14 +73,14 @@ def analyze_fusion(
         properties = class_properties(first, both, media)
         by_class = {gain.label: gain.gain for gain in gains[1:]}
         text += "\n\n" + acoustics_markdown(by_class, properties)
-        out.mkdir(parents=True, exist_ok=True)
+    write_report(out, "fusion", text, [asdict(gain) for gain in gains])
+    if media is not None:
         write_rows(
             out / "fusion_acoustics.csv",
             [{"label": label, "gain": by_class[label], **values} for label, values in properties.items()],
         )
         names = (first.name, second.name)
         draw_acoustics(by_class, properties, TITLES, out / "fusion_acoustics.png", metric=shown, names=names)
-    write_report(out, "fusion", text, [asdict(gain) for gain in gains])
     intervals = {gain.label: (gain.gain, gain.low, gain.high) for gain in gains[1:]}
     draw_gains(intervals, out / "fusion.png", metric=shown, names=(first.name, second.name), overall=gains[0].gain)
     return text

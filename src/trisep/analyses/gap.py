@@ -19,6 +19,7 @@ from trisep.analyses.bottleneck import choose_clips, load_models, pooled_bottlen
 from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import NO_ENCODER
 from trisep.errors import CheckpointError, ConfigError, StoreError
+from trisep.evaluation.owner import require_own_report
 from trisep.evaluation.table import write_report
 from trisep.figures.analysis import Clouds, draw_gap
 from trisep.metrics import Interval, bootstrap_mean
@@ -28,6 +29,7 @@ from trisep.store.read import ClipStore
 from trisep.training.queries import TrainingQueries
 
 _NUM_RESAMPLES = 2000
+_FIRST_COLUMNS = ("network", "checkpoint", "encoder", "clips")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +69,7 @@ def analyze_gap(
         seed: seed of the bootstrap and of `limit`.
         device: the device that the networks compute on.
     """
+    require_own_report(out, "gap", _FIRST_COLUMNS, verb="analyze gap")
     chosen, store = choose_device(device), ClipStore(data)
     models = load_models(checkpoints, chosen)
     clips = choose_clips(store, limit, seed)

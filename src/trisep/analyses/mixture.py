@@ -6,7 +6,7 @@ the paper draws its masks on the linear one.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from trisep.baselines import best_order
 from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import ScoringJob, infer_masks, mixture_sounds
+from trisep.evaluation.owner import require_own_report
 from trisep.evaluation.pairs import pair_list
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.run import plan
@@ -70,6 +71,7 @@ def analyze_mixture(
         seed: seed of the pair list.
         device: the device that the model computes on.
     """
+    require_own_report(out, "mixture", [field.name for field in fields(Estimate)], verb="analyze mixture")
     chosen = protocol_named(protocol)
     job = plan(checkpoint, chosen, data, query=query, seed=seed, device=device)
     loaded = _loaded(job, words)

@@ -20,6 +20,7 @@ from trisep.analyses.bottleneck import choose_clips, load_models, pooled_bottlen
 from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import AudioTeacher, load_teacher
 from trisep.errors import ConfigError, needs_extra
+from trisep.evaluation.owner import require_own_report
 from trisep.evaluation.table import write_report, write_rows
 from trisep.figures.analysis import draw_probe
 from trisep.metrics import Interval, PairedTest, bootstrap_mean, paired_test
@@ -30,6 +31,8 @@ from trisep.training.labels import read_labels
 _STRENGTHS = tuple(10.0**exponent for exponent in range(-4, 3))
 """The inverse regularisations C that are tried."""
 _NUM_FOLDS = 5
+_FIRST_COLUMNS = ("network", "representation", "dim", "accuracy")
+_CLASSES = "probe_classes.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +95,7 @@ def analyze_probe(
         device: the device that the networks compute on.
     """
     require_sklearn()
+    require_own_report(out, "probe", _FIRST_COLUMNS, verb="analyze probe", beside=(_CLASSES,))
     stores = ClipStore(train), ClipStore(test)
     split = split_clips(*stores, labels, limit=limit, seed=seed)
     models = load_models(checkpoints, choose_device(device))
@@ -105,7 +109,7 @@ def analyze_probe(
     recalls = [
         dict(zip(("class", *results), row, strict=True)) for row in zip(split.names, *_recalls(results), strict=True)
     ]
-    write_rows(out / "probe_classes.csv", recalls)
+    write_rows(out / _CLASSES, recalls)
     draw_probe(
         {name: astuple(result.accuracy) for name, result in results.items()},
         {name: result.recalls for name, result in results.items()},

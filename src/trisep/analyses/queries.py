@@ -21,6 +21,7 @@ from trisep.checkpoints.format import Checkpoint
 from trisep.encoders import QUERY_TEMPLATES
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import ScoringJob, mixture_sounds, separate_mixture
+from trisep.evaluation.owner import require_own_report
 from trisep.evaluation.pairs import PAIRS, pair_list, survey
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.run import plan
@@ -37,6 +38,8 @@ from trisep.types import QueryEmbedding
 ENSEMBLE = f"mean of {len(QUERY_TEMPLATES)} templates"
 TEMPLATES = (*QUERY_TEMPLATES, "{}", "person playing a {}", "the sound of a {}", "a recording of {}")
 """The templates that are used one by one: CLIPSep's four, the bare name, VAST's, and two that speak of sound."""
+_FIRST_COLUMNS = ("wording", "sources", "mean", "low", "high")
+_SOURCES = "queries_sources.csv"
 _BUNDLED = Path(__file__).with_name("paraphrases.csv")
 
 
@@ -102,14 +105,14 @@ def analyze_queries(
         data: the list of the protocol's clips, as for `evaluate`.
         out: folder of the outputs.
         protocol: name of the protocol.
-        paraphrases: other words for the labels: a CSV with the columns label, wording; None takes the table that comes
-            with trisep, for the classes of avmini.
+        paraphrases: other words for the labels, a CSV (label, wording); None takes trisep's, for the classes of avmini.
         metric: the score that is shown.
         limit: how many mixtures of the list are used, from its start; None uses all.
         seed: seed of the pair list, the bootstrap and the permutation tests.
         device: the device that the model computes on.
     """
     require_metric(metric)
+    require_own_report(out, "queries", _FIRST_COLUMNS, verb="analyze queries", beside=(_SOURCES,), has_pairs=True)
     chosen = protocol_named(protocol)
     job = plan(checkpoint, chosen, data, seed=seed, device=device)
     loaded = load(checkpoint, device=job.device).checkpoint
@@ -128,7 +131,7 @@ def analyze_queries(
     results = summarise(rows, seed=seed)
     text = markdown(results, rows, metric=metric_name(metric), title=f"{checkpoint} · {chosen.name}")
     write_report(out, "queries", text, [_row(result) for result in results])
-    write_rows(out / "queries_sources.csv", [asdict(row) for row in rows])
+    write_rows(out / _SOURCES, [asdict(row) for row in rows])
     _draw(results, out / "queries.png", metric=metric_name(metric))
     return text
 

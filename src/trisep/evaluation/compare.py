@@ -6,7 +6,7 @@ its sources' differences. No model runs here.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from scipy.stats import wilcoxon
 
 from trisep.errors import ConfigError, MediaError
 from trisep.evaluation.journal import COLUMNS
+from trisep.evaluation.owner import require_own_report
 from trisep.evaluation.table import metric_name, require_metric, write_report
 from trisep.figures.comparison import draw_comparison
 from trisep.media.records import read_json
@@ -92,8 +93,11 @@ def compare(
         out: folder for comparison.md, comparison.csv and comparison.png; None writes nothing.
         seed: seed of the bootstrap and of the permutation test.
 
-    Raises MediaError or ConfigError where the two are not evaluations of the same mixtures.
+    Raises MediaError or ConfigError where the two are not evaluations of the same mixtures, and ConfigError for a file
+    in the place of an output that is no earlier comparison.
     """
+    if out is not None:
+        require_own_report(out, "comparison", [field.name for field in fields(ClassResult)], verb="compare")
     first, second, both = read_both(a, b, metric=metric, system_a=system_a, system_b=system_b)
     test, p_wilcoxon = paired_over_mixtures(first, second, both, seed=seed)
     results = per_class(first, second, both)

@@ -15,11 +15,9 @@ from typing import Any, BinaryIO
 
 from trisep.errors import ConfigError
 from trisep.evaluation.mixtures import SourceRow
-from trisep.evaluation.pairs import PAIRS
 from trisep.media.files import move_into_place, write_failure, write_json
 from trisep.media.records import checked, read_json
 from trisep.metrics import Scores
-from trisep.protocols.pair_files import PAIR_COLUMNS
 
 COLUMNS = (
     *(entry.name for entry in fields(SourceRow) if entry.name != "scores"),
@@ -153,40 +151,3 @@ def _difference(known: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         if known.get(key) != settings.get(key):
             return f"{key} {known.get(key)}, now {settings.get(key)}"
     return "none"
-
-
-def require_own(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError where a folder holds the finished scores of another model, protocol or list of clips, or in the
-    place of a result a file that is none.
-    """
-    summary, table = folder / f"{name}.json", folder / f"{name}.csv"
-    if not summary.is_file():
-        foreign = [
-            file for file, columns in ((table, COLUMNS), (folder / PAIRS, PAIR_COLUMNS)) if _is_other(file, columns)
-        ]
-        foreign += [file for file in (summary, folder / f"{name}.md") if file.exists()]
-        if foreign:
-            raise ConfigError(f"{foreign[0]}: is there already and no result of trisep evaluate; choose another --out")
-        return
-    try:
-        known = dict(read_json(summary))
-    except (ConfigError, ValueError, TypeError):
-        known = {}
-    for key in ("protocol", "checkpoint", "data"):
-        if known.get(key) != settings[key]:
-            raise ConfigError(
-                f"{folder}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another --out, "
-                "or remove them"
-            )
-
-
-def _is_other(file: Path, columns: Sequence[str]) -> bool:
-    """Tell whether a file is there and no table whose columns begin with these."""
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            found = next(csv.reader([stream.readline(10_000)]), [])
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, csv.Error):
-        return True
-    return found[: len(columns)] != list(columns)

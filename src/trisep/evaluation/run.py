@@ -30,8 +30,9 @@ from trisep.checkpoints.registry import load_named
 from trisep.errors import CheckpointError, ConfigError, MediaError, TrisepError
 from trisep.evaluation.distributed import Ranks
 from trisep.evaluation.examples import examples_of
-from trisep.evaluation.journal import Journal, require_own
+from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
+from trisep.evaluation.owner import require_own
 from trisep.evaluation.pairs import PAIRS, Pairs, pair_list, survey
 from trisep.evaluation.table import environment, markdown, require_scores, summarise
 from trisep.media.files import replacing_text, sha256_of, write_json

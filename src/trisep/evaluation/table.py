@@ -105,7 +105,8 @@ def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, t
 
 
 def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `name`.md and `name`.csv to a folder, which is made if it is absent.
+    """Write `name`.csv, by which the report is known (see `owner.py`), and `name`.md to a folder, which is made if it
+    is absent.
 
     Numbers have six digits after the point. Raises MediaError when a file cannot be written.
     """
@@ -113,9 +114,9 @@ def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, An
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_failure(out, error) from error
+    write_rows(out / f"{name}.csv", rows)
     with replacing_text(out / f"{name}.md") as file:
         file.write(text + "\n")
-    write_rows(out / f"{name}.csv", rows)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

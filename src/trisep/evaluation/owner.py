@@ -1,0 +1,76 @@
+"""Whose the files of an output folder are: a result is known by the table of its columns, or by its summary.
+
+What stands in the place of a result and is none is never replaced. This file writes nothing.
+"""
+
+import csv
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trisep.errors import ConfigError
+from trisep.evaluation.journal import COLUMNS
+from trisep.evaluation.pairs import PAIRS
+from trisep.media.records import read_json
+from trisep.protocols.pair_files import PAIR_COLUMNS
+
+
+def require_own(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a folder holds the finished scores of another model, protocol or list of clips, or in the
+    place of a result a file that is none.
+    """
+    summary = folder / f"{name}.json"
+    if not summary.is_file():
+        tables = {folder / f"{name}.csv": COLUMNS, folder / PAIRS: PAIR_COLUMNS}
+        _require_none_foreign(tables, (summary, folder / f"{name}.md"), verb="evaluate")
+        return
+    try:
+        known = dict(read_json(summary))
+    except (ConfigError, ValueError, TypeError):
+        known = {}
+    for key in ("protocol", "checkpoint", "data"):
+        if known.get(key) != settings[key]:
+            raise ConfigError(
+                f"{folder}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another --out, "
+                "or remove them"
+            )
+
+
+def require_own_report(
+    folder: Path, name: str, columns: Sequence[str], *, verb: str, beside: Collection[str] = (), has_pairs: bool = False
+) -> None:
+    """Raise ConfigError where NAME.csv of a folder is no table of an earlier run, or what belongs beside one is there
+    without it. It is for the beginning of a command, before any work.
+
+    Args:
+        folder: the output folder; it may not exist.
+        name: the name of the table, of its page (.md) and of its picture (.png).
+        columns: with which the table begins.
+        verb: the command that writes it.
+        beside: the names of further files, which are written after the table.
+        has_pairs: whether the list of mixtures is written, before the table.
+    """
+    table = folder / f"{name}.csv"
+    others = () if table.is_file() else (f"{name}.md", f"{name}.png", *beside)
+    tables: dict[Path, Sequence[str]] = {table: columns} | ({folder / PAIRS: PAIR_COLUMNS} if has_pairs else {})
+    _require_none_foreign(tables, [folder / other for other in others], verb=verb)
+
+
+def _require_none_foreign(tables: Mapping[Path, Sequence[str]], others: Collection[Path], *, verb: str) -> None:
+    """Raise ConfigError for a table with other columns than it should have, and for any of the other files."""
+    foreign = [file for file, columns in tables.items() if _is_other(file, columns)]
+    foreign += [file for file in others if file.exists()]
+    if foreign:
+        raise ConfigError(f"{foreign[0]}: is there already and no result of trisep {verb}; choose another --out")
+
+
+def _is_other(file: Path, columns: Sequence[str]) -> bool:
+    """Tell whether a file is there and no table whose columns begin with these."""
+    if not file.is_file():
+        return file.exists()  # a pipe would be waited for
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            found = next(csv.reader([stream.readline(10_000)]), [])
+    except (OSError, ValueError, csv.Error):
+        return True
+    return found[: len(columns)] != list(columns)
