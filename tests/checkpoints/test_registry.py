@@ -67,6 +67,16 @@ def test_an_unknown_name_lists_those_there_are(shipped: Path, monkeypatch: pytes
         checkpoint_folder("nit")
 
 
+def test_a_file_that_is_no_model_is_not_called_an_unknown_one(shipped: Path) -> None:
+    file = shipped / "small" / "config.json"
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint_folder(file)
+    assert str(caught.value) == (
+        f"{file}: is there and no checkpoint: expected a folder that holds config.json and model.safetensors, "
+        "hf:OWNER/NAME or one of these names: bare, small"
+    )
+
+
 def test_rows_say_what_the_card_says(shipped: Path) -> None:
     bare, small = describe_models()
     assert small == {

@@ -30,10 +30,13 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
     if path.is_dir():
         return path
     names = ", ".join(models) or "none in this installation"
-    raise CheckpointError(
-        f"unknown model '{name_or_path}': expected a checkpoint folder, {PREFIX}OWNER/NAME or one of these names: "
-        f"{names}"
-    )
+    expected = f"{PREFIX}OWNER/NAME or one of these names: {names}"
+    if path.exists():
+        raise CheckpointError(
+            f"{path}: is there and no checkpoint: expected a folder that holds config.json and model.safetensors, "
+            f"{expected}"
+        )
+    raise CheckpointError(f"unknown model '{name_or_path}': expected a checkpoint folder, {expected}")
 
 
 def load_named(name_or_path: str | Path) -> Checkpoint:
