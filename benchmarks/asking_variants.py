@@ -23,7 +23,7 @@ from trisep.encoders import encode_query_text
 from trisep.evaluation.sounds import mix
 from trisep.metrics.scale_invariant import si_sdr
 from trisep.protocols.clip_lists import read_clips
-from trisep.separation.examples import parts_taken, vector_tried, word_vectors
+from trisep.separation.examples import candidates, parts_taken, vector_tried, word_vectors
 from trisep.separation.separator import Separator, load
 from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
@@ -54,8 +54,8 @@ def try_all(separator: Separator, sound: np.ndarray, pair: np.ndarray, word: Ten
         "alone": parts_taken(heard.masks.float(), heard.magnitude.float()),
         "shared": parts_taken(exclusive_masks(heard.masks.float()[None])[0], heard.magnitude.float()),
     }
-    tower = separator.encoder.sounds
-    tried = vector_tried(sound, mixture, separator.encoder, tower, separator._hear, separator.signal)
+    tower, hear, signal = separator.encoder.sounds, separator._hear, separator.signal
+    tried = vector_tried(candidates(sound, separator.encoder, tower, hear, signal), mixture, tower, hear, signal)
     asked = {"the word": word, "tried on the mixture": tried}
     for ranking, shares in rankings.items():
         asked |= {f"top {number} {ranking}": weighted(shares, number, words) for number in (1, 2, 3, 5)}

@@ -12,6 +12,8 @@ from linear_text import LinearText
 from trisep.errors import MediaError, QueryError
 from trisep.media.audio import write_audio
 from trisep.separation.examples import (
+    Examples,
+    candidates,
     example_of,
     mean_of_most_heard,
     parts_taken,
@@ -53,6 +55,7 @@ def test_a_section_of_a_source_is_read_to_the_sample(tmp_path: Path) -> None:
 
 
 def _written(folder: Path, sound: Audio) -> Path:
+    folder.mkdir(exist_ok=True)
     write_audio(folder / "a.wav", sound, subtype="wav_float32")
     return folder / "a.wav"
 
@@ -111,35 +114,62 @@ def tone(hz: float, seconds: float) -> np.ndarray:
 def test_words_are_tried_about_the_span_or_where_the_source_is_most_like_the_example() -> None:
     sound = np.concatenate([tone(3000, 15), tone(300, 10), tone(3000, 15)])
     source = replace(open_source(Audio(sound[None], RATE_HZ)), declared_samples=len(sound))
-    like = section_tried(Query("it", vector=torch.zeros(1)), tone(300, 1), source, Tower(), RATE_HZ)
+    low = torch.tensor([[1.0, 0.0, 0.0]])
+    like = section_tried(Query("it", vector=torch.zeros(1)), low, source, Tower(), RATE_HZ)
     np.testing.assert_array_equal(like, sound[15 * RATE_HZ : 25 * RATE_HZ])
     for span, begin in (((20.0, 22.0), 16.0), ((1.0, 2.0), 0.0), ((39.0, 40.0), 30.0)):
         query = Query("it", span=(span[0] + 5, span[1] + 5))  # the source begins at five seconds of the file
-        found = section_tried(query, like, source, Tower(), RATE_HZ, start_seconds=5.0)
+        found = section_tried(query, low, source, Tower(), RATE_HZ, start_seconds=5.0)
         np.testing.assert_array_equal(found, sound[round(begin * RATE_HZ) : round((begin + 10) * RATE_HZ)])
     short = replace(open_source(Audio(sound[None, :RATE_HZ], RATE_HZ)), declared_samples=RATE_HZ)
-    assert len(section_tried(query, like, short, Tower(), RATE_HZ, start_seconds=39.0)) == RATE_HZ
-    assert len(section_tried(Query("it", vector=torch.zeros(1)), like, short, Tower(), RATE_HZ)) == RATE_HZ
+    assert len(section_tried(query, low, short, Tower(), RATE_HZ, start_seconds=39.0)) == RATE_HZ
+    assert len(section_tried(Query("it", vector=torch.zeros(1)), low, short, Tower(), RATE_HZ)) == RATE_HZ
+
+
+class Words(LinearText):
+    """Every second word lies at the low class, the others at the high one."""
+
+    sounds = Tower()
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        at = [max((len(word), n) for n, word in enumerate(sound_words()) if word in text)[1] for text in texts]
+        return torch.eye(3)[torch.tensor(at) % 2]
+
+
+def hear(sound: np.ndarray, vectors: torch.Tensor) -> MaskSegment:
+    """A vector takes its class's half of the grid; both take all of an example of a second."""
+    frames = 1 + len(sound) // SignalSettings().hop_samples
+    masks = torch.ones(len(vectors), 256, frames)
+    if len(sound) > RATE_HZ:
+        masks[:, :128], masks[:, 128:] = vectors[:, :1, None], vectors[:, 1:2, None]
+    return MaskSegment(masks, None, None, torch.ones(256, frames), True)
 
 
 def test_the_word_whose_stem_is_like_the_example_wins() -> None:
-    signal = SignalSettings()
-
-    class Words(LinearText):
-        """Every second word lies at the low class, the others at the high one."""
-
-        def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
-            at = [max((len(word), n) for n, word in enumerate(sound_words()) if word in text)[1] for text in texts]
-            return torch.eye(3)[torch.tensor(at) % 2]
-
-    def hear(sound: np.ndarray, vectors: torch.Tensor) -> MaskSegment:
-        """A vector takes its class's half of the grid; both take all of the example."""
-        frames = 1 + len(sound) // signal.hop_samples
-        masks = torch.ones(len(vectors), 256, frames)
-        if len(sound) > RATE_HZ:
-            masks[:, :128], masks[:, 128:] = vectors[:, :1, None], vectors[:, 1:2, None]
-        return MaskSegment(masks, None, None, torch.ones(256, frames), True)
-
-    mixture = tone(100, 2) + tone(5000, 2)
-    vector = vector_tried(tone(100, 1), mixture, Words(), Tower(), hear, signal)
+    signal, mixture = SignalSettings(), tone(100, 2) + tone(5000, 2)
+    vector = vector_tried(candidates(tone(100, 1), Words(), Tower(), hear, signal), mixture, Tower(), hear, signal)
     assert vector[0] > 0.99
+
+
+def test_an_example_is_heard_alone_once_for_many_sources(tmp_path: Path) -> None:
+    lengths: list[int] = []
+
+    def counted(sound: np.ndarray, vectors: torch.Tensor) -> MaskSegment:
+        lengths.append(len(sound))
+        return hear(sound, vectors)
+
+    example, second = (
+        _written(tmp_path / name, Audio(tone(hz, 1)[None], RATE_HZ)) for name, hz in (("a", 100), ("b", 5000))
+    )
+    sources = [
+        open_source(Audio((tone(100, 2 + number) + tone(5000, 2 + number))[None], RATE_HZ)) for number in range(3)
+    ]
+    examples = Examples(Words(), counted, SignalSettings())
+    vectors = [examples.vector(Query("like", sound=example), source) for source in sources]
+    assert lengths == [RATE_HZ, *(RATE_HZ * seconds for seconds in (2, 3, 4))]
+    fresh = Examples(Words(), hear, SignalSettings())
+    torch.testing.assert_close(vectors[2], fresh.vector(Query("like", sound=example), sources[2]), rtol=0, atol=0)
+    # Another sound, also under the same name, is another example.
+    example.write_bytes(second.read_bytes())
+    assert examples.vector(Query("like", sound=example), sources[0])[1] > 0.99 > vectors[0][1]
+    assert lengths[-2:] == [RATE_HZ, 2 * RATE_HZ]

@@ -509,9 +509,7 @@ def test_a_negative_takes_its_share_and_is_not_written(separator: Separator, tmp
     assert [stem["query"] for stem in report["stems"]] == ["violin"]
 
 
-def test_a_model_that_learned_from_sounds_is_asked_with_what_its_encoder_hears(
-    separator: Separator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_learned_from_sounds_is_asked_with_what_its_encoder_hears(separator: Separator) -> None:
     class Hearing(FakeEncoder):
         def encode_audio(self, waveform: Tensor, sample_rate_hz: int) -> Tensor:
             return 10 * waveform[:, :8]
@@ -526,10 +524,10 @@ def test_a_model_that_learned_from_sounds_is_asked_with_what_its_encoder_hears(
 
     audio = noise(16000)
     checkpoint = replace(separator.checkpoint, card={**separator.checkpoint.card, "recipe": {"query": "sound"}})
-    monkeypatch.setattr(separator, "checkpoint", checkpoint)
-    monkeypatch.setattr(separator, "encoder", Hearing())
     vector = torch.from_numpy(10 * audio.samples[0, :8])
-    separation = separator.separate(audio, [Query("like", sound=audio), Query("asked", vector=vector)])
+    separation = Separator(checkpoint, Hearing()).separate(
+        audio, [Query("like", sound=audio), Query("asked", vector=vector)]
+    )
     assert np.abs(separation.masks[0]).max() > 0
     np.testing.assert_allclose(separation.masks[0], separation.masks[1], atol=1e-6)
 

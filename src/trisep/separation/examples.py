@@ -10,6 +10,7 @@ model that answers words answers an example; nothing but the separator and the t
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import cast
@@ -19,7 +20,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from trisep.encoders import GroundedEncoder, SharedEncoder, encode_query_text
+from trisep.encoders import GroundedEncoder, HearingEncoder, SharedEncoder, encode_query_text
 from trisep.encoders.audio_tower import LEVEL_DB, PORTION_SAMPLES, SIGNAL
 from trisep.encoders.resample import resample
 from trisep.errors import QueryError
@@ -48,6 +49,8 @@ _PART_PER_EVIDENCE = 0.1
 _STEM_WEIGHT = 2.0
 """What the likeness of the stem less that of the rest counts beside the part of the example that a word takes."""
 _SHARPNESS = 5.0
+_NUM_KEPT = 16
+"""Of how many examples a separator remembers what it heard in them alone."""
 
 
 @lru_cache(maxsize=1)
@@ -94,38 +97,75 @@ def word_vectors(encoder: SharedEncoder) -> Float[Tensor, "n D"]:
     return encoder.ground(found).float() if isinstance(encoder, GroundedEncoder) else found
 
 
-def vector_heard(
-    query: Query,
-    example: Float32[np.ndarray, "S"],
-    source: Source,
-    encoder: SharedEncoder,
-    hear: Hear,
-    signal: SignalSettings,
-    *,
-    start_seconds: float = 0.0,
-) -> Float[Tensor, "D"]:
-    """Return the vector of the words that stand for the example of a query to `source`, which begins at
-    `start_seconds`.
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The words that an example alone leaves to be tried on a mixture."""
+
+    vectors: Float[Tensor, "n D"]
+    parts: Float[Tensor, "n"]
+    """Which part of the example's energy each takes when it is asked alone."""
+    example: Float[Tensor, "1 E"]
+    """The example as the tower embeds it."""
+
+
+class Examples:
+    """What one separator hears in examples: what depends on an example alone is computed once, also for many sources.
+
+    Args:
+        encoder: the space of the vectors; where it has a tower (`sounds`), words are tried on the mixture.
+        hear: asks the separator.
+        signal: its signal chain.
+        is_vector: whether the model learned from sounds in the space of the encoder, so that an example is its vector.
     """
-    tower: AudioTower | None = getattr(encoder, "sounds", None)
-    if tower is None:
-        vectors = word_vectors(encoder)
-        asked = hear(example, vectors)
+
+    def __init__(self, encoder: SharedEncoder, hear: Hear, signal: SignalSettings, *, is_vector: bool = False) -> None:
+        """Keep what is needed; nothing is heard yet."""
+        self._encoder, self._hear, self._signal, self._is_vector = encoder, hear, signal, is_vector
+        self._alone = lru_cache(maxsize=_NUM_KEPT)(self._heard_alone)
+
+    @property
+    def _tower(self) -> AudioTower | None:
+        """The tower, which is loaded when it is first asked for."""
+        tower: AudioTower | None = getattr(self._encoder, "sounds", None)
+        return tower
+
+    def vector(self, query: Query, source: Source, *, start_seconds: float = 0.0) -> Float[Tensor, "D"]:
+        """Return the vector that stands for the example of a query to `source`, which begins at `start_seconds`.
+
+        Raises what `example_of` raises.
+        """
+        rate = self._signal.sample_rate_hz
+        alone = self._alone(example_of(query, source, rate, start_seconds=start_seconds).tobytes())
+        if isinstance(alone, Tensor):
+            return alone
+        tower = self._tower
+        assert tower is not None
+        mixture = section_tried(query, alone.example, source, tower, rate, start_seconds=start_seconds)
+        return vector_tried(alone, mixture, tower, self._hear, self._signal)
+
+    def _heard_alone(self, samples: bytes) -> Candidates | Float[Tensor, "D"]:
+        """Return the candidates for an example, or its vector where that does not depend on the mixture."""
+        example = np.frombuffer(samples, np.float32).copy()
+        if self._is_vector and isinstance(self._encoder, HearingEncoder):
+            return self._encoder.encode_audio(torch.from_numpy(example)[None], self._signal.sample_rate_hz)[0]
+        if (tower := self._tower) is not None:
+            return candidates(example, self._encoder, tower, self._hear, self._signal)
+        vectors = word_vectors(self._encoder)
+        asked = self._hear(example, vectors)
         return mean_of_most_heard(vectors, parts_taken(asked.masks, asked.magnitude).cpu(), sound_words())[0]
-    mixture = section_tried(query, example, source, tower, signal.sample_rate_hz, start_seconds=start_seconds)
-    return vector_tried(example, mixture, encoder, tower, hear, signal)
 
 
 def section_tried(
     query: Query,
-    example: Float32[np.ndarray, "S"],
+    wanted: Float[Tensor, "1 E"],
     source: Source,
     tower: AudioTower,
     sample_rate_hz: int,
     *,
     start_seconds: float = 0.0,
 ) -> Float32[np.ndarray, "S2"]:
-    """Return the part of a source, mono, that words are tried on: about the span, or where it is most like the example.
+    """Return the part of a source, mono, that words are tried on: about the span, or where it is most like the example,
+    which the tower embeds as `wanted`.
 
     The source begins at `start_seconds`; of a long one, the first ten minutes are searched.
     """
@@ -139,21 +179,15 @@ def section_tried(
     if len(sound) <= size:
         return sound
     starts = [*range(0, len(sound) - size, size // 2), len(sound) - size]
-    wanted = _embedded(tower, example[None], sample_rate_hz)
     parts = torch.cat([_embedded(tower, sound[None, start : start + size], sample_rate_hz) for start in starts])
     start = starts[int(torch.cosine_similarity(parts, wanted).argmax())]
     return sound[start : start + size]
 
 
-def vector_tried(
-    example: Float32[np.ndarray, "S"],
-    mixture: Float32[np.ndarray, "S2"],
-    encoder: SharedEncoder,
-    tower: AudioTower,
-    hear: Hear,
-    signal: SignalSettings,
-) -> Float[Tensor, "D"]:
-    """Return the mean of the vectors of the words that do best on an example and on the mixture."""
+def candidates(
+    example: Float32[np.ndarray, "S"], encoder: SharedEncoder, tower: AudioTower, hear: Hear, signal: SignalSettings
+) -> Candidates:
+    """Return the words that an example alone makes likely: by the tower's evidence, and by what they take of it."""
     vectors, wanted = word_vectors(encoder), _embedded(tower, example[None], signal.sample_rate_hz)
     weights, usual = evidence_weights(tower, _vectors(cast(Hashable, encoder)))
     evidence = weights @ tower.classify(wanted)[0] - usual
@@ -161,16 +195,23 @@ def vector_tried(
     asked = hear(example, vectors[likely])
     parts = parts_taken(asked.masks.cpu(), asked.magnitude.cpu())
     first = (parts + _PART_PER_EVIDENCE * evidence[likely]).topk(min(_NUM_TRIED, len(parts))).indices
-    tried = vectors[likely[first]]
+    return Candidates(vectors[likely[first]], parts[first], wanted)
+
+
+def vector_tried(
+    found: Candidates, mixture: Float32[np.ndarray, "S"], tower: AudioTower, hear: Hear, signal: SignalSettings
+) -> Float[Tensor, "D"]:
+    """Return the mean of the vectors of the words that do best on the example and on the mixture."""
     spectrum = stft(torch.from_numpy(mixture)[None], signal)
-    stems = apply_masks(spectrum, hear(mixture, tried).masks.cpu().float()[None], signal, len(mixture))[0].numpy()
+    masks = hear(mixture, found.vectors).masks.cpu().float()
+    stems = apply_masks(spectrum, masks[None], signal, len(mixture))[0].numpy()
     gain = float(gain_to(mixture, LEVEL_DB))
     likeness, rest = (
-        torch.cosine_similarity(_embedded(tower, sounds, signal.sample_rate_hz, gain=gain), wanted)
+        torch.cosine_similarity(_embedded(tower, sounds, signal.sample_rate_hz, gain=gain), found.example)
         for sounds in (stems, mixture - stems)
     )
-    best = (parts[first] + _STEM_WEIGHT * (likeness - rest)).topk(min(_NUM_BEST, len(first)))
-    return torch.softmax(_SHARPNESS * best.values, dim=0) @ tried[best.indices]
+    best = (found.parts + _STEM_WEIGHT * (likeness - rest)).topk(min(_NUM_BEST, len(found.parts)))
+    return torch.softmax(_SHARPNESS * best.values, dim=0) @ found.vectors[best.indices]
 
 
 def _embedded(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
-from trisep.encoders import HearingEncoder, SharedEncoder, load_encoder
+from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.remux import VideoForm, video_form
 from trisep.queries.embed import (
@@ -31,7 +31,7 @@ from trisep.queries.embed import (
     split_words,
 )
 from trisep.queries.understanding import reasons_not_understood
-from trisep.separation.examples import example_of, vector_heard
+from trisep.separation.examples import Examples
 from trisep.separation.infer import (
     MaskSegment,
     Network,
@@ -163,6 +163,7 @@ class Separator:
         self.device = torch.device(device)
         self.model: Any = checkpoint.model.to(self.device)
         self.calibration = read_calibration(checkpoint.card)
+        self._examples = Examples(encoder, self._hear, self.signal, is_vector=checkpoint.learned_from_sounds)
 
     @property
     def signal(self) -> SignalSettings:
@@ -324,12 +325,7 @@ class Separator:
         reads = self.model.contract.reads
         if reads not in ("vectors", "regions"):
             raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
-        sound = example_of(query, source, self.signal.sample_rate_hz, start_seconds=options.start_seconds)
-        if self.checkpoint.learned_from_sounds and isinstance(self.encoder, HearingEncoder):
-            waveform = torch.from_numpy(sound)[None]
-            return Query(query.name, vector=self.encoder.encode_audio(waveform, self.signal.sample_rate_hz)[0])
-        begin = options.start_seconds
-        vector = vector_heard(query, sound, source, self.encoder, self._hear, self.signal, start_seconds=begin)
+        vector = self._examples.vector(query, source, start_seconds=options.start_seconds)
         return Query(query.name, vector=vector)
 
     def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:
