@@ -183,6 +183,39 @@ def test_an_unfinished_table_of_other_settings_is_not_gone_on_with(data: Path, t
         score(data, tmp_path, seed=1)
 
 
+def test_a_finished_run_is_not_made_again(
+    data: Path, tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trisep.evaluation.table, "git_revision", lambda: "0123456789ab")
+    scored: list[int] = []
+    original = trisep.evaluation.run._score
+    monkeypatch.setattr(
+        trisep.evaluation.run, "_score", lambda job, mixture: scored.append(mixture.index) or original(job, mixture)
+    )
+    command = ["evaluate", "--data", str(data), "--baseline", "mixture", "--limit", "2", "--out", str(tmp_path)]
+    assert main(command) == 0 and scored == [0, 1]
+    first = capsys.readouterr()
+    files = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    assert main(command) == 0 and scored == [0, 1]
+    again = capsys.readouterr()
+    assert again.out == first.out and first.err == ""
+    assert again.err.endswith(f"to score again, remove {tmp_path / 'baselines.json'}\n")
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == files
+    # Anything else that the scores depend on makes them anew.
+    assert main([*command, "--seed", "1"]) == 0 and scored == [0, 1] * 2
+    assert main(command) == 0 and scored == [0, 1] * 3
+    for revision in ("ba9876543210", "ba9876543210+", "ba9876543210+"):
+        monkeypatch.setattr(trisep.evaluation.table, "git_revision", lambda revision=revision: revision)
+        assert main(command) == 0
+    assert scored == [0, 1] * 6
+    (tmp_path / "baselines.csv").unlink()
+    monkeypatch.setattr(trisep.evaluation.table, "git_revision", lambda: "ba9876543210")
+    assert main(command) == 0 and main(command) == 0 and scored == [0, 1] * 7
+    (tmp_path / "baselines.json").write_text("5")
+    with pytest.raises(ConfigError, match="holds scores of protocol None"):
+        score(data, tmp_path, baselines=("mixture",), limit=2)
+
+
 def test_few_mixtures_are_in_work_at_a_time(here: None, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trisep.evaluation.run, "_score", lambda _, mixture: [mixture])
     job = trisep.evaluation.run.plan(None, protocol("avmini"), data, baselines=("mixture",))

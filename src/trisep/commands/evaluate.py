@@ -77,6 +77,8 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Score the mixtures, print the table and write it where `--out` says; returns 0."""
+    import sys
+
     from trisep.evaluation.run import evaluate
 
     summary = evaluate(
@@ -99,4 +101,9 @@ def run(arguments: Arguments) -> int:
     )
     if summary is not None:
         print(summary.text)
+        if summary.earlier is not None:
+            print(
+                f"trisep: these are the scores of an earlier run of the same; to score again, remove {summary.earlier}",
+                file=sys.stderr,
+            )
     return 0

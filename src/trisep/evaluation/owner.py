@@ -1,6 +1,7 @@
 """Whose the files of an output folder are: a result is known by the table of its columns, or by its summary.
 
-What stands in the place of a result and is none is never replaced. This file writes nothing.
+An evaluation that finished is known by its settings, and not made again. What stands in the place of a result and is
+none is never replaced. This file writes nothing.
 """
 
 import csv
@@ -11,7 +12,8 @@ from typing import Any
 from trisep.errors import ConfigError
 from trisep.evaluation.journal import COLUMNS
 from trisep.evaluation.pairs import PAIRS
-from trisep.media.records import read_json
+from trisep.evaluation.table import environment
+from trisep.media.records import checked, read_json
 from trisep.protocols.pair_files import PAIR_COLUMNS
 
 
@@ -34,6 +36,26 @@ def require_own(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
                 f"{folder}: holds scores of {key} {known.get(key)}, now it is {settings[key]}; choose another --out, "
                 "or remove them"
             )
+
+
+def finished(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the summary of an earlier run that would be repeated: it finished with the same settings (the model's
+    weights and the lists by their hashes) and the same versions of all packages.
+
+    None where there is no such run, where its table is gone or was begun anew, and where the running code differs from
+    its last commit, which nothing tells from how it differed before.
+    """
+    summary, table = folder / f"{name}.json", folder / f"{name}.csv"
+    if not (summary.is_file() and table.is_file()) or (folder / f"{name}.partial.csv").exists():
+        return None
+    try:
+        known: dict[str, Any] = checked(dict[str, Any], read_json(summary), "the summary")
+        told = {key: known.pop(key) for key in ("table", "num_mixtures", "environment", "levels", "wall_seconds")}
+        before, now = told["environment"], environment(None)
+        is_same = all(before[key] == now[key] for key in ("git_revision", "versions"))
+    except (ConfigError, ValueError, TypeError, KeyError):
+        return None
+    return told if is_same and not now["git_revision"].endswith("+") and known == dict(settings) else None
 
 
 def require_own_report(

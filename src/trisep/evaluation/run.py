@@ -32,7 +32,7 @@ from trisep.evaluation.distributed import Ranks
 from trisep.evaluation.examples import examples_of
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
-from trisep.evaluation.owner import require_own
+from trisep.evaluation.owner import finished, require_own
 from trisep.evaluation.pairs import PAIRS, Pairs, pair_list, survey
 from trisep.evaluation.table import environment, markdown, require_scores, summarise
 from trisep.media.files import replacing_text, sha256_of, write_json
@@ -61,6 +61,8 @@ class Evaluation:
     settings: dict[str, Any]
     """Everything that the scores depend on, as JSON values."""
     num_mixtures: int
+    earlier: Path | None = None
+    """The summary of an earlier run of the same, from which all this is read; None where it was scored now."""
 
 
 def evaluate(
@@ -82,7 +84,7 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "fp32",
 ) -> Evaluation | None:
-    """Score a model, baselines, or both on mixtures whose sources are known; a run that was interrupted continues.
+    """Score a model, baselines, or both on mixtures of known sources; what the same run scored before stays as it is.
 
     Returns None in processes of torchrun but the main one. Raises TrisepError for an unknown name, a misfit or a lack.
 
@@ -145,7 +147,7 @@ def write_tables(
     out: Path | None,
     num_workers: int | None,
 ) -> Evaluation:
-    """Write the rows, after those of a run that was killed, and their summary.
+    """Write the rows, after those of a run that was killed, and their summary; nothing where an earlier run did.
 
     `results` is called with the number of mixtures that are done already.
     """
@@ -155,6 +157,9 @@ def write_tables(
     with tempfile.TemporaryDirectory() as temporary_folder:
         folder = out or Path(temporary_folder)
         require_own(folder, name, settings)
+        if (earlier := finished(folder, name, settings)) is not None:
+            deque(results(earlier["num_mixtures"]), maxlen=0)  # other processes are told that nothing is left
+            return _told(job, settings, earlier["table"], earlier["num_mixtures"], folder / f"{name}.json")
         with (
             locked(folder),
             Journal(
@@ -170,8 +175,7 @@ def write_tables(
             table = journal.finish()
         entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
         require_scores(entries, job.folder)
-        what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
-        text = markdown(entries, protocol.headline, title=f"{what}{protocol.name} · {num_mixtures} mixtures{query}")
+        evaluation = _told(job, settings, entries, num_mixtures)
         summary = {
             **settings,
             "levels": protocol.level_rule,
@@ -182,8 +186,22 @@ def write_tables(
         summary["wall_seconds"] = round(time.monotonic() - started, 1)
         write_json(folder / f"{name}.json", summary)
         with replacing_text(folder / f"{name}.md") as file:
-            file.write(text + "\n")
-    return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures)
+            file.write(evaluation.text + "\n")
+    return evaluation
+
+
+def _told(
+    job: ScoringJob,
+    settings: dict[str, Any],
+    entries: list[dict[str, Any]],
+    num_mixtures: int,
+    earlier: Path | None = None,
+) -> Evaluation:
+    """Put a summary's entries into words."""
+    what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
+    title = f"{what}{job.protocol.name} · {num_mixtures} mixtures{query}"
+    text = markdown(entries, job.protocol.headline, title=title)
+    return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures, earlier=earlier)
 
 
 def plan(
