@@ -72,7 +72,7 @@ def test_from_the_first_page_to_a_saved_video(served: Served, sample: Path, tmp_
         page.value(WATCH)
         page.wait("seen.some((v, i) => v > 3.2 && seen[i + 1] < v - 0.2)")  # it began again
         assert page.value("Math.max(...seen)") < 6
-        assert not page.value("document.querySelector('#video').paused")
+        page.wait("!document.querySelector('#video').paused")  # it plays on once it has found the place
         page.press("Escape", "Escape", 27)
         page.wait(f"{now} > 5.3 && document.querySelector('#span').hidden")
         page.press(" ", "Space", 32)
@@ -170,6 +170,32 @@ def test_what_cannot_be_read_is_said_where_people_look(served: Served, tmp_path:
         assert page.value("document.querySelector('#limits').textContent").startswith("holiday.mp4: cannot be read")
         assert not page.value("document.querySelector('#start').hidden")
     assert set(served.folder.iterdir()) == before
+
+
+def test_where_no_more_sounds_may_be_asked_for_the_page_says_why(tmp_path: Path) -> None:
+    small = Served(WebSettings(max_stems=1, device="cpu"))
+    disabled = "['words', 'separate', 'ask-span'].map(id => document.getElementById(id).disabled)"
+    reason = "document.querySelector('#full').textContent"
+    hidden = "document.querySelector('#other-ways').hidden"
+    try:
+        with open_browser(tmp_path / "browser") as page:
+            page.go(small.address)
+            page.wait("!document.querySelector('#sample').hidden")
+            page.click("#sample")
+            page.wait("!document.querySelector('#work').hidden", PATIENCE_SECONDS)
+            assert page.value(disabled) == [False] * 3 and page.value(reason) == "" and not page.value(hidden)
+            page.click("#words")
+            page.type("dog barking")
+            page.click("#separate")
+            page.wait("document.querySelector('#separate').disabled", PATIENCE_SECONDS)
+            assert page.value(disabled) == [True] * 3 and page.value(hidden)
+            assert page.value(reason) == "At most 1 at a time: remove one to ask for another sound."
+            page.click(".track:nth-child(1) .remove")
+            page.wait("!document.querySelector('#separate').disabled", PATIENCE_SECONDS)
+            assert page.value(disabled) == [False] * 3 and page.value(reason) == "" and not page.value(hidden)
+            assert page.complaints == []
+    finally:
+        small.stop()
 
 
 def test_a_demonstration_invites_to_the_sample_alone(tmp_path: Path) -> None:

@@ -1,26 +1,26 @@
 // The page as a whole: start, upload, work. It asks the server, and tells player, rows and picture what to show.
 
 import { request, upload } from "./api.js";
+import { colourOf, Heat } from "./heat.js";
 import { askByPointing, drawHeat } from "./picture.js";
 import { Player } from "./player.js";
+import { Spans } from "./spans.js";
 import { REST, Tracks } from "./tracks.js";
 import { askBySpan, drawWave, scaleOf } from "./waveform.js";
-import { bytes, clock, going, moment } from "./words.js";
+import { bytes, clock, going } from "./words.js";
 
 const POLL_MILLISECONDS = 300;
 const STEP_SECONDS = 5;
-const SHORTEST_SPAN_SECONDS = 0.1;
 const $ = (id) => document.getElementById(id);
 
 const player = new Player($("video"));
 const tracks = new Tracks($("tracks"));
+const heat = new Heat();
+const spans = new Spans(player, { line: $("span"), ask: $("ask-span"), stop: $("repeat"), announce: $("announce") });
 let settings = null;
 let session = null;
 let sending = null;
 let polling = 0;
-let span = null;
-let mark = null;
-let heat = { key: null, maps: null, url: null };
 const saved = new Set();
 
 const path = (...parts) => ["api", "sessions", session.key, ...parts].join("/");
@@ -56,7 +56,7 @@ function restart(message) {
   player.close();
   tracks.clear();
   session = null;
-  heat = { key: null, maps: null, url: null };
+  heat.clear();
   saved.clear();
   $("video").removeAttribute("src");
   $("video").load();
@@ -149,12 +149,11 @@ async function ask(method, body, ...parts) {
 function startWork() {
   const { sound, picture } = reading();
   show("work");
-  repeat(null);
+  spans.clear();
   $("title").textContent = session.title;
   document.title = `${session.title} · trisep`;
   player.open(sound, path("sound"));
   tracks.peaksOfMixture = sound.peaks;
-  mark = null;
   $("stage").hidden = !picture;
   $("point-hint").hidden = !picture;
   $("unseen").hidden = true;
@@ -172,12 +171,17 @@ function showWork() {
   player.setGains(tracks.gains());
   $("empty").hidden = session.stems.length > 0;
   $("exports").hidden = finished.length === 0;
-  const isFull = session.stems.length >= settings.max_stems;
-  $("words").disabled = isFull;
-  $("words").placeholder = isFull ? `${settings.max_stems} sounds at most` : "dog barking";
+  showRoom(session.stems.length < settings.max_stems);
   showSuggestions();
   showHeat();
   showExports();
+}
+
+// Whether a further sound may be asked for; where not, why.
+function showRoom(isRoom) {
+  for (const id of ["words", "separate", "ask-span"]) $(id).disabled = !isRoom;
+  $("other-ways").hidden = !isRoom;
+  $("full").textContent = isRoom ? "" : `At most ${settings.max_stems} at a time: remove one to ask for another sound.`;
 }
 
 // What is heard in the file, less what was asked for already.
@@ -198,24 +202,12 @@ function showSuggestions() {
   );
 }
 
-async function showHeat() {
-  const stem = session.stems.find((candidate) => candidate.key === heat.key);
-  $("opacity-line").hidden = !stem;
-  if (!stem) {
-    heat = { key: null, maps: null, url: null };
-  } else if (stem.heat?.state === "failed") {
-    complain(stem.heat.error);
-    heat = { key: null, maps: null, url: null };
-  } else if (stem.heat?.state === "done" && heat.url !== stem.name) {
-    heat.url = stem.name;
-    const key = heat.key;
-    const maps = await tried(() => request("GET", path("stems", stem.key, "heat")));
-    if (heat.key === key) heat.maps = maps;
-  } else if (!stem.heat && stem.state === "done") {
-    heat.maps = null;
-    heat.url = null;
-    ask("POST", undefined, "stems", stem.key, "heat");
-  }
+function showHeat() {
+  $("opacity-line").hidden = !heat.follow(session.stems, {
+    fetchMaps: (stem) => tried(() => request("GET", path("stems", stem.key, "heat"))),
+    order: (stem) => ask("POST", undefined, "stems", stem.key, "heat"),
+    complain,
+  });
 }
 
 function showExports() {
@@ -304,7 +296,7 @@ tracks.addEventListener("reword", ({ detail }) => {
   else showWork();
 });
 tracks.addEventListener("heat", ({ detail }) => {
-  heat = { key: heat.key === detail.key ? null : detail.key, maps: null, url: null };
+  heat.toggle(detail.key);
   showWork();
 });
 
@@ -325,35 +317,10 @@ player.addEventListener("change", () => {
 });
 askBySpan($("wave"), {
   onPlace: (share) => player.seek(share * player.duration),
-  onSpan: (shares, isWhole) => {
-    span = shares;
-    if (isWhole) repeat({ from: shares.from * player.duration, to: shares.to * player.duration });
-  },
+  onSpan: (shares, isWhole) => spans.draw(shares, isWhole),
 });
-$("repeat").addEventListener("click", () => repeat(null));
-$("ask-span").addEventListener("click", () => ask("POST", { span: [span.from * player.duration, span.to * player.duration] }, "stems"));
-function repeat(seconds) {
-  if (!seconds) span = null;
-  player.repeat(seconds);
-  $("span").hidden = !seconds;
-  if (!seconds) return;
-  const words = `${moment(seconds.from)} to ${moment(seconds.to)}`;
-  $("ask-span").textContent = `Separate what is heard from ${words}`;
-  $("repeat").textContent = `Stop repeating ${words}`;
-}
-
-// A span marked by keys: where it begins, then where it ends.
-function markSpan(isEnd) {
-  const now = player.time;
-  if (!isEnd) {
-    mark = now;
-    $("announce").textContent = `A span begins at ${moment(now)}`;
-  } else if (mark !== null && now - mark >= SHORTEST_SPAN_SECONDS) {
-    span = { from: mark / player.duration, to: now / player.duration };
-    repeat({ from: mark, to: now });
-    $("announce").textContent = `A span from ${moment(mark)} to ${moment(now)}`;
-  }
-}
+$("repeat").addEventListener("click", () => spans.stop());
+$("ask-span").addEventListener("click", () => ask("POST", { span: spans.seconds }, "stems"));
 $("video").addEventListener("error", () => {
   if (!$("video").getAttribute("src")) return;
   $("unseen").hidden = false;
@@ -367,11 +334,12 @@ document.addEventListener("keydown", (event) => {
   if (event.key === " " && !isControl) playOrPause();
   else if (event.key === "ArrowLeft" && !target.matches("input")) player.seek(player.time - STEP_SECONDS);
   else if (event.key === "ArrowRight" && !target.matches("input")) player.seek(player.time + STEP_SECONDS);
-  else if (event.key === "Escape" && span) repeat(null);
+  else if (event.key === "Escape" && spans.shares) spans.stop();
   else if (event.key === "Home" && target === $("wave")) player.seek(0);
   else if (event.key === "End" && target === $("wave")) player.seek(player.duration);
   else if (/^[0-9]$/.test(event.key)) tell(tracks.toggleSolo(Number(event.key)), "isSolo", "alone");
-  else if (/^[io]$/i.test(event.key)) markSpan(event.key.toLowerCase() === "o");
+  else if (event.key.toLowerCase() === "i") spans.begin();
+  else if (event.key.toLowerCase() === "o") spans.end();
   else if (event.key.toLowerCase() === "m") tell(tracks.toggleMute(target.closest(".track")), "isMute", "mute");
   else return;
   event.preventDefault();
@@ -391,22 +359,15 @@ function frame() {
   const share = player.duration ? player.time / player.duration : 0;
   const style = getComputedStyle(document.documentElement);
   const { sound } = reading();
-  drawWave($("wave"), sound.peaks, { share, colour: style.getPropertyValue("--soft"), played: style.getPropertyValue("--played"), scale: scaleOf(sound.peaks), span });
+  drawWave($("wave"), sound.peaks, { share, colour: style.getPropertyValue("--soft"), played: style.getPropertyValue("--played"), scale: scaleOf(sound.peaks), span: spans.shares });
   tracks.draw(share);
   $("now").textContent = clock(player.time);
   $("wave").setAttribute("aria-valuenow", player.time.toFixed(1));
   $("wave").setAttribute("aria-valuetext", `${clock(player.time)} of ${clock(player.duration)}`);
   if (!$("stage").hidden) {
-    drawHeat($("heat"), heat.maps, player.time, { colour: heatColour(), opacity: Number($("opacity").value) });
+    const row = tracks.rows.find((candidate) => candidate.key === heat.key && candidate.key !== REST);
+    drawHeat($("heat"), heat.maps, player.time, { colour: colourOf(row), opacity: Number($("opacity").value) });
   }
-}
-
-// The heat has the colour of its row.
-function heatColour() {
-  const row = tracks.rows.find((candidate) => candidate.key === heat.key);
-  if (!row || row.key === REST) return [255, 170, 60];
-  const [, red, green, blue] = /^#(..)(..)(..)$/.exec(getComputedStyle(row.item).getPropertyValue("--colour").trim()) ?? [];
-  return red ? [red, green, blue].map((digits) => parseInt(digits, 16)) : [255, 170, 60];
 }
 
 try {
