@@ -17,7 +17,7 @@ import pytest
 
 import trisep
 from trisep import cli
-from trisep.commands import import_, load_verb, mistake, models, separate, store, train, verbs
+from trisep.commands import import_, load_verb, models, separate, store, train, verbs
 from trisep.errors import EXTRAS, MediaError, shown
 from trisep.media.files import replacing
 
@@ -401,64 +401,9 @@ def test_names_are_shown_without_what_commands_a_terminal() -> None:
     assert shown("é 🎻 a\nb\x1b[2J\x9b\u202e\u2066") == "é 🎻 a\\u000ab\\u001b[2J\\u009b\\u202e\\u2066"
 
 
-@pytest.mark.parametrize(
-    ("text", "in_a_file", "on_a_terminal"),
-    [
-        ("violin\tyes\n", "violin\tyes\n", "violin\tyes\n"),
-        ("\x1b[2Jgone\x07\u202e\n", "\\u001b[2Jgone\\u0007\\u202e\n", "\\u001b[2Jgone\\u0007\\u202e\n"),
-        ("\x1b[31mred\x1b[0m\r", "\\u001b[31mred\\u001b[0m\\u000d", "\x1b[31mred\x1b[0m\r"),
-        ("\x1b]0;title\x9b1A", "\\u001b]0;title\\u009b1A", "\\u001b]0;title\\u009b1A"),
-        ("\x1b[1A\x1b[2K\x1b[?25l", "\\u001b[1A\\u001b[2K\\u001b[?25l", "\x1b[1A\x1b[2K\x1b[?25l"),
-    ],
-)
-def test_no_name_commands_the_terminal(text: str, in_a_file: str, on_a_terminal: str) -> None:
-    assert (cli._harmless(text, False), cli._harmless(text, True)) == (in_a_file, on_a_terminal)
-
-
-def test_a_closed_standard_input_is_an_empty_one_and_names_are_shown_harmlessly() -> None:
-    name = "no\x1b[2J\u202ename"
-    script = f"import sys; from trisep import cli; cli.mend_streams(); print({name!r}); sys.exit(len(sys.stdin.read()))"
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(f"{shlex.join(command)} <&-", shell=True, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "no\\u001b[2J\\u202ename\n"
-
-
 def test_an_error_is_one_line_whatever_the_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tag", "no\nsuch\x1b[2J\u202e.wav"]) == 2
     assert capsys.readouterr().err == "trisep: error: no such\\u001b[2J\\u202e.wav: no such file; check the name\n"
-
-
-BOXED = """\
-╭─ Required options ────────────────────────╮
-│ Missing from trisep data:                 │
-│     NAME                                  │
-│         Data set, or folder. (required)   │
-│     --media DIR                           │
-│         Folder of the files. (required)   │
-│ ───────────────────────────────────────── │
-│ For full helptext, run:                   │
-│     trisep data --help                    │
-╰───────────────────────────────────────────╯
-"""
-RULED = """\
- Required options
- -------------------------------------------
-  Missing from trisep data:
-      NAME
-          Data set, or folder. (required)
-      --media DIR
-          Folder of the files. (required)
-  -----------------------------------------
-  For full helptext, run:
-      trisep data --help
-
-"""
-
-
-@pytest.mark.parametrize("report", [BOXED, RULED])
-def test_a_mistake_is_told_alike_on_terminals_with_and_without_boxes(report: str) -> None:
-    assert mistake(report, ["data", "status"]) == "missing: NAME, --media DIR"
 
 
 def test_a_file_whose_name_begins_with_a_dash_is_told_from_an_option(

@@ -21,6 +21,7 @@ DATA = CONTENT | {"store", "datasets", "mixing", "losses", "recipes"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
+    "terminal": BASE,
     "media": BASE,
     "spectrogram": BASE,
     "pretrained": BASE | {"media"},
@@ -47,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": CONTENT | MEASURES | {"separation"},
 }
 ALLOWED["commands"] = set(ALLOWED)
-ALLOWED["cli"] = {"errors", "commands"}
+ALLOWED["cli"] = {"errors", "commands", "terminal"}
 ALLOWED["__init__"] = BASE | {"separation"}
 ROOT_FILES = {"__init__", "errors", "types", "cli"}
 FORBIDDEN_MODULES = {

@@ -3,11 +3,14 @@ traceback.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from trisep.terminal.streams import _harmless
 
 PROGRAM = """
 import sys
@@ -66,3 +69,27 @@ def test_a_full_disk_and_a_reader_that_has_gone_are_one_line() -> None:
     assert trisep(redirect="2>/dev/full").returncode == 0
     done = trisep(text="x" * 100_000, redirect="| head -c 1")
     assert done.stdout == b"x" and b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "in_a_file", "on_a_terminal"),
+    [
+        ("violin\tyes\n", "violin\tyes\n", "violin\tyes\n"),
+        ("\x1b[2Jgone\x07\u202e\n", "\\u001b[2Jgone\\u0007\\u202e\n", "\\u001b[2Jgone\\u0007\\u202e\n"),
+        ("\x1b[31mred\x1b[0m\r", "\\u001b[31mred\\u001b[0m\\u000d", "\x1b[31mred\x1b[0m\r"),
+        ("\x1b]0;title\x9b1A", "\\u001b]0;title\\u009b1A", "\\u001b]0;title\\u009b1A"),
+        ("\x1b[1A\x1b[2K\x1b[?25l", "\\u001b[1A\\u001b[2K\\u001b[?25l", "\x1b[1A\x1b[2K\x1b[?25l"),
+    ],
+)
+def test_no_name_commands_the_terminal(text: str, in_a_file: str, on_a_terminal: str) -> None:
+    assert (_harmless(text, False), _harmless(text, True)) == (in_a_file, on_a_terminal)
+
+
+def test_a_closed_standard_input_is_an_empty_one_and_names_are_shown_harmlessly() -> None:
+    name = "no\x1b[2J\u202ename"
+    script = "import sys; from trisep.terminal.streams import mend_streams; mend_streams(); "
+    script += f"print({name!r}); sys.exit(len(sys.stdin.read()))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(f"{shlex.join(command)} <&-", shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "no\\u001b[2J\\u202ename\n"
