@@ -22,6 +22,10 @@ def test_rows_by_column_whatever_their_order(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_without_a_name_may_be_several(tmp_path: Path) -> None:
+    assert [row["label"] for row in read_rows(table(tmp_path, "path,label,,\na,b,,\n"), ["path", "label"])] == ["b"]
+
+
 def test_rows_before_a_bad_one_are_given(tmp_path: Path) -> None:
     rows = read_rows(table(tmp_path, "path,label\na,b\nc\n"), ["path"])
     assert next(rows) == {"path": "a", "label": "b"}
@@ -32,10 +36,16 @@ def test_rows_before_a_bad_one_are_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "lacks the column label, path; expected at least label, path"),
+        ("", "lacks the column label, path; expected at least label, path, separated by commas"),
         ("path,title\na,b\n", "lacks the column label; expected at least label, path"),
+        ("path;label\na;b\n", "expected .*, separated by commas, in the first line, got 'path;label'$"),
+        ("x" * 5000 + "\na\n", f"got '{'x' * 80}'$"),
+        ("path,label,label\na,b,c\n", "names the column label twice; rename or remove one"),
         ("path,label\na,b,c\n", "line 2: expected 2 columns"),
-        (b"path,label\n\xff\xfe,b\n", r"cannot be read as CSV \(.*utf-8.*\); expected the columns label, path"),
+        (
+            b"path,label\n\xff\xfe,b\n",
+            r"cannot be read as CSV \(.*utf-8.*expected the columns label, path, .* in UTF-8",
+        ),
         ("path,label\n" + "x" * 200000 + ",b\n", r"cannot be read as CSV \(field larger than field limit"),
     ],
 )

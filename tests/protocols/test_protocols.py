@@ -292,3 +292,12 @@ def test_a_clip_whose_times_are_no_stretch_is_named(tmp_path: Path, times: str) 
     (tmp_path / "list.csv").write_text(f"path,split,label,start_seconds,end_seconds\na.mp4,dev,dog,{times}\n")
     with pytest.raises(MediaError, match=r"list\.csv: a\.mp4 from .* is no stretch; give seconds, the start first"):
         read_clips(tmp_path / "list.csv", {"dev"})
+
+
+def test_spaces_are_no_part_of_a_label_and_a_clip_without_one_is_named(tmp_path: Path) -> None:
+    rows = "path,split,label,query\na.mp4,dev, dog,\nb.mp4, dev,dog , a dog\nc.mp4,train,,\n"
+    (tmp_path / "list.csv").write_text(rows)
+    found = [(source.label, source.query) for source in read_clips(tmp_path / "list.csv", ["dev"])]
+    assert found == [("dog", ""), ("dog", "a dog")]
+    with pytest.raises(MediaError, match=r"list\.csv: c\.mp4 of the split train has no label; fill it in, or leave"):
+        read_clips(tmp_path / "list.csv", ["dev", "train"])

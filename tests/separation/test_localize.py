@@ -218,6 +218,10 @@ def test_an_overlay_is_upright_and_needs_no_sound(command, tmp_path: Path) -> No
     assert command("turned.mov", "green", "--out", "folder") == 0
     info = probe(tmp_path / "folder/heat.mp4")
     assert (info.video[0].width, info.video[0].height, info.video[0].rotation_degrees, info.audio) == (48, 64, 0, ())
+    assert command("turned.mov", "green", "--out", "folder", "--into-video") == 0
+    with av.open("folder/heat.mov") as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+        assert len(list(container.decode(video=0))) == 5
     assert command("turned.mov", "--by", "caption", "--out", "alone.PNG") == 0
     assert read_image(tmp_path / "alone.PNG").shape == (64, 48, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.PNG", "folder", "turned.mov"]

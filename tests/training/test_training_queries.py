@@ -56,6 +56,31 @@ def test_a_whole_path_comes_before_one_that_ends_alike_and_two_labels_are_refuse
         read_labels(tmp_path / "two.csv", store)
 
 
+@pytest.mark.parametrize(
+    ("times", "message"), [("soon,", "'soon' to ''"), ("nan,", "'nan' to ''"), ("5,3", "'5' to '3'")]
+)
+def test_times_that_are_no_stretch_are_named(store: ClipStore, tmp_path: Path, times: str, message: str) -> None:
+    (tmp_path / "timed.csv").write_text(f"path,label,start_seconds,end_seconds\n{store.source(0)},violin,{times}\n")
+    with pytest.raises(ConfigError, match=rf"timed\.csv: {store.source(0)} from {message} is no stretch; give seconds"):
+        read_labels(tmp_path / "timed.csv", store)
+
+
+def test_spaces_are_no_part_of_a_label_and_an_empty_one_is_none(store: ClipStore, tmp_path: Path) -> None:
+    sources = [store.source(clip) for clip in range(len(store))]
+    file = tmp_path / "by_hand.csv"
+    file.write_text("path,label\n" + "".join(f"{one},{' ' * (n % 2)}violin \n" for n, one in enumerate(sources)))
+    assert read_labels(file, store)[1] == ("violin",)
+    file.write_text("path,label\n" + "".join(f"{one},violin\n" for one in sources[1:]) + f"{sources[0]}, \n")
+    with pytest.raises(ConfigError, match=f"has no label for 1 of 6 clips of .*, the first is {sources[0]}"):
+        read_labels(file, store)
+
+
+def test_a_list_of_paths_may_have_any_further_column(store: ClipStore, tmp_path: Path) -> None:
+    rows = "".join(f"{store.source(clip)},violin,{clip}\n" for clip in range(len(store)))
+    (tmp_path / "list.csv").write_text(f"path,label,key\n{rows}")
+    assert read_labels(tmp_path / "list.csv", store)[1] == ("violin",)
+
+
 def test_what_data_status_wrote_is_read_by_source_and_stretch(store: ClipStore, tmp_path: Path) -> None:
     sources = [store.source(clip) for clip in range(len(store))]
     (tmp_path / "labels.csv").write_text(

@@ -279,7 +279,7 @@ def _stamped_packets(source: InputContainer, streams: list[Stream], zero_seconds
     Matroska lacks the first decoding times.
     """
     last: dict[Stream, int] = {}
-    packets: Iterator[Any] = source.demux(streams)
+    packets: Iterable[Any] = source.demux(streams) if streams else ()  # of no streams PyAV would give all
     for packet in packets:
         if packet.size == 0 or (packet.pts is None and packet.dts is None):
             continue

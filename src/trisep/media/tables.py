@@ -4,27 +4,26 @@ This file does not know what the columns mean.
 """
 
 import csv
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from trisep.errors import MediaError
 from trisep.media.bounds import LATEST_SECONDS
 
+_SHOWN = 80
+"""How much of a first line that is none is shown, in characters."""
+
 
 def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a CSV file one by one; `MediaError` when it is not a CSV file or lacks a column."""
+    """Yield the rows of a CSV file one by one; `MediaError` when it is none, lacks a column or has one twice."""
     if not file.is_file():
         what = "is not a regular file; save it to disk first" if file.exists() else "no such file; check the name"
         raise MediaError(f"{file}: {what}")
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            missing = set(columns) - set(reader.fieldnames or ())
-            if missing:
-                raise MediaError(
-                    f"{file}: lacks the column {', '.join(sorted(missing))}; expected at least "
-                    f"{', '.join(sorted(columns))}"
-                )
+            _require_columns(file, reader.fieldnames or (), columns)
             for row in reader:
                 if None in row or None in row.values():
                     raise MediaError(
@@ -33,10 +32,24 @@ def read_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
                 yield row
     except (UnicodeDecodeError, csv.Error) as error:
         raise MediaError(
-            f"{file}: cannot be read as CSV ({error}); expected the columns {', '.join(sorted(columns))}"
+            f"{file}: cannot be read as CSV ({error}); expected the columns {', '.join(sorted(columns))}, separated by "
+            "commas, in UTF-8: save it so"
         ) from error
     except OSError as error:
         raise MediaError(f"{file}: cannot be read ({error.strerror}); check the name") from error
+
+
+def _require_columns(file: Path, names: Sequence[str], columns: Collection[str]) -> None:
+    """Raise MediaError for the first line of a table that lacks a column, or that names one twice."""
+    missing = set(columns) - set(names)
+    if missing:
+        raise MediaError(
+            f"{file}: lacks the column {', '.join(sorted(missing))}; expected at least {', '.join(sorted(columns))}, "
+            f"separated by commas, in the first line, got {','.join(names)[:_SHOWN]!r}"
+        )
+    twice = [name for name, number in Counter(names).items() if name and number > 1]
+    if twice:
+        raise MediaError(f"{file}: names the column {', '.join(twice)} twice; rename or remove one")
 
 
 def read_number(cell: str, *, low: float, high: float) -> float:

@@ -58,7 +58,8 @@ def read_clips(
             list in one file is taken as it is.
 
     Raises:
-        MediaError: no list, not a list, a stretch that is none, or no clip of those splits in it.
+        MediaError: no list, not a list, a stretch that is none, a clip without a label, or no clip of those splits in
+            it.
     """
     clips = _data_set(data, splits) if (data / "labels.csv").is_file() else _one_list(data)
     folder = list_folder(data)
@@ -66,6 +67,8 @@ def read_clips(
     for path, split, label, start, end, query, recording, number in clips:
         if split not in splits or half not in (None, half_of(recording or path)) or not _is_wanted(number, parts):
             continue
+        if not label:
+            raise MediaError(f"{data}: {path} of the split {split} has no label; fill it in, or leave the row out")
         try:
             start_seconds, end_seconds = read_stretch(start, end)
         except ValueError as error:
@@ -115,7 +118,7 @@ def _one_list(data: Path) -> Iterator[_Row]:
     for row in read_rows(file, ("path", "split", "label")):
         rest = [row.get(name, "") for name in ("start_seconds", "end_seconds", "query", "recording_id")]
         start, end, query, recording = rest
-        yield _Row(row["path"], row["split"], row["label"], start, end, query, recording)
+        yield _Row(row["path"], row["split"].strip(), row["label"].strip(), start, end, query.strip(), recording)
 
 
 def _data_set(folder: Path, splits: Collection[str]) -> Iterator[_Row]:

@@ -5,8 +5,9 @@ Two forms are read. The first is a CSV with the columns `path` and `label`, and 
 status` wrote, or its labels.csv; a clip of several labels is then named "one and the other", as in evaluation.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Int
 
 from trisep.errors import ConfigError, MediaError
-from trisep.media.tables import read_rows
+from trisep.media.tables import read_rows, read_stretch
 from trisep.store.read import ClipStore
 
 _LIST = ("key", "source", "start_seconds", "end_seconds")
@@ -33,11 +34,12 @@ def read_labels(path: Path, store: ClipStore) -> tuple[Int[np.ndarray, "clips"],
     """Read the label of each clip of a store, as a number, and the labels' names, sorted.
 
     A clip's row is the one whose path is the clip's source or, where there is none, the one whose path ends with it
-    after a slash; of rows with times, those in which the clip begins. The numbers count all labels of the file, so that
-    two stores read with one file agree. Raises MediaError for a file of neither form, ConfigError for clips without a
-    label, or with several.
+    after a slash; of rows with times, those in which the clip begins. Spaces around a label are none of it, and a row
+    without a label counts for nothing. The numbers count all labels of the file, so that two stores read with one file
+    agree. Raises MediaError for a file of neither form, ConfigError for clips without a label, or with several, and for
+    times that are none.
     """
-    names = tuple(sorted({row["label"] for row in _rows(path, "label")}))
+    names = tuple(sorted({row["label"].strip() for row in _rows(path, "label")} - {""}))
     numbers = {label: number for number, label in enumerate(names)}
     return np.array([numbers[label] for label in _column_by_clip(path, "label", store)]), names
 
@@ -51,7 +53,8 @@ def read_optional_column(path: Path, column: str, store: ClipStore) -> list[str]
 def _rows(path: Path, column: str) -> Iterator[dict[str, str]]:
     """Yield the rows of either form, with at least `path` and the column."""
     folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and "key" not in next(iter(read_rows(path, ())), {}):
+    first = {} if path.is_dir() else next(read_rows(path, ("label",)), {})
+    if not path.is_dir() and ("path" in first or "key" not in first):
         yield from read_rows(path, ("path", column))
         return
     labels: defaultdict[str, list[str]] = defaultdict(list)
@@ -65,12 +68,26 @@ def _rows(path: Path, column: str) -> Iterator[dict[str, str]]:
             yield {**row, "path": row["source"], "label": " and ".join(labels[row["key"]])}
 
 
+def _stretch(path: Path, row: Mapping[str, str]) -> tuple[float, float]:
+    """Return from when to when a row counts, in seconds; ConfigError for times that are none."""
+    start, end = row.get("start_seconds", ""), row.get("end_seconds", "")
+    try:
+        begin, last = read_stretch(start, end)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: {row['path']} from {start!r} to {end!r} is no stretch; give seconds, the start first"
+        ) from error
+    return begin or 0.0, math.inf if last is None else last
+
+
 def _column_by_clip(path: Path, column: str, store: ClipStore) -> list[str]:
     """Read the value that a file gives for each clip; ConfigError for clips without a value, or with several."""
     exact: defaultdict[str, set[_Value]] = defaultdict(set)
     ending: defaultdict[str, set[_Value]] = defaultdict(set)
     for row in _rows(path, column):
-        value = _Value(row[column], float(row.get("start_seconds") or 0), float(row.get("end_seconds") or "inf"))
+        value = _Value(row[column].strip(), *_stretch(path, row))
+        if column == "label" and not value.text:
+            continue
         exact[row["path"]].add(value)
         parts = row["path"].split("/")
         for first in range(1, len(parts)):
