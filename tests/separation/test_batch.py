@@ -212,6 +212,32 @@ def test_of_folders_below_too(tmp_path: Path) -> None:
     assert media_files(folder) == [folder / "b.wav"]
 
 
+def test_stems_of_an_earlier_run_are_no_input_of_the_next(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", ["a.wav"])
+    fill(folder / "other", ["b.wav"])
+    stems = fill(fill(folder / "separated", []) / "a", ["dog.wav"])
+    for place in (stems, folder / "other"):
+        (place / "report.json").write_text('{"schema": 1, "stems": []}' if place == stems else '{"mine": 1}')
+    assert media_files(folder, recursive=True) == [folder / "a.wav", folder / "other" / "b.wav"]
+    assert media_files(stems, recursive=True) == [stems / "dog.wav"]
+
+
+def test_a_folder_below_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fill(tmp_path / "in", ["a.wav"])
+    fill(folder / "locked", ["b.wav"])
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("trisep.separation.batch.os.scandir", refuse)
+    assert media_files(folder) == [folder / "a.wav"]
+    with pytest.raises(MediaError, match=f"^{folder}/locked: the folder cannot be read"):
+        media_files(folder, recursive=True)
+
+
 def test_a_folder_without_media_or_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fill(tmp_path / "in", ["a.jpg", "b.PNG", "c.txt", ".d.wav"])
     with pytest.raises(MediaError) as caught:

@@ -251,6 +251,7 @@ def with_byte_sound(path: Path, clip: Path) -> None:
         (("clip.mp4", "red", "--fps", "inf"), "--fps must be between 0.01 and 60"),
         (("clip.mp4", "red", "--temperature", "1e-40"), "--temperature must be between 0.0001 and 100"),
         (("clip.mp4", "red", "--by", "smell"), "smell"),
+        (("clip.mp4", "red", "--by", "caption"), "not for 'red': leave one out"),
         (("clip.mp4", "red", "--out", "heat.jpg"), "expected a video (.mp4, .mov, .mkv), a picture (.png) or a folder"),
         (("clip.mp4", "red", "--out", "./clip.mp4"), "is the video itself"),
         (("clip.mp4", "red", "--out", "a.png", "--into-video"), "a.png: is a picture, and --into-video writes a video"),

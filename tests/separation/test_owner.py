@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trisep.errors import MediaError
-from trisep.separation.owner import REPORT, earlier_files
+from trisep.separation.owner import REPORT, earlier_files, from_here
 
 
 def test_a_report_that_claims_the_input_does_not_give_it_up(tmp_path: Path) -> None:
@@ -27,8 +27,51 @@ def test_what_is_no_regular_file_is_not_replaced_either(name: str, tmp_path: Pat
         earlier_files(tmp_path, ["dog.wav"], tmp_path / "a.mp4")
 
 
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "dog.wav").symlink_to("gone.wav")
+    with pytest.raises(MediaError, match=r"dog.wav: is there already"):
+        earlier_files(tmp_path, ["dog.wav"], tmp_path / "a.mp4")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"input": "a", "stems": 1}', "[" * 100_000])
 def test_a_report_that_is_none_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / REPORT).write_text(content)
     with pytest.raises(MediaError, match=r"report.json: is not a report of trisep; choose another output folder"):
         earlier_files(tmp_path, ["dog.wav"], tmp_path / "a.mp4")
+
+
+def test_a_name_that_another_file_has_elsewhere_gives_no_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("monday", "tuesday", "out"):
+        (tmp_path / name).mkdir()
+    for day in ("monday", "tuesday"):
+        (tmp_path / day / "clip.mp4").write_text(day)
+    out, source = tmp_path / "out", Path("clip.mp4")
+    monkeypatch.chdir(tmp_path / "monday")
+    report = {"input": "clip.mp4", **from_here(out, source), "stems": [{"file": "dog.wav"}]}
+    (out / REPORT).write_text(json.dumps(report))
+    assert earlier_files(out, ["dog.wav"], source) == earlier_files(Path("../out"), ["dog.wav"], source) == ["dog.wav"]
+    monkeypatch.chdir(tmp_path / "tuesday")
+    with pytest.raises(MediaError, match=rf"holds the stems of {tmp_path}/monday/clip.mp4; choose another output"):
+        earlier_files(out, ["dog.wav"], source)
+    assert earlier_files(out, ["dog.wav"], tmp_path / "monday" / "clip.mp4") == ["dog.wav"]
+
+
+def test_stems_that_were_moved_with_their_input_are_still_its_own(tmp_path: Path) -> None:
+    source, out = tmp_path / "old" / "clip.mp4", tmp_path / "old" / "out"
+    out.mkdir(parents=True)
+    source.write_text("x")
+    report = {"input": str(source), **from_here(out, source), "stems": [{"file": "dog.wav"}]}
+    (out / REPORT).write_text(json.dumps(report))
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert earlier_files(tmp_path / "new" / "out", ["dog.wav"], tmp_path / "new" / "clip.mp4") == ["dog.wav"]
+    (tmp_path / "new" / "out").rename(tmp_path / "out")
+    with pytest.raises(MediaError, match=f"holds the stems of {source}"):
+        earlier_files(tmp_path / "out", ["dog.wav"], tmp_path / "new" / "clip.mp4")
+
+
+def test_a_link_to_the_folder_is_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er" / "out").mkdir(parents=True)
+    (tmp_path / "clip.mp4").write_text("x")
+    (tmp_path / "link").symlink_to("deep/er/out")
+    assert from_here(tmp_path / "link", tmp_path / "clip.mp4") == {"input_from_here": "../../../clip.mp4"}
+    assert from_here(tmp_path, None) == from_here(tmp_path, tmp_path / "clip.mp4", "standard input") == {}

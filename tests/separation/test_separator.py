@@ -402,6 +402,7 @@ def test_files_hold_what_memory_holds(separator: Separator, tmp_path: Path) -> N
     expected = {
         "schema": 1,
         "input": str(path),
+        "input_from_here": f"../{path.name}",
         "sample_rate_hz": 44100,
         "channels": 2,
         "duration_seconds": 60000 / 44100,

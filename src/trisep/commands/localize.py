@@ -29,7 +29,7 @@ class Arguments:
     queries: Annotated[
         Positional[tuple[str, ...]], arg(name="query", metavar="[QUERY ...]", help_behavior_hint="")
     ] = ()
-    """What to look for, in words; not needed with --by caption."""
+    """What to look for, in words; with --by caption none."""
     out: Annotated[Path | None, arg(metavar="FILE|DIR")] = None
     """A video, beside which a picture of the centre frame is written; a picture (.png) only; or a folder for both. The
     default is heat.mp4."""
@@ -51,9 +51,13 @@ class Arguments:
     """Continue when more than 1 % of the sound cannot be decoded."""
 
     def __post_init__(self) -> None:
-        """Raise QueryError for a missing query, and ConfigError for numbers out of range."""
+        """Raise QueryError for a query that is missing or of no use, and ConfigError for numbers out of range."""
         if not self.queries and self.by != "caption":
             raise QueryError('nothing to look for: name it in words, as in "violin"')
+        if self.queries and self.by == "caption":
+            raise QueryError(
+                f"--by caption looks for what the centre frame shows, not for {self.queries[0]!r}: leave one out"
+            )
         require_between(*FPS_RANGE, fps=self.fps)
         require_between(*TEMPERATURE_RANGE, temperature=self.temperature)
 

@@ -69,12 +69,7 @@ def read_clips(
             continue
         if not label:
             raise MediaError(f"{data}: {path} of the split {split} has no label; fill it in, or leave the row out")
-        try:
-            start_seconds, end_seconds = read_stretch(start, end)
-        except ValueError as error:
-            raise MediaError(
-                f"{data}: {path} from {start!r} to {end!r} is no stretch; give seconds, the start first"
-            ) from (error)
+        start_seconds, end_seconds = _stretch(data, path, start, end)
         sources.append(
             ProtocolSource(
                 path=folder / path,
@@ -89,6 +84,16 @@ def read_clips(
         wanted = " or ".join(sorted(splits)) if len(splits) < 6 else "a fold (fold1 to fold5)"
         raise MediaError(f"{data}: lists no clip of the split {wanted}; give the list that the protocol is for")
     return sources
+
+
+def _stretch(data: Path, path: str, start: str, end: str) -> tuple[float | None, float | None]:
+    """Read the times of a row; MediaError for what is no stretch."""
+    try:
+        return read_stretch(start, end)
+    except ValueError as error:
+        raise MediaError(
+            f"{data}: {path} from {start!r} to {end!r} is no stretch; give seconds, the start first"
+        ) from error
 
 
 def _is_wanted(num_labels: int | None, parts: Parts) -> bool:

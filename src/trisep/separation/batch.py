@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from trisep.media.lock import locked
 from trisep.media.probe import is_media
 from trisep.media.records import read_json
 from trisep.queries.embed import unused_name
+from trisep.separation.owner import REPORT
 from trisep.separation.stems import SCHEMA, OutputError
 from trisep.separation.streaming import USUAL_NOTE, Progress
 
@@ -62,7 +63,7 @@ def separate_batch(
     out = _OUT if out is None else out
     if left_out and show != "nothing":
         _tell_left_out(left_out)
-    if (out / _REPORT).exists() and not _is_report(out / _REPORT):
+    if (out / _REPORT).exists() and not _is_report(out / _REPORT, "inputs"):
         raise OutputError(f"{out / _REPORT}: is there already and no report of a batch; choose another output folder")
     pairs = [(file, out / name) for file, name in zip(files, _folder_names(files), strict=True)]
     entries: list[dict[str, Any]] = []
@@ -161,10 +162,10 @@ def _as_on_any_disk(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _is_report(path: Path) -> bool:
-    """Return whether a file is the report of a batch."""
+def _is_report(path: Path, content: str) -> bool:
+    """Return whether a file is a report, of a batch (its content: `inputs`) or of one input (`stems`)."""
     try:
-        return {"schema", "inputs"} <= set(read_json(path))
+        return path.is_file() and {"schema", content} <= set(read_json(path))
     except (ConfigError, TypeError):
         return False
 
@@ -182,31 +183,40 @@ def media_files(path: Path, *, recursive: bool = False, left_out: list[Path] | N
     """Return a file as it is, and of a folder the sound and video files directly in it, sorted.
 
     They are told by their suffix, and by their content where the suffix says nothing. With `recursive` those of the
-    folders below follow, hidden ones left out. The other files are added to `left_out`.
+    folders below follow; hidden ones and those that hold stems of an earlier run are left out. The other files are
+    added to `left_out`.
 
-    Raises MediaError when the folder has none, or cannot be read.
+    Raises MediaError when the folder has none, or when it or one below cannot be read.
     """
     if not path.is_dir():
         return [path]
+    others: list[Path] = []
+    files = _media_below(path, recursive, others)
+    if left_out is not None:
+        left_out += others
+    if not files:
+        pictures = sum(file.suffix.lower() in IMAGE_SUFFIXES for file in others)
+        raise MediaError(
+            f"{path}: the folder holds no sound or video file ({len(others)} other files, {pictures} of them "
+            "pictures); name one that does"
+        )
+    return files
+
+
+def _media_below(path: Path, recursive: bool, others: list[Path]) -> list[Path]:
+    """Return the sound and video files of a folder, and add to `others` those that are neither."""
     try:
         with os.scandir(path) as found:
             entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
         names = [entry.name for entry in entries if entry.is_file()]
-        folders = [Path(entry) for entry in entries if recursive and entry.is_dir(follow_symlinks=False)]
+        folders = [path / entry.name for entry in entries if recursive and entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise MediaError(f"{path}: the folder cannot be read ({error.strerror}); change its permissions") from error
     files = [path / name for name in names if _may_be_separated(path / name)]
-    if left_out is not None:
-        left_out += [path / name for name in names if path / name not in files]
+    others += [path / name for name in names if path / name not in files]
     for folder in folders:
-        with suppress(MediaError):
-            files += media_files(folder, recursive=True, left_out=left_out)
-    if not files:
-        pictures = sum(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
-        raise MediaError(
-            f"{path}: the folder holds no sound or video file ({len(names)} other files, {pictures} of them pictures); "
-            "name one that does"
-        )
+        if not _is_report(folder / REPORT, "stems"):
+            files += _media_below(folder, recursive, others)
     return files
 
 

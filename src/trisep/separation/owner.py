@@ -4,6 +4,7 @@ A second run on the same input replaces the files of the first, all of them, so 
 two runs. Results of another input, and files that no report lists, the input among them, are never replaced.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from trisep.errors import ConfigError, MediaError
 from trisep.media.records import read_json
 
 REPORT = "report.json"
+_FROM_HERE = "input_from_here"
+"""The entry of a report that leads from its folder to the input. A name as it was given, such as clip.mp4, is that of
+another file for who is in another folder.
+"""
 
 
 def report_files(report: Mapping[str, Any]) -> list[str]:
@@ -20,6 +25,17 @@ def report_files(report: Mapping[str, Any]) -> list[str]:
     files = [stem["file"] for stem in report["stems"]]
     files += [report[name] for name in ("residual", "without") if report.get(name)]
     return [*files, *videos.get("files", {}).values()]
+
+
+def from_here(folder: Path, source: Path | None, title: str | None = None) -> dict[str, str]:
+    """Return what a report says of where the input lies; nothing of a sound in memory, or of one with a title."""
+    if source is None or title is not None:
+        return {}
+    place, here = os.path.realpath(source), os.path.realpath(folder)
+    try:
+        return {_FROM_HERE: Path(os.path.relpath(place, here)).as_posix()}
+    except ValueError:  # another drive
+        return {_FROM_HERE: place}
 
 
 def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> list[str]:
@@ -46,13 +62,17 @@ def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> li
             ]
         except (ConfigError, ValueError, TypeError, KeyError, AttributeError):
             raise MediaError(f"{place}: is not a report of trisep; choose another output folder") from None
-        if not _is_same(owner, source):
+        here = report.get(_FROM_HERE)
+        # The way leads on where folder and input were moved together; a name alone may be that of another file.
+        is_owner = _is_same(folder / here, source) if isinstance(here, str) else _is_same(owner, source)
+        if not is_owner and not (owner and os.path.isabs(owner) and _is_same(owner, source)):
+            name = os.path.realpath(folder / here) if isinstance(here, str) and str(owner) == str(source) else owner
             raise MediaError(
-                f"{folder}: holds the stems of {owner or 'a sound in memory'}; choose another output folder"
+                f"{folder}: holds the stems of {name or 'a sound in memory'}; choose another output folder"
             )
     for name in names:
         path = folder / name
-        if path.exists() and not path.is_dir() and name not in earlier:
+        if os.path.lexists(path) and not path.is_dir() and name not in earlier:  # a link that leads nowhere, too
             raise MediaError(f"{path}: is there already and no earlier result; choose another output folder")
     return earlier
 

@@ -43,7 +43,7 @@ from trisep.separation.infer import (
     plan_windows,
 )
 from trisep.separation.options import OutputOptions, SeparationOptions
-from trisep.separation.owner import REPORT
+from trisep.separation.owner import REPORT, from_here
 from trisep.separation.precision import choose_precision, in_precision
 from trisep.separation.presence import read_calibration, stem_evidence
 from trisep.separation.source import Source, open_source
@@ -241,8 +241,8 @@ class Separator:
             gain_db = files.finish()
             reasons = self._reasons_not_understood(wanted)
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
-            report = {"schema": SCHEMA, **running.facts(), **self._entries()}
-            report["precision"] = choose_precision(options.precision, self.device)
+            report = {"schema": SCHEMA, **running.facts(), **from_here(files.folder, opened.path, opened.title)}
+            report |= {**self._entries(), "precision": choose_precision(options.precision, self.device)}
             rows = zip(_doubted(stems, reasons), names, wanted, reasons, strict=True)
             report["stems"] = [
                 {
