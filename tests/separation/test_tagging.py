@@ -1,10 +1,13 @@
 """What is heard, and when."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from trisep import cli
 from trisep.errors import MediaError
+from trisep.media.audio_writer import write_audio
 from trisep.separation.tagging import Tag, tag
 from trisep.types import Audio
 
@@ -35,3 +38,16 @@ def test_the_table_shows_the_probability_that_it_is_ordered_by(
 def test_no_sample_is_a_mistake_in_one_line() -> None:
     with pytest.raises(MediaError, match="holds no sample"):
         tag(Audio(np.zeros((1, 0), np.float32), 16000))
+
+
+def test_what_there_is_of_a_file_that_is_cut_off_is_heard_if_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((1, 48000)).astype(np.float32)
+    file = tmp_path / "a.wav"
+    write_audio(file, Audio(noise, 16000), subtype="wav_float32")
+    file.write_bytes(file.read_bytes()[:100_000])
+    assert cli.main(["tag", str(file)]) == 2
+    assert "or give --allow-truncated" in capsys.readouterr().err
+    assert cli.main(["tag", str(file), "--allow-truncated", "--number", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4

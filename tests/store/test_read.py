@@ -102,7 +102,7 @@ def test_damage_is_a_clear_error(tmp_path: Path, store_path: Path) -> None:
     with pytest.raises(StoreError, match=r"shard-000001\.tar: has \d+ bytes instead of"):
         ClipStore(damaged)
     tar.unlink()
-    with pytest.raises(StoreError, match=r"shard-000001\.tar: is missing"):
+    with pytest.raises(StoreError, match=r"shard-000001\.tar: is missing; run the same `trisep prepare`"):
         ClipStore(damaged)
     index = damaged / "index.jsonl"
     lines = index.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +26,8 @@ class Arguments:
     """How many kinds of sound are listed."""
     stream: int | None = None
     """Which of the streams of sound of FILE, from 0; by default the one flagged so, else the first that plays."""
+    allow_truncated: FlagCreatePairsOff[bool] = False
+    """Continue when more than 1 % of FILE cannot be decoded."""
     json: bool = False
     """Print JSON: name, probability and the probability in every second."""
     picture: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -45,7 +47,12 @@ def run(arguments: Arguments) -> int:
         from trisep.figures.tags import draw_tags  # before any work: it needs an extra
 
         _require_new_picture(arguments.picture)
-    tags = tag(arguments.file, num_tags=arguments.number, stream=arguments.stream)
+    tags = tag(
+        arguments.file,
+        num_tags=arguments.number,
+        stream=arguments.stream,
+        allow_truncated=arguments.allow_truncated,
+    )
     if arguments.picture is not None:
         seconds = {one.name: one.per_second for one in tags}
         draw_tags(seconds, arguments.picture, title=f"heard in {arguments.file.name}")

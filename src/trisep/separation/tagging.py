@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,15 +42,16 @@ class Tag:
         return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def tag(source: Path | Audio, *, num_tags: int = 10, stream: int | None = None) -> list[Tag]:
+def tag(
+    source: Path | Audio, *, num_tags: int = 10, stream: int | None = None, allow_truncated: bool = False
+) -> list[Tag]:
     """Return the likeliest kinds of sound, the likeliest first.
 
     The order is that of the largest probability of any second or of the file, so that what is heard for a short time
-    is found. MediaError where there is no sound.
+    is found. MediaError where there is no sound, or one that cannot be decoded to its end unless `allow_truncated`.
     """
-    sound = (
-        read_audio(source, mono=True, sample_rate_hz=_RATE_HZ, stream=stream) if isinstance(source, Path) else source
-    )
+    form: Any = {"mono": True, "sample_rate_hz": _RATE_HZ, "stream": stream, "allow_truncated": allow_truncated}
+    sound = read_audio(source, **form) if isinstance(source, Path) else source
     if not sound.num_samples:
         raise MediaError(f"{source if isinstance(source, Path) else 'the sound'}: holds no sample; give a longer sound")
     mono = Downmix(sound.sample_rate_hz, sound.num_channels).push(sound.samples)

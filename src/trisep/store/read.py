@@ -51,10 +51,10 @@ class ClipStore:
             tar = shard_path(self.path, shard.name)
             size = tar.stat().st_size if tar.is_file() else None
             if size != shard.size_bytes:
-                was = "is missing" if size is None else f"has {size} bytes instead of {shard.size_bytes}"
-                raise StoreError(
-                    f"{tar}: {was}; delete it and run the same `trisep prepare` command again to make it again"
+                was = (
+                    "is missing;" if size is None else f"has {size} bytes instead of {shard.size_bytes}; delete it and"
                 )
+                raise StoreError(f"{tar}: {was} run the same `trisep prepare` command again to make it again")
         self._cache()
 
     def _cache(self) -> None:
