@@ -2,6 +2,7 @@
 cannot rot.
 """
 
+import ast
 import re
 import runpy
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from recipe_settings import stated
 from training_stores import make_store
 
 import trisep.models
@@ -19,6 +21,8 @@ from trisep.training.loop import TrainSettings, train
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding_a_model.md"
 FILE = re.compile(r"^`((?:src|tests)/\S+\.py)`:\n\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAME, BUT_FOR = "film-unet-avmini", "clipsep-avmini"
+LINE = re.compile(rf"^\| {NAME} \| {BUT_FOR} \| (\S+) \| `(.*)` \|$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -39,11 +43,13 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_the_page_leads_to_a_trained_checkpoint(written: Path) -> None:
-    assert "film-unet" in recipe_names()
+    assert NAME in recipe_names()
+    changed = {path: value for path, value in stated(NAME).items() if stated(BUT_FOR).get(path) != value}
+    assert changed == {path: ast.literal_eval(value) for path, value in LINE.findall(PAGE.read_text(encoding="utf-8"))}
     store = make_store(written, num_clips=3)
-    model = train(recipe("film-unet").tiny(), TrainSettings(data=store, out=written / "run", cpu=True, num_workers=0))
+    model = train(recipe(NAME).tiny(), TrainSettings(data=store, out=written / "run", cpu=True, num_workers=0))
     loaded = load_model(model)
-    assert (loaded.model_name, loaded.card["step"], loaded.card["recipe"]["name"]) == ("film_unet", 2, "film-unet")
+    assert (loaded.model_name, loaded.card["step"], loaded.card["recipe"]["name"]) == ("film_unet", 2, NAME)
     checks = runpy.run_path(str(written / "tests" / "models" / "test_film_unet.py"))
     named = [name for name in checks if name.startswith("test_")]
     for name in named:
@@ -52,4 +58,4 @@ def test_the_page_leads_to_a_trained_checkpoint(written: Path) -> None:
 
 
 def test_nothing_of_it_is_left_behind() -> None:
-    assert "film-unet" not in recipe_names() and "trisep.models.film_unet" not in sys.modules
+    assert NAME not in recipe_names() and "trisep.models.film_unet" not in sys.modules

@@ -2,10 +2,9 @@
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
-from recipe_settings import read_tables, settings_of
+from recipe_settings import GONE, SMALL, papers, read_tables, settings_of
 
 from trisep.baselines import baseline
 from trisep.mixing.augmentation import AugmentationConfig
@@ -13,33 +12,15 @@ from trisep.protocols import broad, mini_sets, protocol, protocol_names
 from trisep.recipes import recipe, recipe_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "paper_numbers.md"
-NOT_OF_A_PAPER = ("name", "citation", "claims", "augmentation") + tuple(
-    f"training.{name}" for name in ("checkpoint_steps", "num_validation_mixtures", "seed", "precision")
-)
-"""What a run is called, how it is kept, and what has a test or a table of its own."""
-DIVISION_OF_LABOUR = "model.chunk_regions"
 OURS = {"avmini", "avmini-duets", "avmini-offscreen"} | {one.name for one in (*mini_sets.PROTOCOLS, *broad.PROTOCOLS)}
-GONE = "–"
-
-
 TABLES = read_tables(PAGE)
 BASES = [heading.removeprefix("Recipe ") for heading in TABLES if heading.startswith("Recipe ")]
 PARENTS = {row[0]: row[1] for row in TABLES["Variants"]}
 PAPER_PROTOCOLS = list(dict.fromkeys(row[0] for row in TABLES["Protocols"]))
 
 
-def papers(name: str) -> dict[str, Any]:
-    """The settings of a recipe that a paper could print."""
-    found = dict(settings_of(recipe(name)))
-    return {
-        path: value
-        for path, value in found.items()
-        if path != DIVISION_OF_LABOUR and not path.startswith(NOT_OF_A_PAPER)
-    }
-
-
 def test_every_recipe_and_protocol_of_a_paper_is_on_the_page() -> None:
-    assert {*BASES, *PARENTS} == {name for name in recipe_names() if not name.endswith("-avmini")}
+    assert {*BASES, *PARENTS} == {name for name in recipe_names() if not name.endswith(SMALL)}
     assert set(PAPER_PROTOCOLS) == set(protocol_names()) - OURS
     assert {row[0] for row in TABLES["Claims"]} == {name for name in (*BASES, *PARENTS) if recipe(name).claims}
     assert all(row[-1] for rows in TABLES.values() for row in rows)

@@ -2,10 +2,9 @@
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
-from recipe_settings import read_tables, settings_of
+from recipe_settings import SMALL, read_tables, stated
 
 from trisep.encoders.lite import LiteEncoder
 from trisep.queries.boxes import lite_labels
@@ -15,20 +14,11 @@ from trisep.recipes.co_separation import LITE_LABELS
 TABLES = read_tables(Path(__file__).parents[2] / "docs" / "small_recipes.md")
 BASE = "clipsep-avmini"
 PARENTS = {row[0]: row[1] for row in TABLES["Variants"]}
-NOT_STATED = ("name", "citation", "claims", "model.chunk_regions") + tuple(
-    f"training.{name}" for name in ("checkpoint_steps", "num_validation_mixtures", "seed", "validation_steps")
-)
-"""What a run is called and how it is kept."""
 FROM_PAPERS = [name for name in recipe_names() if f"{name}-avmini" in recipe_names()]
 
 
-def stated(name: str) -> dict[str, Any]:
-    """The settings of a recipe that the page states."""
-    return {path: value for path, value in settings_of(recipe(name)) if not path.startswith(NOT_STATED)}
-
-
 def test_all_of_them_are_on_the_page_and_the_base_is_set_as_it_says() -> None:
-    assert {BASE, *PARENTS} == {name for name in recipe_names() if name.endswith("-avmini")}
+    assert {BASE, *PARENTS} == {name for name in recipe_names() if name.endswith(SMALL)}
     assert stated(BASE) == {path: ast.literal_eval(value) for path, value in TABLES[f"Recipe {BASE}"]}
 
 
