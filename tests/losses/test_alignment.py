@@ -117,6 +117,34 @@ def test_vast_sums_the_terms_that_have_a_weight() -> None:
     torch.testing.assert_close(doubled.weighted["tri_modal"], 2 * once.weighted["tri_modal"], rtol=1e-3, atol=1e-8)
 
 
+def test_every_term_of_vast_is_its_weight_times_its_function_of_the_sources_alone() -> None:
+    torch.manual_seed(0)
+    network = vast.Config.tiny().build().eval()
+    regions = random(2, 3, 1, 2, 2, 8, seed=4)  # those of an absent query, too
+    batch = spectral_mixture(8)
+    batch = replace(batch, mixture=replace(batch.mixture, query=QueryEmbedding(regions=regions)))
+    weights = {"mask": 2.0, "tri_modal": 3.0, "audio_language": 5.0, "caption_mask": 7.0}
+    terms = VASTLoss(**{f"{name}_weight": value for name, value in weights.items()}, temperature=0.2)(network, batch)  # type: ignore[arg-type]
+    heard, captions = torch.log(batch.magnitude + 1e-10).unsqueeze(1), batch.mixture.captions
+    assert captions is not None and batch.mixture.vocabulary is not None
+    masks, captioned = (
+        network(heard, query).masks[:, :2] for query in (batch.mixture.query, QueryEmbedding(vectors=captions))
+    )
+    audio, target = embed_sources(network, masks, batch.magnitude), batch.sources / batch.magnitude.unsqueeze(1)
+    sounds, words = audio.flatten(0, 1), captions.flatten(0, 1)
+    expected = {
+        "mask": (masks - target).abs().mean(),
+        "tri_modal": tri_modal(regions[:, :2], captions, audio, temperature=0.2),
+        "audio_language": audio_language(sounds, words, batch.mixture.vocabulary, temperature=0.2),
+        "caption_mask": (captioned - target).abs().mean(),
+    }
+    assert terms.weighted.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(terms.weighted[name], weights[name] * value, rtol=1e-4, atol=1e-6)
+    cosines = [cosine(*pair) for pair in zip(sounds.detach().numpy(), words.numpy(), strict=True)]
+    assert float(terms.observed["caption_cosine"]) == pytest.approx(np.mean(cosines), abs=1e-5)
+
+
 def test_the_alignment_alone_reaches_encoder_and_decoder_and_lowers_itself() -> None:
     torch.manual_seed(0)
     network = vast.Config.tiny().build().train()

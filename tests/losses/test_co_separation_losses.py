@@ -41,12 +41,16 @@ def test_orthogonality_is_the_squared_cosine_of_the_parts_that_there_are() -> No
 
 
 class Sums(nn.Module):
-    """A model whose two videos have the masks ½ and ¼ everywhere, and two parts each."""
+    """A model whose two videos have the masks ½ and ¼ everywhere, and room for three parts each, of which two and one
+    are there.
+    """
 
     def forward(self, log_magnitude: torch.Tensor, query: QueryEmbedding) -> MaskOutput:
         masks = torch.tensor([0.5, 0.25])[None, :, None, None].expand(1, 2, *log_magnitude.shape[2:])
-        vectors = torch.eye(2).expand(1, 2, 2, 2) + torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-        parts = Parts(torch.tensor([[[1, 0], [1, -1]]]), LOGITS.expand(1, 2, 2, 2), vectors)
+        nothing = torch.ones(1, 2)
+        vectors = torch.cat([torch.eye(2) + torch.tensor([[0.0, 0.0], [1.0, 0.0]]), nothing]).expand(1, 2, 3, 2)
+        logits = torch.cat([LOGITS[0, 0], nothing]).expand(1, 2, 3, 2)
+        parts = Parts(torch.tensor([[[1, 0, -1], [1, -1, -1]]]), logits, vectors)
         return MaskOutput(masks=masks, parts=parts)
 
 

@@ -74,6 +74,7 @@ def test_with_query_heads_the_noise_heads_are_free_and_held_at_a_level() -> None
     torch.testing.assert_close(terms.weighted["mask"], mixture_invariant(sounds, sources, num_queried=2))
     activation = output.noise_masks.mean(dim=(0, 2, 3)).sum()
     torch.testing.assert_close(terms.weighted["noise"], 3 * (activation - 0.1))
+    torch.testing.assert_close(terms.observed["noise_activation"], activation.detach())
 
 
 def test_sounds_that_add_up_to_the_recordings_cost_nothing() -> None:
@@ -102,6 +103,15 @@ def test_a_silent_recording_is_a_finite_loss() -> None:
     loss = mixture_invariant(sounds, recordings)
     loss.backward()
     assert loss.isfinite() and sounds.grad is not None and sounds.grad.isfinite().all()
+
+
+def test_the_power_that_a_silent_recording_is_taken_to_have() -> None:
+    recordings = torch.zeros(1, 2, 4, 4)
+    recordings[:, 0] = 1
+    sounds = recordings.clone()
+    sounds[:, 1] = 1e-5  # a power of 1e-10 a bin, a hundredth of the least: 20 dB below it, which is the limit
+    found = mixture_invariant(sounds, recordings, max_snr_db=20.0, num_queried=2)
+    assert float(found) == pytest.approx(10 * math.log10(1 + 1) / 2, rel=1e-4)
 
 
 def test_it_trains_a_model_that_has_no_queries() -> None:

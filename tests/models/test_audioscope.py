@@ -44,6 +44,14 @@ def test_a_mask_is_the_sum_of_the_sounds_by_the_probability_that_they_are_shown(
     assert found.sounds is None and found.logits is None
 
 
+def test_what_shows_every_sound_gives_out_no_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = replace(CONFIG, num_sources=40).build()
+    monkeypatch.setattr(network, "on_screen", lambda *_: torch.full((2, 4, 40), 50.0))
+    masks = network(spectrogram(), query()).masks
+    assert masks.max() == 1 and masks.min() > 1 - 1e-5  # sums of forty shares round to both sides of 1
+
+
 def test_training_tells_of_the_sounds_and_reaches_every_parameter() -> None:
     torch.manual_seed(0)
     network = CONFIG.build().train()
