@@ -145,6 +145,14 @@ def test_every_term_of_vast_is_its_weight_times_its_function_of_the_sources_alon
     assert float(terms.observed["caption_cosine"]) == pytest.approx(np.mean(cosines), abs=1e-5)
 
 
+def test_without_captions_or_without_weight_there_are_the_masks_alone() -> None:
+    network = vast.Config.tiny().build().eval()
+    masks_alone = VASTLoss(tri_modal_weight=0.0, audio_language_weight=0.0)
+    for loss, captions in ((VASTLoss(caption_mask_weight=1e-3), False), (masks_alone, True)):
+        terms = loss(network, spectral_mixture(8, captions=captions))
+        assert terms.weighted.keys() == {"mask"} and not terms.observed
+
+
 def test_the_alignment_alone_reaches_encoder_and_decoder_and_lowers_itself() -> None:
     torch.manual_seed(0)
     network = vast.Config.tiny().build().train()
