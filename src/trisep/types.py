@@ -77,6 +77,13 @@ class Place:
         return self.width > 0 and self.height > 0
 
 
+def _is_picture(image: object) -> bool:
+    """Tell whether something is a picture with pixels: uint8 [H, W, 3]."""
+    if not isinstance(image, np.ndarray):
+        return False
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A query: exactly one of text, a picture, a video, a place in the video that is separated, an example sound, a
@@ -101,13 +108,17 @@ class Query:
     """Queries that together give one stem: what any of them takes."""
 
     def __post_init__(self) -> None:
-        """Raise QueryError for a query that is empty or is of more than one kind."""
+        """Raise QueryError for a query that is empty, of more than one kind, or of a picture that is none."""
         kinds = (self.text, self.image, self.video, self.place, self.sound, self.span, self.vector, self.parts)
         if sum(value is not None for value in kinds) != 1:
             raise QueryError(
                 f"query '{self.name}': give words, a picture, a video, a place, a sound, a span, a vector or parts, "
                 "exactly one of them"
             )
+        image: object = self.image
+        if image is not None and not _is_picture(image):
+            form = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise QueryError(f"query '{self.name}': a picture is uint8 [height, width, 3], 0 to 255, not {form}")
         if self.parts == ():
             raise QueryError(f"query '{self.name}' has no parts: give at least one")
         if self.span is not None and not 0 <= self.span[0] < self.span[1] < math.inf:

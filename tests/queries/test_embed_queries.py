@@ -19,7 +19,7 @@ from PIL import Image
 import trisep
 from trisep import cli
 from trisep.checkpoints.format import save_model
-from trisep.errors import QueryError
+from trisep.errors import MediaError, QueryError
 from trisep.media.audio_writer import write_audio
 from trisep.media.video import read_frames, write_video
 from trisep.models.clipsep import CLIPSep, Config
@@ -36,6 +36,7 @@ from trisep.queries.embed import (
 from trisep.separation import separator as separate
 from trisep.separation.options import SeparationOptions
 from trisep.separation.separator import Separator
+from trisep.separation.source import open_source
 from trisep.types import Audio, MaskOutput, Place, Query, QueryEmbedding, SignalSettings
 
 RED, BLUE, GREEN, WHITE = (200, 20, 20), (20, 20, 200), (20, 200, 20), (220, 220, 220)
@@ -370,3 +371,29 @@ def test_a_query_without_parts_or_of_two_kinds_is_refused() -> None:
         Query("none", parts=())
     with pytest.raises(QueryError, match="exactly one of them"):
         Query("two", text="two", span=(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("picture", "form"),
+    [
+        (np.zeros((3, 4), np.uint8), r"uint8 \[3, 4\]"),
+        (np.zeros((3, 4, 4), np.uint8), r"uint8 \[3, 4, 4\]"),
+        (np.zeros((3, 4, 3), np.float32), r"float32 \[3, 4, 3\]"),
+        (np.zeros((0, 4, 3), np.uint8), r"uint8 \[0, 4, 3\]"),
+        ("photo.jpg", "str"),
+    ],
+)
+def test_a_picture_that_is_none_is_refused(picture: object, form: str, unchecked_shapes: None) -> None:
+    with pytest.raises(QueryError, match=f"query 'it': a picture is uint8 .height, width, 3., 0 to 255, not {form}$"):
+        Query("it", image=picture)  # type: ignore[arg-type]
+
+
+def test_a_vector_of_another_space_is_refused() -> None:
+    with pytest.raises(QueryError, match=r"query 'it': a vector of the encoder's space is \[\d+\], not \[777\]"):
+        embed_queries(Colours(), [Query("it", vector=torch.zeros(777))])
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, 49, 768_001])
+def test_a_sound_in_memory_has_a_rate(rate_hz: int) -> None:
+    with pytest.raises(MediaError, match=f"the sound in memory has {rate_hz} samples a second; expected from 50 to"):
+        open_source(Audio(np.zeros((1, 9), np.float32), rate_hz))

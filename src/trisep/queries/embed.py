@@ -315,6 +315,9 @@ def embed_queries(
 def _vector(encoder: SharedEncoder, query_frames: QueryFrames, query: Query) -> Float[Tensor, "D"]:
     """Embed one query as one vector."""
     if query.vector is not None:
+        if query.vector.shape != (encoder.dim,):
+            form = list(query.vector.shape)
+            raise QueryError(f"query '{query.name}': a vector of the encoder's space is [{encoder.dim}], not {form}")
         return query.vector
     if query.text is not None:
         return encode_query_text(encoder, query.text)

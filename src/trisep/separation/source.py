@@ -17,7 +17,7 @@ from jaxtyping import Float32
 
 from trisep.errors import MediaError, TrisepError
 from trisep.media.audio import read_facts, resampled_blocks, stream_audio
-from trisep.media.bounds import LEAST_BYTES_PER_SECOND
+from trisep.media.bounds import HIGHEST_RATE_HZ, LEAST_BYTES_PER_SECOND, LOWEST_RATE_HZ
 from trisep.media.downmix import downmixed
 from trisep.media.heard import HeardMeter, OffsetMeter, Unheard
 from trisep.types import Audio
@@ -120,6 +120,11 @@ def _in_memory(sound: Audio, start_seconds: float, duration_seconds: float | Non
     if not np.isfinite(samples).all():
         raise MediaError(
             "the sound in memory holds values that are not finite numbers (NaN or infinity); remove them first"
+        )
+    if not LOWEST_RATE_HZ <= sound.sample_rate_hz <= HIGHEST_RATE_HZ:
+        raise MediaError(
+            f"the sound in memory has {sound.sample_rate_hz} samples a second; expected from {LOWEST_RATE_HZ} to "
+            f"{HIGHEST_RATE_HZ}"
         )
     begin = round(start_seconds * sound.sample_rate_hz)
     length = None if duration_seconds is None else round(duration_seconds * sound.sample_rate_hz)
