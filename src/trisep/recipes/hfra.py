@@ -170,7 +170,7 @@ def hfra_words_avmini() -> Recipe:
             equalizer_probability=0.4,
             codec_probability=0.1,
         ),
-        model=replace(base.model, modulate=True, unet=replace(base.model.unet, residual_levels=(0, 1, 2, 3, 4))),
+        model=replace(base.model, modulate=True, unet=replace(base.model.unet, residual_levels=tuple(range(7)))),
         loss=MaskLoss(kind="log_error"),
         optimizer=replace(base.optimizer, learning_rate=5e-4, warmup_steps=200, decay="linear"),
         training=replace(base.training, num_steps=7000, batch_size=8, ema_decay=0.998),
