@@ -151,6 +151,19 @@ def test_the_word_whose_stem_is_like_the_example_wins() -> None:
     assert vector[0] > 0.99
 
 
+def test_of_an_example_that_is_cut_off_there_is_what_is_left(tmp_path: Path) -> None:
+    path, source = _written(tmp_path, noise(4.0)), open_source(noise(1.0))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    query, examples = Query("like", sound=path), Examples(Words(), hear, SignalSettings())
+    for read in (lambda: example_of(query, source, RATE_HZ), lambda: examples.vector(query, source)):
+        with pytest.raises(MediaError, match=r"a.wav: .* cannot be decoded, .*or give --allow-truncated"):
+            read()
+    left = example_of(query, source, RATE_HZ, allow_truncated=True)
+    assert 1.9 * RATE_HZ < len(left) <= 2 * RATE_HZ
+    assert examples.vector(query, source, allow_truncated=True).isfinite().all()
+
+
 def test_an_example_is_heard_alone_once_for_many_sources(tmp_path: Path) -> None:
     lengths: list[int] = []
 

@@ -86,7 +86,7 @@ class Arguments:
     exclusive: bool = True
     """Whether the sound is divided among the queries, or each query is separated as if it were the only one."""
     allow_truncated: FlagCreatePairsOff[bool] = False
-    """Continue when more than 1 % of a file cannot be decoded."""
+    """Continue when more than 1 % of a file, INPUT or a sound of --like, cannot be decoded."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
     """Separate several inputs on Ray, on this machine or others that see the same files; see docs/scale.md."""
     workers: int | None = None

@@ -61,15 +61,16 @@ def sound_words() -> tuple[str, ...]:
 
 
 def example_of(
-    query: Query, source: Source, sample_rate_hz: int, *, start_seconds: float = 0.0
+    query: Query, source: Source, sample_rate_hz: int, *, start_seconds: float = 0.0, allow_truncated: bool = False
 ) -> Float32[np.ndarray, "S"]:
     """Return the mono example of a query that is a sound, or a span of `source`, which begins at `start_seconds`.
 
-    Raises QueryError when there is nothing in it, MediaError when a file cannot be read.
+    With `allow_truncated`, of a file that cannot be decoded to its end there is as much as can be. Raises QueryError
+    when there is nothing in it, MediaError when a file cannot be read.
     """
     begin, end = query.span or (0.0, math.inf)
     if query.sound is not None:
-        source, start_seconds = open_source(query.sound), 0.0
+        source, start_seconds = open_source(query.sound, allow_truncated=allow_truncated), 0.0
     begin, end = max(0.0, begin - start_seconds), min(end, begin + LONGEST_SECONDS) - start_seconds
     sound = mono_section(source, sample_rate_hz, begin=begin, end=end) if end > 0 else np.zeros(0, np.float32)
     if len(sound) == 0 and query.span is not None:
@@ -129,13 +130,16 @@ class Examples:
         tower: AudioTower | None = getattr(self._encoder, "sounds", None)
         return tower
 
-    def vector(self, query: Query, source: Source, *, start_seconds: float = 0.0) -> Float[Tensor, "D"]:
+    def vector(
+        self, query: Query, source: Source, *, start_seconds: float = 0.0, allow_truncated: bool = False
+    ) -> Float[Tensor, "D"]:
         """Return the vector that stands for the example of a query to `source`, which begins at `start_seconds`.
 
-        Raises what `example_of` raises.
+        `allow_truncated` is that of `example_of`. Raises what `example_of` raises.
         """
         rate = self._signal.sample_rate_hz
-        alone = self._alone(example_of(query, source, rate, start_seconds=start_seconds).tobytes())
+        example = example_of(query, source, rate, start_seconds=start_seconds, allow_truncated=allow_truncated)
+        alone = self._alone(example.tobytes())
         if isinstance(alone, Tensor):
             return alone
         tower = self._tower

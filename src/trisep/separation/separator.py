@@ -325,7 +325,9 @@ class Separator:
         reads = self.model.contract.reads
         if reads not in ("vectors", "regions"):
             raise QueryError(f"query '{query.name}': a model that reads {reads} takes no sound; choose another --model")
-        vector = self._examples.vector(query, source, start_seconds=options.start_seconds)
+        vector = self._examples.vector(
+            query, source, start_seconds=options.start_seconds, allow_truncated=options.allow_truncated
+        )
         return Query(query.name, vector=vector)
 
     def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:
