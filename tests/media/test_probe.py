@@ -1,5 +1,7 @@
 """What a media file is said to hold, and what is said of a file that is none."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -99,6 +101,8 @@ def test_files_that_are_not_media(tmp_path, name, data, said):
 def test_missing_folder_and_strange_names(tmp_path):
     with pytest.raises(MediaError, match="no such file"):
         probe(tmp_path / "absent.mp4")
+    with pytest.raises(MediaError, match="^-: no such file; only INPUT of `trisep separate` may be"):
+        probe(Path("-"))
     with pytest.raises(MediaError, match="folder"):
         probe(tmp_path)
     # A colon would be read as a protocol by FFmpeg.

@@ -151,7 +151,8 @@ def check_readable(path: Path) -> None:
             # A path has lost one of the two slashes.
             address = re.sub("^([^:]+):/(?!/)", r"\1://", str(path))
             raise MediaError(f"{address}: is an address, and only files are read; download it first") from error
-        raise MediaError(f"{path}: no such file; check the name") from error
+        remedy = "only INPUT of `trisep separate` may be standard input; save it to a file first"
+        raise MediaError(f"{path}: no such file; {remedy if str(path) == '-' else 'check the name'}") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
