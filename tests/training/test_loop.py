@@ -142,6 +142,8 @@ def test_what_cannot_begin_writes_and_says_nothing(
         train(short_recipe(), settings(tmp_path / "nothing", tmp_path / "run"))
     with pytest.raises(TrainingError, match="is a clip store; choose another --out"):
         train(short_recipe(), settings(store, store))
+    with pytest.raises(StoreError, match=r"one.store: the store holds 1 clips; .* prepare more recordings"):
+        train(short_recipe(), settings(make_store(tmp_path / "one", num_clips=1), tmp_path / "run"))
     assert not (tmp_path / "run").exists() and not (store / "recipe.json").exists()
     assert capsys.readouterr().err == ""
 

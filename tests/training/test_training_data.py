@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from clip_folders import hashes, write_folder
+from torch.utils.data import DataLoader, Dataset
 from training_stores import Loudness, Words, embed_with_noise, make_store, short_recipe, write_labels
 
 from trisep.errors import ConfigError, StoreError
@@ -22,7 +23,7 @@ from trisep.recipes import Recipe
 from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.store.prepare import PrepareSettings, prepare
 from trisep.store.read import ClipStore
-from trisep.training.data import MixtureDataset, batches, open_store, to_mixture
+from trisep.training.data import MixtureDataset, batches, open_store, to_mixture, told_by_workers
 from trisep.training.loop import to_spectra
 from trisep.training.validation import validate
 from trisep.types import Clip, MaskOutput, SignalSettings
@@ -160,6 +161,19 @@ def test_batches_are_the_samples_in_order_dealt_out_to_the_processes(store: Clip
         part = list(batches(dataset, first_step=1, last_step=3, rank=rank, num_ranks=num_ranks))
         for mine, everyone in zip(part, whole, strict=True):
             assert torch.equal(mine["vectors"], everyone["vectors"][rank::num_ranks])
+
+
+class Damaged(Dataset[int]):
+    def __getitem__(self, index: int) -> int:
+        raise StoreError("shard-000000.tar: is damaged; prepare it again")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_in_a_worker_is_told_in_its_own_words(num_workers: int) -> None:
+    loader = DataLoader(Damaged(), sampler=[0], num_workers=num_workers)
+    with pytest.raises(StoreError) as told:
+        list(told_by_workers(loader))
+    assert str(told.value) == "shard-000000.tar: is damaged; prepare it again"
 
 
 def test_the_samples_survive_the_way_to_a_worker(store: ClipStore) -> None:

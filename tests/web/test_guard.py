@@ -41,6 +41,12 @@ def test_the_printed_address_leaves_the_token_in_a_cookie_that_no_script_reads()
     assert browser.get("/").text == "inside"
 
 
+def test_cookies_of_others_on_this_computer_are_passed_over() -> None:
+    for cookie in ("a/b=1; trisep-8347=right", "trisep-8347=right; c@d=2", "=;; trisep-8347=right"):
+        assert client().get("/", headers={"Cookie": cookie}).text == "inside"
+    assert client().get("/", headers={"Cookie": "a/b=1"}).status_code == 403
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example:8347", "evil.example:127.0.0.1", "", "127.0.0.2:8347"]
 )
@@ -54,7 +60,7 @@ def test_names_of_this_computer_are_taken(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "http://127.0.0.1:8347.evil.example"]
+    "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "http://127.0.0.1:8347.evil.example", "http://["]
 )
 def test_another_page_may_not_ask(origin: str) -> None:
     for method in ("GET", "POST"):

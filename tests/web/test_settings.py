@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,34 @@ def test_the_command_hands_its_choices_on(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_numbers_out_of_range_are_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["web", f"--{option}={value}"]) == 2
     assert f"--{option} must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--max-gigabytes 1e305", "--max-gigabytes must be between"),
+        ("--max-minutes 1e307", "--max-minutes must be between"),
+        ("--sample nothing.mp4", "--sample nothing.mp4: expected a video"),
+        ("--allow-host https://sound.example.org", "--allow-host: expected a name alone"),
+        ("--allow-host sound.example.org:8443", "--allow-host: expected a name alone"),
+        ("--port 0 --host 192.0.2.1", "--host: 192.0.2.1 is no address of this computer"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_the_model_is_loaded(
+    words: str, expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(serve, "application")
+    assert cli.main(["web", *words.split()]) == 2
+    told = capsys.readouterr().err
+    assert expected in told and told.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(serve, "application")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["web", "--port", str(port)]) == 2
+    assert f"port {port} of 127.0.0.1 is taken; choose another --port" in capsys.readouterr().err
 
 
 def test_a_demo_needs_a_sample(tmp_path: Path) -> None:

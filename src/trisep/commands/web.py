@@ -47,6 +47,7 @@ class Arguments:
         """Raise ConfigError for numbers out of range."""
         require_between(0, 65535, port=self.port)
         require_positive(max_gigabytes=self.max_gigabytes, max_minutes=self.max_minutes, max_waiting=self.max_waiting)
+        require_between(0, 1e9, max_gigabytes=self.max_gigabytes, max_minutes=self.max_minutes)
 
 
 def run(arguments: Arguments) -> int:

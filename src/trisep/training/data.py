@@ -3,8 +3,9 @@
 Each sample is a pure function of (seed, index), so a run resumes exactly, with any number of workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trisep.encoders import TEACHER_NAMES, AudioTeacher, load_teacher
-from trisep.errors import ConfigError, StoreError
+from trisep.errors import ConfigError, StoreError, TrisepError
 from trisep.media.level import gain_to
 from trisep.mixing.augmentation import Augmentation, apply, draw, samples_needed
 from trisep.mixing.mixture import MixtureChoice, draw_mixture, mix
@@ -24,6 +25,7 @@ from trisep.types import Mixture, QueryEmbedding
 
 VALIDATION_SEED = 977
 """Seed of the validation mixtures, which are therefore the same in every run."""
+_T = TypeVar("_T")
 
 
 class MixtureDataset(Dataset[dict[str, Tensor]]):
@@ -152,7 +154,16 @@ def batches(
         # Without a generator the loader draws its workers' seed from the one whose state a run saves and resumes.
         generator=torch.Generator(),
     )
-    yield from loader
+    yield from told_by_workers(loader)
+
+
+def told_by_workers(loader: Iterable[_T]) -> Iterator[_T]:
+    """Yield from a loader; a user's error in one of its workers is raised in its own words, without their traceback."""
+    try:
+        yield from loader
+    except TrisepError as error:
+        kind = type(error)
+        raise kind(str(error).rpartition(f"\n{kind.__module__}.{kind.__qualname__}: ")[2].strip()) from None
 
 
 def to_mixture(batch: dict[str, Tensor], vocabulary: Float[Tensor, "V D"] | None = None) -> Mixture:
@@ -175,6 +186,14 @@ def open_store(path: Path, recipe: Recipe) -> ClipStore:
     store = ClipStore(path)
     require_rate(store, recipe)
     return store
+
+
+def require_one_mixture(dataset: MixtureDataset) -> None:
+    """Raise StoreError when a store has too few clips, or too few labels, for one mixture of the recipe."""
+    try:
+        draw_mixture(len(dataset.store), dataset.recipe.mixing, np.random.default_rng(0), dataset.queries.groups)
+    except ConfigError as error:
+        raise StoreError(f"{dataset.store.path}: {error}; prepare more recordings") from error
 
 
 def require_rate(store: ClipStore, recipe: Recipe) -> None:

@@ -38,7 +38,14 @@ from trisep.recipes import OptimizerConfig, QueryKind, Recipe
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
-from trisep.training.data import VALIDATION_SEED, MixtureDataset, batches, open_store, to_mixture
+from trisep.training.data import (
+    VALIDATION_SEED,
+    MixtureDataset,
+    batches,
+    open_store,
+    require_one_mixture,
+    to_mixture,
+)
 from trisep.training.distributed import mean_over_processes, require_even_shares, require_same_start
 from trisep.training.initialisation import freeze, load_fitting, start_entry
 from trisep.training.run_folder import RunFolder, TrainingLog
@@ -296,6 +303,8 @@ def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset,
     plain = replace(recipe, augmentation=AugmentationConfig(), mixing=plain_mixing, query=query, loss=MaskLoss())
     training = MixtureDataset(store, recipe, seed=recipe.training.seed, offscreen=offscreen, labels=settings.labels)
     validation = MixtureDataset(held_out, plain, seed=VALIDATION_SEED, labels=settings.labels)
+    for data in (validation,) if settings.is_streamed else (training, validation):
+        require_one_mixture(data)
     if validation.queries.encoder_fingerprint != training.queries.encoder_fingerprint:
         raise StoreError(
             f"{held_out.path}: was embedded by another version of '{recipe.encoder}' than {store.path}; "

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 from trisep.errors import ConfigError, StoreError
 from trisep.recipes import Recipe
 from trisep.store.stream import StreamedStore, Window, plan_windows
-from trisep.training.data import MixtureDataset, one_thread, require_rate
+from trisep.training.data import MixtureDataset, one_thread, require_rate, told_by_workers
 
 _KINDS = ("none", "image", "regions", "frames")
 
@@ -55,7 +55,7 @@ def streamed_batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the batches of steps `first_step` to `last_step` (excluded), as `batches` does for a local store."""
     windows = _StreamedBatches(dataset, window_clips, first_step, last_step, rank, num_ranks, max(1, num_workers))
-    yield from DataLoader(
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
         windows,
         batch_size=None,
         num_workers=num_workers,
@@ -64,6 +64,7 @@ def streamed_batches(
         # Without a generator the loader draws its workers' seed from the one whose state a run saves and resumes.
         generator=torch.Generator(),
     )
+    yield from told_by_workers(loader)
 
 
 class _StreamedBatches(IterableDataset[dict[str, Tensor]]):

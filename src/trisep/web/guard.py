@@ -7,10 +7,10 @@ token.
 
 import hmac
 from collections.abc import Collection
-from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,7 +73,7 @@ class Guard:
             return PlainTextResponse("This server does not go by that name.", 421)
         origin = headers.get("origin")
         is_write = scope["method"] not in _READS
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place_of(origin) != host.lower():
             return PlainTextResponse("Another page may not ask this server.", 403)
         if self._token is None:
             return None
@@ -85,8 +85,9 @@ class Guard:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if _equal(bearer, self._token):
             return None
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(host))
-        if cookie is None or not _equal(cookie.value, self._token):
+        # Cookies of all ports of this computer come along, also those that no standard allows: they are passed over.
+        cookie = cookie_parser(headers.get("cookie", "")).get(_cookie_name(host), "")
+        if not _equal(cookie, self._token):
             return PlainTextResponse("Open the address that `trisep web` printed: it holds a key to this page.", 403)
         if is_write and origin is None:
             return PlainTextResponse("A request that changes something has to name its origin.", 403)
@@ -97,6 +98,14 @@ def _host_name(host: str) -> str:
     """Return the name in a Host header, without the port and in lower case."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdecimal() else host).lower()
+
+
+def _place_of(origin: str) -> str | None:
+    """Return the host and port of an Origin header, in lower case; None for one that is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as http://[
+        return None
 
 
 def _cookie_name(host: str) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -72,6 +74,35 @@ def remove_abandoned_folders() -> None:
 
 async def _serve(settings: WebSettings, on_ready: Callable[[str], None]) -> None:
     token = None if settings.demo else secrets.token_urlsafe(24)
+    with _listener(settings) as listener:
+        await _serve_at(listener, settings, token, on_ready)
+
+
+def _listener(settings: WebSettings) -> socket.socket:
+    """Take the address, before the model is loaded; ConfigError with the reason where it cannot be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"--host: {settings.host} is no address of this computer; try 127.0.0.1") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(f"--host: {settings.host} is no address of this computer; try 127.0.0.1") from error
+        reason = "taken" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+        raise ConfigError(f"port {settings.port} of {settings.host} is {reason}; choose another --port") from error
+    return listener
+
+
+async def _serve_at(
+    listener: socket.socket, settings: WebSettings, token: str | None, on_ready: Callable[[str], None]
+) -> None:
     async with application(settings, token=token) as app:
         config = uvicorn.Config(
             app,
@@ -84,11 +115,6 @@ async def _serve(settings: WebSettings, on_ready: Callable[[str], None]) -> None
             lifespan="off",
             timeout_graceful_shutdown=2,
         )
-        try:
-            listener = config.bind_socket()
-        except SystemExit as error:
-            raise ConfigError(f"port {settings.port} of {settings.host} is taken; choose another --port") from error
-        listener.listen()
         port = listener.getsockname()[1]
         name = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"http://{name}:{port}/"

@@ -1,5 +1,6 @@
 """What the command line chooses for the page: its place, its model and its limits. Nothing is opened here."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,8 +48,13 @@ class WebSettings:
     """How long after its last use a file is removed with all its stems."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a port that does not exist, and for a demo without a sample."""
+        """Raise ConfigError for a port that does not exist, a name with more than a name, and a sample that is none."""
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port must be between 0 and 65535, got {self.port}")
-        if self.demo and (self.sample is None or not self.sample.is_file()):
+        for name in self.allowed_hosts:
+            if not re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", name):
+                raise ConfigError(f"--allow-host: expected a name alone, such as sound.example.org, got {name!r}")
+        if self.sample is not None and not self.sample.is_file():
+            raise ConfigError(f"--sample {self.sample}: expected a video, and there is no such file")
+        if self.demo and self.sample is None:
             raise ConfigError("--demo shows a sample, and there is none here; give a video with --sample")
