@@ -302,6 +302,20 @@ def test_a_wrong_template_is_refused(template: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"min_seconds": 0.0}, "--min-seconds must be above 0, got 0.0"),
+        ({"silence_db": 10.0}, "--silence-db must be at most 0, got 10.0"),
+        ({"still_level": 999.0}, "--still-level must be between 0 and 255, got 999.0"),
+    ],
+)
+def test_the_number_that_is_out_of_range_is_named(settings: dict[str, float], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        CheckSettings(**settings)
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("music --media {media} --metadata {csv}", "expected JSON"),

@@ -161,12 +161,13 @@ def test_clips_come_from_a_table_at_one_rate(tmp_path: Path) -> None:
 )
 def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, row: tuple[str, ...], message: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440).samples[0], RATE_HZ)
-    with pytest.raises(ConfigError, match=message):
-        clips_from_table(write_table(tmp_path, [row]))
+    with pytest.raises(ConfigError, match=message) as told:
+        clips_from_table(table := write_table(tmp_path, [row]))
+    assert str(told.value).startswith(f"{table}: ")
 
 
 def test_missing_files_columns_and_lines_are_named(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="absent.wav"):
+    with pytest.raises(MediaError, match=r"csv: .*absent.wav"):
         clips_from_table(write_table(tmp_path, [("nit", "text", "absent.wav", "violin", "dog")]))
     with pytest.raises(ConfigError, match="lacks the column label_b"):
         clips_from_table(write_table(tmp_path, [("nit", "text", "a.wav", "violin")], HEADER[:4]))
@@ -277,6 +278,8 @@ def test_models_get_the_same_mixtures_and_questions(protocol_folder: Path, monke
 def test_a_model_named_twice_and_more_mixtures_than_there_are_are_refused(protocol_folder: Path) -> None:
     with pytest.raises(ConfigError, match="each model once for each kind"):
         list(clips_from_models(["nit", "nit=text"], protocol_folder))
+    with pytest.raises(ConfigError, match="--model default=smell: expected the kind of query after =, text or image"):
+        list(clips_from_models(["default=smell"], protocol_folder))
     with pytest.raises(ConfigError, match="at most 200"):
         list(clips_from_models(["nit"], protocol_folder, count=201))
 

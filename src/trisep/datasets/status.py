@@ -52,9 +52,13 @@ class CheckSettings:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        if not self.min_seconds > 0 or not self.silence_db <= 0 or not 0 <= self.still_level <= 255:
-            got = f"{self.min_seconds}, {self.silence_db} and {self.still_level}"
-            raise ConfigError(f"min_seconds must be above 0, silence_db at most 0 and still_level 0 to 255, got {got}")
+        for option, value, is_right, expected in (
+            ("--min-seconds", self.min_seconds, self.min_seconds > 0, "above 0"),
+            ("--silence-db", self.silence_db, self.silence_db <= 0, "at most 0"),
+            ("--still-level", self.still_level, 0 <= self.still_level <= 255, "between 0 and 255"),
+        ):
+            if not is_right:
+                raise ConfigError(f"{option} must be {expected}, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

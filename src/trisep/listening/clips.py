@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trisep.errors import ConfigError
+from trisep.checkpoints.registry import available_models
+from trisep.errors import ConfigError, TrisepError
 from trisep.evaluation.sounds import bounds_seconds, mix
 from trisep.listening.key import BOTH, NONE, read_table
 from trisep.media.audio import read_audio
@@ -72,15 +73,20 @@ def clips_from_table(path: Path) -> list[ListeningClip]:
     table = path / "samples.csv" if path.is_dir() else path
     rows = read_table(table, _COLUMNS)
     files = [table.parent / row["file"] for row in rows]
-    tracks = [probe(file).audio for file in files]
-    silent = [file for file, streams in zip(files, tracks, strict=True) if not streams]
-    if silent:
-        raise ConfigError(f"{silent[0]}: holds no sound; give separated clips")
-    rate = max(streams[0].sample_rate_hz for streams in tracks)
-    return [
-        ListeningClip(**{name: row[name] for name in _COLUMNS}, audio=read_audio(file, sample_rate_hz=rate, mono=True))
-        for row, file in zip(rows, files, strict=True)
-    ]
+    try:
+        tracks = [probe(file).audio for file in files]
+        silent = [file for file, streams in zip(files, tracks, strict=True) if not streams]
+        if silent:
+            raise ConfigError(f"{silent[0]}: holds no sound; give separated clips")
+        rate = max(streams[0].sample_rate_hz for streams in tracks)
+        return [
+            ListeningClip(
+                **{name: row[name] for name in _COLUMNS}, audio=read_audio(file, sample_rate_hz=rate, mono=True)
+            )
+            for row, file in zip(rows, files, strict=True)
+        ]
+    except TrisepError as error:
+        raise type(error)(f"{table}: {error}") from error
 
 
 def clips_from_models(
@@ -134,6 +140,8 @@ def clips_from_models(
 def _model_and_kind(text: str) -> tuple[str, str]:
     """Split NAME=KIND; a path may hold an equals sign of its own."""
     name, _, kind = text.rpartition("=")
+    if name in available_models() and kind not in ("text", "image"):
+        raise ConfigError(f"--model {text}: expected the kind of query after =, text or image, got {kind!r}")
     return (name, kind) if name and kind in ("text", "image") else (text, "text")
 
 
