@@ -17,11 +17,14 @@ from trisep.errors import ConfigError
 from trisep.models import contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.networks.fusion import SplitDecoder
+from trisep.networks.narrow import single_precision_if
 from trisep.spectrogram import log_frequency
 from trisep.types import MaskOutput, Parts, QueryEmbedding
 
 _GRID = 7
 """Rows and columns of ResNet-18's features of a picture of 224 × 224 pixels."""
+_STRIDE = 32
+"""Frames of a spectrogram that one of ResNet-18's features stands for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +123,8 @@ class SoundClassifier(nn.Module):
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B L"]:
         """Compute the logits of the labels."""
-        logits: Tensor = self.head(self.network(log_magnitude).amax(dim=(2, 3)))
+        with single_precision_if(log_magnitude.shape[-1] <= _STRIDE):
+            logits: Tensor = self.head(self.network(log_magnitude.float()).amax(dim=(2, 3)))
         return logits
 
 

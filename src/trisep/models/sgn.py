@@ -15,6 +15,7 @@ from trisep.errors import ConfigError
 from trisep.models import Contract
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.networks.fusion import SplitDecoder
+from trisep.networks.narrow import single_precision_if
 from trisep.types import MaskOutput, QueryEmbedding
 
 
@@ -90,7 +91,9 @@ class SGN(nn.Module):
         weighted by its shares.
         """
         num_labels = self.config.num_labels
-        patches = self.patches(self.unet.input_norm(log_magnitude)).flatten(2).transpose(1, 2)
+        picture = self.unet.input_norm(log_magnitude).float()
+        with single_precision_if(picture.shape[-1] < 2 * self.config.patch):
+            patches = self.patches(picture).flatten(2).transpose(1, 2)
         x = torch.cat([self.tokens.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
         for layer in self.attention:
             x = layer(x)
