@@ -28,12 +28,12 @@ class TiledDecoder:
         """Nothing is shared."""
         self.unet, self.maps = unet, maps
 
-    def __call__(self, vectors: Tensor, weights: Tensor) -> Tensor:
-        """As `SplitDecoder`, after all output maps were computed."""
+    def __call__(self, vectors: Tensor, weights: Tensor | None = None) -> Tensor:
+        """As `SplitDecoder`, after all output maps were computed; without weights there is one."""
         *skips, bottleneck = (one.repeat_interleave(vectors.shape[1], dim=0) for one in self.maps)
         tiled = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *bottleneck.shape[2:])
         maps = self.unet.decode([*skips, torch.cat([bottleneck, tiled], dim=1)]).unflatten(0, vectors.shape[:2])
-        return torch.einsum("bqk,bqkft->bqft", weights.to(maps.dtype), maps)
+        return maps[:, :, 0] if weights is None else torch.einsum("bqk,bqkft->bqft", weights.to(maps.dtype), maps)
 
 
 def main() -> None:
