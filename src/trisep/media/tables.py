@@ -63,10 +63,14 @@ def read_number(cell: str, *, low: float, high: float) -> float:
 def read_stretch(start: str, end: str) -> tuple[float | None, float | None]:
     """Read where a stretch of a recording begins and ends, in seconds; None for an empty cell.
 
-    ValueError for what are no times, or where the start does not come first.
+    ValueError, which says what came and what is expected, for what are no times or not in order.
     """
-    begin = read_number(start, low=0.0, high=LATEST_SECONDS) if start else None
-    last = read_number(end, low=0.0, high=LATEST_SECONDS) if end else None
-    if not (begin or 0.0) < (LATEST_SECONDS if last is None else last):
-        raise ValueError(f"a stretch begins before it ends, not at {start or 0} and {end}")
+    try:
+        begin = read_number(start, low=0.0, high=LATEST_SECONDS) if start else None
+        last = read_number(end, low=0.0, high=LATEST_SECONDS) if end else None
+        is_right = (begin or 0.0) < (LATEST_SECONDS if last is None else last)
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError(f"from {start!r} to {end!r} is no stretch; give seconds, the start first")
     return begin, last

@@ -91,9 +91,7 @@ def _stretch(data: Path, path: str, start: str, end: str) -> tuple[float | None,
     try:
         return read_stretch(start, end)
     except ValueError as error:
-        raise MediaError(
-            f"{data}: {path} from {start!r} to {end!r} is no stretch; give seconds, the start first"
-        ) from error
+        raise MediaError(f"{data}: {path} {error}") from error
 
 
 def _is_wanted(num_labels: int | None, parts: Parts) -> bool:

@@ -96,9 +96,7 @@ def _listed_input(folder: Path, path: Path, row: dict[str, str]) -> InputFile:
     try:
         start_seconds, end_seconds = read_stretch(start, end)
     except ValueError as error:
-        raise StoreError(
-            f"{path}: {source} from {start!r} to {end!r} is no stretch; give seconds, the start first"
-        ) from error
+        raise StoreError(f"{path}: {source} {error}") from error
     begins = 0.0 if start_seconds is None and end_seconds is not None else start_seconds
     return InputFile(source, (folder / source).stat().st_size, begins, end_seconds)
 

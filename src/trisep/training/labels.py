@@ -70,13 +70,10 @@ def _rows(path: Path, column: str) -> Iterator[dict[str, str]]:
 
 def _stretch(path: Path, row: Mapping[str, str]) -> tuple[float, float]:
     """Return from when to when a row counts, in seconds; ConfigError for times that are none."""
-    start, end = row.get("start_seconds", ""), row.get("end_seconds", "")
     try:
-        begin, last = read_stretch(start, end)
+        begin, last = read_stretch(row.get("start_seconds", ""), row.get("end_seconds", ""))
     except ValueError as error:
-        raise ConfigError(
-            f"{path}: {row['path']} from {start!r} to {end!r} is no stretch; give seconds, the start first"
-        ) from error
+        raise ConfigError(f"{path}: {row['path']} {error}") from error
     return begin or 0.0, math.inf if last is None else last
 
 
