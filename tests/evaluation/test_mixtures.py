@@ -163,7 +163,7 @@ def test_a_clip_that_is_not_there_is_an_error_or_a_row_that_says_so(
     with pytest.raises(MediaError, match="gone.mp4: no such file"):
         score_mixture(job(tmp_path, baselines=("mixture",)), mixture, None)
     rows = score_mixture(job(tmp_path, baselines=("mixture",), skip_missing=True), mixture, None)
-    assert [(row.skipped, row.scores) for row in rows] == [("missing clip", None)] * 2
+    assert [(row.skipped, row.scores) for row in rows] == [("missing clip: gone.mp4", None)] * 2
 
 
 def test_the_systems_there_are() -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from clip_folders import tone
@@ -18,11 +19,12 @@ from trisep.checkpoints.format import load_model, save_model
 from trisep.cli import main
 from trisep.commands.evaluate import Arguments
 from trisep.errors import ConfigError, MediaError, TrisepError
+from trisep.evaluation.mixtures import score_mixture
 from trisep.evaluation.run import evaluate
 from trisep.media.audio_writer import write_audio
 from trisep.models import pit
 from trisep.protocols import ProtocolMixture, ProtocolSource, protocol
-from trisep.types import SignalSettings
+from trisep.types import Audio, SignalSettings
 
 CLIPS = {"one": "dog", "two": "violin", "three": "rain"}
 
@@ -265,8 +267,10 @@ def test_absent_and_unreadable_clips_are_an_error_or_counted(
         score(data, tmp_path / "out", pairs=pairs)
     text = score(data, tmp_path / "out", pairs=pairs, skip_missing=True, baselines=("mixture",))
     table = rows(tmp_path / "out" / "baselines.csv")
-    assert [row["skipped"] for row in table] == ["missing clip"] * 2 + [""] * 2 + ["unreadable clip"] * 2
+    reasons = ["missing clip: dev/gone.wav", "", f"unreadable clip: {broken}"]
+    assert [row["skipped"] for row in table] == [reason for reason in reasons for _ in range(2)]
     assert "Skipped: mixture: missing clip 2; mixture: unreadable clip 2." in text
+    assert text.endswith(f"hold them: dev/gone.wav (missing clip), {broken} (unreadable clip).")
     pairs.write_text("\n".join([lines[0], f"dev/one.wav,dog,{broken},rain"]))
     with pytest.raises(MediaError, match="broken.wav"):
         score(data, tmp_path / "again", pairs=pairs)
@@ -280,7 +284,7 @@ def test_absent_and_unreadable_clips_are_an_error_or_counted(
     ("other", "message"),
     [
         ("gone.wav", "gone.wav: no such file; 1 of 2 clips are absent, in 1 of 1 mixtures: get them$"),
-        ("broken.wav", "none of its mixtures could be scored .unreadable clip 2.; give other clips"),
+        ("broken.wav", "none of its mixtures could be scored .unreadable clip: dev/broken.wav 2.; give other clips"),
     ],
 )
 def test_an_evaluation_that_scores_nothing_is_an_error(
@@ -308,21 +312,63 @@ def test_the_list_that_is_scored_is_not_shortened(tmp_path: Path) -> None:
         Arguments(checkpoint="default", data=tmp_path, pairs=tmp_path / "pairs.csv", limit=1, out=tmp_path)
 
 
-def test_silence_is_skipped_and_counted(
+def few_samples(num_samples: int, value: float = 0.5) -> Audio:
+    return Audio(samples=np.full((1, num_samples), value, np.float32), sample_rate_hz=16000)
+
+
+def test_a_clip_of_which_no_mixture_can_be_made_is_named_and_left_out_with_its_mixtures(
     data: Path, tmp_path: Path, here: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_audio(tmp_path / "silent.wav", tone(0.5, amplitude=0.0), subtype="wav_float32")
-    lines = [
-        "path_1,label_1,path_2,label_2",
-        f"dev/one.wav,dog,{tmp_path / 'silent.wav'},rain",
-        "dev/one.wav,dog,dev/two.wav,violin",
-    ]
+    write_audio(tmp_path / "constant.wav", few_samples(8000), subtype="wav_float32")
+    write_audio(tmp_path / "short.wav", few_samples(1), subtype="wav_float32")
+    faulty = [f"dev/one.wav,dog,{tmp_path / name}.wav,rain" for name in ("silent", "constant", "short")]
+    lines = ["path_1,label_1,path_2,label_2", *faulty, "dev/one.wav,dog,dev/two.wav,violin"]
     (tmp_path / "pairs.csv").write_text("\n".join(lines) + "\n")
-    text = score(data, tmp_path / "out", pairs=tmp_path / "pairs.csv", baselines=("mixture",))
-    table = rows(tmp_path / "out" / "baselines.csv")
-    assert [row["skipped"] for row in table] == ["", "silent reference", "", ""]
-    assert table[1]["level_db"] == "-inf" and table[1]["sdr"] == ""
-    assert "| mixture | all | 3 (1) |" in text and text.endswith("Skipped: mixture: silent reference 1.")
+    command = ["evaluate", "--data", str(data), "--pairs", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--baseline", "mixture", "--baseline", "random-mask", "--workers", "1"]) == 1
+    text = capsys.readouterr().out
+    table = [row for row in rows(tmp_path / "out" / "baselines.csv") if row["system"] == "mixture"]
+    reasons = [f"silent clip: {tmp_path}/silent.wav", f"silent clip: {tmp_path}/constant.wav"]
+    reasons += [f"too short clip: {tmp_path}/short.wav", ""]
+    assert [row["skipped"] for row in table] == [reason for reason in reasons for _ in range(2)]
+    assert (table[0]["level_db"], table[1]["level_db"], table[0]["sdr"]) == ("-20.000000", "-inf", "")
+    assert "| mixture | all | 2 (6) | 0.00 [" in text
+    assert text.splitlines()[-2:] == [
+        "Skipped: mixture: silent clip 4; mixture: too short clip 2; random-mask: silent clip 4; random-mask: too "
+        "short clip 2.",
+        f"Left out with all mixtures that hold them: {tmp_path}/constant.wav (silent clip), {tmp_path}/silent.wav "
+        f"(silent clip), {tmp_path}/short.wav (too short clip).",
+    ]
+
+
+@pytest.mark.parametrize(("num_samples", "reason"), [(511, "too short clip: dev/few.wav"), (512, "")])
+def test_a_clip_is_too_short_by_itself_where_zeros_follow_it(
+    num_samples: int, reason: str, data: Path, tmp_path: Path
+) -> None:
+    sound = np.random.default_rng(0).uniform(0.1, 0.5, (1, num_samples)).astype(np.float32)
+    write_audio(data / "dev" / "few.wav", Audio(samples=sound, sample_rate_hz=11025), subtype="wav_float32")
+    sources = [ProtocolSource(path=data / "dev" / f"{name}.wav", label=name) for name in ("one", "few")]
+    job = trisep.evaluation.run.plan(None, protocol("sop"), data, baselines=("mixture",))
+    found = score_mixture(job, ProtocolMixture(index=0, sources=tuple(sources)), None)
+    assert [row.skipped for row in found] == [reason] * 2
+
+
+@pytest.mark.parametrize(("num_samples", "value"), [(1, 0.5), (8000, 0.0)])
+def test_an_evaluation_without_a_finite_score_is_an_error(
+    num_samples: int, value: float, data: Path, tmp_path: Path, here: None
+) -> None:
+    write_audio(tmp_path / "faulty.wav", few_samples(num_samples, value), subtype="wav_float32")
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"path_1,label_1,path_2,label_2\n{tmp_path / 'faulty.wav'},rain,dev/one.wav,dog\n")
+    with pytest.raises(
+        MediaError, match=r"none of its mixtures could be scored \(.* clip: .*faulty.wav 2\); give other"
+    ):
+        score(data, tmp_path / "out", pairs=pairs, baselines=("mixture",))
+    # Of one sound twice, the mixture is each of them, but for its level.
+    pairs.write_text("path_1,label_1,path_2,label_2\ndev/one.wav,rain,dev/one.wav,dog\n")
+    with pytest.raises(MediaError, match=r"could be scored \(without a finite SDRi or SI-SDRi 2\); give other clips"):
+        score(data, tmp_path / "again", pairs=pairs, baselines=("mixture",))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,9 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Score the mixtures, print the table and write it where `--out` says; returns 0."""
+    """Score the mixtures, print the table and write it where `--out` says; returns the exit code: 0 all done, 1 some
+    mixtures were skipped because a clip of theirs is silent or too short.
+    """
     import sys
 
     from trisep.evaluation.run import evaluate
@@ -106,4 +108,4 @@ def run(arguments: Arguments) -> int:
                 f"trisep: these are the scores of an earlier run of the same; to score again, remove {summary.earlier}",
                 file=sys.stderr,
             )
-    return 0
+    return int(summary is not None and summary.has_faulty_clips)

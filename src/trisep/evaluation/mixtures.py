@@ -24,7 +24,8 @@ from trisep.evaluation.examples import Examples
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix, read_clip
 from trisep.media.level import gain_to, level_db
-from trisep.metrics import MixtureScorer, Scores
+from trisep.metrics import SILENCE_DB, MixtureScorer, Scores
+from trisep.metrics.bss_eval import FILTER_LENGTH
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols.pair_files import relative_to
 from trisep.separation import Precision
@@ -35,6 +36,8 @@ from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
+SILENT, TOO_SHORT = "silent clip", "too short clip"
+"""Why a mixture is skipped although its files can be read."""
 _ORACLE = " (oracle order)"
 
 
@@ -83,7 +86,8 @@ class SourceRow:
     mixture_level_db: float
     seed: int
     skipped: str
-    """Why there are no scores; empty where there are some."""
+    """Why there are no scores, and after a colon the file whose fault it is, where it is one file's; empty where there
+    are some."""
     scores: Scores | None
 
 
@@ -110,22 +114,21 @@ def system_names(model: Any | None, query: str, baselines: Sequence[str]) -> tup
 def score_mixture(job: ScoringJob, mixture: ProtocolMixture, checkpoint: Checkpoint | None) -> list[SourceRow]:
     """Return the rows of one mixture, by system, then by source.
 
-    The result is a pure function of the arguments, except for the processor's rounding. With `job.skip_missing` a file
-    that cannot be read gives rows that say so; otherwise it raises MediaError.
+    The result is a pure function of the arguments, except for the processor's rounding. A mixture with a source that is
+    silent or too short is none: its rows say whose fault it is. With `job.skip_missing` a file that cannot be read
+    gives such rows too; otherwise it raises MediaError.
     """
     try:
         sources, total = mixture_sounds(job, mixture)
+        if fault := _faulty_source(job, mixture, sources):
+            return _skipped(job, mixture, fault, _levels(job, sources, total))
         estimates = _model_estimates(job, mixture, checkpoint, sources, total) if checkpoint else []
     except MediaError as error:
         if not job.skip_missing:
             raise
-        reason = "missing clip" if "no such file" in str(error) else "unreadable clip"
-        return [
-            row for name in job.systems for row in _rows(job, mixture, name, {}, [reason] * job.protocol.num_scored)
-        ]
+        return _skipped(job, mixture, _faulty_file(job, mixture, str(error)), {})
     estimates += [_baseline_estimate(job, name, sources, total, mixture.index) for name in job.baselines]
-    scored = range(job.protocol.num_scored)
-    levels = {"mixture_level_db": level_db(total), **{f"{source}": level_db(sources[source]) for source in scored}}
+    levels, scored = _levels(job, sources, total), range(job.protocol.num_scored)
     rows, scorer = [], MixtureScorer(references=sources, mixture=total, scored=list(scored))
     for name, stems in zip(job.systems, estimates, strict=True):
         results = scorer.score(stems[: len(scored)])
@@ -297,6 +300,44 @@ def _baseline_of(name: str) -> tuple[ModuleType, Any]:
     if name.startswith("ideal-"):
         return ideal_mask, ideal_mask.Config(mask="binary" if name == "ideal-binary-mask" else "ratio")
     return baseline(name.replace("-", "_")), None
+
+
+def _faulty_source(job: ScoringJob, mixture: ProtocolMixture, sounds: Float[np.ndarray, "N S"]) -> str:
+    """Say which source makes no mixture, and why: it is silent, or so short that the filter that BSS Eval allows makes
+    anything of it, and every score is infinite. Empty where there is none.
+    """
+    rate = job.signal.sample_rate_hz
+    if sounds.shape[1] < FILTER_LENGTH:
+        # Clips are cut to the shortest, so that the sounds do not tell which one that is.
+        shortest = min(mixture.sources, key=lambda source: len(read_clip(source, rate)))
+        return f"{TOO_SHORT}: {relative_to(shortest.path, job.folder)}"
+    for source, sound in zip(mixture.sources, sounds, strict=True):
+        heard = np.flatnonzero(sound)
+        if heard.size and heard[-1] - heard[0] < FILTER_LENGTH - 1:
+            return f"{TOO_SHORT}: {relative_to(source.path, job.folder)}"
+        if level_db(sound) < SILENCE_DB:
+            return f"{SILENT}: {relative_to(source.path, job.folder)}"
+    return ""
+
+
+def _faulty_file(job: ScoringJob, mixture: ProtocolMixture, message: str) -> str:
+    """Say which file an error's message is about, and of what kind the error is."""
+    files = [path for source in mixture.sources for path in (source.path, source.picture) if path]
+    files += [mixture.interference] if mixture.interference else []
+    named = next((f": {relative_to(path, job.folder)}" for path in files if message.startswith(str(path))), "")
+    return ("missing clip" if "no such file" in message else "unreadable clip") + named
+
+
+def _levels(job: ScoringJob, sources: Float[np.ndarray, "N S"], total: Float[np.ndarray, "S"]) -> dict[str, float]:
+    """Measure the mixture and the scored sources in it, under the names that `_rows` reads."""
+    scored = range(job.protocol.num_scored)
+    return {"mixture_level_db": level_db(total), **{f"{source}": level_db(sources[source]) for source in scored}}
+
+
+def _skipped(job: ScoringJob, mixture: ProtocolMixture, reason: str, levels: Mapping[str, float]) -> list[SourceRow]:
+    """Make the rows of a mixture that is not scored."""
+    reasons = [reason] * job.protocol.num_scored
+    return [row for name in job.systems for row in _rows(job, mixture, name, levels, reasons)]
 
 
 def _rows(

@@ -34,7 +34,7 @@ from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.evaluation.owner import finished, require_own
 from trisep.evaluation.pairs import PAIRS, Pairs, pair_list, survey
-from trisep.evaluation.table import environment, markdown, require_scores, summarise
+from trisep.evaluation.table import environment, has_faulty_clips, markdown, require_scores, summarise
 from trisep.media.files import replacing_text, sha256_of, write_json
 from trisep.media.lock import locked
 from trisep.protocols import Protocol, ProtocolMixture
@@ -61,6 +61,8 @@ class Evaluation:
     settings: dict[str, Any]
     """Everything that the scores depend on, as JSON values."""
     num_mixtures: int
+    has_faulty_clips: bool
+    """Whether mixtures were skipped for clips that are silent or too short."""
     earlier: Path | None = None
     """The summary of an earlier run of the same, from which all this is read; None where it was scored now."""
 
@@ -174,7 +176,7 @@ def write_tables(
                 journal.write(rows)
             table = journal.finish()
         entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
-        require_scores(entries, job.folder)
+        require_scores(entries, protocol.headline, job.folder)
         evaluation = _told(job, settings, entries, num_mixtures)
         summary = {
             **settings,
@@ -201,7 +203,14 @@ def _told(
     what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
     title = f"{what}{job.protocol.name} · {num_mixtures} mixtures{query}"
     text = markdown(entries, job.protocol.headline, title=title)
-    return Evaluation(text=text, table=entries, settings=settings, num_mixtures=num_mixtures, earlier=earlier)
+    return Evaluation(
+        text=text,
+        table=entries,
+        settings=settings,
+        num_mixtures=num_mixtures,
+        has_faulty_clips=has_faulty_clips(entries),
+        earlier=earlier,
+    )
 
 
 def plan(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trisep.checkpoints.format import git_revision
-from trisep.errors import ConfigError, MediaError
+from trisep.errors import ConfigError, MediaError, shown
+from trisep.evaluation.mixtures import SILENT, TOO_SHORT
 from trisep.media.files import replacing_text, write_failure
 from trisep.metrics import Scores, bootstrap_mean, summary
 
 METRICS = tuple(entry.name for entry in fields(Scores))
 _NAMES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "snri": "SNRi", "sdri": "SDRi", "siri": "SIRi", "sari": "SARi"}
 _PLAIN = ("sdr", "sir", "sar", "snr")
+_MOST_NAMED = 10
+"""How many faulty files a table or a message names; all are in the rows and in the summary."""
 _MANY_MIXTURES = 20_000
 """Beyond this many mixtures, intervals use a tenth of the resamples: they are narrow, and would take minutes."""
 
@@ -64,12 +68,20 @@ def summarise(table: Path, intervals: Sequence[str], *, seed: int) -> list[dict[
     return entries
 
 
-def require_scores(entries: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Raise MediaError where every source of the clips in a folder was skipped."""
-    if any(entry["sources"] for entry in entries):
+def require_scores(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], folder: Path) -> None:
+    """Raise MediaError where no source of the clips in a folder has a finite score that the table would show."""
+    if any(entry.get(metric) is not None for entry in entries for metric in headline):
         return
-    reasons = ", ".join(f"{reason} {count}" for reason, count in entries[0]["reasons"].items())
-    raise MediaError(f"{folder}: none of its mixtures could be scored ({reasons}); give other clips")
+    reasons = [f"{reason} {count}" for reason, count in entries[0]["reasons"].items()]
+    reasons = [*reasons[:_MOST_NAMED], *([f"{len(reasons) - _MOST_NAMED} more"] if len(reasons) > _MOST_NAMED else [])]
+    if entries[0]["sources"]:
+        reasons.append(f"without a finite {' or '.join(map(metric_name, headline))} {entries[0]['sources']}")
+    raise MediaError(f"{folder}: none of its mixtures could be scored ({', '.join(reasons)}); give other clips")
+
+
+def has_faulty_clips(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether mixtures were skipped for clips that can be read, but of which no mixture can be made."""
+    return any(_kind(reason) in (SILENT, TOO_SHORT) for entry in entries for reason in entry["reasons"])
 
 
 def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, title: str) -> str:
@@ -81,7 +93,7 @@ def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, t
     names += [metric_name(metric) for metric in plain]
     lines = [f"**{title}**", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for entry in entries:
-        cells = [str(entry["system"]), str(entry["split"]), f"{entry['sources']} ({entry['skipped']})"]
+        cells = [cell(str(entry["system"])), cell(str(entry["split"])), f"{entry['sources']} ({entry['skipped']})"]
         for metric in headline:
             low, high = _number(entry.get(f"{metric}_low")), _number(entry.get(f"{metric}_high"))
             cells += [f"{_number(entry.get(metric))} [{low}, {high}]", _number(entry.get(f"{metric}_sem"))]
@@ -96,12 +108,26 @@ def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, t
     ]
     reasons: Counter[str] = Counter()
     for entry in entries:
-        if entry["split"] == "all":
-            reasons.update({f"{entry['system']}: {reason}": count for reason, count in entry["reasons"].items()})
-    lines += (
-        ["Skipped: " + "; ".join(f"{reason} {count}" for reason, count in reasons.items()) + "."] if reasons else []
-    )
+        for reason, count in entry["reasons"].items() if entry["split"] == "all" else ():
+            reasons[f"{entry['system']}: {_kind(reason)}"] += count
+    if reasons:
+        lines.append("Skipped: " + "; ".join(f"{reason} {count}" for reason, count in reasons.items()) + ".")
+    named = dict.fromkeys(reason for entry in entries for reason in entry["reasons"] if _kind(reason) != reason)
+    if named:
+        files = [f"{shown(reason.partition(': ')[2])} ({_kind(reason)})" for reason in islice(named, _MOST_NAMED)]
+        files += [f"and {len(named) - _MOST_NAMED} more"] if len(named) > _MOST_NAMED else []
+        lines.append("Left out with all mixtures that hold them: " + ", ".join(files) + ".")
     return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    """Return a name as a cell of a Markdown table shows it: a bar in it begins no further column."""
+    return shown(text).replace("|", r"\|")
+
+
+def _kind(reason: str) -> str:
+    """Return why rows have no scores, without the file whose fault it is."""
+    return reason.partition(": ")[0]
 
 
 def write_report(out: Path, name: str, text: str, rows: Sequence[Mapping[str, Any]]) -> None:

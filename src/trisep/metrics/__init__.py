@@ -30,6 +30,7 @@ from trisep.metrics.statistics import (
 )
 
 __all__ = [
+    "SILENCE_DB",
     "BssEval",
     "BssReference",
     "Interval",
@@ -50,6 +51,9 @@ __all__ = [
     "snr",
     "summary",
 ]
+
+SILENCE_DB = -70.0
+"""RMS in dBFS below which a signal counts as silent."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +89,7 @@ class SourceScore:
     reference", "silent estimate" or "silent mixture"."""
 
 
-def is_silent(x: Float[np.ndarray, "S"], *, threshold_db: float = -70.0) -> bool:
+def is_silent(x: Float[np.ndarray, "S"], *, threshold_db: float = SILENCE_DB) -> bool:
     """Return whether the RMS of a signal lies below threshold_db in dBFS (0 dBFS: RMS of 1, full scale ±1).
 
     An empty signal is silent.
@@ -112,7 +116,7 @@ class MixtureScorer:
         references: Float[np.ndarray, "N S"],
         mixture: Float[np.ndarray, "S"],
         scored: Sequence[int] | None = None,
-        silence_threshold_db: float = -70.0,
+        silence_threshold_db: float = SILENCE_DB,
     ) -> None:
         """Take what `score_separation` takes, but for the estimates, and raise what it raises."""
         self._references, self._mixture, self._threshold_db = references, mixture, silence_threshold_db
@@ -178,7 +182,7 @@ def score_separation(
     estimates: Float[np.ndarray, "M S"],
     mixture: Float[np.ndarray, "S"],
     scored: Sequence[int] | None = None,
-    silence_threshold_db: float = -70.0,
+    silence_threshold_db: float = SILENCE_DB,
 ) -> list[SourceScore]:
     """Score the estimates of some or all sources of a mixture, by every metric, with improvements over the mixture.
 

@@ -20,6 +20,9 @@ from scipy import fft, linalg
 
 from trisep.metrics.scale_invariant import energy_ratio_db
 
+FILTER_LENGTH = 512
+"""Taps of the distortion that BSS Eval v3 allows, at every sample rate."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BssEval:
@@ -47,7 +50,7 @@ class BssReference:
     one band). SDR is then unaffected, but SIR and SAR carry rounding, as in mir_eval, whose values change as much when
     the references are rescaled. The converse does not hold: a matrix that barely passes has the same trouble."""
 
-    def __init__(self, reference: Float[np.ndarray, "N S"], *, filter_length: int = 512) -> None:
+    def __init__(self, reference: Float[np.ndarray, "N S"], *, filter_length: int = FILTER_LENGTH) -> None:
         """Correlate the references with one another and factorise their Gram matrices.
 
         Args:
@@ -171,7 +174,7 @@ class BssReference:
 
 
 def bss_eval_sources(
-    *, reference: Float[np.ndarray, "N S"], estimate: Float[np.ndarray, "N S"], filter_length: int = 512
+    *, reference: Float[np.ndarray, "N S"], estimate: Float[np.ndarray, "N S"], filter_length: int = FILTER_LENGTH
 ) -> BssEval:
     """Compute SDR, SIR and SAR of BSS Eval v3 without permutation, estimate n against reference n, in dB.
 
