@@ -118,6 +118,32 @@ def test_another_recipe_in_the_same_folder_is_refused(store: Path, tmp_path: Pat
         train(replace(short_recipe(num_steps=3), loss=MaskLoss(kind="ratio_l1")), settings(store, tmp_path))
 
 
+def test_a_run_does_not_go_on_with_other_labels(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    worded = replace(short_recipe(num_steps=2), supervision="labels", query="text")
+    labels = write_labels(store, tmp_path / "labels.csv")
+    given = settings(store, tmp_path / "run", labels=labels)
+    train(worded, given)
+    begun = tensor_hashes(tmp_path / "run")
+    first, *rows = labels.read_text().splitlines()
+    # What is said of no clip of the store, and the order of the rows, change nothing.
+    labels.write_text("\n".join([first, "train/new.mp4,flute", *reversed(rows)]) + "\n")
+    train(worded, given)
+    for changed in ([rows[0].replace("violin", "harp"), *rows[1:]], [rows[0] + " bow", *rows[1:]]):
+        labels.write_text("\n".join([first, *changed]) + "\n")
+        with pytest.raises(
+            TrainingError,
+            match=r"labels.csv: says other things of the clips than it did when the run in .*run was begun; choose "
+            "another --out, or give the labels as they were",
+        ):
+            train(worded, given)
+    assert tensor_hashes(tmp_path / "run") == begun
+    # Runs of older versions kept no hash, and go on.
+    state = tmp_path / "run" / "states" / "step-0000002" / "state.json"
+    state.write_text('{"step": 2}')
+    train(worded, given)
+
+
 def test_a_second_run_in_the_folder_is_refused_and_the_first_ends_in_the_same_bits(store: Path, tmp_path: Path) -> None:
     recipe = short_recipe(num_steps=3)
     straight = train(recipe, settings(store, tmp_path / "straight"))

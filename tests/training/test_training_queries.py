@@ -347,3 +347,22 @@ def test_what_examples_cannot_be_made_of_is_refused(store: ClipStore, monkeypatc
     monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: object())
     with pytest.raises(ConfigError, match="encoder: 'lite' embeds no sounds"):
         examples(store, "sound")
+
+
+def test_the_hash_of_the_labels_is_that_of_what_is_read(
+    store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+
+    def hashed(kind: QueryKind, *, more: str = "", wordings: str = "", group: str = "", **mixing: object) -> str:
+        rows = [f"{store.source(clip)},violin,{wordings},{group}\n" for clip in range(len(store))]
+        (tmp_path / "labels.csv").write_text(f"path,label,wordings,group\n{''.join(rows)}{more}")
+        return queries(store, kind, tmp_path / "labels.csv", **mixing).labels_sha256
+
+    plain = {kind: hashed(kind) for kind in ("text", "label", "mixed")}
+    assert plain["text"] == hashed("text", more="new.mp4,flute,,\n") == hashed("text", group="a")
+    assert plain["label"] != hashed("label", more="new.mp4,flute,,\n")
+    assert plain["label"] == hashed("label", wordings="fiddle")
+    assert plain["text"] != hashed("text", wordings="fiddle")
+    assert hashed("mixed", group="a", distinct_labels=True) != hashed("mixed", distinct_labels=True)
+    assert queries(store, "image").labels_sha256 == ""

@@ -48,7 +48,7 @@ from trisep.training.data import (
 )
 from trisep.training.distributed import mean_over_processes, require_even_shares, require_same_start
 from trisep.training.initialisation import freeze, load_fitting, start_entry
-from trisep.training.run_folder import RunFolder, TrainingLog
+from trisep.training.run_folder import RunFolder, TrainingLog, require_same_labels
 from trisep.training.validation import validate
 from trisep.types import Mixture, SpectralMixture
 
@@ -105,10 +105,10 @@ def _train(
     model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
     averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
     resumed = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
+    require_same_labels(folder, resumed, datasets[0].queries.labels_sha256, settings.labels)
     first_step = int(resumed.get("step", 0))
     require_same_start(accelerator, folder, first_step)
     card = _card(datasets[0], resumed.get("init") or (start_entry(settings.init) if settings.init else None))
-
     fetched = _batches(settings)(
         datasets[0],
         first_step=first_step,
@@ -325,7 +325,7 @@ def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.devi
 
 
 def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> dict[str, Any]:
-    """Load the newest training state and return its values: `step`, the number of steps done, and `init`.
+    """Load the newest training state and return its values: `step`, the number of steps done, `init`, `labels_sha256`.
 
     The values are empty where there is no state.
     """
@@ -358,7 +358,8 @@ def _save(
     tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
     # The model is written first: a run killed in between resumes from an older state and writes the model again.
     _save_model(folder.model, recipe, card, averaged, step, scores)
-    save_state(folder.state(step), tensors, {"step": step, **({"init": card["init"]} if "init" in card else {})})
+    begun_with: dict[str, Any] = {key: card[key] for key in ("init", "labels_sha256") if key in card}
+    save_state(folder.state(step), tensors, {"step": step, **begun_with})
     folder.drop_old_states()
 
 
@@ -385,6 +386,8 @@ def _card(data: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
     }
     if init is not None:
         card["init"] = init
+    if data.queries.labels_sha256:
+        card["labels_sha256"] = data.queries.labels_sha256
     if recipe.query == "label":
         card["labels"] = list(data.queries.label_names)
     if data.teacher is not None:

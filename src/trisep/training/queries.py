@@ -5,6 +5,8 @@ Labels come from a file of their own, which only recipes that declare `supervisi
 never holds any.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +60,8 @@ class TrainingQueries:
         """Fingerprint of the encoder that made the embeddings; empty where the queries are no embeddings."""
         self.label_names: tuple[str, ...] = ()
         """Names of the labels, in the order of their ids; empty where no labels are read."""
+        self.labels_sha256 = ""
+        """Hash of what the label file says of the clips, as far as it is read; empty where no labels are read."""
         if kind in ("image", "regions", "frames", "hybrid", "cuts", "boxes"):
             _require_pictures(store, kind)
         if kind in ("image", "regions", "hybrid", "mixed", "cuts", "boxes"):
@@ -74,10 +78,12 @@ class TrainingQueries:
         self.groups: ClipGroups | None = None
         """The groups by which clips are drawn; None where clips are drawn without regard to labels."""
         if kind in ("text", "hybrid", "mixed", "label", "sound_text"):
-            self._read_labels(labels, None if kind == "label" else encoder_name)
+            said = self._read_labels(labels, None if kind == "label" else encoder_name)
             if labels is not None and (mixing.balance or mixing.distinct_labels or mixing.within_domain):
                 groups, domains = (read_optional_column(labels, column, store) for column in ("group", "domain"))
                 self.groups = group_clips(self._label_ids, groups, mixing.balance, domains)
+                said += [groups, domains]
+            self.labels_sha256 = hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def read(
         self, clips: Sequence[int], centres_seconds: Sequence[float], *, batch_number: int
@@ -153,9 +159,11 @@ class TrainingQueries:
         wordings = self._wordings[clip]
         return np.asarray(self._texts[wordings[int(generator.integers(len(wordings)))]], np.float32)
 
-    def _read_labels(self, labels: Path | None, encoder_name: str | None) -> None:
+    def _read_labels(self, labels: Path | None, encoder_name: str | None) -> list[Sequence[str]]:
         """Read each clip's label and, with an encoder, embed all labels or, where the file has a column `wordings`, all
         of these: texts separated by semicolons, one of which is drawn whenever a clip is asked for in words.
+
+        Returns what was read: for each clip, and without an encoder all labels, whose numbers are the queries.
 
         Raises StoreError when that encoder is not the version that embedded the pictures.
         """
@@ -165,8 +173,9 @@ class TrainingQueries:
                 "columns path, label, or what `trisep data status` wrote)"
             )
         self._label_ids, self.label_names = read_labels(labels, self._store)
+        by_clip = [self.label_names[label] for label in self._label_ids]
         if encoder_name is None:
-            return
+            return [by_clip, self.label_names]
         encoder = load_encoder(encoder_name)
         if self.encoder_fingerprint not in ("", encoder.fingerprint):
             raise StoreError(
@@ -174,15 +183,12 @@ class TrainingQueries:
                 f"run `trisep embed {self._store.path} --encoder {encoder_name} --overwrite`"
             )
         self.encoder_fingerprint = encoder.fingerprint
-        wordings = [
-            several.split(";") if several else [self.label_names[label]]
-            for label, several in zip(
-                self._label_ids, read_optional_column(labels, "wordings", self._store), strict=True
-            )
-        ]
+        several = read_optional_column(labels, "wordings", self._store)
+        wordings = [some.split(";") if some else [label] for label, some in zip(by_clip, several, strict=True)]
         texts = {text: row for row, text in enumerate(dict.fromkeys(text for some in wordings for text in some))}
         self._wordings = [[texts[text] for text in some] for some in wordings]
         self._texts = np.stack([encode_query_text(encoder, text, self._templates).numpy() for text in texts])
+        return [by_clip, several]
 
     def _nearest(self, clip: int, centre_seconds: float) -> Int[np.ndarray, "K"]:
         """Return which of a clip's frames make its query, in order of time.

@@ -79,6 +79,18 @@ class RunFolder:
             remove_leftovers(folder)
 
 
+def require_same_labels(folder: RunFolder, state: Mapping[str, Any], sha256: str, file: Path | None) -> None:
+    """Raise TrainingError where the label file says other things of the clips than when a run was begun.
+
+    `state` holds the values of the training state that is gone on from; those of older versions kept no hash.
+    """
+    if state.get("labels_sha256", sha256) != sha256:
+        raise TrainingError(
+            f"{file}: says other things of the clips than it did when the run in {folder.path} was begun; choose "
+            "another --out, or give the labels as they were"
+        )
+
+
 def _read_recipe(file: Path) -> dict[str, Any]:
     """Read the recipe that a run was begun with; TrainingError when the file is damaged."""
     try:
