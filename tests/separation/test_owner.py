@@ -69,6 +69,31 @@ def test_stems_that_were_moved_with_their_input_are_still_its_own(tmp_path: Path
         earlier_files(tmp_path / "out", ["dog.wav"], tmp_path / "new" / "clip.mp4")
 
 
+def test_sounds_in_memory_are_known_by_their_hash(tmp_path: Path) -> None:
+    report = {"input": None, "input_sha256": "a", "stems": [{"file": "dog.wav"}]}
+    (tmp_path / REPORT).write_text(json.dumps(report))
+    (tmp_path / "cat.wav").write_text("mine")
+    assert earlier_files(tmp_path, ["dog.wav"], None, sha256="a") == ["dog.wav"]
+    with pytest.raises(
+        MediaError,
+        match=r"holds the stems of another sound in memory; choose another output folder, or replace them with "
+        r"OutputOptions\(replaces=True\)",
+    ):
+        earlier_files(tmp_path, ["dog.wav"], None, sha256="b")
+    with pytest.raises(MediaError, match="holds the stems of a sound in memory; choose another output folder$"):
+        earlier_files(tmp_path, ["dog.wav"], tmp_path / "a.mp4")
+    assert earlier_files(tmp_path, ["dog.wav"], None, sha256="b", replaces=True) == ["dog.wav"]
+    with pytest.raises(MediaError, match=r"cat.wav: is there already and no earlier result"):
+        earlier_files(tmp_path, ["cat.wav"], None, sha256="b", replaces=True)
+    # Reports of older versions do not say which sound it was.
+    (tmp_path / REPORT).write_text(json.dumps({"input": None, "stems": [{"file": "dog.wav"}]}))
+    with pytest.raises(MediaError, match="another sound in memory"):
+        earlier_files(tmp_path, ["dog.wav"], None, sha256="a")
+    (tmp_path / REPORT).write_text(json.dumps({"input": "b.mp4", "stems": [{"file": "dog.wav"}]}))
+    with pytest.raises(MediaError, match=r"holds the stems of b.mp4; choose another output folder, or replace"):
+        earlier_files(tmp_path, ["dog.wav"], None, sha256="a")
+
+
 def test_a_link_to_the_folder_is_the_folder(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er" / "out").mkdir(parents=True)
     (tmp_path / "clip.mp4").write_text("x")

@@ -3,6 +3,7 @@ get wrong.
 """
 
 import errno
+import hashlib
 import io
 import json
 import math
@@ -458,6 +459,27 @@ def test_the_command_says_what_it_did(command, tmp_path: Path, capsys: pytest.Ca
     assert [line.split(":")[2] for line in shown.err.splitlines()] == [" violin", " dog"]
     assert command("in.wav", "violin", "--json") == 0
     assert json.loads(capsys.readouterr().out) == json.loads(Path("separated/in/report.json").read_text())
+
+
+def test_a_sound_in_memory_replaces_no_other(separator: Separator, tmp_path: Path) -> None:
+    first, other, stereo = noise(4000), noise(4000, seed=1), noise(2000, 2)
+    report = separator.separate_to_files(first, ["violin"], tmp_path)
+    known = hashlib.sha256(b"16000 1 " + first.samples.tobytes()).hexdigest()
+    assert report["input_sha256"] == known and report["input"] is None
+    # The same sound is the same input, copied, in another form of numbers, or a section of it.
+    same = Audio(first.samples.astype(np.float64), 16000)
+    section = SeparationOptions(start_seconds=0.1)
+    assert separator.separate_to_files(same, ["violin"], tmp_path, section)["input_sha256"] == known
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for sound in (other, stereo, Audio(first.samples, 8000)):
+        with pytest.raises(
+            MediaError, match="holds the stems of another sound in memory; choose another output folder"
+        ):
+            separator.separate_to_files(sound, ["violin"], tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    report = separator.separate_to_files(other, ["dog"], tmp_path, outputs=OutputOptions(replaces=True))
+    assert report["input_sha256"] != known
+    assert sorted(os.listdir(tmp_path)) == ["dog.wav", "report.json", "residual.wav"]
 
 
 def test_a_folder_never_mixes_two_runs_and_is_never_anothers(separator: Separator, tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class OutputOptions:
     """All but wav get one gain if any sound would clip, which the report gives as `gain_db`."""
     subtype: SoundSubtype | None = None
     """How samples are kept in wav (float32, the default, int24 or int16) and flac (int24, the default, or int16)."""
+    replaces: bool = False
+    """Whether the results of another input may be replaced, which a folder holds; those of the same input always may.
+    """
     audio_bitrate: int | None = None
     """Bits per second of a lossy sound, over all its channels; None takes 128 000 a channel."""
 

@@ -17,6 +17,8 @@ _FROM_HERE = "input_from_here"
 """The entry of a report that leads from its folder to the input. A name as it was given, such as clip.mp4, is that of
 another file for who is in another folder.
 """
+INPUT_SHA256 = "input_sha256"
+"""The entry of a report by which a sound in memory is known again, which has no name."""
 
 
 def report_files(report: Mapping[str, Any]) -> list[str]:
@@ -38,13 +40,17 @@ def from_here(folder: Path, source: Path | None, title: str | None = None) -> di
         return {_FROM_HERE: place}
 
 
-def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> list[str]:
+def earlier_files(
+    folder: Path, names: Iterable[str], source: Path | None, *, sha256: str | None = None, replaces: bool = False
+) -> list[str]:
     """Return the files of an earlier run on the same input in a folder, which a new run replaces.
 
     Args:
         folder: where stems are to be written; it may not exist.
         names: the names of the files to be written.
         source: the input, None for a sound in memory.
+        sha256: the hash of a sound in memory.
+        replaces: whether those of another input are replaced, too.
 
     Raises:
         MediaError: the folder holds the results of another input, a report of another program, or a file that would be
@@ -65,11 +71,13 @@ def earlier_files(folder: Path, names: Iterable[str], source: Path | None) -> li
         here = report.get(_FROM_HERE)
         # The way leads on where folder and input were moved together; a name alone may be that of another file.
         is_owner = _is_same(folder / here, source) if isinstance(here, str) else _is_same(owner, source)
-        if not is_owner and not (owner and os.path.isabs(owner) and _is_same(owner, source)):
+        if owner is None and source is None:
+            is_owner = report.get(INPUT_SHA256) == sha256
+        if not replaces and not is_owner and not (owner and os.path.isabs(owner) and _is_same(owner, source)):
             name = os.path.realpath(folder / here) if isinstance(here, str) and str(owner) == str(source) else owner
-            raise MediaError(
-                f"{folder}: holds the stems of {name or 'a sound in memory'}; choose another output folder"
-            )
+            others = f"{'another' if source is None else 'a'} sound in memory" if name is None else name
+            asked = ", or replace them with OutputOptions(replaces=True)" if source is None else ""
+            raise MediaError(f"{folder}: holds the stems of {others}; choose another output folder{asked}")
     for name in names:
         path = folder / name
         if os.path.lexists(path) and not path.is_dir() and name not in earlier:  # a link that leads nowhere, too

@@ -232,13 +232,13 @@ class Separator:
         opened = self._opened(source, options)
         layout: Any = {name: getattr(opened, name) for name in ("sample_rate_hz", "num_channels", "layout")}
         video = _video_form(opened, options) if outputs.into_video else None
-        unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, source=opened.path, video=video)
+        whose: Any = {"source": opened.path, "sha256": opened.sha256 and opened.sha256(), "replaces": outputs.replaces}
+        unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, **whose, video=video)
         unopened.require_room(opened.declared_samples)
         running = self.start(opened, wanted, options)
         with unopened as files:
             for segment in running.segments(progress):
                 files.write({**dict(zip(names, segment.stems, strict=True)), **dict.fromkeys(extra, segment.residual)})
-            gain_db = files.finish()
             reasons = self._reasons_not_understood(wanted)
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
             report = {"schema": SCHEMA, **running.facts(), **from_here(files.folder, opened.path, opened.title)}
@@ -254,7 +254,7 @@ class Separator:
                 for stem, name, query, reason in rows
             ]
             rest = {name: files.names.get(name) for name in ("residual", "without")}
-            report |= {**rest, "residual_share": running.residual_share(), "gain_db": gain_db}
+            report |= {**rest, "residual_share": running.residual_share(), "gain_db": files.finish()}
             report["notes"] = [*running.notes(), *_notes(wanted, reasons), *files.replaced()]
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]

@@ -3,12 +3,14 @@
 This file knows no model and no query.
 """
 
+import hashlib
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ class Source:
     num_channels: int
     blocks: Callable[[], Iterator[Float32[np.ndarray, "C n"]]]
     path: Path | None = None
+    sha256: Callable[[], str] | None = None
+    """Hash of the rate and of all samples of a sound in memory, which has no path to be known by."""
     title: str | None = None
     """What reports call it; None is its path."""
     stream: int = 0
@@ -126,6 +130,13 @@ def _in_memory(sound: Audio, start_seconds: float, duration_seconds: float | Non
             f"the sound in memory has {sound.sample_rate_hz} samples a second; expected from {LOWEST_RATE_HZ} to "
             f"{HIGHEST_RATE_HZ}"
         )
+
+    @cache
+    def sha256() -> str:
+        """The hash of the whole sound: a section of it is of the same input."""
+        header = f"{sound.sample_rate_hz} {sound.samples.shape[0]} "
+        return hashlib.sha256(header.encode() + np.asarray(sound.samples, dtype="<f4").tobytes()).hexdigest()
+
     begin = round(start_seconds * sound.sample_rate_hz)
     length = None if duration_seconds is None else round(duration_seconds * sound.sample_rate_hz)
     samples = samples[:, begin : None if length is None else begin + length]
@@ -133,7 +144,10 @@ def _in_memory(sound: Audio, start_seconds: float, duration_seconds: float | Non
         raise MediaError(f"the sound in memory ends before {start_seconds:g} s; begin earlier")
     starts = range(0, samples.shape[1], _BLOCK_SAMPLES)
     return Source(
-        sound.sample_rate_hz, samples.shape[0], lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts)
+        sound.sample_rate_hz,
+        samples.shape[0],
+        lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts),
+        sha256=sha256,
     )
 
 

@@ -149,11 +149,14 @@ class StemFiles:
         num_channels: int,
         layout: str | None = None,
         source: Path | None = None,
+        sha256: str | None = None,
+        replaces: bool = False,
         video: VideoForm | None = None,
     ) -> None:
         """Store what is to be written; no file is touched before the `with` block.
 
-        `source` is the input, to which the folder belongs (see owner.py); `video` is where `write_videos` puts sounds.
+        `source` is the input or, of a sound in memory, None, and `sha256` its hash: to it the folder belongs (see
+        owner.py), unless `replaces`; `video` is where `write_videos` puts sounds.
         """
         try:
             form.require(sample_rate_hz=sample_rate_hz, num_channels=num_channels)
@@ -172,7 +175,7 @@ class StemFiles:
         self._finished = list(self.names.values())
         videos = [f"{name}{video.suffix}" for name in names] if video is not None else []
         self._planned = [*self._finished, *videos]
-        self._earlier = earlier_files(self.folder, self._planned, source)
+        self._earlier = earlier_files(self.folder, self._planned, source, sha256=sha256, replaces=replaces)
 
     def require_room(self, num_samples: int) -> None:
         """Raise OutputError unless the folder can be written, MediaError where it has no room for so many samples per

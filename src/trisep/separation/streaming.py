@@ -20,6 +20,7 @@ from trisep.media.memory import give_back_freed
 from trisep.queries.embed import EmbeddedQueries
 from trisep.separation.ahead import computed_ahead
 from trisep.separation.infer import MaskSegment, Network, SegmentPlan, mask_segments
+from trisep.separation.owner import INPUT_SHA256
 from trisep.separation.presence import PresenceCalibration, PresenceFeatures, StemEvidence, presence, with_relative
 from trisep.separation.source import Source, mono_blocks, survey
 from trisep.separation.stems import LevelMeter, share_of
@@ -335,6 +336,7 @@ class SeparationRun:
         """What report.json says of the source."""
         return {
             "input": self.source.title or (None if self.source.path is None else str(self.source.path)),
+            **({} if self.source.sha256 is None else {INPUT_SHA256: self.source.sha256()}),
             "sample_rate_hz": self.source.sample_rate_hz,
             "channels": self.source.num_channels,
             "duration_seconds": self.survey.num_samples / self.source.sample_rate_hz,
