@@ -86,8 +86,19 @@ def test_nothing_in_a_store_but_the_source_names_what_it_holds(tmp_path: Path) -
 
 
 def test_what_is_no_store_is_a_clear_error(tmp_path: Path, store_path: Path) -> None:
-    with pytest.raises(StoreError, match="is not a clip store"):
-        ClipStore(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "clip.mp4").touch()
+    (tmp_path / "empty folder").mkdir()
+    # What is recommended can be done: prepare makes no store where something else is.
+    for name, place in (
+        ("gone", "{}"),
+        ("empty folder", "'{}'"),
+        ("full", "NEW_FOLDER"),
+        ("full/clip.mp4", "NEW_FOLDER"),
+    ):
+        advice = f"make one with `trisep prepare VIDEO_FOLDER --out {place.format(tmp_path / name)}`"
+        with pytest.raises(StoreError, match=f"is not a clip store .it has no manifest.json.; {advice}"):
+            ClipStore(tmp_path / name)
     (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
     with pytest.raises(StoreError, match="not finished; run the same"):
         ClipStore(tmp_path)

@@ -1,6 +1,8 @@
 """The names of the files in a clip store, and its manifest. It reads neither clips nor sound."""
 
+import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -155,9 +157,12 @@ def read_manifest(store: Path) -> Manifest:
                 f"{store}: this clip store is not finished; run the same `trisep prepare` command again to continue "
                 "where it stopped"
             )
+        # prepare makes a store in a new or an empty folder alone.
+        is_free = not os.path.lexists(store) or (store.is_dir() and not any(store.iterdir()))
+        place = shlex.quote(str(store)) if is_free else "NEW_FOLDER"
         raise StoreError(
             f"{store}: is not a clip store (it has no {MANIFEST}); make one with `trisep prepare VIDEO_FOLDER --out "
-            f"{store}`"
+            f"{place}`"
         )
     try:
         return parse_manifest(read_json(path), str(store))
