@@ -1,6 +1,7 @@
 """Gains of one fusion over another by class, from two tables of the same mixtures."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from score_tables import BASE, rows, write_table
 
 from trisep.cli import main
+from trisep.evaluation.mixtures import SourceRow
 from trisep.media.audio_writer import write_audio
 from trisep.types import Audio
 
@@ -32,6 +34,23 @@ def test_gains_by_class_the_highest_first(tmp_path: Path, capsys: pytest.Capture
         assert picture.size[0] == 750
     # A second run replaces the first.
     assert main(["analyze", "fusion", str(b), str(a), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_a_class_may_be_named_all_and_hold_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def named(gains: tuple[float, float], index: int) -> list[SourceRow]:
+        return [replace(row, label=label) for row, label in zip(rows(index, gains), ("all", "in|out"), strict=True)]
+
+    a = write_table(tmp_path / "a", [named((1.0, 5.0), index) for index in range(8)])
+    b = write_table(tmp_path / "b", [named((0.0, 2.0), index) for index in range(8)])
+    assert main(["analyze", "fusion", str(a), str(b), "--out", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    with (tmp_path / "out" / "fusion.csv").open(newline="") as file:
+        gains = [(row["label"], row["sources"], row["gain"]) for row in csv.DictReader(file)]
+    assert gains == [("all", "16", "2.000000"), ("in|out", "8", "3.000000"), ("all", "8", "1.000000")]
+    for name, table in (("fusion", tmp_path / "out" / "fusion.md"), ("comparison", tmp_path / "comparison.md")):
+        if name == "comparison":
+            assert main(["compare", str(a), str(b), "--out", str(tmp_path)]) == 0
+        assert r"| in\|out | 8 |" in table.read_text()
 
 
 def test_tables_of_other_mixtures_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from trisep.analyses.acoustics import PROPERTIES, Acoustics, correlations, measure
 from trisep.evaluation.compare import Scored, paired_over_mixtures, per_class, read_both
 from trisep.evaluation.owner import require_own_report
-from trisep.evaluation.table import metric_name, write_report, write_rows
+from trisep.evaluation.table import cell, metric_name, write_report, write_rows
 from trisep.figures.acoustics import draw_acoustics
 from trisep.figures.analysis import draw_gains
 from trisep.media.audio import read_audio
@@ -89,8 +89,9 @@ def analyze_fusion(
 def class_gains(a: Scored, b: Scored, both: list[tuple[int, int]], *, seed: int) -> list[ClassGain]:
     """Return the gain over all sources, then that of each class, beginning with the class that gains most."""
     gains = []
-    for result in per_class(a, b, both):
-        keys = both if result.label == "all" else [key for key in both if a.sources[key][0] == result.label]
+    for index, result in enumerate(per_class(a, b, both)):
+        # The first is of all; a class may have that name, too.
+        keys = [key for key in both if index == 0 or a.sources[key][0] == result.label]
         test, _ = paired_over_mixtures(a, b, keys, seed=seed)
         gains.append(
             ClassGain(
@@ -138,7 +139,7 @@ def acoustics_markdown(gains: Mapping[str, float], properties: Mapping[str, Mapp
     lines += ["", f"| class | A − B | {' | '.join(TITLES.values())} |", "|---|---:" + "|---:" * len(TITLES) + "|"]
     for label, gain in gains.items():
         cells = " | ".join(f"{properties[label][name]:.3f}" for name in TITLES)
-        lines.append(f"| {label} | {gain:+.2f} | {cells} |")
+        lines.append(f"| {cell(label)} | {gain:+.2f} | {cells} |")
     return "\n".join(lines)
 
 
@@ -154,7 +155,7 @@ def markdown(a: Scored, b: Scored, gains: Sequence[ClassGain], *, metric: str, n
         "|---|---:|---:|---:|---|---:|",
     ]
     lines += [
-        f"| {one.label} | {one.sources} | {one.mean_a:.2f} | {one.mean_b:.2f} | {one.gain:+.2f} [{one.low:+.2f}, "
+        f"| {cell(one.label)} | {one.sources} | {one.mean_a:.2f} | {one.mean_b:.2f} | {one.gain:+.2f} [{one.low:+.2f}, "
         f"{one.high:+.2f}] "
         f"| {one.p_value:.2g} |"
         for one in gains

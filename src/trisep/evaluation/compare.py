@@ -17,7 +17,7 @@ from scipy.stats import wilcoxon
 from trisep.errors import ConfigError, MediaError
 from trisep.evaluation.journal import COLUMNS
 from trisep.evaluation.owner import require_own_report
-from trisep.evaluation.table import metric_name, require_metric, write_report
+from trisep.evaluation.table import cell, metric_name, require_metric, write_report
 from trisep.figures.comparison import draw_comparison
 from trisep.media.records import read_json
 from trisep.media.tables import read_rows
@@ -145,6 +145,10 @@ def read_scores(place: Path, system: str | None, metric: str) -> Scored:
             raise MediaError(
                 f"{table}: expected two whole numbers and a score (or skipped), got {found}; correct the row"
             ) from error
+        if key in sources:
+            raise MediaError(
+                f"{table}: has mixture {key[0]}, source {key[1]} of system '{row['system']}' twice; remove a row"
+            )
         sources[key] = tuple(row[column] for column in _PAIRING)
         if np.isfinite(score):
             scores[key] = score
@@ -228,7 +232,7 @@ def markdown(
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one.label} | {one.sources} | {one.wins} | {100 * one.win_rate:.0f} % | {one.mean_a:.2f} | "
+        f"| {cell(one.label)} | {one.sources} | {one.wins} | {100 * one.win_rate:.0f} % | {one.mean_a:.2f} | "
         f"{one.mean_b:.2f} "
         f"| {one.mean_difference:+.2f} |"
         for one in results

@@ -43,9 +43,10 @@ def _require_columns(file: Path, names: Sequence[str], columns: Collection[str])
     """Raise MediaError for the first line of a table that lacks a column, or that names one twice."""
     missing = set(columns) - set(names)
     if missing:
+        beside = f" beside {', '.join(sorted(there))}" if (there := set(columns) - missing) else ""
         raise MediaError(
-            f"{file}: lacks the column {', '.join(sorted(missing))}; expected at least {', '.join(sorted(columns))}, "
-            f"separated by commas, in the first line, got {','.join(names)[:_SHOWN]!r}"
+            f"{file}: lacks the column {', '.join(sorted(missing))}{beside}; expected them, separated by commas, in "
+            f"the first line, got {','.join(names)[:_SHOWN]!r}"
         )
     twice = [name for name, number in Counter(names).items() if name and number > 1]
     if twice:
