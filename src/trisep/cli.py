@@ -6,38 +6,18 @@ interrupted, 143 or 129 ended by SIGTERM or SIGHUP, with nothing half-written le
 models, and imports the file of one verb only.
 """
 
-import contextlib
 import difflib
-import io
 import os
-import signal
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import trisep
-from trisep.commands import load_verb, summary, verbs
+from trisep.commands import load_verb, overview, verbs
 from trisep.errors import ConfigError, TrisepError, needs_extra
-from trisep.terminal.arguments import mistake, plainly_described, refuse_empty, refuse_huge
-from trisep.terminal.signals import interruption_before, stop_on_signals
-from trisep.terminal.streams import mend_streams, one_line, silence
-
-_OVERVIEW = """usage: trisep VERB …
-
-Separate the sounds of a video by what you name or point at.
-
-{verbs}
-
-For example:
-
-    trisep separate clip.mp4 "violin" "rooster barking"
-    trisep separate talk.mp4 "traffic" --remove --into-video
-    trisep separate clip.mp4 --image photo.jpg
-    trisep localize clip.mp4 "violin" --out heat.mp4
-
-Each verb explains itself: trisep separate --help · version: trisep --version
-"""
+from trisep.terminal.arguments import read_words, refuse_empty
+from trisep.terminal.signals import interrupted, interruption_before, stop_on_signals
+from trisep.terminal.streams import complain, flush_or_silence, mend_streams, what_failed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,24 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except TrisepError as error:
-        _complain(str(error))
-    except BrokenPipeError:
-        _complain("the output was cut short: the program reading it has gone")
+        complain(str(error))
     except OSError as error:
-        _complain(f"{_place_of(error)}{error.strerror or error}")
-    except KeyboardInterrupt as stop:
-        return _interrupted(stop)
-    except Exception as error:
+        complain(what_failed(error))
+    except (KeyboardInterrupt, Exception) as error:
         # While it is interrupted, a library may raise an error of its own, as PyTorch does when its loaders end.
-        stopped = interruption_before(error)
-        if stopped is None:
+        stop = interruption_before(error)
+        if stop is None:
             raise
-        return _interrupted(stopped)
-    # Python flushes stdout once more on its way out; where that fails, a second, unreadable message would follow.
-    try:
-        sys.stdout.flush()
-    except OSError:
-        silence(sys.stdout)
+        return interrupted(stop)
+    flush_or_silence()
     return 2
 
 
@@ -87,70 +59,23 @@ def _run(argv: Sequence[str]) -> int:
 def parse(argv: Sequence[str]) -> tuple[str, Any]:
     """Read a command line, without the name of the program, into the verb and its `Arguments`.
 
-    Prints and raises SystemExit(0) for --help and --version. Raises SystemExit(2) after one line on stderr where the
-    line cannot be read, and a TrisepError where it can be read but asks for something that makes no sense.
+    Prints and raises SystemExit(0) for --help and --version, and a TrisepError where the line cannot be read, or asks
+    for something that makes no sense.
     """
     refuse_empty(argv)
     if not argv or argv[0] in ("-h", "--help"):
-        print(_overview(), end="")
+        print(overview(), end="")
         raise SystemExit(0)
-    if argv[0] == "--version":
+    verb, *words = argv
+    if verb == "--version":
         print(f"trisep {trisep.__version__}")
         raise SystemExit(0)
-    verb = argv[0]
     if verb not in verbs():
         nearest = difflib.get_close_matches(verb, verbs(), n=1)
         raise ConfigError(
             f"unknown verb '{verb}'{f'; did you mean {nearest[0]!r}? S' if nearest else '; s'}ee: trisep --help"
         )
-    import tyro  # a fifth of a second, which the overview does without
-
-    report = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(report):
-            arguments = tyro.cli(
-                plainly_described(load_verb(verb).Arguments),
-                prog=f"trisep {verb}",
-                args=list(argv[1:]),
-                config=(tyro.conf.OmitSubcommandPrefixes,),
-            )
-    except SystemExit as stop:
-        if stop.code:
-            _complain(f"{mistake(report.getvalue(), argv)}; see: trisep {verb} --help")
-        raise
-    refuse_huge(arguments)
-    return verb, arguments
-
-
-def _overview() -> str:
-    """All verbs, within 80 columns."""
-    rows = []
-    for name in verbs():
-        first, *rest = textwrap.wrap(summary(name), 60) or [""]
-        rows += [f"  {name:16s}{first}", *(f"{'':18s}{line}" for line in rest)]
-    return _OVERVIEW.format(verbs="\n".join(rows))
-
-
-def _complain(message: str) -> None:
-    """Print an error on stderr, on one line whatever the message holds."""
-    print(f"trisep: error: {one_line(message)}", file=sys.stderr)
-
-
-def _place_of(error: OSError) -> str:
-    """Name what an error of the system is about, as far as it can be told."""
-    if error.filename:
-        return f"{error.filename}: "
-    try:
-        os.getcwd()
-    except OSError:
-        return "the current folder: "
-    return ""
-
-
-def _interrupted(stop: KeyboardInterrupt) -> int:
-    """Say that the program was interrupted, and return its exit code."""
-    print("trisep: interrupted", file=sys.stderr)
-    return 128 + (stop.args[0] if stop.args else int(signal.SIGINT))
+    return verb, read_words(load_verb(verb).Arguments, words, program=f"trisep {verb}")
 
 
 if __name__ == "__main__":

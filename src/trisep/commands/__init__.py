@@ -4,7 +4,7 @@ A file holds `Arguments`, a frozen dataclass whose docstrings are the help texts
 the exit code and imports what it needs when it is called. Nothing is computed here: each `run` calls one function of
 the library, which raises TrisepError for a mistake of the user. The file `listening_test.py` is the verb
 `listening-test`; a trailing underscore, as in `import_.py`, is dropped. What the files share stands here: how verbs are
-found, and the checks of their numbers.
+found, the help of them all, and the checks of their numbers.
 """
 
 import ast
@@ -12,12 +12,28 @@ import importlib
 import math
 import pkgutil
 import re
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 from trisep.errors import ConfigError
 
+_OVERVIEW = """usage: trisep VERB …
+
+Separate the sounds of a video by what you name or point at.
+
+{verbs}
+
+For example:
+
+    trisep separate clip.mp4 "violin" "rooster barking"
+    trisep separate talk.mp4 "traffic" --remove --into-video
+    trisep separate clip.mp4 --image photo.jpg
+    trisep localize clip.mp4 "violin" --out heat.mp4
+
+Each verb explains itself: trisep separate --help · version: trisep --version
+"""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 _FIRST = (
     *("separate", "localize", "tag", "web", "models", "info", "doctor"),
@@ -51,6 +67,15 @@ def summary(name: str) -> str:
     )
     first_paragraph = (next(docstrings, None) or "").partition("\n\n")[0]
     return re.split(r"[:;.](?:\s|$)", " ".join(first_paragraph.split()))[0]
+
+
+def overview() -> str:
+    """Return what `trisep --help` prints: all verbs, within 80 columns."""
+    rows = []
+    for name in verbs():
+        first, *rest = textwrap.wrap(summary(name), 60) or [""]
+        rows += [f"  {name:16s}{first}", *(f"{'':18s}{line}" for line in rest)]
+    return _OVERVIEW.format(verbs="\n".join(rows))
 
 
 def require_positive(**values: float | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 
 
@@ -30,7 +31,13 @@ def stop_on_signals() -> None:
 
 
 def interruption_before(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The interruption during which an error was raised, if there was one."""
+    """The interruption during which an error was raised, or that it is, if there was one."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error
+
+
+def interrupted(stop: KeyboardInterrupt) -> int:
+    """Say on stderr that the program was interrupted, and return its exit code, by the signal that it carries."""
+    print("trisep: interrupted", file=sys.stderr)
+    return 128 + (stop.args[0] if stop.args else int(signal.SIGINT))

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import Any
 
 from trisep.errors import shown
 
@@ -25,6 +25,23 @@ def one_line(message: str) -> str:
     """
     words = (word if len(word) <= 500 else f"{word[:200]}…{word[-200:]}" for word in message.split())
     return shown(" ".join(words))
+
+
+def complain(message: str) -> None:
+    """Print an error on stderr, on one line whatever the message holds."""
+    print(f"trisep: error: {one_line(message)}", file=sys.stderr)
+
+
+def what_failed(error: OSError) -> str:
+    """Say what the system refused, and what it is about as far as that can be told."""
+    if isinstance(error, BrokenPipeError):
+        return "the output was cut short: the program reading it has gone"
+    place = f"{error.filename}: " if error.filename else ""
+    try:
+        os.getcwd()
+    except OSError:
+        place = place or "the current folder: "
+    return f"{place}{error.strerror or error}"
 
 
 class _Named(io.TextIOWrapper):
@@ -105,12 +122,17 @@ def mend_streams() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
-def silence(stream: TextIO) -> None:
-    """Let what a stream still holds vanish, so that Python does not fail once more on its way out."""
-    with suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+def flush_or_silence() -> None:
+    """Write what standard output still holds. Where that fails it vanishes, so that Python does not fail once more,
+    with an unreadable message, on its way out.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
