@@ -35,7 +35,6 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> list[Column]:
     """The columns of the figure, which is drawn, too."""
     for module in (trisep.evaluation.queries, trisep.separation.separator):
         monkeypatch.setattr(module, "load_encoder", lambda _: Words())
-    trisep.evaluation.queries._text.cache_clear()
     kept: list[Column] = []
 
     def draw(found: list[Column], path: Path, *, signal: SignalSettings, title: str) -> None:

@@ -40,7 +40,6 @@ def words(monkeypatch: pytest.MonkeyPatch) -> None:
     """An encoder of words that needs no files."""
     for module in (trisep.evaluation.queries, trisep.separation.separator):
         monkeypatch.setattr(module, "load_encoder", lambda _: Words())
-    trisep.evaluation.queries._text.cache_clear()
 
 
 CLIPSEP = clipsep.Config(embedding_dim=384, unet=clipsep.Config.tiny().unet)

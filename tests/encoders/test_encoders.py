@@ -44,3 +44,21 @@ def test_an_encoder_that_grounds_words_does_so_last_whatever_the_number_of_templ
             encode_query_text(Grounding(), "dog", templates, ground=False),
             encode_query_text(Lengths(), "dog", templates),
         )
+
+
+def test_words_are_embedded_once_and_what_is_given_out_is_the_callers_own() -> None:
+    class Counting(Lengths):
+        calls = 0
+
+        def encode_text(self, texts: object) -> torch.Tensor:
+            self.calls += 1
+            return super().encode_text(texts)
+
+    encoder = Counting()
+    first = encode_query_text(encoder, "dog")
+    expected = first.clone()
+    first.zero_()
+    assert torch.equal(encode_query_text(encoder, "dog", ground=False), expected) and encoder.calls == 1
+    assert not torch.equal(encode_query_text(encoder, "dog", ("{}",)), expected) and encoder.calls == 2
+    other = Counting()
+    assert torch.equal(encode_query_text(other, "dog"), expected) and other.calls == 1

@@ -15,7 +15,7 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> ColoursAndWords:
     """Loaded whatever a checkpoint names; nothing that another test embedded is remembered."""
     loaded = ColoursAndWords()
     monkeypatch.setattr(trisep.evaluation.queries, "load_encoder", lambda _: loaded)
-    for cached in ("_text", "_mean", "_regions", "_region", "_found", "_list"):
+    for cached in ("_mean", "_regions", "_region", "_found", "_list"):
         getattr(trisep.evaluation.queries, cached).cache_clear()
     return loaded
 

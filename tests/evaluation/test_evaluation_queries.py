@@ -12,9 +12,10 @@ import torch
 from clip_folders import tone
 from evaluated import CLIPSEP, UNET, ColoursAndWords, checkpoint
 
+from trisep.encoders import load_encoder
 from trisep.errors import CheckpointError, ConfigError, QueryError
 from trisep.evaluation.examples import examples_of, sound_vector
-from trisep.evaluation.queries import embed_sources
+from trisep.evaluation.queries import embed_sources, words_not_understood
 from trisep.media.audio_writer import write_audio
 from trisep.media.video import read_frames, write_video
 from trisep.models import avsgs, co_separation, labelsep, sound_of_pixels, vast
@@ -252,3 +253,17 @@ def test_an_encoder_that_hears_nothing_takes_no_sound(tmp_path: Path, monkeypatc
     examples = examples_of([ProtocolMixture(index=0, sources=(first, second))])
     with pytest.raises(ConfigError, match="'deaf' embeds no sounds"):
         embed_sources(replace(checkpoint(CLIPSEP), encoder="deaf"), [first], "sound", rules(), examples=examples)
+
+
+def test_the_words_of_a_list_that_are_not_understood_are_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.evaluation.queries.load_encoder", load_encoder)
+    words = ("violin", "qwrtzy"), ("violin", "never a dog"), ("qwrtzy", "dog")
+    mixtures = [
+        ProtocolMixture(index=0, sources=tuple(ProtocolSource(path=Path(), label="q", query=word) for word in pair))
+        for pair in words
+    ]
+    mixtures.append(ProtocolMixture(index=1, sources=(ProtocolSource(path=Path(), label="justice"),)))
+    assert words_not_understood(checkpoint(CLIPSEP), mixtures) == ["justice", "never a dog", "qwrtzy"]
+    assert words_not_understood(replace(checkpoint(CLIPSEP), encoder="clip-rn50"), mixtures) == []
+    labelled = checkpoint(labelsep.Config(num_labels=2, embedding_dim=3, unet=UNET))
+    assert words_not_understood(labelled, mixtures) == []

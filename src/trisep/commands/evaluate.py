@@ -81,6 +81,7 @@ def run(arguments: Arguments) -> int:
     """
     import sys
 
+    from trisep.errors import shown
     from trisep.evaluation.run import evaluate
 
     summary = evaluate(
@@ -103,6 +104,9 @@ def run(arguments: Arguments) -> int:
     )
     if summary is not None:
         print(summary.text)
+        if summary.not_understood:
+            names = ", ".join(repr(word) for word in summary.not_understood)
+            print(f"trisep: warning: words of the list that are not understood: {shown(names)}", file=sys.stderr)
         if summary.earlier is not None:
             print(
                 f"trisep: these are the scores of an earlier run of the same; to score again, remove {summary.earlier}",

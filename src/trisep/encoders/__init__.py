@@ -4,9 +4,9 @@
 that embeds a sound as one vector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -178,5 +178,14 @@ def encode_query_text(
     text that is not grounded distinguishes better.
     """
     words = in_english(text)
-    query: Tensor = encoder.encode_text([template.format(words) for template in templates]).mean(dim=0)
+    query = _mean_of(cast(Hashable, encoder), tuple(template.format(words) for template in templates)).clone()
     return encoder.ground(query) if ground and isinstance(encoder, GroundedEncoder) else query
+
+
+# One separation embeds the words of a query three times (for the network, for presence, and to see whether they are
+# understood), a batch does so for each file, and an evaluation for each mixture.
+@lru_cache(maxsize=1024)
+def _mean_of(encoder: Hashable, sentences: tuple[str, ...]) -> Float[Tensor, "D"]:
+    """Return the mean of the embeddings of sentences, which are embedded once for each encoder."""
+    mean: Tensor = cast(SharedEncoder, encoder).encode_text(list(sentences)).mean(dim=0)
+    return mean

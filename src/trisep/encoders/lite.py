@@ -14,7 +14,7 @@ pictures understands every wording.
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +42,6 @@ _EVIDENCE_OF_THINGS = 12.0
 """Logarithm of the summed evidence for all classes (log-sum-exp of the logits) of a cell that shows something; bare
 walls, sky and grass have about 8, things 13 to 35."""
 _DOUBT_PER_NAT = 0.1
-_MOST_KEPT_TOGETHER = 16
-"""So many sentences, the templates of one query among them, are remembered with their vectors; longer lists are not."""
 
 
 class LiteEncoder:
@@ -62,9 +60,6 @@ class LiteEncoder:
         """
         self.num_top_classes = num_top_classes
         self._fitted = fitted
-        # One separation embeds the words of a query three times: for the network, for presence, and to see whether
-        # they are understood.
-        self._kept = lru_cache(maxsize=64)(self._embedded)
 
     @property
     def token_table(self) -> Float[Tensor, "30522 384"]:
@@ -75,15 +70,9 @@ class LiteEncoder:
         """Return the text of a row of `token_table`; pieces inside a word begin with ##."""
         return str(self._tokenizer.id_to_token(token_id))
 
+    @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
         """Embed sentences as the mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
-        if len(texts) > _MOST_KEPT_TOGETHER:
-            return self._embedded(tuple(texts))
-        return self._kept(tuple(texts)).clone()
-
-    @torch.no_grad()
-    def _embedded(self, texts: tuple[str, ...]) -> Float[Tensor, "n 384"]:
-        """Compute `encode_text`."""
         ids, mask = self.tokenize(texts)
         return mean_pool(self.text_tower.from_ids(ids, mask), mask)
 

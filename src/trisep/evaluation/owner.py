@@ -50,7 +50,8 @@ def finished(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, 
         return None
     try:
         known: dict[str, Any] = checked(dict[str, Any], read_json(summary), "the summary")
-        told = {key: known.pop(key) for key in ("table", "num_mixtures", "environment", "levels", "wall_seconds")}
+        beside = ("table", "num_mixtures", "not_understood", "environment", "levels", "wall_seconds")
+        told = {key: known.pop(key) for key in beside}
         before, now = told["environment"], environment(None)
         is_same = all(before[key] == now[key] for key in ("git_revision", "versions"))
     except (ConfigError, ValueError, TypeError, KeyError):

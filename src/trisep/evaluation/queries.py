@@ -13,7 +13,7 @@ Boxes are those of a detector's list, or what `lite` finds in the K frames; each
 A sound (`evaluation/examples.py`) is a vector for the first two and nothing for the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,9 +31,10 @@ from trisep.evaluation.examples import Examples, example_for, sound_vector
 from trisep.evaluation.sounds import bounds_seconds
 from trisep.media.probe import probe
 from trisep.media.video import read_frames
-from trisep.protocols import Protocol, ProtocolSource
+from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.queries.boxes import DEFAULT_MAX_BOXES, BoxList, DetectedBox, as_tensors, boxes_at, cut_out, find_boxes
 from trisep.queries.embed import embed_queries, label_id
+from trisep.queries.understanding import reasons_not_understood
 from trisep.types import Place, Query, QueryEmbedding
 
 
@@ -84,9 +85,20 @@ def embed_sources(
     return QueryEmbedding(vectors=torch.stack(vectors)[None].to(device))
 
 
+def words_not_understood(checkpoint: Checkpoint, mixtures: Iterable[ProtocolMixture]) -> list[str]:
+    """Return the words of a list by which sources are asked for and that the model's encoder does not understand,
+    sorted; none for a model that learned labels or whose encoder understands everything.
+    """
+    if checkpoint.encoder != LiteEncoder.name or checkpoint.model.contract.reads not in ("vectors", "regions"):
+        return []
+    words = sorted({source.query or source.label for mixture in mixtures for source in mixture.sources})
+    reasons = reasons_not_understood(load_encoder(checkpoint.encoder), [Query(word, text=word) for word in words])
+    return [word for word, reason in zip(words, reasons, strict=True) if reason is not None]
+
+
 def _vector(encoder: str, source: ProtocolSource, query: str, protocol: Protocol) -> Float[Tensor, "D"]:
     if query == "text":
-        return _text(encoder, source.query or source.label, protocol.templates)
+        return encode_query_text(load_encoder(encoder), source.query or source.label, protocol.templates)
     if query == "region":
         if source.place is None:
             raise ConfigError(
@@ -138,11 +150,6 @@ def _pictures(source: ProtocolSource, protocol: Protocol) -> tuple[Path, tuple[f
     begin, end = (0.0, probe(path).duration_seconds) if source.picture else bounds_seconds(source, segment_seconds)
     offsets = [number - protocol.num_frames // 2 for number in range(protocol.num_frames)]
     return path, tuple((begin + end) / 2 + offset * protocol.frame_spacing_seconds for offset in offsets)
-
-
-@lru_cache(maxsize=1024)
-def _text(encoder: str, label: str, templates: tuple[str, ...]) -> Float[Tensor, "D"]:
-    return encode_query_text(load_encoder(encoder), label, templates)
 
 
 @lru_cache(maxsize=1024)

@@ -34,6 +34,7 @@ from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, system_names
 from trisep.evaluation.owner import finished, require_own
 from trisep.evaluation.pairs import PAIRS, Pairs, pair_list, survey
+from trisep.evaluation.queries import words_not_understood
 from trisep.evaluation.table import environment, has_faulty_clips, markdown, require_scores, summarise
 from trisep.media.files import replacing_text, sha256_of, write_json
 from trisep.media.lock import locked
@@ -63,6 +64,8 @@ class Evaluation:
     num_mixtures: int
     has_faulty_clips: bool
     """Whether mixtures were skipped for clips that are silent or too short."""
+    not_understood: tuple[str, ...] = ()
+    """Words of the list, as queries, that the model's encoder does not understand."""
     earlier: Path | None = None
     """The summary of an earlier run of the same, from which all this is read; None where it was scored now."""
 
@@ -154,18 +157,17 @@ def write_tables(
     `results` is called with the number of mixtures that are done already.
     """
     started = time.monotonic()
-    protocol = job.protocol
     name = job.query if job.checkpoint else "baselines"
     with tempfile.TemporaryDirectory() as temporary_folder:
         folder = out or Path(temporary_folder)
         require_own(folder, name, settings)
         if (earlier := finished(folder, name, settings)) is not None:
             deque(results(earlier["num_mixtures"]), maxlen=0)  # other processes are told that nothing is left
-            return _told(job, settings, earlier["table"], earlier["num_mixtures"], folder / f"{name}.json")
+            return _told(job, settings, earlier, earlier=folder / f"{name}.json")
         with (
             locked(folder),
             Journal(
-                folder, name, settings=settings, rows_per_mixture=len(job.systems) * protocol.num_scored
+                folder, name, settings=settings, rows_per_mixture=len(job.systems) * job.protocol.num_scored
             ) as journal,
         ):
             num_mixtures = survey(pairs, folder / PAIRS, folder=job.folder, skip_missing=job.skip_missing)
@@ -175,16 +177,17 @@ def write_tables(
             for rows in track(results(journal.num_done), "evaluate", num_mixtures, completed=journal.num_done, **shown):
                 journal.write(rows)
             table = journal.finish()
-        entries = summarise(table, (*protocol.headline, "sdri", "si_sdri"), seed=job.seed)
-        require_scores(entries, protocol.headline, job.folder)
-        evaluation = _told(job, settings, entries, num_mixtures)
+        entries = summarise(table, (*job.protocol.headline, "sdri", "si_sdri"), seed=job.seed)
+        require_scores(entries, job.protocol.headline, job.folder)
         summary = {
             **settings,
-            "levels": protocol.level_rule,
+            "levels": job.protocol.level_rule,
             "num_mixtures": num_mixtures,
+            "not_understood": _doubted(job, pairs),
             "table": entries,
             "environment": environment(num_workers),
         }
+        evaluation = _told(job, settings, summary)
         summary["wall_seconds"] = round(time.monotonic() - started, 1)
         write_json(folder / f"{name}.json", summary)
         with replacing_text(folder / f"{name}.md") as file:
@@ -192,14 +195,16 @@ def write_tables(
     return evaluation
 
 
+def _doubted(job: ScoringJob, pairs: Pairs) -> list[str]:
+    """Return the words of the list that the model is asked in and does not understand."""
+    return words_not_understood(load_model(job.checkpoint), pairs()) if job.checkpoint and job.query == "text" else []
+
+
 def _told(
-    job: ScoringJob,
-    settings: dict[str, Any],
-    entries: list[dict[str, Any]],
-    num_mixtures: int,
-    earlier: Path | None = None,
+    job: ScoringJob, settings: dict[str, Any], summary: dict[str, Any], *, earlier: Path | None = None
 ) -> Evaluation:
-    """Put a summary's entries into words."""
+    """Put a summary into words."""
+    entries, num_mixtures = summary["table"], summary["num_mixtures"]
     what, query = (f"{settings['checkpoint']} · ", f" · {job.query} query") if job.checkpoint else ("", "")
     title = f"{what}{job.protocol.name} · {num_mixtures} mixtures{query}"
     text = markdown(entries, job.protocol.headline, title=title)
@@ -209,6 +214,7 @@ def _told(
         settings=settings,
         num_mixtures=num_mixtures,
         has_faulty_clips=has_faulty_clips(entries),
+        not_understood=tuple(summary["not_understood"]),
         earlier=earlier,
     )
 
