@@ -9,6 +9,7 @@ import pytest
 import torch
 from linear_text import LinearText
 
+from trisep.encoders.audio_tower import SoundClasses
 from trisep.errors import MediaError, QueryError
 from trisep.media.audio import write_audio
 from trisep.separation.examples import (
@@ -74,7 +75,7 @@ def test_a_span_counts_from_the_begin_of_the_file_and_an_example_has_eight_secon
     file = open_source(_written(tmp_path, sound))
     with pytest.raises(QueryError, match=r"30-31 s lies outside .*a\.wav, which begins at 0 s and ends at about 12 s"):
         example_of(Query("late", span=(30.0, 31.0)), file, RATE_HZ)
-    with pytest.raises(QueryError, match="holds no sound or only silence"):
+    with pytest.raises(QueryError, match="holds only silence"):
         example_of(Query("like", sound=Audio(np.zeros((1, 8000), np.float32), RATE_HZ)), section, RATE_HZ)
 
 
@@ -186,3 +187,37 @@ def test_an_example_is_heard_alone_once_for_many_sources(tmp_path: Path) -> None
     example.write_bytes(second.read_bytes())
     assert examples.vector(Query("like", sound=example), sources[0])[1] > 0.99 > vectors[0][1]
     assert lengths[-2:] == [RATE_HZ, 2 * RATE_HZ]
+
+
+class RealTower(SoundClasses):
+    """The audio tower that is shipped, its classes in the space of `Words`."""
+
+    embeddings = torch.eye(3).repeat(176, 1)[:527]
+
+
+@pytest.mark.parametrize("file_hz", [8000, 11025, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("model_hz", [11025, 16000, 48000])
+def test_a_sound_of_a_few_samples_is_heard_or_too_short(tmp_path: Path, file_hz: int, model_hz: int) -> None:
+    encoder = Words()
+    encoder.sounds = RealTower()  # type: ignore[assignment]
+    examples = Examples(encoder, hear, replace(SignalSettings(), sample_rate_hz=model_hz))
+    short = open_source(Audio(np.full((1, 1), 0.5, np.float32), file_hz))
+    mixture = open_source(Audio(tone(100, 1)[None], RATE_HZ))
+    for num_samples in (1, 2, 3, 50):
+        samples = np.random.default_rng(num_samples).normal(0, 0.2, (1, num_samples)).astype(np.float32)
+        query = Query("like", sound=_written(tmp_path, Audio(samples, file_hz)))
+        for source in (mixture, short):
+            if num_samples * model_hz / file_hz < 0.5:
+                with pytest.raises(
+                    QueryError, match=f"shorter than a sample at the {model_hz} Hz that the model hears"
+                ):
+                    examples.vector(query, source)
+            else:
+                vector = examples.vector(query, source)
+                assert vector.shape == (3,) and vector.isfinite().all() and vector.norm() > 0
+
+
+def test_a_span_of_less_than_a_sample_is_too_short_and_not_outside(tmp_path: Path) -> None:
+    file = open_source(_written(tmp_path, noise(4.0)))
+    with pytest.raises(QueryError, match="'3-3 s': is shorter than a sample at the 16000 Hz that the model hears"):
+        example_of(Query("3-3 s", span=(3.0, 3.00001)), file, RATE_HZ)

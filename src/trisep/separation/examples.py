@@ -73,15 +73,21 @@ def example_of(
         source, start_seconds = open_source(query.sound, allow_truncated=allow_truncated), 0.0
     begin, end = max(0.0, begin - start_seconds), min(end, begin + LONGEST_SECONDS) - start_seconds
     sound = mono_section(source, sample_rate_hz, begin=begin, end=end) if end > 0 else np.zeros(0, np.float32)
-    if len(sound) == 0 and query.span is not None:
+    is_inside = end > 0 and begin * source.sample_rate_hz < source.declared_samples
+    if len(sound) == 0 and query.span is not None and not is_inside:
         until = start_seconds + source.declared_samples / source.sample_rate_hz
         raise QueryError(
             f"query '{query.name}': the span {query.span[0]:g}-{query.span[1]:g} s lies outside what is separated of "
             f"{source.title or source.path or 'the sound'}, which begins at {start_seconds:g} s"
             f"{f' and ends at about {until:.6g} s' if source.declared_samples else ''}; choose a span inside"
         )
-    if len(sound) == 0 or not math.isfinite(heard(sound, sample_rate_hz)[1]):
-        raise QueryError(f"query '{query.name}': holds no sound or only silence; choose another sound or span")
+    if len(sound) == 0:
+        raise QueryError(
+            f"query '{query.name}': is shorter than a sample at the {sample_rate_hz} Hz that the model hears; choose a "
+            "longer sound or span"
+        )
+    if not math.isfinite(heard(sound, sample_rate_hz)[1]):
+        raise QueryError(f"query '{query.name}': holds only silence; choose another sound or span")
     return sound
 
 
@@ -145,6 +151,8 @@ class Examples:
         tower = self._tower
         assert tower is not None
         mixture = section_tried(query, alone.example, source, tower, rate, start_seconds=start_seconds)
+        if len(mixture) == 0:  # a source that is shorter than one sample of the model
+            mixture = np.zeros(1, np.float32)
         return vector_tried(alone, mixture, tower, self._hear, self._signal)
 
     def _heard_alone(self, samples: bytes) -> Candidates | Float[Tensor, "D"]:
