@@ -29,3 +29,14 @@ def test_a_card_that_says_little_is_short() -> None:
         "  scores         si sdri: 1.23",
         "  scores         n: 4",
     ]
+
+
+def test_letters_that_take_two_cells_are_wrapped_by_their_width() -> None:
+    card = {"model": "clipsep", "step": 3, "description": "", "data": "音" * 50 + " and more", "limits": "x" * 70}
+    lines = card_lines(card)
+    assert lines[3:] == [
+        "  data           " + "音" * 31,
+        " " * 17 + "音" * 19 + " and more",
+        "  limits         " + "x" * 63,
+        " " * 17 + "x" * 7,
+    ]

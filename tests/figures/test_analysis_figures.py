@@ -14,7 +14,7 @@ from trisep.figures.analysis import Clouds, draw_gains, draw_gap, draw_probe, dr
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were made, not written."""
     figures: list[Figure] = []
-    monkeypatch.setattr(trisep.figures.analysis, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(trisep.figures.analysis, "save_figure", lambda figure, path: figures.append(figure))
     return figures
 
 

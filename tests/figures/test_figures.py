@@ -9,6 +9,7 @@ from PIL import Image
 
 import trisep.figures.separation
 import trisep.figures.training
+from trisep.figures.comparison import draw_comparison
 from trisep.figures.separation import draw_separation
 from trisep.figures.training import draw_training
 from trisep.types import SignalSettings
@@ -65,3 +66,12 @@ def test_a_separation_shows_the_frame_and_all_sounds_on_one_scale(drawn: list[Fi
     # 440 Hz: 0.055 of Nyquist; log₂₁(10·(2·0.055 − 1) + 11) of 255 rows.
     assert row == pytest.approx(np.log(10 * (0.11 - 1) + 11) / np.log(21) * 255, abs=2)
     assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_letters_that_the_font_lacks_are_drawn_as_boxes_without_a_word(tmp_path: Path) -> None:
+    # Warnings are errors here.
+    draw_comparison(
+        np.zeros(2), np.ones(2), {"小提琴": 0.5, "🎻": 1.0}, tmp_path / "a.png", names=("a", "犬"), metric="SDR"
+    )
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (1100, 450)

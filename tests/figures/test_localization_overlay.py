@@ -1,11 +1,13 @@
 """Heat over frames: its range, its colours, its way between two maps."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from trisep.figures import localization
 from trisep.figures.localization import HeatOverlay, overlay, relative_heat
 from trisep.figures.sheet import draw_sheet
 from trisep.types import Localization
@@ -78,3 +80,23 @@ def test_a_sheet_holds_every_picture(tmp_path: Path) -> None:
     assert set(colours) <= pixels
     with pytest.raises(ValueError, match="at least one"):
         draw_sheet([], tmp_path / "empty.png")
+
+
+def test_a_name_that_no_font_can_write_is_the_number_of_its_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    fonts = list(localization._fonts(12))[:1]  # Matplotlib's, which has neither Chinese letters nor emoji
+    names = ["violin", "小提琴", "собака", "🎻", "e\u0301te\u0301"]
+    written = [localization._drawn(name, number, fonts)[0] for number, name in enumerate(names)]
+    assert written == ["violin", "query 2", "собака", "query 4", "été"]
+    monkeypatch.setattr(localization, "_fonts", lambda size: iter(fonts))
+    found = Localization(np.full((1, 2, 2), 0.25), frame_times_seconds=(0.0,), query="dog")
+    unwritable, numbered = (
+        HeatOverlay([found, replace(found, query=name)]).draw(GREY, 0.0) for name in ("小提琴", "query 2")
+    )
+    np.testing.assert_array_equal(unwritable, numbered)
+    assert (numbered != HeatOverlay([found, replace(found, query="query 3")]).draw(GREY, 0.0)).any()
+
+
+def test_the_first_font_that_has_all_letters_is_taken() -> None:
+    fonts = list(localization._fonts(12))
+    assert localization._drawn("violin", 0, fonts[::-1]) == ("violin", fonts[-1])
+    assert localization._drawn("собака", 0, [fonts[-1], fonts[0]]) == ("собака", fonts[0])

@@ -12,7 +12,7 @@ import pytest
 
 from trisep.errors import MediaError, QueryError
 from trisep.media.audio_writer import write_audio
-from trisep.separation.batch import media_files, separate_batch, summary_lines, warning_lines
+from trisep.separation.batch import columns, media_files, separate_batch, summary_lines, warning_lines
 from trisep.separation.stems import OutputError
 from trisep.separation.streaming import Progress
 from trisep.types import Audio
@@ -306,7 +306,26 @@ def test_notes_are_told_but_for_the_one_that_most_files_have() -> None:
 def test_silence_has_no_shares() -> None:
     report = {"input": None, "stems": [stem("dog", "dog.wav", share=None)], "residual": None, "without": None}
     assert summary_lines(report, Path("out"))[1:] == [
-        "     heard         share  files",
-        "dog  yes                  dog.wav",
+        "     heard  share  files",
+        "dog  yes           dog.wav",
     ]
     assert warning_lines(report) == []
+
+
+def test_texts_of_any_width_stand_in_columns() -> None:
+    # A terminal gives Chinese and Japanese letters and emoji two cells each, and combining accents none.
+    names = ["dog", "小提琴", "e\u0301te\u0301", "🎻 violin", "犬" * 20]
+    report = {
+        "input": None,
+        "stems": [stem(name, "a.wav", share=0.05 * number) for number, name in enumerate(names)],
+        **{"residual": None, "without": None},
+    }
+    assert summary_lines(report, Path("out"))[1:] == [
+        "                             heard  share  files",
+        "dog                          yes      0 %  a.wav",
+        "小提琴                       yes      5 %  a.wav",
+        "e\u0301te\u0301                          yes     10 %  a.wav",
+        "🎻 violin                    yes     15 %  a.wav",
+        "犬犬犬犬犬犬犬犬犬犬犬犬...  yes     20 %  a.wav",
+    ]
+    assert columns([("a", "b", "c"), ("犬犬", "1", "")], to_the_right={0}) == ["   a  b  c", "犬犬  1"]

@@ -1,8 +1,10 @@
 """A checkpoint's card as people read it. This file reads no weights."""
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from rich.console import Console
+from rich.text import Text
 
 _WIDTH = 80
 _INDENT = 17
@@ -15,7 +17,7 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
     """Return the card in lines of at most 80 columns: what the model is, what it learned from, and how well it does."""
     version = f", version {card['version']}" if card.get("version") else ""
     lines = [f"{card.get('name') or (card.get('recipe') or {}).get('name') or card['model']}{version}"]
-    lines += textwrap.wrap(str(card.get("description", "")), _WIDTH)
+    lines += _wrapped(str(card.get("description", "")), _WIDTH)
     signal = card.get("signal") or {}
     lines += _entry("kind", f"{card['model']}, encoder {card.get('encoder')}, {signal.get('sample_rate_hz')} Hz")
     lines += _entry("trained", _training(card))
@@ -49,6 +51,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 def _entry(name: str, text: str) -> list[str]:
     """Return an entry, its text wrapped beside its name."""
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=f"  {name:{_INDENT - 2}}", subsequent_indent=" " * _INDENT, break_on_hyphens=False
-    )
+    heads = [f"  {name:{_INDENT - 2}}"]
+    lines = _wrapped(text, _WIDTH - _INDENT)
+    return [f"{heads.pop() if heads else ' ' * _INDENT}{line}" for line in lines]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a text in lines of so many cells of a terminal at most."""
+    lines = Text(" ".join(text.split())).wrap(Console(width=width), width)
+    return [line.plain.rstrip() for line in lines if line.plain]

@@ -40,6 +40,7 @@ def run(arguments: Arguments) -> int:
     from dataclasses import asdict
 
     from trisep.commands import require_positive
+    from trisep.separation.batch import columns
     from trisep.separation.tagging import tag
 
     require_positive(number=arguments.number)
@@ -59,11 +60,11 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         print(json.dumps([asdict(one) for one in tags], ensure_ascii=False, indent=1))
         return 0
-    width = max(len(one.name) for one in tags)
-    print(f"{'heard':<{width}}  probability  seconds")
+    rows = [("heard", "probability", "seconds")]
     for one in tags:
         spans = ", ".join(f"{start}-{end}" for start, end in one.spans())
-        print(f"{one.name:<{width}}  {one.likeliest:11.2f}  {spans}")
+        rows.append((one.name, f"{one.likeliest:.2f}", spans))
+    print("\n".join(columns(rows, to_the_right={1})))
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 _DECADE = 10.0
 """A property whose values differ by more than this factor has a logarithmic axis."""
@@ -52,5 +52,4 @@ def draw_acoustics(
     for axes in panels[len(titles) :]:
         axes.set_axis_off()
     figure.suptitle(f"A: {names[0]}\nB: {names[1]}", fontsize=9, x=0.01, ha="left")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
+    save_figure(figure, path)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 Interval = tuple[float, float, float]
 """A mean, and the lower and upper end of its interval."""
@@ -52,7 +52,7 @@ def draw_probe(
     right.set(yticks=range(len(classes)), yticklabels=classes, xticks=range(len(recalls)))
     right.set_xticklabels(list(recalls), rotation=30, ha="right")
     figure.colorbar(picture, ax=right, label="of the class named right (%)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_gap(clouds: Sequence[Clouds], path: Path) -> None:
@@ -83,7 +83,7 @@ def draw_gap(clouds: Sequence[Clouds], path: Path) -> None:
     panels[0].legend(fontsize=7)
     for axes in panels[len(clouds) :]:
         axes.set_axis_off()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_gains(
@@ -105,7 +105,7 @@ def draw_gains(
     axes.axvline(overall, color="0.3", linestyle="--", linewidth=0.8)
     axes.set_xlabel(f"{metric}, A − B (dB); dashed: all sources, {overall:+.2f}")
     axes.set_title(f"A: {names[0]}\nB: {names[1]}", fontsize=9, loc="left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_wordings(
@@ -122,7 +122,7 @@ def draw_wordings(
         axes.axvline(line, color="0.3", linestyle="--", linewidth=0.8)
     left.set_xlabel(f"{metric} (dB), 95 % interval over mixtures")
     right.set_xlabel(f"− {next(iter(scores))} (dB), on the same mixtures")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _points(axes: Axes, values: Mapping[str, Interval]) -> None:
@@ -143,8 +143,3 @@ def _principal_components(vectors: Float[np.ndarray, "n D"]) -> tuple[Float[np.n
     centred = vectors - vectors.mean(axis=0)
     left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
     return left[:, :2] * strengths[:2], strengths[:2] ** 2 / np.sum(strengths**2)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))

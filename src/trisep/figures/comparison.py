@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 _INCHES_PER_CLASS = 0.22
 
@@ -51,5 +51,4 @@ def draw_comparison(
     right.axvline(0.5, color="0.5", linewidth=0.8)
     right.set(yticks=range(len(classes)), yticklabels=classes, xlim=(0, 1), xlabel="share of sources where A is better")
     right.invert_yaxis()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
+    save_figure(figure, path)

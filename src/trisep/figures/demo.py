@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
+from trisep.figures.saving import save_figure
 from trisep.figures.separation import draw_spectrogram, level_db
-from trisep.media.files import replacing
 from trisep.types import SignalSettings
 
 
@@ -36,5 +36,4 @@ def draw_demo(shown: Sequence[Shown], path: Path, *, signal: SignalSettings) -> 
         left.set_title(one.title, fontsize=10)
         right.imshow(one.picture)
         right.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=90, format=path.suffix.removeprefix("."))
+    save_figure(figure, path, dpi=90)

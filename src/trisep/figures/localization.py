@@ -5,7 +5,8 @@ This file knows no model and no query.
 """
 
 import importlib.util
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +31,11 @@ _OPACITY = 0.7
 """Opacity of the highest value; the frame shows through it."""
 
 
+_FONT_FILES = (
+    *("DejaVuSans.ttf", "Arial.ttf", "NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "wqy-microhei.ttc"),
+    *("wqy-zenhei.ttc", "DroidSansFallbackFull.ttf", "msyh.ttc", "YuGothR.ttc", "Arial Unicode.ttf", "PingFang.ttc"),
+)
+"""Fonts of the systems that most have, by what Pillow finds them; the later ones write Chinese and Japanese."""
 _QUERY_COLOURS = np.array(
     [
         *((255, 140, 40), (60, 150, 255), (60, 220, 130), (250, 90, 180)),
@@ -109,32 +115,49 @@ def _smooth(heat: Float[np.ndarray, "h w"], frame: UInt8[np.ndarray, "H W 3"]) -
     return smooth
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Find a font for names in any of the commonest scripts: Matplotlib's where it is installed, or the system's; else
-    Pillow's own, which draws ASCII only.
+def _fonts(size: int) -> Iterator[ImageFont.FreeTypeFont]:
+    """Yield the fonts that there are: Matplotlib's where it is installed, and those of the system; last Pillow's own,
+    which draws ASCII only.
     """
     spec = importlib.util.find_spec("matplotlib")
     folders = [Path(place) / "mpl-data/fonts/ttf" for place in (spec and spec.submodule_search_locations) or ()]
-    for file in (*(str(folder / "DejaVuSans.ttf") for folder in folders), "DejaVuSans.ttf", "Arial.ttf"):
+    for file in (*(str(folder / "DejaVuSans.ttf") for folder in folders), *_FONT_FILES):
         with suppress(OSError):
-            return ImageFont.truetype(file, size)
-    return ImageFont.load_default(size)
+            yield ImageFont.truetype(file, size)
+    own = ImageFont.load_default(size)
+    if isinstance(own, ImageFont.FreeTypeFont):
+        yield own
+
+
+def _has_all(font: ImageFont.FreeTypeFont, text: str) -> bool:
+    """Tell whether a font has a picture of its own for every letter of a text."""
+    absent = bytes(font.getmask("\uffff"))
+    return all(letter.isspace() or bytes(font.getmask(letter)) != absent for letter in text)
+
+
+def _drawn(name: str, number: int, fonts: Sequence[ImageFont.FreeTypeFont]) -> tuple[str, ImageFont.FreeTypeFont]:
+    """Return what is written for a query, and the first font that has all its letters; where none has, its number."""
+    text = unicodedata.normalize("NFC", name)
+    return next(((text, font) for font in fonts if _has_all(font, text)), (f"query {number + 1}", fonts[0]))
 
 
 def _named(frame: UInt8[np.ndarray, "H W 3"], names: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
-    """Write the names of queries into the lower left corner, each behind a square of its colour."""
+    """Write the names of queries into the lower left corner, each behind a square of its colour; a name that no font of
+    this machine can write is `query 1`, by its place among them.
+    """
     picture = Image.fromarray(frame)
     size = max(9, frame.shape[0] // 28)
-    drawing, font = ImageDraw.Draw(picture), _font(size)
+    drawing, fonts = ImageDraw.Draw(picture), list(_fonts(size))
     line = round(1.6 * size)
     top = frame.shape[0] - line * len(names) - size // 2
     for number, name in enumerate(names):
         colour = tuple(int(value) for value in _QUERY_COLOURS[number % len(_QUERY_COLOURS)])
         at = top + number * line
         drawing.rectangle((size // 2, at, size // 2 + size, at + size), fill=colour, outline=(0, 0, 0))
+        text, font = _drawn(name, number, fonts)
         drawing.text(
             (2 * size, at - size // 6),
-            name,
+            text,
             font=font,
             fill="white",
             stroke_width=max(1, size // 9),

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from trisep.figures.saving import save_figure
 from trisep.figures.separation import TICKS_HZ, tick_rows
-from trisep.media.files import replacing
 from trisep.types import SignalSettings
 
 _RANGE_DB = 60.0
@@ -51,5 +51,4 @@ def draw_columns(columns: Sequence[Column], path: Path, *, signal: SignalSetting
             figure.colorbar(drawn[name], ax=row[-1], label=name)
     if title:
         figure.suptitle(title, fontsize=10)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=80, format=path.suffix.removeprefix("."))
+    save_figure(figure, path, dpi=80)

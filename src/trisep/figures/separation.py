@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 from trisep.spectrogram.log_frequency import log_row_of_frequency, to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.types import SignalSettings
@@ -50,8 +50,7 @@ def draw_separation(
     figure.colorbar(picture, ax=panels[-1], label="dB")
     if title:
         figure.suptitle(title)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
+    save_figure(figure, path)
 
 
 def draw_spectrogram(axes: Axes, level: Float[np.ndarray, "256 T"], signal: SignalSettings) -> AxesImage:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 
 def draw_sheet(pictures: Sequence[tuple[str, UInt8[np.ndarray, "_ _ 3"]]], path: Path, *, num_columns: int = 4) -> None:
@@ -22,5 +22,4 @@ def draw_sheet(pictures: Sequence[tuple[str, UInt8[np.ndarray, "_ _ 3"]]], path:
         axes.set_title(title, fontsize=11)
     for axes in panels:
         axes.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=80, format=path.suffix.removeprefix("."))
+    save_figure(figure, path, dpi=80)

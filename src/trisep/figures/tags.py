@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 
 def draw_tags(per_second: Mapping[str, Sequence[float]], path: Path, *, title: str = "") -> None:
@@ -30,5 +30,4 @@ def draw_tags(per_second: Mapping[str, Sequence[float]], path: Path, *, title: s
     )
     axes.tick_params(axis="y", length=0)
     figure.colorbar(shades, ax=axes, label="probability")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    save_figure(figure, path)

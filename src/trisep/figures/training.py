@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 
 def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -24,5 +24,4 @@ def draw_training(entries: Sequence[Mapping[str, float]], path: Path) -> None:
     right.set(xlabel="step", ylabel="SI-SDR improvement, image query (dB)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=path.suffix.removeprefix("."))
+    save_figure(figure, path, dpi=120)

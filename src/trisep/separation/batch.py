@@ -8,10 +8,12 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+from rich.cells import cell_len, set_cell_size
 
 from trisep.errors import ConfigError, MediaError, TrisepError, shown
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SIDECAR_SUFFIXES
@@ -85,7 +87,7 @@ def separate_batch(
             if num_done:
                 write_json(out / _REPORT, batch)
     if show == "json" or (elsewhere is not None and show == "table"):
-        print("\n".join(_columns(rows)) if show == "table" else json.dumps(batch, ensure_ascii=False, indent=1))
+        print("\n".join(columns(rows)) if show == "table" else json.dumps(batch, ensure_ascii=False, indent=1))
     if num_done < len(files):
         print(f"trisep: {num_done} of {len(files)} inputs done, {len(files) - num_done} skipped", file=sys.stderr)
     return 0 if num_done == len(files) else 1 if num_done else 2
@@ -140,10 +142,17 @@ def _found(outcome: Mapping[str, Any] | str) -> str:
     )
 
 
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Align rows of texts."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def columns(rows: Sequence[tuple[str, ...]], *, to_the_right: Collection[int] = ()) -> list[str]:
+    """Align rows of texts by the cells that a terminal gives them; the columns of these numbers at their right edge."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+
+    def aligned(row: tuple[str, ...]) -> Iterator[str]:
+        """Yield the texts of a row, filled up with spaces."""
+        for number, (text, width) in enumerate(zip(row, widths, strict=True)):
+            spaces = " " * (width - cell_len(text))
+            yield spaces + text if number in to_the_right else text + spaces
+
+    return ["  ".join(aligned(row)).rstrip() for row in rows]
 
 
 def _folder_names(files: Sequence[Path]) -> list[str]:
@@ -253,9 +262,7 @@ def summary_lines(report: Mapping[str, Any], folder: Path) -> list[str]:
     rest = _files(report["residual"], report["without"], videos.get("without"))
     if rest:
         rows.append(("the rest", "", _percent(report["residual_share"]), rest))
-    width = max(len(row[0]) for row in rows)
-    lines = [f"{row[0]:{width}}  {row[1]:12}  {row[2]:>5}  {row[3]}".rstrip() for row in rows]
-    return [shown(line) for line in (f"{folder}/", *lines)]
+    return [shown(line) for line in (f"{folder}/", *columns(rows, to_the_right={2}))]
 
 
 def warning_lines(report: Mapping[str, Any]) -> list[str]:
@@ -281,9 +288,9 @@ def reason_of(query: str, notes: Sequence[str]) -> str | None:
 
 
 def short_query(query: str) -> str:
-    """Return a query on one line of bounded length."""
+    """Return a query on one line of bounded width, in the cells of a terminal."""
     text = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in query)
-    return text if len(text) <= _QUERY_WIDTH else f"{text[: _QUERY_WIDTH - 3]}..."
+    return text if cell_len(text) <= _QUERY_WIDTH else f"{set_cell_size(text, _QUERY_WIDTH - 3).rstrip()}..."
 
 
 def _percent(share: float | None) -> str:
