@@ -4,13 +4,18 @@ import os
 import threading
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
+from clip_folders import tone
+from clip_lists import write_list
 from two_processes import in_two_processes
 
 from trisep.evaluation import distributed
 from trisep.evaluation.distributed import Ranks
+from trisep.evaluation.run import evaluate
+from trisep.media.audio_writer import write_audio
 
 PROGRAM = """
 from itertools import islice
@@ -21,6 +26,13 @@ with Ranks() as ranks:
     items = [f"item {number}" for number in range(9)]
     print(ranks.is_main, list(ranks.in_order(islice(items, first + ranks.rank, None, ranks.count))))
 print(distributed.is_initialized())
+"""
+
+EVALUATION = """
+import sys
+from trisep.cli import main
+words = "evaluate --baseline mixture --limit 3 --workers 1 --data".split()
+sys.exit(main([*words, sys.argv[1], "--out", sys.argv[2]]))
 """
 
 
@@ -153,3 +165,18 @@ def test_two_real_processes_share_a_list() -> None:
         [f"True {everything}", "False"],
         ["False []", "False"],
     ]
+
+
+@pytest.mark.slow
+def test_an_evaluation_by_two_processes_is_that_of_one(tmp_path: Path) -> None:
+    labels = {"one": "dog", "two": "violin", "three": "rain"}
+    for number, name in enumerate(labels):
+        write_audio(tmp_path / f"{name}.wav", tone(0.5, frequency_hz=200.0 + 300 * number), subtype="wav_float32")
+    write_list(tmp_path / "manifest.csv", [(f"{name}.wav", "dev", label) for name, label in labels.items()])
+    alone = evaluate(data=tmp_path, baselines=("mixture",), limit=3, num_workers=1, out=tmp_path / "alone")
+    assert alone is not None
+    assert in_two_processes(EVALUATION, tmp_path, tmp_path / "both") == [f"{alone.text}\n", ""]
+    alone_files, both_files = ({file.name: file for file in (tmp_path / name).iterdir()} for name in ("alone", "both"))
+    assert sorted(alone_files) == sorted(both_files) and len(both_files) == 4
+    for name in ("baselines.csv", "baselines.md", "pairs.csv"):
+        assert both_files[name].read_bytes() == alone_files[name].read_bytes()
