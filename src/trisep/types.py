@@ -283,6 +283,8 @@ class Localization:
     maps: Float[np.ndarray, "K H W"]
     frame_times_seconds: tuple[float, ...]
     query: str
+    not_understood: str | None = None
+    """Why the words are not understood; None where they are."""
 
 
 _LARGEST_SETTINGS = {

@@ -222,7 +222,11 @@ class FakeSeparator(Separator):
         audio = Audio(source.samples * np.float32(0.5), source.sample_rate_hz)
         stem = Stem(query.name, audio, -20.0, 1.0, True, 0.1, ())
         return Separation(
-            stems={query.name: stem}, residual=audio, mixture=source, masks=np.zeros((1, 256, 1), np.float32)
+            stems={query.name: stem},
+            residual=audio,
+            mixture=source,
+            masks=np.zeros((1, 256, 1), np.float32),
+            notes=("'dog': is nonsense",) if query.text == "dog" else (),
         )
 
 
@@ -247,7 +251,9 @@ def clip_videos(tmp_path: Path) -> list[Path]:
     return [tmp_path / "violin.mp4", tmp_path / "dog.mp4"]
 
 
-def test_models_get_the_same_mixtures_and_questions(protocol_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_get_the_same_mixtures_and_questions(
+    protocol_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     separators: list[FakeSeparator] = []
 
     def load(name: str, *, device: str) -> FakeSeparator:
@@ -269,6 +275,8 @@ def test_models_get_the_same_mixtures_and_questions(protocol_folder: Path, monke
     assert [separator.asked for separator in separators] == [
         [(a, kind) for a, _, _ in questions] for kind in ("text", "text", "image")
     ]
+    times_asked = 2 * [a for a, _, _ in questions].count("dog")
+    assert capsys.readouterr().err == "trisep: warning: dog: is nonsense\n" * times_asked
     mixture = by_system["mixture"][0].audio
     np.testing.assert_array_equal(by_system["image"][0].audio.samples, mixture.samples / 2)
     # Two unrelated sounds of -20 dBFS add up to -17 dBFS.

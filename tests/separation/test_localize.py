@@ -3,7 +3,7 @@ wrong.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -180,6 +180,29 @@ def test_the_summary_names_the_cell_that_is_hottest_over_all_frames() -> None:
         "dog         mostly at 0.88,0.75",
         "a [31m cat  mostly at 0.88,0.75",
     ]
+    wide = [replace(one, query=name) for one, name in zip(found, ("小提琴", "dog"), strict=True)]
+    assert summary_lines(wide, [])[1:] == ["小提琴  mostly at 0.88,0.75", "dog     mostly at 0.88,0.75"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "by", "told"),
+    [
+        (("red", "qwrty"), "text", ["qwrty: is nonsense"]),
+        (("red and qwrty",), "text", ["red and qwrty: is nonsense"]),
+        (("qwrty",), "audio", ["qwrty: is nonsense"]),
+        ((), "caption", []),
+    ],
+)
+def test_words_that_are_not_understood_are_told_as_separate_tells_them(
+    command, clip: Path, monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked, by, told
+) -> None:
+    monkeypatch.setattr(
+        "trisep.queries.understanding._reason", lambda _, text: "is nonsense" if text[0] == "q" else None
+    )
+    assert command(clip, *asked, "--by", by, "--out", "heat.png", "--arrays") == 0
+    assert capsys.readouterr().err.splitlines() == [f"trisep: warning: {line}" for line in told]
+    with np.load(tmp_path / "heat.npz") as arrays:
+        assert arrays["understood"].tolist() == ["q" not in word for word in asked or ("caption",)]
 
 
 def test_the_command_writes_video_picture_and_arrays(
@@ -277,12 +300,9 @@ def test_what_a_user_gets_wrong_is_one_line_and_leaves_nothing(
         silence = Audio(np.zeros((1, 2 * RATE_HZ), np.float32), RATE_HZ)
         moving_square(tmp_path / words[0], silence if words[0] == "silent.mp4" else None)
     before = sorted(tmp_path.rglob("*"))
-    try:
-        code = command(*(checkpoints["clipsep"] if word == "CLIPSEP" else word for word in words))
-    except SystemExit as stop:
-        code = stop.code
+    assert command(*(checkpoints["clipsep"] if word == "CLIPSEP" else word for word in words)) == 2
     error = capsys.readouterr().err
-    assert code == 2 and expected in error and error.count("\n") == 1, error
+    assert expected in error and error.count("\n") == 1, error
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ import trisep
 from trisep import cli
 from trisep.checkpoints.format import save_model
 from trisep.checkpoints.registry import available_models
+from trisep.encoders import QUERY_TEMPLATES
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.audio import read_audio
 from trisep.media.audio_writer import wav_header, write_audio
@@ -344,6 +346,35 @@ def test_a_query_that_is_not_understood_counts_as_absent(
     assert [stem["present"] for stem in report["stems"]] == [True, False]
     assert report["notes"] == ["'asdf': is nonsense"]
     assert warning_lines(report)[0] == "asdf: is nonsense"
+    unwanted = SeparationOptions(threshold=0.0, negatives=("dog", "asdf"))
+    report = separator.separate_to_files(noise(20000), ["violin"], tmp_path / "unwanted", unwanted)
+    notes = separator.separate(noise(20000), ["violin"], unwanted).notes
+    assert report["notes"] == list(notes) == ["--not 'asdf': is nonsense"]
+    assert warning_lines(report) == ["the sound: --not 'asdf': is nonsense"]
+
+
+def test_words_are_embedded_once_for_all_files_of_a_batch(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Counting(FakeEncoder):
+        embedded: ClassVar[list[str]] = []
+
+        def encode_text(self, texts: Sequence[str]) -> Tensor:
+            self.embedded.extend(texts)
+            return super().encode_text(texts)
+
+    loaded = Counting()
+    monkeypatch.setattr(separate, "load_encoder", lambda name: loaded)
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a", "b", "c")):
+        wav(tmp_path / f"{name}.wav", noise(8000, seed=number))
+    words = ["separate", "a.wav", "violin", "dog", "--also", "b.wav", "c.wav", "--not", "rain"]
+    assert cli.main([*words, "--model", str(checkpoint), "--out", "out"]) == 0
+    asked = [text for text in loaded.embedded if any(word in text for word in ("violin", "dog", "rain"))]
+    assert sorted(asked) == sorted(
+        template.format(word) for word in ("violin", "dog", "rain") for template in QUERY_TEMPLATES
+    )
+    assert len(set(loaded.embedded)) == len(loaded.embedded)
 
 
 def test_what_an_earlier_run_left_and_goes_is_told(separator: Separator, tmp_path: Path) -> None:

@@ -63,8 +63,11 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Localise the queries, write the overlays and say where they are; returns 0."""
-    from trisep.separation.localize import localize, output_files, summary_lines, write_outputs
+    """Localise the queries, write the overlays and say where they are, or that they are not understood; returns 0."""
+    import sys
+
+    from trisep.errors import shown
+    from trisep.separation.localize import localize, output_files, summary_lines, warning_lines, write_outputs
 
     files = output_files(
         arguments.out, source=arguments.input, arrays=arguments.arrays, into_video=arguments.into_video
@@ -83,4 +86,6 @@ def run(arguments: Arguments) -> int:
         found, arguments.input, files, into_video=arguments.into_video, allow_truncated=arguments.allow_truncated
     )
     print("\n".join(summary_lines(found, files)))
+    for line in warning_lines(found):
+        print(f"trisep: warning: {shown(line)}", file=sys.stderr)
     return 0

@@ -4,6 +4,7 @@ They are read from files, or separated here from mixtures of a protocol.
 """
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trisep.checkpoints.registry import available_models
-from trisep.errors import ConfigError, TrisepError
+from trisep.errors import ConfigError, TrisepError, shown
 from trisep.evaluation.sounds import bounds_seconds, mix
 from trisep.listening.key import BOTH, NONE, read_table
 from trisep.media.audio import read_audio
@@ -19,6 +20,7 @@ from trisep.media.probe import probe
 from trisep.media.video import read_frames
 from trisep.protocols import Protocol, ProtocolMixture, ProtocolSource
 from trisep.protocols import protocol as protocol_named
+from trisep.separation.batch import reason_of
 from trisep.separation.separator import Separator, load
 from trisep.types import Audio, Query
 
@@ -187,5 +189,8 @@ def _query(protocol: Protocol, source: ProtocolSource, kind: str) -> Query:
 
 
 def _separated(separator: Separator, sound: Audio, label: str, query: Query) -> Audio:
-    """Return the stem that the model separates from a mixture for this query."""
-    return separator.separate(sound, [query]).stems[label].audio
+    """Return the stem that the model separates from a mixture for this query; warn where it is not understood."""
+    separation = separator.separate(sound, [query])
+    if (reason := reason_of(label, separation.notes)) is not None:
+        print(f"trisep: warning: {shown(label)}: {reason}", file=sys.stderr)
+    return separation.stems[label].audio

@@ -36,7 +36,7 @@ from trisep.media.video import read_frames, stream_frames, write_video
 from trisep.queries.captions import CaptionSettings, find_captions
 from trisep.queries.embed import as_queries
 from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
-from trisep.separation.batch import short_query
+from trisep.separation.batch import columns, short_query
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.options import SeparationOptions
 from trisep.separation.separator import Separator, load
@@ -91,15 +91,30 @@ def localize(
     _picture_stream(path)
     separator = model if isinstance(model, Separator) else load(model, device=device)
     vectors = [_target(separator, path, one.text or "", by, allow_truncated=allow_truncated) for one in asked]
+    reasons = [None] if by == "caption" else separator.reasons_not_understood(asked)
+    frames = stream_regions(path, separator.encoder, fps=fps)
+    maps, times = _maps_over_time(frames, vectors, temperature=temperature, doubts=by == "text")
+    return [
+        Localization(heat, frame_times_seconds=times, query=one.name, not_understood=reason)
+        for heat, one, reason in zip(maps, asked, reasons, strict=True)
+    ]
+
+
+def _maps_over_time(
+    frames: Iterator[tuple[float, Tensor, Tensor]],
+    vectors: Sequence[Float[Tensor, "D"]],
+    *,
+    temperature: float,
+    doubts: bool,
+) -> tuple[Float32[np.ndarray, "Q K H W"], tuple[float, ...]]:
+    """Return the maps of all vectors, frame by frame, and the times of the frames."""
     times: list[float] = []
     maps: list[Float32[np.ndarray, "Q H W"]] = []
-    for time_seconds, regions, doubt in stream_regions(path, separator.encoder, fps=fps):
+    for time_seconds, regions, doubt in frames:
         times.append(time_seconds)
-        low = doubt[None] if by == "text" else None
+        low = doubt[None] if doubts else None
         maps.append(np.concatenate([heat_maps(regions[None], one, low, temperature=temperature) for one in vectors]))
-    stacked = np.stack(maps, axis=1)
-    seconds = tuple(times)
-    return [Localization(stacked[at], frame_times_seconds=seconds, query=one.name) for at, one in enumerate(asked)]
+    return np.stack(maps, axis=1), tuple(times)
 
 
 def _require_in_range(**values: tuple[float, tuple[float, float]]) -> None:
@@ -253,8 +268,8 @@ def write_outputs(
     Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
     with its own sound if it has any that can be read (else a warning says so); with `into_video` each frame keeps its
     own time, and all sounds, subtitles and chapters are copied untouched. A picture is the centre frame. A NumPy
-    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries` [Q] and `mark`. Each file holds a
-    mark of the video that it belongs to.
+    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries` [Q], `understood` [Q] and `mark`.
+    Each file holds a mark of the video that it belongs to.
 
     Raises MediaError when a file cannot be written.
     """
@@ -290,14 +305,18 @@ def summary_lines(found: Sequence[Localization], files: Sequence[Path]) -> list[
 
     The place is a cell of the grid, by its middle in shares of width and height, as `--region` takes it.
     """
-    lines = [", ".join(map(str, files))]
-    names = [short_query(one.query) for one in found]
-    for name, one in zip(names, found, strict=True):
+    rows = []
+    for one in found:
         mean = one.maps.mean(axis=0)
         row, column = np.unravel_index(mean.argmax(), mean.shape)
         x, y = (column + 0.5) / mean.shape[1], (row + 0.5) / mean.shape[0]
-        lines.append(f"{name:{max(map(len, names))}}  mostly at {x:.2f},{y:.2f}")
-    return lines
+        rows.append((short_query(one.query), f"mostly at {x:.2f},{y:.2f}"))
+    return [", ".join(map(str, files)), *columns(rows)]
+
+
+def warning_lines(found: Sequence[Localization]) -> list[str]:
+    """Return one line for each query that is not understood."""
+    return [f"{short_query(one.query)}: {one.not_understood}" for one in found if one.not_understood is not None]
 
 
 def _write_maps(found: Sequence[Localization], file: Path, mark: str) -> None:
@@ -308,6 +327,7 @@ def _write_maps(found: Sequence[Localization], file: Path, mark: str) -> None:
             maps=np.stack([one.maps for one in found]),
             frame_times_seconds=np.array(found[0].frame_times_seconds),
             queries=np.array([one.query for one in found]),
+            understood=np.array([one.not_understood is None for one in found]),
             mark=np.array(mark),
         )
 

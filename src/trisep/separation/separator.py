@@ -196,7 +196,7 @@ class Separator:
         running = self.start(source, wanted, options)
         parts = list(running.segments())
         samples = np.concatenate([part.stems for part in parts], axis=-1)
-        reasons = self._reasons_not_understood(wanted)
+        reasons = self.reasons_not_understood(wanted)
         stems = running.stems([query.name for query in wanted], self.calibration, options.threshold, samples)
         stems = _doubted(stems, reasons)
         rate = running.source.sample_rate_hz
@@ -208,7 +208,7 @@ class Separator:
             frames=running.queries.frames,
             frame_times_seconds=running.queries.frame_times_seconds,
             source=running.source.path,
-            notes=(*running.notes(), *_notes(wanted, reasons)),
+            notes=(*running.notes(), *self._notes(wanted, reasons, options)),
         )
 
     def separate_to_files(
@@ -239,7 +239,7 @@ class Separator:
         with unopened as files:
             for segment in running.segments(progress):
                 files.write({**dict(zip(names, segment.stems, strict=True)), **dict.fromkeys(extra, segment.residual)})
-            reasons = self._reasons_not_understood(wanted)
+            reasons = self.reasons_not_understood(wanted)
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
             report = {"schema": SCHEMA, **running.facts(), **from_here(files.folder, opened.path, opened.title)}
             report |= {**self._entries(), "precision": choose_precision(options.precision, self.device)}
@@ -255,7 +255,7 @@ class Separator:
             ]
             rest = {name: files.names.get(name) for name in ("residual", "without")}
             report |= {**rest, "residual_share": running.residual_share(), "gain_db": files.finish()}
-            report["notes"] = [*running.notes(), *_notes(wanted, reasons), *files.replaced()]
+            report["notes"] = [*running.notes(), *self._notes(wanted, reasons, options), *files.replaced()]
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]
                 report["videos"] = files.write_videos(shown, bits_per_second=outputs.audio_bitrate)
@@ -330,11 +330,18 @@ class Separator:
         )
         return Query(query.name, vector=vector)
 
-    def _reasons_not_understood(self, queries: Sequence[Query]) -> list[str | None]:
-        """Why each query is not understood; a model that learned labels has refused all others before."""
+    def reasons_not_understood(self, queries: Sequence[str | Query]) -> list[str | None]:
+        """Why each query is not understood, None where it is; a model that learned labels refuses all others itself."""
         if self.checkpoint.model.contract.reads == "labels":
             return [None] * len(queries)
-        return reasons_not_understood(self.encoder, queries)
+        return reasons_not_understood(self.encoder, self._wanted(queries) if queries else [])
+
+    def _notes(self, queries: Sequence[Query], reasons: Sequence[str | None], options: SeparationOptions) -> list[str]:
+        """A line for each query that is not understood, and for each of what is not wanted."""
+        negatives = as_queries(options.negatives) if options.negatives else []
+        names = [f"'{query.name}'" for query in queries] + [f"--not '{query.name}'" for query in negatives]
+        told = zip(names, [*reasons, *self.reasons_not_understood(negatives)], strict=True)
+        return [f"{name}: {reason}" for name, reason in told if reason is not None]
 
     def _wanted(self, queries: Sequence[str | Query]) -> list[Query]:
         """Queries as they are separated: words joined by "and" are several, but for a model that learned labels."""
@@ -372,11 +379,6 @@ def _doubted(stems: Sequence[Stem], reasons: Sequence[str | None]) -> list[Stem]
         stem if reason is None else replace(stem, presence=min(stem.presence, _DOUBTED_PRESENCE), present=False)
         for stem, reason in zip(stems, reasons, strict=True)
     ]
-
-
-def _notes(queries: Sequence[Query], reasons: Sequence[str | None]) -> list[str]:
-    """A line for each query that is not understood."""
-    return [f"'{query.name}': {reason}" for query, reason in zip(queries, reasons, strict=True) if reason is not None]
 
 
 def _segment_seconds(source: Source, num_queries: int) -> float:
