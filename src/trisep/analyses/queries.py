@@ -105,7 +105,8 @@ def analyze_queries(
         data: the list of the protocol's clips, as for `evaluate`.
         out: folder of the outputs.
         protocol: name of the protocol.
-        paraphrases: other words for the labels, a CSV (label, wording); None takes trisep's, for the classes of avmini.
+        paraphrases: other words for the labels, a CSV (label, wording); None takes trisep's, for the classes of avmini
+            and 45 everyday sounds.
         metric: the score that is shown.
         limit: how many mixtures of the list are used, from its start; None uses all.
         seed: seed of the pair list, the bootstrap and the permutation tests.
