@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # The pages about experiments tell what was run at the time, by commands that may have changed since.
 LIVING = [page for page in PAGES if page.parent.name != "experiments"]
+OF_OTHERS = {"--help", "--version", "--no-deps", "--require-hashes"}
+"""Options of every verb, and those of pip."""
 SHELL = {"sh", "bash", "shell", "console"}
 SPAN = re.compile(r"`([^`]+)`")
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -104,6 +106,20 @@ def test_documented_scripts_exist_and_know_their_options(page: str, words: list[
     files = sorted(place.glob("*.py")) if place.is_dir() else [place]
     source = "".join(file.read_text(encoding="utf-8") for file in files)
     assert [word for word in words[1:] if word.startswith("--") and f'"{word}"' not in source] == []
+
+
+def test_options_that_pages_name_alone_exist() -> None:
+    files = [file for folder in ("benchmarks", "examples", "scripts") for file in (ROOT / folder).rglob("*.py")]
+    known = {name for file in files for name in re.findall(r'"(--[a-z-]+)"', file.read_text(encoding="utf-8"))}
+    for file in (ROOT / "src/trisep/commands").glob("*.py"):
+        # A field is an option of its name, or of the name that it is given.
+        for name in re.findall(r'^    (\w+): |name="([a-z-]+)"', file.read_text(encoding="utf-8"), re.MULTILINE):
+            name = "".join(name)
+            known |= {f"--{name.replace('_', '-')}", f"--no-{name.replace('_', '-')}"}
+    named = {(page.name, span.split()[0]) for page in LIVING for span in spans(page.read_text(encoding="utf-8"))}
+    ours = {(page, name) for page, name in named if re.fullmatch("--[a-z-]+", name)}
+    assert ("scale.md", "--files-per-shard") in ours
+    assert {(page, name) for page, name in ours if name not in known | OF_OTHERS} == set()
 
 
 def test_every_kind_of_documented_command_was_found() -> None:

@@ -41,6 +41,9 @@ class Arguments:
     """Use only the files and stretches on these lists (see: trisep data)."""
     audio_only_ok: FlagCreatePairsOff[bool] = False
     """Keep sound without a picture, for off-screen noise."""
+    files_per_shard: Annotated[int, arg(metavar="N")] = 128
+    """Files of a shard, the portion of work that a process does and a machine of a cluster is given: fewer where they
+    are long, a thousand or more where they are millions."""
     workers: int | None = None
     """Number of processes; the default is one per processor."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
@@ -54,7 +57,12 @@ class Arguments:
                 "it out"
             )
         require_between(*FPS_RANGE, fps=self.fps)
-        require_positive(sample_rate_hz=self.sample_rate_hz, max_seconds=self.max_seconds, workers=self.workers)
+        require_positive(
+            sample_rate_hz=self.sample_rate_hz,
+            max_seconds=self.max_seconds,
+            files_per_shard=self.files_per_shard,
+            workers=self.workers,
+        )
 
 
 def run(arguments: Arguments) -> int:
@@ -72,6 +80,7 @@ def run(arguments: Arguments) -> int:
         exclude=arguments.exclude,
         clips=arguments.clips,
         audio_only_ok=arguments.audio_only_ok,
+        files_per_shard=arguments.files_per_shard,
         cluster=arguments.cluster,
     )
     if arguments.workers is not None:
