@@ -2,9 +2,9 @@
 
     python benchmarks/random_mutations.py [FOLDER…] [--count 10 | --sample N] [--seed 0] [--seconds 60] [--only FILE]
 
-For each module of the folders, but their `__init__.py`, it draws `--count` of all mutants that `changes` can make,
-and runs the tests that import the module, of the folder of tests that mirrors its own, on each. With `--sample` it
-draws so many of a folder, whatever their modules. Constants of recipes are held by a table of the papers' numbers as
+For each module of the folders, their `__init__.py` among them, it draws `--count` of all mutants that `changes` can
+make, and runs the tests that import the module, of the folder of tests that mirrors its own, on each. With `--sample`
+it draws so many of a folder, whatever their modules. Constants of recipes are held by a table of the papers' numbers as
 well (`tests/recipes`); `mutations.py` holds a list of chosen mutants. A mutant that takes longer than `--seconds` of
 processor time counts as killed. The table says which survived; the exit code is 1 if any did.
 
@@ -17,6 +17,7 @@ import ast
 import gc
 import importlib
 import importlib.machinery
+import importlib.util
 import inspect
 import itertools
 import os
@@ -237,7 +238,7 @@ def _imported(mutant: Mutant, tests: Sequence[str]) -> bool:
         """The mutant in the place of its file, and no compiled file of it."""
         if Path(path) == mutant.file:
             return mutant.source.encode()
-        if path.endswith(".pyc") and Path(path).name.split(".")[0] == mutant.file.stem:
+        if path == importlib.util.cache_from_source(str(mutant.file)):
             raise OSError("compiled from the original")
         return real(self, path)
 
@@ -280,7 +281,7 @@ def drawn(folders: Sequence[str], *, only: str, count: int, sample: int | None, 
     """The mutants that `seed` draws, module by module, each in the order of its lines."""
     chosen: list[tuple[Path, int]] = []
     for folder in folders:
-        files = [file for file in sorted((SOURCE / folder).glob("[!_]*.py")) if only in file.name]
+        files = [file for file in sorted((SOURCE / folder).glob("*.py")) if only in file.name]
         places = {file: [(file, index) for index in range(number_of_mutants(file))] for file in files}
         if sample is None:
             parts = [(file.name, found, count) for file, found in places.items()]

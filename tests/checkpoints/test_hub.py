@@ -102,6 +102,29 @@ def test_files_are_accepted_by_their_sums(run_folder: Path, hub: Path) -> None:
         fetch_checkpoint("hf:me/birds")
 
 
+def test_what_is_no_checkpoint_is_not_replaced_by_one_that_is_pushed(run_folder: Path, hub: Path) -> None:
+    place = hub / "me" / "birds" / "main"
+    for _ in range(2):
+        assert push_checkpoint(run_folder / "model", "hf:me/birds") == str(place)
+    (place / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match=r"main: holds other things \(notes.txt\), which a checkpoint would"):
+        push_checkpoint(run_folder / "model", "hf:me/birds")
+    assert (place / "notes.txt").read_text() == "mine"
+
+
+def test_a_card_with_half_a_character_is_pushed_and_sums_that_are_a_pipe_are_not_waited_for(
+    run_folder: Path, hub: Path
+) -> None:
+    card = run_folder / "model" / "config.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"description": "half \ud800"}))
+    place = Path(push_checkpoint(run_folder / "model", "hf:me/birds"))
+    assert "half \\ud800" in (place / "README.md").read_text()
+    (place / SUMS).unlink()
+    os.mkfifo(place / SUMS)
+    with pytest.raises(CheckpointError, match="hf:me/birds: not a model that trisep pushed"):
+        fetch_checkpoint("hf:me/birds")
+
+
 def test_what_leads_nowhere_is_said(
     run_folder: Path, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

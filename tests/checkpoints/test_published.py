@@ -4,6 +4,7 @@ same build.
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -121,6 +122,17 @@ def test_an_imported_clipsep_computes_what_the_published_network_does(tmp_path: 
     assert checkpoint.signal == SignalSettings(mixture_level_db=None)
     sha256 = hashlib.sha256((tmp_path / "best.pt").read_bytes()).hexdigest()
     assert checkpoint.card["imported"] == {"kind": "clipsep", "sha256": {"best.pt": sha256}}
+    # The same file once more takes its place; nothing else does.
+    import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))
+    torch.save(original.state_dict() | {"more": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(
+        CheckpointError, match=r"model: holds another checkpoint, which is no import of this file; choose"
+    ):
+        import_checkpoint(tmp_path / "other.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))
+    card = tmp_path / "model" / "config.json"
+    card.write_text(json.dumps({key: value for key, value in checkpoint.card.items() if key != "imported"}))
+    with pytest.raises(CheckpointError, match="holds another checkpoint"):
+        import_checkpoint(tmp_path / "best.pt", "clipsep", tmp_path / "model", encoder=FakeEncoder(6))
     assert checkpoint.model.config.unet.widths == (2, 4, 5)
     logits = checkpoint.model(spectrogram(), QueryEmbedding(vectors=vectors())).logits
     for query in range(2):

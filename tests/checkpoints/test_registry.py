@@ -99,6 +99,9 @@ def test_the_card_of_a_model_with_its_place_and_size(shipped: Path) -> None:
     assert (card["path"], card["weights_bytes"], card["model"]) == (str(shipped / "small"), None, "pit")
     (shipped / "small" / "model.safetensors").write_bytes(b"12345")
     assert read_model_card("small")["weights_bytes"] == 5
+    file = shipped / "small" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"weights_bytes": "many", "path": "elsewhere"}))
+    assert read_model_card("small")["weights_bytes"] == 5 and read_model_card("small")["path"] == str(shipped / "small")
     with pytest.raises(CheckpointError, match="leftovers: not a checkpoint folder"):
         read_model_card(shipped / "leftovers")
 

@@ -369,3 +369,34 @@ def test_a_name_that_is_not_utf_8_is_a_defect_of_one_clip(tmp_path: Path, capsys
     assert defect["detail"] == "its name is not valid UTF-8, as lists are; rename it"
     (usable,) = [row for path in (tmp_path / "lists").glob("t*.csv") for row in _rows(path)]
     assert usable["source"] == "b.mp4"
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "train.csv", "status.json", CHECKS])
+def test_a_file_of_the_users_own_is_kept_before_any_work(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.wav").write_text("x")
+    command = ["data", "status", "folder", "--media", str(tmp_path / "media"), "--out", str(tmp_path / "out")]
+    assert cli.main(command) == cli.main(command) == 2  # results of its own are replaced, those without a clip too
+    assert sorted(os.listdir(tmp_path / "out")) == [CHECKS, "labels.csv", "status.json", "train.csv"]
+    monkeypatch.setattr(trisep.datasets.availability, "check_clips", lambda *given, **more: pytest.fail("work began"))
+    for make in (lambda file: file.write_text('{"mine": "path,label"}'), os.mkfifo, lambda file: file.symlink_to("no")):
+        (tmp_path / "out" / name).unlink()
+        make(tmp_path / "out" / name)
+        capsys.readouterr()
+        assert cli.main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(f"{name}: is there already and no result of trisep data status; choose another --out")
+
+
+def test_a_link_that_leads_nowhere_is_a_defect_of_one_clip_and_names_are_no_styles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "a.mp4", seconds=2.0)
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "bold].mp4").symlink_to("gone.mp4")
+    (tmp_path / "[red]b.mp4").write_text("x")
+    assert cli.main(["data", "status", "folder", "--media", str(tmp_path), "--workers", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert "[/bold].mp4" in shown and "leads nowhere" in shown and "[red]b.mp4" in shown

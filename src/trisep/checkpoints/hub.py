@@ -83,6 +83,7 @@ def push_checkpoint(folder: Path, text: str, *, private: bool = False) -> str:
     hub = _folder_hub()
     if hub is not None:
         place = hub / name.repository / (name.revision or "main")
+        _require_own(place)
         with replacing_folder(place) as temporary:
             _fill(temporary, folder, name, card)
         return str(place)
@@ -158,11 +159,23 @@ def _uploaded(folder: Path, name: HubName, *, private: bool) -> str:
     return str(address)
 
 
+def _require_own(place: Path) -> None:
+    """Raise CheckpointError where a folder of the hub holds anything but what is pushed, which replaces it whole."""
+    pushed = {*CHECKPOINT_FILES, _README, SUMS}
+    others = sorted(entry.name for entry in place.iterdir() if entry.name not in pushed) if place.is_dir() else []
+    if others:
+        raise CheckpointError(
+            f"{place}: holds other things ({others[0]}), which a checkpoint would replace; push to another name, or "
+            "move them away"
+        )
+
+
 def _fill(folder: Path, checkpoint: Path, name: HubName, card: Mapping[str, Any]) -> None:
     """Write into a folder what a repository holds."""
     for file in CHECKPOINT_FILES:
         shutil.copyfile(checkpoint / file, folder / file)
-    (folder / _README).write_text(readme(name, card), encoding="utf-8")
+    # A card may hold halves of characters, which JSON can write and UTF-8 cannot.
+    (folder / _README).write_text(readme(name, card), encoding="utf-8", errors="backslashreplace")
     sums = [f"{sha256_of(folder / file)}  {file}\n" for file in (*CHECKPOINT_FILES, _README)]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
 
@@ -170,6 +183,8 @@ def _fill(folder: Path, checkpoint: Path, name: HubName, card: Mapping[str, Any]
 def _verify(folder: Path, name: HubName) -> None:
     """Raise CheckpointError unless the files of a checkpoint are those that its sums name."""
     try:
+        if not (folder / SUMS).is_file():
+            raise OSError("it is not a regular file")  # a pipe would be waited for
         rows = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{name}: not a model that trisep pushed ({SUMS} is missing or unreadable)") from error

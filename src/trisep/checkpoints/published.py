@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trisep.checkpoints import PublishedKind
-from trisep.checkpoints.format import git_revision, save_model
+from trisep.checkpoints.format import git_revision, read_card, save_model
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.encoders.tensor_archive import read_tensors
 from trisep.errors import CheckpointError, ConfigError
@@ -58,7 +58,7 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
         file: the published file: a PyTorch state dict, a training checkpoint that holds one, or safetensors. For
             sound-of-pixels also the folder that holds its three files.
         kind: which of the published networks it is.
-        out: folder to write; an existing one is replaced.
+        out: folder to write; an earlier import of the same file is replaced, and nothing else.
         encoder: the frozen encoder that the network was trained on, or its name; the file does not name it. One given
             by name is loaded only after the file has been read. None for sound-of-pixels, which embeds frames with a
             network of its own; the encoder in its checkpoint is called `none`.
@@ -72,6 +72,8 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
         for prefix, path in files.items()
         for key, value in read_tensors(path).items()
     }
+    imported = {"kind": kind, "sha256": {path.name: sha256_of(path) for path in files.values()}}
+    _require_own(out, imported)
     network = published_network(tensors, kind, file=file)
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     if encoder is not None and (dim := network.config.embedding_dim) != encoder.dim:  # type: ignore[union-attr]
@@ -84,10 +86,18 @@ def import_checkpoint(file: Path, kind: PublishedKind, out: Path, *, encoder: Sh
         "encoder": "none" if encoder is None else encoder.name,
         "encoder_fingerprint": "" if encoder is None else encoder.fingerprint,
         "description": f"{kind} imported from {file.name}",
-        "imported": {"kind": kind, "sha256": {path.name: sha256_of(path) for path in files.values()}},
+        "imported": imported,
         "git_revision": git_revision(),
     }
     save_model(out, network, model_name=MODEL_NAMES[kind], card=card)
+
+
+def _require_own(out: Path, imported: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where a folder holds a checkpoint of anything else."""
+    if (out / "config.json").exists() and read_card(out).get("imported") != imported:
+        raise CheckpointError(
+            f"{out}: holds another checkpoint, which is no import of this file; choose another --out, or remove it"
+        )
 
 
 def published_signal(kind: PublishedKind) -> SignalSettings:

@@ -54,7 +54,8 @@ def read_model_card(name_or_path: str | Path) -> dict[str, Any]:
     folder = checkpoint_folder(name_or_path)
     weights = folder / "model.safetensors"
     size = weights.stat().st_size if weights.is_file() else None
-    return {"path": str(folder), "weights_bytes": size, **read_card(folder)}
+    measured = {"path": str(folder), "weights_bytes": size}
+    return {**measured, **read_card(folder), **measured}
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:

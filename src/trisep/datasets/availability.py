@@ -21,11 +21,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from trisep.datasets import ListedClip, SplitRule, has_pictures, list_clips
 from trisep.datasets.fetch import fetch_missing, parse_template
 from trisep.datasets.folder import MediaIndex, media_files
-from trisep.datasets.lists import status_report, write_lists
+from trisep.datasets.lists import require_own, status_report, write_lists
 from trisep.datasets.status import STATES, CheckSettings, ClipCheck, check_clip, mark_duplicates
 from trisep.errors import ConfigError, MediaError
 from trisep.media.files import make_folder
@@ -84,6 +85,8 @@ def check_data_set(
     thresholds = {"min_seconds": min_seconds, "silence_db": silence_db, "still_level": still_level}
     settings = CheckSettings(needs_picture=has_pictures(name), **thresholds)
     clips = list_clips(name, metadata, media, rule=rule)
+    if out is not None:
+        require_own(out, {clip.split for clip in clips}, checks=out / CHECKS)
     failures = {} if command is None else _fetch(command, clips, media, settings, console)
     if out is not None:
         make_folder(out)
@@ -139,20 +142,21 @@ def check_clips(
         if (located := index.find(clip)) is None:
             continue
         job = CheckJob(place, clip, *located)
-        identities[place] = _identity(job, media, settings)
+        if (identity := _identity(job, media, settings)) is None:
+            found[place] = ClipCheck(state="unreadable", source=job.source, detail="leads nowhere")
+            continue
+        identities[place] = identity
         if (check := known.get(identities[place])) is not None:
             found[place] = check
         else:
             jobs.append(job)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips"),
-        TimeRemainingColumn(),
-    )
+    is_quiet = console is None or not console.is_interactive  # in a log, and beside an error, a bar is noise
+    bars = BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn()
     notes = nullcontext() if out is None else (out / CHECKS).open("a", encoding="utf-8")
-    with notes as file, Progress(*columns, console=console, disable=console is None) as progress:
+    with (
+        notes as file,
+        Progress(TextColumn("{task.description}"), *bars, console=console, disable=is_quiet) as progress,
+    ):
         task = progress.add_task("check", total=len(identities), completed=len(identities) - len(jobs))
         for job, check in _run(jobs, media, settings, num_workers):
             found[job.place] = check
@@ -234,9 +238,15 @@ def _fetch(
     return fetch_missing(missing, words, media, suffix=".mp4" if settings.needs_picture else ".wav", console=console)
 
 
-def _identity(job: CheckJob, media: Path, settings: CheckSettings) -> str:
-    """Join everything that decides the check of a file; size and time of change stand for its content."""
-    status = (media / job.source).stat()
+def _identity(job: CheckJob, media: Path, settings: CheckSettings) -> str | None:
+    """Join everything that decides the check of a file; size and time of change stand for its content.
+
+    None for a link that leads nowhere, and for a file that has gone since the folder was read.
+    """
+    try:
+        status = (media / job.source).stat()
+    except OSError:
+        return None
     stretch = (job.clip.start_seconds, job.clip.end_seconds, job.is_cut)
     return json.dumps([job.source, status.st_size, status.st_mtime_ns, *stretch, *astuple(settings)])
 
@@ -263,12 +273,13 @@ def _read_notes(out: Path | None) -> dict[str, ClipCheck]:
     return known
 
 
-def report_tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | str]:
+def report_tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | Text]:
     """Yield the report in 80 columns: counts by class and by split, then the clips that are not usable, by name."""
+    # As texts, names are shown as they are: in strings, rich takes what stands in brackets for styles.
     table = Table("split", "class", "listed", "usable", "not usable", title=report["data_set"])
     if len(report["classes"]) <= MAX_TABLE_ROWS:
         for row in report["classes"]:
-            table.add_row(row["split"], row["class"], *_counts(row["states"]))
+            table.add_row(row["split"], Text(row["class"]), *_counts(row["states"]))
         table.add_section()
     for split, states in report["splits"].items():
         table.add_row(split, "all", *_counts(states))
@@ -278,11 +289,11 @@ def report_tables(report: dict[str, Any], out: Path | None) -> Iterator[Table | 
         return
     named = Table("clip", "state", "why")
     for defect in defects[:MAX_TABLE_ROWS]:
-        named.add_row(defect["source"] or defect["key"], defect["state"], defect["detail"])
+        named.add_row(Text(defect["source"] or defect["key"]), defect["state"], Text(defect["detail"]))
     yield named
     if len(defects) > MAX_TABLE_ROWS:
         where = f"{out}/status.json has them all" if out else "--out DIR or --json gives them all"
-        yield f"and {len(defects) - MAX_TABLE_ROWS} more that are not usable: {where}"
+        yield Text(f"and {len(defects) - MAX_TABLE_ROWS} more that are not usable: {where}")
 
 
 def _counts(states: dict[str, int]) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ This file checks no clips.
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 from trisep.datasets.clip_list import ListedClip
 from trisep.datasets.status import STATES, ClipCheck, count_states
+from trisep.errors import ConfigError
 from trisep.media.files import replacing_text
+from trisep.media.tables import is_other_table
 
 LIST_COLUMNS = ("key", "source", "start_seconds", "end_seconds", "sha256")
 """Columns of SPLIT.csv, which `trisep prepare --clips` reads; empty times mean the whole file."""
@@ -47,6 +50,31 @@ def status_report(name: str, clips: Sequence[ListedClip], checks: Sequence[ClipC
             if check.state != "usable"
         ],
     }
+
+
+def require_own(out: Path, splits: Iterable[str], *, checks: Path) -> None:
+    """Raise ConfigError where a folder holds, in the place of a list, the report or the `checks` so far, a file that
+    `data status` did not write. It is for the beginning, before any work.
+    """
+    tables = {out / f"{split}.csv": LIST_COLUMNS for split in splits} | {out / "labels.csv": LABEL_COLUMNS}
+    foreign = [file for file, columns in tables.items() if is_other_table(file, columns)]
+    foreign += [file for file, begins in ((out / "status.json", b"{"), (checks, b"\n")) if _is_other(file, begins)]
+    if foreign:
+        raise ConfigError(f"{foreign[0]}: is there already and no result of trisep data status; choose another --out")
+
+
+def _is_other(file: Path, begins: bytes) -> bool:
+    """Tell whether a file is there and none of ours: a report holds the name of its data set, checks begin with a line
+    end.
+    """
+    if not file.is_file():
+        return os.path.lexists(file)  # a pipe would be waited for
+    try:
+        with file.open("rb") as stream:
+            found = stream.read(200)
+    except OSError:
+        return True
+    return bool(found) and not (found.startswith(begins) and (begins == b"\n" or b'"data_set": ' in found))
 
 
 def write_lists(out: Path, clips: Sequence[ListedClip], checks: Sequence[ClipCheck], report: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ An evaluation that finished is known by its settings, and not made again. What s
 none is never replaced. This file writes nothing.
 """
 
-import csv
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from trisep.evaluation.journal import COLUMNS
 from trisep.evaluation.pairs import PAIRS
 from trisep.evaluation.table import environment
 from trisep.media.records import checked, read_json
+from trisep.media.tables import is_other_table
 from trisep.protocols.pair_files import PAIR_COLUMNS
 
 
@@ -81,19 +81,7 @@ def require_own_report(
 
 def _require_none_foreign(tables: Mapping[Path, Sequence[str]], others: Collection[Path], *, verb: str) -> None:
     """Raise ConfigError for a table with other columns than it should have, and for any of the other files."""
-    foreign = [file for file, columns in tables.items() if _is_other(file, columns)]
+    foreign = [file for file, columns in tables.items() if is_other_table(file, columns)]
     foreign += [file for file in others if file.exists()]
     if foreign:
         raise ConfigError(f"{foreign[0]}: is there already and no result of trisep {verb}; choose another --out")
-
-
-def _is_other(file: Path, columns: Sequence[str]) -> bool:
-    """Tell whether a file is there and no table whose columns begin with these."""
-    if not file.is_file():
-        return file.exists()  # a pipe would be waited for
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            found = next(csv.reader([stream.readline(10_000)]), [])
-    except (OSError, ValueError, csv.Error):
-        return True
-    return found[: len(columns)] != list(columns)

@@ -4,6 +4,7 @@ This file does not know what the columns mean.
 """
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -51,6 +52,18 @@ def _require_columns(file: Path, names: Sequence[str], columns: Collection[str])
     twice = [name for name, number in Counter(names).items() if name and number > 1]
     if twice:
         raise MediaError(f"{file}: names the column {', '.join(twice)} twice; rename or remove one")
+
+
+def is_other_table(file: Path, columns: Sequence[str]) -> bool:
+    """Tell whether a file is there and no table whose columns begin with these."""
+    if not file.is_file():
+        return os.path.lexists(file)  # a pipe would be waited for
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            found = next(csv.reader([stream.readline(10_000)]), [])
+    except (OSError, ValueError, csv.Error):
+        return True
+    return found[: len(columns)] != list(columns)
 
 
 def read_number(cell: str, *, low: float, high: float) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from trisep.errors import ConfigError, StoreError
 from trisep.media.files import sha256_of
@@ -240,7 +241,8 @@ def _embedding_problem(path: Path, shard: ShardInfo, *, holds: str) -> str | Non
 
 def _table(report: CheckReport) -> Table:
     """Return the report as a table for people."""
-    table = Table("file", "clips", "frames", "state", title=str(report.store))
+    table = Table("file", "clips", "frames", "state", title=Text(str(report.store)))
     for check in report.checks:
-        table.add_row(check.file, str(check.num_clips), str(check.num_frames), check.problem or "good")
+        problem = Text(check.problem or "good")
+        table.add_row(Text(check.file), str(check.num_clips), str(check.num_frames), problem)
     return table

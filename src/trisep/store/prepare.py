@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from trisep.errors import ConfigError, StoreError
 from trisep.media.files import (
@@ -369,7 +370,7 @@ def _skipped_lines(skipped: Sequence[SkippedInput]) -> Iterator[str]:
 
 def _table(report: PrepareReport) -> Table:
     """Return the report as a table for people."""
-    table = Table(title=str(report.store), show_header=False)
+    table = Table(title=Text(str(report.store)), show_header=False)
     table.add_row("files used", f"{report.num_used_inputs} of {report.num_inputs}")
     table.add_row("clips", f"{report.num_clips} ({report.total_seconds / 3600.0:.2f} h, {report.num_frames} frames)")
     table.add_row("shards", f"{report.num_shards} ({report.num_resumed_shards} from an earlier run)")
