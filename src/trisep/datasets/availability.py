@@ -151,12 +151,9 @@ def check_clips(
         else:
             jobs.append(job)
     is_quiet = console is None or not console.is_interactive  # in a log, and beside an error, a bar is noise
-    bars = BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn()
+    bars = TextColumn("check"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn()
     notes = nullcontext() if out is None else (out / CHECKS).open("a", encoding="utf-8")
-    with (
-        notes as file,
-        Progress(TextColumn("{task.description}"), *bars, console=console, disable=is_quiet) as progress,
-    ):
+    with notes as file, Progress(*bars, console=console, disable=is_quiet) as progress:
         task = progress.add_task("check", total=len(identities), completed=len(identities) - len(jobs))
         for job, check in _run(jobs, media, settings, num_workers):
             found[job.place] = check
