@@ -253,3 +253,11 @@ def test_the_length_of_a_text_embedding_does_not_count_when_it_is_grounded(encod
     torch.testing.assert_close(encoder.ground(mean), encoder.ground(mean / mean.norm()), atol=1e-6, rtol=0)
     unfitted = LiteEncoder(fitted=False).ground(mean)
     torch.testing.assert_close(unfitted, mean / mean.norm())
+
+
+def test_the_network_of_words_is_loaded_again_after_it_was_let_go() -> None:
+    fresh = LiteEncoder()
+    expected = encode_query_text(fresh, "violin")
+    fresh.release_text_tower()
+    assert torch.equal(encode_query_text(fresh, "violin"), expected) and "text_tower" not in vars(fresh)
+    assert fresh.encode_text(["a thing that is new"]).norm() > 0.9

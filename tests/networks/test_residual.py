@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from trisep.errors import ConfigError
+from trisep.networks import residual, strips
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.networks.residual import ResidualBlock
+from trisep.networks.strips import rectified_rows
 
 
 def _trained(channels: int) -> ResidualBlock:
@@ -31,6 +33,27 @@ def test_a_block_computes_what_its_docstring_says() -> None:
     hidden = block.widen_norm(hidden).clamp_min(0)
     expected = x + block.narrow_norm(torch.einsum("oi,bihw->bohw", block.narrow.weight[:, :, 0, 0], hidden))
     torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("height", [8, 9, 128])
+def test_a_large_map_passes_a_block_in_strips_without_a_seam(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(1, 3, height, 6).contiguous(memory_format=torch.channels_last)
+    block = _trained(3).eval()
+    expected = block(x).detach()
+    monkeypatch.setattr(strips, "_STRIP_VALUES", 3 * 6 * 4)
+    shapes = []
+    monkeypatch.setattr(residual, "rectified_rows", lambda *rows: shapes.append(rows[1:]) or rectified_rows(*rows))
+    with torch.inference_mode():
+        torch.testing.assert_close(block(x), expected)
+    assert shapes == [(top - 1, min(top + 4, height) + 1) for top in range(0, height, 4)]
+
+
+def test_a_block_in_training_mode_takes_its_statistics_over_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, block = torch.randn(1, 3, 8, 6), _trained(3)
+    expected = block(x).detach()
+    monkeypatch.setattr(strips, "_STRIP_VALUES", 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(block(x), expected)
 
 
 def test_training_reaches_every_parameter_after_the_first_step() -> None:

@@ -100,14 +100,13 @@ def load_model(path: Path) -> Checkpoint:
         config = from_json(model_module(card["model"]).Config, card["config"], "config")
         signal = from_json(SignalSettings, card["signal"], "signal")
         tensors = unpack(_tensors(path))
-        _require_size(config, tensors)
+        model = _hollow(config, tensors)
     except ConfigError as error:
         raise CheckpointError(
             f"{file}: not a config this version reads ({error}); was it made by another version?"
         ) from error
     try:
-        model = config.build()
-        model.load_state_dict(tensors)
+        _fill(model, tensors)
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         file, reason = path / "model.safetensors", (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise CheckpointError(f"{file}: its tensors do not fit config.json: {reason}") from error
@@ -209,16 +208,33 @@ def require_replaceable(folder: Path) -> None:
         )
 
 
-def _require_size(config: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ConfigError for a large network of more than twice the size of its tensors, before it takes memory."""
+def _hollow(config: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Build a network whose numbers take no memory and are not drawn.
+
+    Raises ConfigError for a large one of more than twice the size of its tensors.
+    """
     found = sum(value.numel() for value in tensors.values())
     try:
         with torch.device("meta"):
-            wanted = sum(value.numel() for value in config.build().state_dict().values())
+            network: nn.Module = config.build()
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         raise ConfigError((str(error).splitlines() or [type(error).__name__])[0][:200]) from error
+    wanted = sum(value.numel() for value in network.state_dict().values())
     if wanted > 2 * found + _SMALL_NETWORK:
         raise ConfigError(f"it describes {wanted} numbers, and model.safetensors holds {found}")
+    return network
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a hollow network its numbers, each laid out in memory as the network lays it out.
+
+    Each tensor is taken out of `tensors` once it is copied: no more than one is in memory twice.
+    """
+    for key, own in network.state_dict().items():
+        if key in tensors and tensors[key].shape == own.shape:
+            # What is like a tensor without memory would import PyTorch's compiler: 40 MB and a second.
+            tensors[key] = torch.empty_strided(own.shape, own.stride(), dtype=own.dtype).copy_(tensors[key])
+    network.load_state_dict(tensors, assign=True)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -264,5 +280,5 @@ def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         scale = tensors.get(key + _SCALE)
         if scale is None or scale.shape != (len(value), 1, 1, 1) or not scale.isfinite().all():
             raise CheckpointError(f"the 8-bit tensor {key} has no scale that fits it; get the file again")
-        unpacked[key] = value.float() * scale
+        unpacked[key] = value * scale
     return unpacked

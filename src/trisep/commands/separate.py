@@ -130,11 +130,13 @@ def run(arguments: Arguments) -> int:
     """Separate every input; returns the exit code: 0 all done, 1 some inputs skipped, 2 nothing done."""
     from functools import partial
 
+    from trisep.media.memory import share_freed
     from trisep.queries.embed import all_of, queries_from_options
     from trisep.separation.batch import Show, separate_batch
     from trisep.separation.elsewhere import SeparationJob, outcomes_elsewhere
     from trisep.separation.options import OutputOptions, SeparationOptions
 
+    share_freed()
     queries = queries_from_options(
         arguments.queries,
         images=arguments.image,

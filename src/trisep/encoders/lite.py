@@ -260,6 +260,10 @@ class LiteEncoder:
         """The network of words."""
         return load_minilm(pretrained.find("minilm-l6"))
 
+    def release_text_tower(self) -> None:
+        """Let go of the network of words, 44 MB; it is loaded again, in 20 ms, when it is next used."""
+        self.__dict__.pop("text_tower", None)
+
 
 def _stored(name: str) -> Tensor:
     """Read one tensor of the file of fitted classes, as float32."""

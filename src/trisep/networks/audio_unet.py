@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trisep.errors import ConfigError
 from trisep.networks import gradients
 from trisep.networks.residual import ResidualBlock, fixed_normalization
+from trisep.networks.strips import rectified_rows
 
 _MAX_WIDTH = 4096
 """Largest number of channels, of which a kernel takes a gigabyte."""
@@ -188,10 +189,12 @@ class UpBlock(nn.Sequential):
         assert self.convolution.bias is not None
         return (weights * self.convolution.bias).sum(dim=2)[..., None, None]
 
-    def fold_taps(self, taps: Float[Tensor, "R kk H W"]) -> Float[Tensor, "R H2 W2"]:
+    def fold_taps(self, taps: Float[Tensor, "R kk H W"], *, of_strip: bool = False) -> Float[Tensor, "R H2 W2"]:
         """Add up the taps of each bin where they belong in the output of twice the size, in float32 at least.
 
-        A sum over channels commutes with the bilinear upsampling, which treats every channel alike.
+        A sum over channels commutes with the bilinear upsampling, which treats every channel alike. Of a strip of rows
+        the result has 2 H + 2 rows, from the last one before it to the first one behind it, which other strips reach
+        into, too (transposed convolutions only).
         """
         size = 2 * taps.shape[-2], 2 * taps.shape[-1]
         taps = taps.to(torch.promote_types(taps.dtype, torch.float32))
@@ -199,7 +202,8 @@ class UpBlock(nn.Sequential):
             # A convolution adds tap d of bin i at i − d, and a fold puts it at i + d.
             low = self[1](taps).flip(1)
             return nn.functional.fold(low.flatten(2), size, kernel_size=3, padding=1).squeeze(1)
-        return nn.functional.fold(taps.flatten(2), size, kernel_size=4, stride=2, padding=1).squeeze(1)
+        rows, padding = (size[0] + 2, (0, 1)) if of_strip else (size[0], (1, 1))
+        return nn.functional.fold(taps.flatten(2), (rows, size[1]), kernel_size=4, stride=2, padding=padding).squeeze(1)
 
 
 def double(
@@ -214,6 +218,18 @@ def double(
         return nn.functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
     padded = nn.functional.pad(x, (0, 1))
     return nn.functional.conv_transpose2d(padded, kernel, bias, stride=2, padding=1)[..., :2]
+
+
+def doubled_rows(
+    x: Float[Tensor, "B C H W"],
+    strip: tuple[int, int],
+    kernel: Float[Tensor, "C C2 4 4"],
+    bias: Float[Tensor, "C2"] | None = None,
+) -> Float[Tensor, "B C2 h W2"]:
+    """Compute the rows of a strip (even, even) of `double` of the ReLU of a map of at least two frames."""
+    top, bottom = strip
+    rows = rectified_rows(x, top // 2 - 1, bottom // 2 + 1)
+    return nn.functional.conv_transpose2d(rows, kernel, bias, stride=2, padding=(3, 1))
 
 
 class DoublingConv(nn.ConvTranspose2d):

@@ -23,7 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 from trisep.errors import ConfigError
 from trisep.networks import gradients
-from trisep.networks.audio_unet import AudioUNet, UpBlock
+from trisep.networks.audio_unet import AudioUNet, UpBlock, doubled_rows
+from trisep.networks.strips import strips_of
 
 ScaleAndShift = tuple[Float[Tensor, "B Q _"], Float[Tensor, "B Q _"]]
 """One number each for every channel of a layer, by query."""
@@ -42,32 +43,30 @@ class SplitDecoder:
         self.on_batch_statistics = any(
             isinstance(layer, nn.BatchNorm2d) and layer.training for layer in unet.up.modules()
         )
-        self._size = maps[-1].shape[2:]
+        self._size, self._maps = maps[-1].shape[2:], maps
         self._layers = []
-        *inner, last = unet.up_blocks
-        for block, own in zip(inner, reversed(maps[1:]), strict=True):
+        *inner, self._last = unet.up_blocks
+        self._outer = inner[-1]
+        is_transposed = isinstance(self._last.convolution, nn.ConvTranspose2d)
+        can_be_cut = is_transposed and maps[1].shape[-1] > 1 and not self.on_batch_statistics
+        self._strips = strips_of(maps[0]) if can_be_cut else []
+        if len(self._strips) > 1:
+            inner.pop()  # `_in_strips` computes this layer and the last one
+        for block, own in zip(inner, reversed(maps[len(maps) - len(inner) :]), strict=True):
             whole, bias, normalization = block.folded()
             own_kernel, kernel = _split_kernel(block, whole, own.shape[1])
             shared = block.linear_part(own.relu(), own_kernel, bias)
             kernel = kernel.contiguous(memory_format=torch.channels_last)
             self._layers.append((block.linear_part, kernel, shared.unsqueeze(1), normalization))
-        self._last_block, self._outermost = last, maps[0].relu()
 
-    def _inner(
-        self, vectors: Float[Tensor, "B Q D"], modulation: Sequence[ScaleAndShift]
-    ) -> Float[Tensor, "R C 128 T2"]:
-        """Decode every vector, tiled behind the bottleneck of its mixture, down to the input of the last layer."""
-        rows = vectors.shape[:2]
+    def _inner(self, vectors: Float[Tensor, "B Q D"], modulation: Sequence[ScaleAndShift]) -> Float[Tensor, "R C _ _"]:
+        """Decode every vector, tiled behind the bottleneck of its mixture, by all layers but those that come last."""
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
         x = x.contiguous(memory_format=torch.channels_last)
         x = x.relu()
         for layer, (linear_part, kernel, shared, normalization) in enumerate(self._layers):
-            x = linear_part(x, kernel)
-            if gradients.pays(x):
-                x = gradients.with_shared(x, shared)
-            else:
-                x.view(*rows, *x.shape[1:]).add_(shared)
-            x = _activated(x, normalization, [part.flatten(0, 1) for part in modulation[layer]] if modulation else [])
+            x = _with_shared(linear_part(x, kernel), shared)
+            x = _activated(x, normalization, _of_layer(modulation, layer))
         return x
 
     def __call__(
@@ -83,14 +82,59 @@ class SplitDecoder:
         is therefore taken over its kernels, and the K maps are never computed. This is exact and takes a K-th of the
         work of that layer, which has the largest maps of all.
         """
-        x, block = self._inner(vectors, modulation), self._last_block
+        x, block, outermost = self._inner(vectors, modulation), self._last, self._maps[0]
         rows = vectors.shape[:2]
         if weights is None:
             weights = vectors.new_ones(*rows, block.convolution.out_channels)
-        own_kernel, kernel = _split_kernel(block, block.convolution.weight, self._outermost.shape[1])
+        own_kernel, kernel = _split_kernel(block, block.convolution.weight, outermost.shape[1])
+        own_kernels = block.summed_kernels(own_kernel, weights)
         kernels = block.summed_kernels(kernel, weights).flatten(0, 1).unsqueeze(1)
-        sums = block.sums((x, kernels), (self._outermost, block.summed_kernels(own_kernel, weights)))
+        if len(self._strips) > 1:
+            sums = self._in_strips(x, kernels, own_kernels, _of_layer(modulation, len(self._layers)))
+        else:
+            sums = block.sums((x, kernels), (outermost.relu(), own_kernels))
         return sums.view(*rows, *sums.shape[1:]) + block.summed_bias(weights)
+
+    def _in_strips(
+        self,
+        x: Float[Tensor, "R C 64 T4"],
+        kernels: Float[Tensor, "R 1 _ k k"],
+        own_kernels: Float[Tensor, "B Q _ k k"],
+        modulation: Sequence[Float[Tensor, "R _"]],
+    ) -> Float[Tensor, "R 256 T"]:
+        """Compute the last two layers in strips of rows, from the input of the first of them.
+
+        What lies between them is the largest map of all, once for each vector and once for all of them.
+        """
+        outermost, own = self._maps[:2]
+        whole, bias, normalization = self._outer.folded()
+        own_kernel, kernel = _split_kernel(self._outer, whole, own.shape[1])
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        sums: Tensor | None = None
+        for strip in self._strips:
+            shared = doubled_rows(own, strip, own_kernel, bias).unsqueeze(1)
+            part = _activated(_with_shared(doubled_rows(x, strip, kernel), shared), normalization, modulation)
+            taps = self._last.taps(part, kernels).flatten(0, 1)
+            taps += self._last.taps(outermost[:, :, strip[0] : strip[1]].relu(), own_kernels).flatten(0, 1)
+            folded = self._last.fold_taps(taps, of_strip=True)
+            if sums is None:
+                sums = folded.new_zeros(len(x), 2 * outermost.shape[2] + 2, folded.shape[2])
+            sums[:, 2 * strip[0] : 2 * strip[1] + 2] += folded
+        assert sums is not None
+        return sums[:, 1:-1]
+
+
+def _with_shared(x: Float[Tensor, "R C H W"], shared: Float[Tensor, "B 1 C H W"]) -> Float[Tensor, "R C H W"]:
+    """Add to each of the R = B · Q maps the one that the Q maps of its mixture share."""
+    if gradients.pays(x):
+        return gradients.with_shared(x, shared)
+    x.view(len(shared), -1, *x.shape[1:]).add_(shared)
+    return x
+
+
+def _of_layer(modulation: Sequence[ScaleAndShift], layer: int) -> list[Float[Tensor, "R C"]]:
+    """Return scale and shift of a layer for every row; nothing where there is no modulation."""
+    return [part.flatten(0, 1) for part in modulation[layer]] if modulation else []
 
 
 def _activated(
@@ -103,7 +147,7 @@ def _activated(
     x = normalization(x)
     if modulation:
         scale, shift = (part[:, :, None, None].to(x.dtype) for part in modulation)
-        x = torch.addcmul(shift, x, 1 + scale)
+        x = torch.addcmul(shift, x, 1 + scale, out=x if torch.is_inference_mode_enabled() else None)
     return x.relu_()
 
 

@@ -1,7 +1,10 @@
 """A residual block for the levels of a U-Net, and normalisations whose statistics are fixed."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from trisep.networks.strips import rectified_rows, strips_of
 
 
 class ResidualBlock(nn.Module):
@@ -21,19 +24,34 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.narrow_norm.weight)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Apply the block."""
-        hidden = _normalized(self.widen, self.widen_norm, x.relu()).relu_()
-        return x + _normalized(self.narrow, self.narrow_norm, hidden)
+        """Apply the block, to a large map in strips of rows: the hidden one has twice its size."""
+        widen, widen_norm = _folded(self.widen, self.widen_norm)
+        narrow, narrow_norm = _folded(self.narrow, self.narrow_norm)
 
+        def change(rectified: Tensor, padding: tuple[int, int]) -> Tensor:
+            """Compute what is added to x."""
+            hidden = widen_norm(nn.functional.conv2d(rectified, *widen, padding=padding)).relu_()
+            result: Tensor = narrow_norm(nn.functional.conv2d(hidden, *narrow))
+            return result
 
-def _normalized(convolution: nn.Conv2d, normalization: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Convolve and normalise; fixed statistics become part of the kernel."""
-    if (fixed := fixed_normalization(normalization)) is None:
-        result: Tensor = normalization(convolution(x))
+        strips = strips_of(x)
+        if len(strips) == 1 or self.widen_norm.training:
+            return x + change(x.relu(), (1, 1))
+        result = torch.empty_like(x)
+        for top, bottom in strips:
+            part = change(rectified_rows(x, top - 1, bottom + 1), (0, 1))
+            torch.add(x[:, :, top:bottom], part, out=result[:, :, top:bottom])
         return result
+
+
+def _folded(
+    convolution: nn.Conv2d, normalization: nn.BatchNorm2d
+) -> tuple[tuple[Float[Tensor, "_ _ k k"], Float[Tensor, "_"] | None], nn.Module]:
+    """Return kernel and bias, of which fixed statistics become a part, and the normalisation that comes after them."""
+    if (fixed := fixed_normalization(normalization)) is None:
+        return (convolution.weight, None), normalization
     scale, shift = fixed
-    kernel = convolution.weight * scale[:, None, None, None]
-    return nn.functional.conv2d(x, kernel, shift, padding=convolution.padding)
+    return (convolution.weight * scale[:, None, None, None], shift), nn.Identity()
 
 
 def fixed_normalization(layer: nn.Module) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]] | None:

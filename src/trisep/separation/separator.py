@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
 from trisep.encoders import SharedEncoder, load_encoder
+from trisep.encoders.lite import LiteEncoder
 from trisep.errors import CheckpointError, ConfigError, MediaError, QueryError
 from trisep.media.remux import VideoForm, video_form
 from trisep.queries.embed import (
@@ -295,6 +296,9 @@ class Separator:
         asked = [*own, *(Query(name, text=name) for name in names)]
         embedded = embed_queries_for(self.checkpoint, self.encoder, asked, source=opened.path, device=self.device)
         network = in_precision(network_of(self.checkpoint, embedded), options.precision, self.device)
+        evidence = stem_evidence(self.encoder, parts, groups) if hears else None
+        if isinstance(self.encoder, LiteEncoder):
+            self.encoder.release_text_tower()
         seconds = options.segment_seconds or _segment_seconds(opened, len(queries))
 
         def plan(num_samples: int) -> SegmentPlan:
@@ -311,7 +315,7 @@ class Separator:
             groups=groups,
             above_nyquist=options.above_nyquist,
             exclusive=options.exclusive,
-            evidence=stem_evidence(self.encoder, parts, groups) if hears else None,
+            evidence=evidence,
             device=self.device,
         )
 

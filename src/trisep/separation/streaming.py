@@ -216,6 +216,7 @@ class SeparationRun:
         self._features = PresenceFeatures(len(queries.order), hop_seconds=signal.hop_samples / signal.sample_rate_hz)
         self._meters = [LevelMeter(source.sample_rate_hz) for _ in self._groups]
         self._mixture, self._residual = LevelMeter(source.sample_rate_hz), LevelMeter(source.sample_rate_hz)
+        give_back_freed()  # what reading the model and the words left
 
     @property
     def gain(self) -> float:
