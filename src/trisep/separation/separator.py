@@ -57,8 +57,6 @@ SEGMENT_SECONDS = 20.0
 """How much the network reads at once where nothing else is said."""
 _SEGMENT_VALUES = 24_000_000
 """The default segment is shorter where mixture and stems of one would have more samples than this."""
-
-
 _DOUBTED_PRESENCE = 0.05
 """The most that presence can be for a query that is not understood."""
 _OPTIONS, _OUTPUTS = SeparationOptions(), OutputOptions()
