@@ -41,6 +41,7 @@ TEMPLATES = (*QUERY_TEMPLATES, "{}", "person playing a {}", "the sound of a {}",
 _FIRST_COLUMNS = ("wording", "sources", "mean", "low", "high")
 _SOURCES = "queries_sources.csv"
 _BUNDLED = Path(__file__).with_name("paraphrases.csv")
+"""Paraphrases of the classes of avmini and of 45 everyday sounds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +106,7 @@ def analyze_queries(
         data: the list of the protocol's clips, as for `evaluate`.
         out: folder of the outputs.
         protocol: name of the protocol.
-        paraphrases: other words for the labels, a CSV (label, wording); None takes trisep's, for the classes of avmini
-            and 45 everyday sounds.
+        paraphrases: other words for the labels, a CSV (label, wording); None takes trisep's.
         metric: the score that is shown.
         limit: how many mixtures of the list are used, from its start; None uses all.
         seed: seed of the pair list, the bootstrap and the permutation tests.
