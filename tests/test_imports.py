@@ -3,11 +3,13 @@ long things are.
 """
 
 import ast
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src" / "trisep"
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "trisep"
 
 BASE = {"errors", "types"}
 SIGNAL = BASE | {"media", "spectrogram"}
@@ -207,3 +209,23 @@ def test_files_and_functions_are_short_and_public_ones_documented(path: Path) ->
         if not ast.get_docstring(node)
     ]
     assert problems == []
+
+
+PROGRAMS = [file for folder in ("benchmarks", "examples", "scripts") for file in (ROOT / folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_programs_take_from_the_package_is_there(file: Path) -> None:
+    taken = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "trisep"
+        for alias in node.names
+        if alias.name != "*"
+    ]
+    lacking = [
+        f"{module}.{name}"
+        for module, name in taken
+        if not hasattr(importlib.import_module(module), name) and importlib.util.find_spec(f"{module}.{name}") is None
+    ]
+    assert lacking == []

@@ -13,9 +13,9 @@ from random import Random
 from typing import Any, BinaryIO
 
 from benchmarks.fuzz.kinds import Kind
-from trisep.cli import one_line
 from trisep.errors import TrisepError
 from trisep.media.files import TEMPORARY_PATTERN
+from trisep.terminal.streams import one_line
 
 _MIB = 1 << 20
 

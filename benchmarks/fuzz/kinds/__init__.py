@@ -30,14 +30,14 @@ def all_kinds() -> dict[str, Kind]:
 
 def run_command(*words: str) -> None:
     """Run a command in this process; a refusal in one line is raised as the error that it came from."""
-    from trisep.cli import load_verb, parse
+    from trisep.cli import parse
+    from trisep.commands import load_verb
     from trisep.errors import TrisepError
 
     try:
         verb, arguments = parse(words)
         load_verb(verb).run(arguments)
-    except SystemExit as stop:
-        if stop.code:
-            raise TrisepError("the command line cannot be read") from None
+    except SystemExit:
+        return  # --help and --version
     except OSError as error:
         raise TrisepError(" ".join(f"{error.filename}: {error.strerror}".split())) from error
