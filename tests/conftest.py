@@ -15,8 +15,12 @@ jaxtyping.install_import_hook("trisep", "annotation_check.check_annotations")
 
 @pytest.fixture(autouse=True)
 def a_process_of_its_own() -> Iterator[None]:
-    """Accelerate keeps the precision of the first run of a process; each test starts as a process would."""
+    """Accelerate keeps the precision of the first run of a process, and `separate` its model; each test starts as a
+    process would.
+    """
     yield
+    if "trisep.separation.elsewhere" in sys.modules:
+        sys.modules["trisep.separation.elsewhere"]._separator.cache_clear()
     if "accelerate.state" in sys.modules:
         sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
 

@@ -298,11 +298,11 @@ def test_the_command_line_imports(
 ) -> None:
     torch.save(published().state_dict(), tmp_path / "best.pt")
     monkeypatch.setattr("trisep.checkpoints.published.load_encoder", lambda name: FakeEncoder(6, name=name))
-    line = ["import", str(tmp_path / "best.pt"), "--out", str(tmp_path / "model"), "--encoder", "clip-rn50", "--as"]
-    assert cli.main([*line, "clipsep"]) == 0
+    line = ["import", str(tmp_path / "best.pt"), "--encoder", "clip-rn50", "--out"]
+    assert cli.main([*line, str(tmp_path / "model"), "--as", "clipsep"]) == 0
     assert str(tmp_path / "model") in capsys.readouterr().out
     assert load_model(tmp_path / "model").encoder == "clip-rn50"
-    assert cli.main([*line, "clipsep-nit"]) == 2
+    assert cli.main([*line, str(tmp_path / "other"), "--as", "clipsep-nit"]) == 2
     assert "looks like clipsep" in capsys.readouterr().err
 
 

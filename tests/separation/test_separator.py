@@ -797,7 +797,9 @@ def test_a_failing_run_keeps_earlier_results(
 
     monkeypatch.setattr("trisep.media.files.Path.write_bytes", refuse)
     with pytest.raises(MediaError, match="No space left"):
-        separator.separate_to_files(noise(9000, seed=5), ["violin"], tmp_path / "out")
+        separator.separate_to_files(
+            noise(9000, seed=5), ["violin"], tmp_path / "out", outputs=OutputOptions(replaces=True)
+        )
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 

@@ -30,8 +30,7 @@ def all_kinds() -> dict[str, Kind]:
 
 def run_command(*words: str) -> None:
     """Run a command in this process; a refusal in one line is raised as the error that it came from."""
-    from trisep.cli import parse
-    from trisep.commands import load_verb
+    from trisep.cli import load_verb, parse
     from trisep.errors import TrisepError
 
     try:
