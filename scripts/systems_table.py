@@ -3,8 +3,7 @@
     python scripts/systems_table.py [--write]
 
 A system runs if it is a recipe or a baseline here. What it was trained for and what it scored is read from the rows of
-docs/results/mini.md and, where it has none there, of docs/results/mini_begun.md, whose runs were stopped early or are a
-few steps long. Without --write the page is printed.
+docs/results/mini.md and, where it has none there, of docs/results/mini_further.md. Without --write the page is printed.
 """
 
 import argparse
@@ -19,8 +18,8 @@ from trisep.recipes import recipe_names
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "systems.md"
-FULL, BEGUN = "mini.md", "mini_begun.md"
-"""Pages of results: of whole runs, and of runs that are begun."""
+RESULTS = ("mini.md", "mini_further.md")
+"""Pages of results. A system that has rows on both is told by the first."""
 NOT_BUILT = "not built"
 
 
@@ -48,9 +47,8 @@ class Row:
     asked: str
     score: str
     """SDR improvement on dev, in dB."""
-    steps: str
-    is_drawn: bool = True
-    """Whether the page's picture has a bar of it."""
+    trained: str
+    """Steps, mixtures of a step and seeds, or that it ships."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +150,9 @@ FIGURES = (
 HEAD = """# Every system and every figure of the papers
 
 Made by `python scripts/systems_table.py --write` from the code, from [the results in miniature](results/mini.md) and
-from [runs that are only begun](results/mini_begun.md); a test compares it with what the script prints. "begun" says
-that a system trains, is saved and is scored, and no more: its few steps have taught it nothing, and its number must not
-be compared with others. "–": classical systems are not trained. Published sizes were trained for none of them here;
-[their settings](paper_numbers.md) are the papers'.
+from [those of further systems](results/mini_further.md), whose numbers are to be compared within a page; a test
+compares it with what the script prints. "–": classical systems are not trained. Published sizes were trained for none
+of them here; [their settings](paper_numbers.md) are the papers'.
 
 BERTSep is CLIPSep-Text on BERT, whose weights were not at hand: in miniature the words of `lite`, which are MiniLM's,
 stand for it.
@@ -167,7 +164,7 @@ stand for it.
 FIGURES_HEAD = """
 ## Figures
 
-Each is drawn by one command; the pictures were drawn by it, of small or begun runs and of the shipped models, and show
+Each is drawn by one command; the pictures were drawn by it, of small and short runs and of the shipped models, and show
 [what they show](experiments/2026-11-30-systems-begun.md), not the papers' results. That of HFRA's Fig. 1 is of the
 shipped `default` and `vast`, as no late and middle fusion were at hand.
 
@@ -177,7 +174,7 @@ shipped `default` and `vast`, as no late and middle fusion were at hand.
 
 def page() -> str:
     """Return docs/systems.md. Raises ValueError where a system names a recipe or baseline that is not there."""
-    rows = {**rows_of(BEGUN), **rows_of(FULL)}
+    rows = {name: row for result in reversed(RESULTS) for name, row in rows_of(result).items()}
     lines = [HEAD]
     for system in SYSTEMS:
         if system.recipe not in ("", *recipe_names()) or system.baseline not in ("", *baseline_names()):
@@ -186,9 +183,8 @@ def page() -> str:
         cells = [system.name, system.table, runs, *results_of(system, rows)]
         lines.append(f"| {' | '.join(cells)} |")
     built = sum(bool(system.recipe or system.baseline) for system in SYSTEMS)
-    whole = sum(rows[system.row].page == FULL for system in SYSTEMS if system.row in rows)
-    begun = sum(rows[system.row].page == BEGUN for system in SYSTEMS if system.row in rows)
-    lines += ["", f"{built} of {len(SYSTEMS)} run; {whole} are evaluated after whole runs, {begun} are begun."]
+    evaluated = sum(system.row in rows for system in SYSTEMS)
+    lines += ["", f"{built} of {len(SYSTEMS)} run; {evaluated} have rows of their own."]
     lines.append(FIGURES_HEAD)
     for figure in FIGURES:
         command = figure.command if figure.command == "–" else f"`{figure.command}`"
@@ -205,13 +201,8 @@ def results_of(system: System, rows: dict[str, Row]) -> list[str]:
     row = rows.get(system.row)
     if row is None:
         return ["no" if system.recipe or system.baseline else NOT_BUILT] * 3
-    begun = "begun: " if row.page == BEGUN else ""
-    trained = "–" if system.baseline else f"{begun}{row.steps}"
-    return [
-        trained,
-        f"{begun}{row.score} dB, {row.asked}",
-        f"[bars](results/{row.page})" if row.is_drawn else "not drawn",
-    ]
+    trained = "–" if system.baseline else row.trained
+    return [trained, f"{row.score} dB, {row.asked}", f"[bars](results/{row.page})"]
 
 
 def rows_of(name: str) -> dict[str, Row]:
@@ -221,8 +212,8 @@ def rows_of(name: str) -> dict[str, Row]:
     steps = ""
     path = DOCS / "results" / name
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        if told := re.search(r"for (\d+) steps of (\d+) mixtures, with (\d+) seed", line):
-            steps = f"{told[1]} steps of {told[2]} mixtures, {told[3]} seed{'s' if int(told[3]) > 1 else ''}"
+        if told := re.search(r"for (\d+ steps of \d+ mixtures), with", line):
+            steps = told[1]
         if not line.startswith("| "):
             heads = [] if not line.startswith("|") else heads
             continue
@@ -233,11 +224,10 @@ def rows_of(name: str) -> dict[str, Row]:
             scored := next((head for head in heads if "SDRi" in head), "")
         ):
             named = dict(zip(heads, cells, strict=False))
-            own = f"{named['steps']} steps of 4 mixtures, 1 seed" if "steps" in named else steps
+            num_seeds = len(named["each seed"].split(" · "))
+            own = f"{steps}, {num_seeds} seed{'s' * (num_seeds > 1)}"
             shipped = re.match(r"shipped, after (\d+) steps", named.get("note", ""))
-            trained = f"shipped, {shipped[1]} steps" if shipped else own
-            is_drawn = "steps" not in named and "not in the figure" not in named.get("note", "")
-            row = Row(name, named["asked with"], named[scored], trained, is_drawn=is_drawn)
+            row = Row(name, named["asked with"], named[scored], f"shipped, {shipped[1]} steps" if shipped else own)
             found.setdefault(named["system"].replace("\\*", "").strip(), row)
     return found
 

@@ -163,7 +163,7 @@ def _orderings(report: Report) -> list[str]:
         places: dict[str, list[str]] = {}
         for one in findings:
             if one.verdict == verdict:
-                words = "words" if one.ordering.query == "text" else "pictures"
+                words = {"text": "words", "image": "pictures"}.get(one.ordering.query, one.ordering.query)
                 claim = f"{one.ordering.better} over {one.ordering.worse}, asked with {words}"
                 places.setdefault(claim, []).append(PROTOCOLS[one.protocol])
         claims = "; ".join(f"{claim} ({', '.join(titles)})" for claim, titles in places.items())
