@@ -1,9 +1,9 @@
 """The command `trisep`: reads the command line into the `Arguments` of a verb, runs it, and turns errors into one line
 and an exit code.
 
-Exit codes: 0 all done · 1 some inputs skipped · 2 the user's error, or nothing done (one line on stderr) · 130
-interrupted, 143 or 129 ended by SIGTERM or SIGHUP, with nothing half-written left. It knows nothing of sounds or
-models, and imports the file of one verb only.
+Exit codes: 0 done · 1 some of the results that were asked for are not there, or --strict and something was left out ·
+2 the user's error, or nothing done (one line on stderr) · 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP, with
+nothing half-written left. It knows nothing of sounds or models, and imports the file of one verb only.
 """
 
 import difflib

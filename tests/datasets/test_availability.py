@@ -265,8 +265,11 @@ def test_the_users_command_brings_missing_clips(tmp_path: Path, capsys: pytest.C
         "1",
         "--json",
     ]
-    assert cli.main([*line, "--command", template]) == 1
-    report = json.loads(capsys.readouterr().out)
+    assert cli.main([*line, "--command", template]) == 0
+    text, told = capsys.readouterr()
+    report = json.loads(text)
+    assert told.splitlines()[-1] == "trisep: 1 of 2 listed clips are not usable"
+    assert cli.main([*line, "--strict"]) == 1 and json.loads(capsys.readouterr().out)["states"] == report["states"]
     assert report["states"]["usable"] == 1
     assert [defect["detail"] for defect in report["defects"]] == ["the command ended with 1 (it is private)"]
     assert [path.name for path in (tmp_path / "media").iterdir()] == [f"{youtube_id(2)}.mp4"]
@@ -363,7 +366,7 @@ def test_a_name_that_is_not_utf_8_is_a_defect_of_one_clip(tmp_path: Path, capsys
     for name in (b"a\xff.mp4", b"b.mp4"):
         write_clip(tmp_path / "media" / os.fsdecode(name))
     words = ["--media", str(tmp_path / "media"), "--out", str(tmp_path / "lists"), "--workers", "1", "--json"]
-    assert cli.main(["data", "status", "folder", *words]) == 1
+    assert cli.main(["data", "status", "folder", *words]) == 0
     (defect,) = json.loads(capsys.readouterr().out)["defects"]
     assert (defect["source"], defect["state"]) == (os.fsdecode(b"a\xff.mp4"), "unreadable")
     assert defect["detail"] == "its name is not valid UTF-8, as lists are; rename it"
@@ -397,6 +400,6 @@ def test_a_link_that_leads_nowhere_is_a_defect_of_one_clip_and_names_are_no_styl
     (tmp_path / "[").mkdir()
     (tmp_path / "[" / "bold].mp4").symlink_to("gone.mp4")
     (tmp_path / "[red]b.mp4").write_text("x")
-    assert cli.main(["data", "status", "folder", "--media", str(tmp_path), "--workers", "1"]) == 1
+    assert cli.main(["data", "status", "folder", "--media", str(tmp_path), "--workers", "1"]) == 0
     shown = capsys.readouterr().out
     assert "[/bold].mp4" in shown and "leads nowhere" in shown and "[red]b.mp4" in shown

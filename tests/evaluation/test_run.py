@@ -326,8 +326,11 @@ def test_a_clip_of_which_no_mixture_can_be_made_is_named_and_left_out_with_its_m
     lines = ["path_1,label_1,path_2,label_2", *faulty, "dev/one.wav,dog,dev/two.wav,violin"]
     (tmp_path / "pairs.csv").write_text("\n".join(lines) + "\n")
     command = ["evaluate", "--data", str(data), "--pairs", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "out")]
-    assert main([*command, "--baseline", "mixture", "--baseline", "random-mask", "--workers", "1"]) == 1
-    text = capsys.readouterr().out
+    command += ["--baseline", "mixture", "--baseline", "random-mask", "--workers", "1"]
+    assert main(command) == 0
+    text, told = capsys.readouterr()
+    assert told == "trisep: 3 of 4 mixtures left out, for clips that the table names\n"
+    assert main([*command, "--strict"]) == 1 and told in capsys.readouterr().err
     table = [row for row in rows(tmp_path / "out" / "baselines.csv") if row["system"] == "mixture"]
     reasons = [f"silent clip: {tmp_path}/silent.wav", f"silent clip: {tmp_path}/constant.wav"]
     reasons += [f"too short clip: {tmp_path}/short.wav", ""]

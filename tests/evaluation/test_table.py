@@ -8,7 +8,7 @@ import pytest
 from trisep.errors import MediaError
 from trisep.evaluation.journal import Journal
 from trisep.evaluation.mixtures import SourceRow
-from trisep.evaluation.table import has_faulty_clips, markdown, require_scores, summarise
+from trisep.evaluation.table import markdown, num_left_out, require_scores, summarise
 from trisep.metrics import Scores
 
 
@@ -91,11 +91,12 @@ def test_faulty_files_are_named_as_far_as_they_are_few() -> None:
     reasons = {f"silent clip: {name}\x1b.wav": 2 for name in range(12)}
     entries = [{"system": "model", "split": "all", "sources": 0, "skipped": 24, "reasons": reasons}]
     *_, skipped, files = markdown(entries, ("sdri",), title="ours").splitlines()
-    assert skipped == "Skipped: model: silent clip 24." and has_faulty_clips(entries)
+    assert skipped == "Skipped: model: silent clip 24." and num_left_out(entries) == 24
     assert "9\\u001b.wav (silent clip), and 2 more." in files and "10" not in files and files.count("silent clip") == 10
     with pytest.raises(MediaError, match="9.*.wav 2, 2 more.; give other clips"):
         require_scores(entries, ("sdri",), Path("clips"))
-    assert not has_faulty_clips([{"reasons": {"silent estimate": 1, "missing clip: a.wav": 1}}])
+    reasons = {"silent estimate": 1, "missing clip: a.wav": 2, "unreadable clip": 4, "too short clip: b.wav": 8}
+    assert num_left_out([{"reasons": reasons}, {"reasons": reasons}]) == 14
 
 
 def test_a_system_of_which_everything_was_skipped_has_no_numbers(tmp_path: Path) -> None:

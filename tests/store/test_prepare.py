@@ -16,6 +16,7 @@ from clip_folders import hashes, write_clip, write_folder, write_unusable
 from rich.console import Console
 
 import trisep.store.prepare
+from trisep.cli import main
 from trisep.errors import MediaError, StoreError
 from trisep.media.files import sha256_of
 from trisep.media.probe import probe
@@ -57,9 +58,28 @@ def test_unusable_files_are_counted_by_reason_and_stop_nothing(tmp_path: Path) -
     counts = {"broken": 2, "duplicate": 1, "excluded": 2, "no picture": 1, "no sound": 1, "silent": 1, "too short": 1}
     assert manifest.skipped_counts == report.skipped_counts == counts
     assert (report.num_inputs, report.num_used_inputs, report.num_clips) == (10, 1, 1)
+    assert report.num_left_out == 7
     shown = console.export_text()
     assert "1 of 10" in shown and "skipped: broken" in shown
     check_store(tmp_path / "out").raise_if_damaged()
+
+
+def test_a_store_without_some_inputs_is_a_success_and_the_exit_code_tells_only_who_asks_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "in" / "good.mp4", seed=1)
+    write_clip(tmp_path / "in" / "secret.mp4", seed=2)
+    (tmp_path / "list.txt").write_text("secret.mp4\n")
+    command = ["prepare", str(tmp_path / "in"), "--workers", "1", "--exclude", str(tmp_path / "list.txt"), "--out"]
+    assert main([*command, str(tmp_path / "whole"), "--strict"]) == 0 and not capsys.readouterr().err
+    (tmp_path / "in" / "broken.mp4").write_text("x")
+    assert main([*command, str(tmp_path / "out")]) == 0
+    assert (
+        capsys.readouterr().err == "trisep: 1 of 3 inputs became no clip; manifest.json of the store says why of each\n"
+    )
+    assert main([*command, str(tmp_path / "out"), "--strict"]) == 1
+    (tmp_path / "in" / "good.mp4").unlink()
+    assert main([*command, str(tmp_path / "none")]) == 2
 
 
 def test_sound_alone_is_kept_when_allowed(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A file holds `Arguments`, a frozen dataclass whose docstrings are the help texts
 the exit code and imports what it needs when it is called. Nothing is computed here: each `run` calls one function of
 the library, which raises TrisepError for a mistake of the user. The file `listening_test.py` is the verb
 `listening-test`; a trailing underscore, as in `import_.py`, is dropped. What the files share stands here: how verbs are
-found, the help of them all, and the checks of their numbers.
+found, the help of them all, the checks of their numbers, and the exit code of those that leave things out.
 """
 
 import ast
@@ -12,6 +12,7 @@ import importlib
 import math
 import pkgutil
 import re
+import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
@@ -99,6 +100,17 @@ def require_between(low: float, high: float, **values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not low <= value <= high:
             raise ConfigError(f"{_option(name)} must be between {low} and {high}, got {value}")
+
+
+def end_of_one_result(num_left_out: int, what: str, *, strict: bool) -> int:
+    """Say on stderr how much was left out of the one result of a verb, and return the exit code.
+
+    A store, a table or a list that is there is a success, whatever could not be used: 0. With `--strict` it is 1 where
+    anything was left out (docs/decisions/0021-what-was-left-out.md).
+    """
+    if num_left_out:
+        print(f"trisep: {num_left_out} {what}", file=sys.stderr)
+    return int(strict and num_left_out > 0)
 
 
 def bits_per_second(rate: str) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from trisep.commands import require_positive
+from trisep.commands import end_of_one_result, require_positive
 from trisep.datasets import DataSetName, SplitRule
 
 
@@ -47,6 +47,8 @@ class Arguments:
     """Number of processes; the default is one per processor."""
     json: FlagCreatePairsOff[bool] = False
     """Print the report as JSON."""
+    strict: FlagCreatePairsOff[bool] = False
+    """End with exit code 1 where a listed clip is not usable; the lists are written all the same."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers out of range."""
@@ -54,7 +56,7 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Check the clips and print the report; returns 0 when every listed clip is usable, 1 when some are not."""
+    """Check the clips and print the report; returns 0, or with --strict 1 when some listed clip is not usable."""
     import json
 
     from rich.console import Console
@@ -79,4 +81,5 @@ def run(arguments: Arguments) -> int:
         print(json.dumps(report, indent=1))
     else:
         console.print(*report_tables(report, arguments.out), sep="\n")
-    return int(require_usable(report, arguments.media) > 0)
+    what = f"of {sum(report['states'].values())} listed clips are not usable"
+    return end_of_one_result(require_usable(report, arguments.media), what, strict=arguments.strict)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from trisep.commands import Device, require_not_negative, require_positive
+from trisep.commands import Device, end_of_one_result, require_not_negative, require_positive
 from trisep.errors import ConfigError
 from trisep.media.files import is_same_file
 from trisep.separation import Precision
@@ -58,6 +58,8 @@ class Arguments:
     """Device that the model computes on; auto takes a GPU if there is one."""
     precision: Precision = "fp32"
     """Numbers that the model computes in; fp32 gives the same scores on every processor."""
+    strict: FlagCreatePairsOff[bool] = False
+    """End with exit code 1 where a mixture was left out for a clip that is missing, silent, too short or unreadable."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers out of range, for a command that would score nothing, and for one that would
@@ -76,8 +78,8 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Score the mixtures, print the table and write it where `--out` says; returns the exit code: 0 all done, 1 some
-    mixtures were skipped because a clip of theirs is silent or too short.
+    """Score the mixtures, print the table and write it where `--out` says; returns 0, or with --strict 1 when some were
+    left out for a clip of theirs.
     """
     import sys
 
@@ -102,14 +104,16 @@ def run(arguments: Arguments) -> int:
         device=arguments.device,
         precision=arguments.precision,
     )
-    if summary is not None:
-        print(summary.text)
-        if summary.not_understood:
-            names = ", ".join(repr(word) for word in summary.not_understood)
-            print(f"trisep: warning: words of the list that are not understood: {shown(names)}", file=sys.stderr)
-        if summary.earlier is not None:
-            print(
-                f"trisep: these are the scores of an earlier run of the same; to score again, remove {summary.earlier}",
-                file=sys.stderr,
-            )
-    return int(summary is not None and summary.has_faulty_clips)
+    if summary is None:
+        return 0
+    print(summary.text)
+    if summary.not_understood:
+        names = ", ".join(repr(word) for word in summary.not_understood)
+        print(f"trisep: warning: words of the list that are not understood: {shown(names)}", file=sys.stderr)
+    if summary.earlier is not None:
+        print(
+            f"trisep: these are the scores of an earlier run of the same; to score again, remove {summary.earlier}",
+            file=sys.stderr,
+        )
+    what = f"of {summary.num_mixtures} mixtures left out, for clips that the table names"
+    return end_of_one_result(summary.num_left_out, what, strict=arguments.strict)

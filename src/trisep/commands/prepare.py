@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from trisep.commands import require_between, require_positive
+from trisep.commands import end_of_one_result, require_between, require_positive
 from trisep.errors import ConfigError
 from trisep.media import FPS_RANGE
 
@@ -48,6 +48,8 @@ class Arguments:
     """Number of processes; the default is one per processor."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
     """Use Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
+    strict: FlagCreatePairsOff[bool] = False
+    """End with exit code 1 where a file that --exclude does not name became no clip; the store is made all the same."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers out of range, and for --workers with a cluster of other machines."""
@@ -66,11 +68,12 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Prepare the store; returns 1 when some input became no clip, otherwise 0."""
+    """Prepare the store; returns 0, or with --strict 1 when some input became no clip."""
     from dataclasses import replace
 
     from rich.console import Console
 
+    from trisep.store.layout import MANIFEST
     from trisep.store.prepare import PrepareSettings, prepare
 
     settings = PrepareSettings(
@@ -86,4 +89,5 @@ def run(arguments: Arguments) -> int:
     if arguments.workers is not None:
         settings = replace(settings, num_workers=arguments.workers)
     report = prepare(arguments.folder, arguments.out, settings, console=Console())
-    return int(report.num_used_inputs < report.num_inputs)
+    what = f"of {report.num_inputs} inputs became no clip; {MANIFEST} of the store says why of each"
+    return end_of_one_result(report.num_left_out, what, strict=arguments.strict)

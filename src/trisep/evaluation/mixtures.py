@@ -36,8 +36,9 @@ from trisep.spectrogram.masks import apply_masks, exclusive_masks
 from trisep.spectrogram.stft import stft
 from trisep.types import MaskOutput, QueryEmbedding, SignalSettings
 
-SILENT, TOO_SHORT = "silent clip", "too short clip"
-"""Why a mixture is skipped although its files can be read."""
+SILENT, TOO_SHORT, MISSING, UNREADABLE = "silent clip", "too short clip", "missing clip", "unreadable clip"
+CLIP_FAULTS = (SILENT, TOO_SHORT, MISSING, UNREADABLE)
+"""Why a mixture is skipped: a clip of it is of no use."""
 _ORACLE = " (oracle order)"
 
 
@@ -325,7 +326,7 @@ def _faulty_file(job: ScoringJob, mixture: ProtocolMixture, message: str) -> str
     files = [path for source in mixture.sources for path in (source.path, source.picture) if path]
     files += [mixture.interference] if mixture.interference else []
     named = next((f": {relative_to(path, job.folder)}" for path in files if message.startswith(str(path))), "")
-    return ("missing clip" if "no such file" in message else "unreadable clip") + named
+    return (MISSING if "no such file" in message else UNREADABLE) + named
 
 
 def _levels(job: ScoringJob, sources: Float[np.ndarray, "N S"], total: Float[np.ndarray, "S"]) -> dict[str, float]:

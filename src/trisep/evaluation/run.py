@@ -35,7 +35,7 @@ from trisep.evaluation.mixtures import ScoringJob, SourceRow, score_mixture, sys
 from trisep.evaluation.owner import finished, require_own
 from trisep.evaluation.pairs import PAIRS, Pairs, pair_list, survey
 from trisep.evaluation.queries import words_not_understood
-from trisep.evaluation.table import environment, has_faulty_clips, markdown, require_scores, summarise
+from trisep.evaluation.table import environment, markdown, num_left_out, require_scores, summarise
 from trisep.media.files import replacing_text, sha256_of, write_json
 from trisep.media.lock import locked
 from trisep.protocols import Protocol, ProtocolMixture
@@ -62,8 +62,8 @@ class Evaluation:
     settings: dict[str, Any]
     """Everything that the scores depend on, as JSON values."""
     num_mixtures: int
-    has_faulty_clips: bool
-    """Whether mixtures were skipped for clips that are silent or too short."""
+    num_left_out: int
+    """Number of mixtures that were not scored because a clip of theirs is missing, unreadable, silent or too short."""
     not_understood: tuple[str, ...] = ()
     """Words of the list, as queries, that the model's encoder does not understand."""
     earlier: Path | None = None
@@ -213,7 +213,7 @@ def _told(
         table=entries,
         settings=settings,
         num_mixtures=num_mixtures,
-        has_faulty_clips=has_faulty_clips(entries),
+        num_left_out=num_left_out(entries) // job.protocol.num_scored,
         not_understood=tuple(summary["not_understood"]),
         earlier=earlier,
     )

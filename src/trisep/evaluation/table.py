@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 
 from trisep.checkpoints.format import git_revision
 from trisep.errors import ConfigError, MediaError, shown
-from trisep.evaluation.mixtures import SILENT, TOO_SHORT
+from trisep.evaluation.mixtures import CLIP_FAULTS
 from trisep.media.files import replacing_text, write_failure
 from trisep.metrics import Scores, bootstrap_mean, summary
 
@@ -79,9 +79,11 @@ def require_scores(entries: Sequence[Mapping[str, Any]], headline: Sequence[str]
     raise MediaError(f"{folder}: none of its mixtures could be scored ({', '.join(reasons)}); give other clips")
 
 
-def has_faulty_clips(entries: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether mixtures were skipped for clips that can be read, but of which no mixture can be made."""
-    return any(_kind(reason) in (SILENT, TOO_SHORT) for entry in entries for reason in entry["reasons"])
+def num_left_out(entries: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many sources have no score because a clip of their mixture is of no use; it is the same of every
+    system, and each first counts all sources.
+    """
+    return sum(count for reason, count in entries[0]["reasons"].items() if _kind(reason) in CLIP_FAULTS)
 
 
 def markdown(entries: Sequence[Mapping[str, Any]], headline: Sequence[str], *, title: str) -> str:

@@ -97,6 +97,8 @@ class PrepareReport:
     num_inputs: int
     num_used_inputs: int
     """Number of files that became at least one clip."""
+    num_left_out: int
+    """Number of files that became none, without those that the list of exclusions names."""
     num_clips: int
     num_frames: int
     total_seconds: float
@@ -343,13 +345,14 @@ def _remove_temporary(out: Path) -> None:
 
 def _report(out: Path, manifest: Manifest, files: tuple[InputFile, ...], *, num_resumed: int) -> PrepareReport:
     """Summarise the manifest."""
-    unused = {(item.source, item.start_seconds) for item in manifest.skipped} & {
-        (file.source, file.start_seconds) for file in files
-    }
+    inputs = {(file.source, file.start_seconds) for file in files}
+    unused = {(item.source, item.start_seconds): item.reason for item in manifest.skipped}
+    unused = {item: reason for item, reason in unused.items() if item in inputs}
     return PrepareReport(
         store=out,
         num_inputs=manifest.num_inputs,
         num_used_inputs=manifest.num_inputs - len(unused),
+        num_left_out=sum(reason != "excluded" for reason in unused.values()),
         num_clips=manifest.num_clips,
         num_frames=manifest.num_frames,
         total_seconds=manifest.total_seconds,
