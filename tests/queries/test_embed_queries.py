@@ -23,6 +23,7 @@ from trisep.errors import MediaError, QueryError
 from trisep.media.audio_writer import write_audio
 from trisep.media.video import read_frames, write_video
 from trisep.models.clipsep import CLIPSep, Config
+from trisep.queries import video
 from trisep.queries.embed import (
     all_of,
     as_queries,
@@ -397,3 +398,21 @@ def test_a_vector_of_another_space_is_refused() -> None:
 def test_a_sound_in_memory_has_a_rate(rate_hz: int) -> None:
     with pytest.raises(MediaError, match=f"the sound in memory has {rate_hz} samples a second; expected from 50 to"):
         open_source(Audio(np.zeros((1, 9), np.float32), rate_hz))
+
+
+def test_pictures_and_videos_are_embedded_once_for_all_files_of_a_batch(
+    command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, read = Colours(), []
+    monkeypatch.setattr(separate, "load_encoder", lambda name: looking)
+    monkeypatch.setattr(video, "read_frames", lambda *given: read.append(given[0]) or read_frames(*given))
+    (tmp_path / "other.mp4").write_bytes(clip.read_bytes() + b"another file")
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav", tone(0.5), subtype="wav_float32")
+    queries = ["--image", "photo.png", "--video", "other.mp4", "--video", "duet.mp4"]
+    assert command("sound.wav", *queries, "--also", "a.wav", "b.wav", "duet.mp4", "--out", "out") == 0
+    # One photograph, four frames of each video, and the four of the file that is its own query.
+    assert looking.num_pictures == 1 + 4 + 4 + 4 and len(read) == 3
+    Image.new("RGB", (20, 10), "blue").save("photo.png")
+    assert command("sound.wav", "--image", "photo.png", "--out", "blue") == 0
+    assert looking.num_pictures == 14

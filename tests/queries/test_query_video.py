@@ -77,8 +77,8 @@ def test_frames_are_read_once_for_all_queries(clip: Path, monkeypatch: pytest.Mo
     assert reads == []
     assert point.place is not None and box.place is not None
     frames.region(point.place, point)
-    frames.box(box.place, box)
-    frames.video_frames(whole)
+    frames.vector(box)
+    frames.shown(whole)
     frames.video_grids(whole)
     assert reads == [frames.times_seconds]
 
@@ -112,16 +112,16 @@ def test_a_box_is_cut_out_of_each_frame_in_full_size(clip: Path) -> None:
     query = at(0.25, 0.5, 0.5, 0.25, time_seconds=1.0)
     assert query.place is not None
     frames = looking(clip, query)
-    (cut,) = frames.cuts(query.place, query)
+    (cut,) = frames.shown(query)
     assert cut.shape == (11, 42, 3)  # rows 21 to 31.5, widened to whole pixels
     np.testing.assert_array_equal(cut, frames.frames[0][21:32, 21:63])
-    assert shown(frames.box(query.place, query)) == pytest.approx(150, abs=COLOUR_TOLERANCE)
+    assert shown(frames.vector(query)) == pytest.approx(150, abs=COLOUR_TOLERANCE)
     everywhere = at(0.0, 0.0, 0.5, 1.0)
     assert everywhere.place is not None
     watched = looking(clip, everywhere)
-    assert len(watched.cuts(everywhere.place, everywhere)) == 4
+    assert len(watched.shown(everywhere)) == 4
     mean = np.mean([frame[:, :42] for frame in watched.frames])
-    assert shown(watched.box(everywhere.place, everywhere)) == pytest.approx(mean, abs=0.01)
+    assert shown(watched.vector(everywhere)) == pytest.approx(mean, abs=0.01)
 
 
 def test_a_video_that_is_the_source_shares_its_frames(
@@ -132,7 +132,7 @@ def test_a_video_that_is_the_source_shares_its_frames(
         query = Query("all", video=same)
         frames = looking(clip, query, at(0.1, 0.1, time_seconds=0.0))
         assert len(frames.times_seconds) == 5
-        np.testing.assert_array_equal(frames.video_frames(query), frames.frames[1:])
+        np.testing.assert_array_equal(frames.shown(query), frames.frames[1:])
         grids = frames.video_grids(query)
         assert grids.shape == (4, 7, 7, 3)
         assert float(grids[0, 3, 0].mean()) == pytest.approx(float(frames.frames[1][18:24, :12].mean()), abs=0.01)
@@ -145,7 +145,7 @@ def test_another_video_is_looked_at_by_itself(clip: Path, tmp_path: Path) -> Non
     for source in (clip, None):
         frames = looking(source, query)
         assert frames.times_seconds == ()
-        seen = frames.video_frames(query)
+        seen = frames.shown(query)
         # The middles of quarters of two seconds lie between frames at 0, 0.5, 1 and 1.5; of two, the earlier.
         assert [float(frame.mean()) for frame in seen] == pytest.approx([50, 100, 150, 200], abs=COLOUR_TOLERANCE)
         assert frames.video_grids(query).shape == (4, 7, 7, 3)
@@ -160,7 +160,7 @@ def test_what_cannot_be_looked_at(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="sound.wav: holds no picture for query 'sound'; give"):
         looking(tmp_path / "sound.wav", Query("sound", video=tmp_path / "sound.wav"))
     with pytest.raises(MediaError, match="absent.mp4: no such file"):
-        looking(clip, query := Query("absent", video=tmp_path / "absent.mp4")).video_frames(query)
+        looking(clip, query := Query("absent", video=tmp_path / "absent.mp4")).shown(query)
     with pytest.raises(QueryError, match=r"clip.mp4: query 'here' refers to 3\.5 s, but the file ends at 3"):
         looking(clip, at(0.5, 0.5), at(0.5, 0.5, time_seconds=3.5))
     for query in (at(1.5, 0.5), at(0.5, 0.5, 0.6, 0.1), at(0.1, 0.1, 0.2, 0.0), at(0.1, 0.1, time_seconds=-1.0)):

@@ -21,6 +21,7 @@ from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import MediaError, QueryError
 from trisep.media.tables import read_rows
+from trisep.queries.kept import kept, picture_key
 from trisep.queries.regions import check_place, crop
 from trisep.types import Place
 
@@ -168,9 +169,14 @@ def as_tensors(cuts: Sequence[Sequence[Cut]], encoder: SharedEncoder | None) -> 
     content = (
         {"frames": torch.stack([square_frames(one) for one in pictures])}
         if encoder is None
-        else {"box_vectors": torch.stack([encoder.encode_image(one) for one in pictures]).float()}
+        else {"box_vectors": torch.stack([_vectors(one, encoder) for one in pictures]).float()}
     )
     return {"box_labels": labels, "box_frames": torch.tensor([[cut.frame for cut in one] for one in filled]), **content}
+
+
+def _vectors(pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], encoder: SharedEncoder) -> Float[Tensor, "K D"]:
+    """Embed the cuts of a query, once however often it is asked."""
+    return kept(("cuts", encoder, tuple(map(picture_key, pictures))), lambda: encoder.encode_image(pictures))
 
 
 def different_first(labels: Sequence[Hashable]) -> list[int]:

@@ -26,7 +26,8 @@ from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.image import read_image
-from trisep.queries.boxes import NOTHING_DETECTED, WHOLE_PICTURE, DetectedBox, as_tensors, cut_out, find_boxes
+from trisep.queries.boxes import NOTHING_DETECTED, WHOLE_PICTURE, Cut, DetectedBox, as_tensors, cut_out, find_boxes
+from trisep.queries.kept import kept
 from trisep.queries.regions import box_query, place_entry, region_query
 from trisep.queries.video import QueryFrames, probe_picture
 from trisep.types import MaskOutput, Query, QueryEmbedding
@@ -224,7 +225,6 @@ def _as_pictures(
     those that `lite` finds in a video; a picture, or what a box cuts out of the frames, is one box a frame as it is.
     """
     query_frames = QueryFrames(encoder, source, queries)
-    shown: list[list[UInt8[np.ndarray, "_ _ 3"]]] = []
     for query in queries:
         is_point = query.place is not None and not query.place.is_box
         if query.text is not None or query.vector is not None or is_point:
@@ -233,23 +233,19 @@ def _as_pictures(
                 f"query '{query.name}': {checkpoint.model_name} learned from whole pictures only and cannot read "
                 f"{kind}; give --image, --video or --box, or choose another --model"
             )
-        if query.image is not None:
-            shown.append([query.image])
-        elif query.place is None:
-            shown.append(list(query_frames.video_frames(query)))
-        else:
-            shown.append(query_frames.cuts(query.place, query))
     reads, boxes, pictures = checkpoint.model.contract.reads, None, None
     if reads == "frames":
-        squares = [square_frames(frames) for frames in shown]
+        squares = [
+            kept(key and ("squares", key), lambda query=query: square_frames(query_frames.shown(query)))
+            for query, key in zip(queries, map(query_frames.key, queries), strict=True)
+        ]
         most = max(len(frames) for frames in squares)
         pictures = torch.stack([frames[torch.arange(most) % len(frames)] for frames in squares]).to(device)
     else:
         most = checkpoint.model.config.num_boxes
-        looked = [query.video is not None for query in queries]
         cuts = [
-            cut_out(frames, _boxes_in(frames, most if look else 0), most)
-            for frames, look in zip(shown, looked, strict=True)
+            kept(key and ("cuts", most, key), lambda query=query: _cuts_of(query, query_frames, most))
+            for query, key in zip(queries, map(query_frames.key, queries), strict=True)
         ]
         boxes = {name: one.to(device) for name, one in as_tensors(cuts, None if reads == "cuts" else encoder).items()}
     times = query_frames.times_seconds
@@ -261,6 +257,12 @@ def _as_pictures(
         frames=query_frames.frames if times else None,
         frame_times_seconds=times,
     )
+
+
+def _cuts_of(query: Query, query_frames: QueryFrames, most: int) -> list[Cut]:
+    """Return what boxes cut out of the frames of a query: `lite` looks for them in a video alone."""
+    frames = query_frames.shown(query)
+    return cut_out(frames, _boxes_in(frames, most if query.video is not None else 0), most)
 
 
 def _boxes_in(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]], max_boxes: int) -> list[list[DetectedBox]]:
@@ -321,11 +323,9 @@ def _vector(encoder: SharedEncoder, query_frames: QueryFrames, query: Query) -> 
         return query.vector
     if query.text is not None:
         return encode_query_text(encoder, query.text)
-    if query.image is not None:
-        return encoder.encode_image([query.image])[0]
-    if query.place is None:
-        return encoder.encode_image(list(query_frames.video_frames(query))).mean(dim=0)
-    return query_frames.box(query.place, query) if query.place.is_box else query_frames.region(query.place, query)
+    if query.place is not None and not query.place.is_box:
+        return query_frames.region(query.place, query)
+    return query_frames.vector(query)
 
 
 def split_words(query: Query) -> Query:

@@ -3,7 +3,7 @@
 This module knows nothing of sound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from trisep.encoders import SharedEncoder
 from trisep.errors import QueryError
 from trisep.media.probe import MediaInfo, probe
 from trisep.media.video import read_frames
+from trisep.queries.kept import file_key, kept, picture_key
 from trisep.queries.regions import cell_of, check_place, crop
 from trisep.types import Place, Query
 
@@ -55,26 +56,39 @@ class QueryFrames:
         row, column = cell_of(place, (height, width), (rows, columns), self._label(query))
         return self._grids[self._indices(place), row, column].mean(dim=0)
 
-    def box(self, place: Place, query: Query) -> Float[Tensor, "D"]:
-        """Return the embedding of what a box cuts out, taken as a picture of its own and averaged over the frames."""
-        return self._encoder.encode_image(self.cuts(place, query)).mean(dim=0)
-
-    def cuts(self, place: Place, query: Query) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-        """Return what a box cuts out of each frame."""
-        return [crop(self.frames[index], place, self._label(query)) for index in self._indices(place)]
-
-    def video_frames(self, query: Query) -> UInt8[np.ndarray, "K _ _ 3"]:
-        """Return the frames of a video query; its video may be the separated file itself."""
-        if self._is_source(query):
-            return self.frames[self._indices(None)]
-        info = probe_picture(query.video, query)
-        return read_frames(info.path, _spread_seconds(info))
+    def vector(self, query: Query) -> Float[Tensor, "D"]:
+        """Return the embedding of a picture, a video or what a box cuts out, averaged over what is shown of it."""
+        key = self.key(query)
+        return kept(
+            key and ("vector", self._encoder, key),
+            lambda: self._encoder.encode_image(self.shown(query)).mean(dim=0),
+        )
 
     def video_grids(self, query: Query) -> Float[Tensor, "K 7 7 D"]:
         """Return the region embeddings of a video query's frames."""
         if self._is_source(query):
             return self._grids[self._indices(None)]
-        return self._encoder.encode_regions(list(self.video_frames(query)))
+        key = self.key(query)
+        return kept(key and ("regions", self._encoder, key), lambda: self._encoder.encode_regions(self.shown(query)))
+
+    def key(self, query: Query) -> Hashable:
+        """Return what a picture, or a video that is not the separated file, is found by among what is kept."""
+        if query.image is not None:
+            return picture_key(query.image)
+        return None if query.video is None or self._is_source(query) else file_key(Path(query.video))
+
+    def shown(self, query: Query) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+        """Return the picture of a query, the frames of its video, which may be the separated file, or what its box cuts
+        out of each frame.
+        """
+        if query.image is not None:
+            return [query.image]
+        if query.place is not None:
+            return [crop(self.frames[index], query.place, self._label(query)) for index in self._indices(query.place)]
+        if self._is_source(query):
+            return list(self.frames[self._indices(None)])
+        info = probe_picture(query.video, query)
+        return list(read_frames(info.path, _spread_seconds(info)))
 
     @cached_property
     def _grids(self) -> Float[Tensor, "_ 7 7 D"]:
