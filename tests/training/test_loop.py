@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from training_stores import Words, make_store, short_recipe, tensor_hashes, writ
 
 import trisep.training.loop
 from trisep.checkpoints.format import load_model
-from trisep.errors import CheckpointError, MediaError, StoreError, TrainingError
+from trisep.errors import CheckpointError, ConfigError, MediaError, StoreError, TrainingError
 from trisep.losses.masks import MaskLoss, magnitude_weight, weighted_bce
 from trisep.media.files import sha256_of
 from trisep.mixing.mixture import MixingConfig
@@ -25,6 +26,7 @@ from trisep.spectrogram.stft import stft
 from trisep.store.read import ClipStore
 from trisep.training.data import VALIDATION_SEED, MixtureDataset, to_mixture
 from trisep.training.loop import TrainSettings, to_spectra, train
+from trisep.training.material import material_of, require_same_material
 from trisep.training.run_folder import RunFolder
 from trisep.training.validation import validate
 from trisep.types import MaskOutput, Mixture, QueryEmbedding
@@ -133,8 +135,8 @@ def test_a_run_does_not_go_on_with_other_labels(store: Path, tmp_path: Path, mon
         labels.write_text("\n".join([first, *changed]) + "\n")
         with pytest.raises(
             TrainingError,
-            match=r"labels.csv: says other things of the clips than it did when the run in .*run was begun; choose "
-            "another --out, or give the labels as they were",
+            match=r"labels.csv: says other things of the clips of .*store than it did when the run in .*run was begun; "
+            "choose another --out, or give the labels as they were",
         ):
             train(worded, given)
     assert tensor_hashes(tmp_path / "run") == begun
@@ -142,6 +144,64 @@ def test_a_run_does_not_go_on_with_other_labels(store: Path, tmp_path: Path, mon
     state = tmp_path / "run" / "states" / "step-0000002" / "state.json"
     state.write_text('{"step": 2}')
     train(worded, given)
+
+
+def test_a_run_does_not_go_on_with_other_stores(store: Path, tmp_path: Path) -> None:
+    recipe, options = short_recipe(num_steps=2), ("data", "validation", "offscreen")
+    for option in options:
+        shutil.copytree(store, tmp_path / option)
+    other = make_store(tmp_path / "other", num_clips=4)
+    given = settings(tmp_path / "data", tmp_path / "run", **{option: tmp_path / option for option in options[1:]})
+    train(recipe, given)
+    begun = tensor_hashes(tmp_path / "run")
+    for option in options:
+        message = f"{other}: holds other clips than the store of --{option} did when the run in .*run was begun; choose"
+        with pytest.raises(TrainingError, match=f"{message} another --out, or give the store as it was"):
+            train(recipe, replace(given, **{option: other}))
+    with pytest.raises(TrainingError, match="--validation: the run in .*run was begun with this option; give the same"):
+        train(recipe, replace(given, validation=None))
+    shutil.move(tmp_path / "validation", tmp_path / "moved")
+    train(recipe, replace(given, validation=tmp_path / "moved"))  # where a store lies does not matter
+    assert tensor_hashes(tmp_path / "run") == begun
+
+
+def test_what_a_run_learns_from_is_told_apart(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trisep.training.queries.load_encoder", lambda name: Words())
+    worded = replace(short_recipe(num_steps=2), supervision="labels", query="text")
+    labels = write_labels(store, tmp_path / "labels.csv")
+    training, validation = (
+        MixtureDataset(ClipStore(store), worded, seed=0, labels=labels, offscreen=ClipStore(store)) for _ in range(2)
+    )
+    state: dict[str, Any] = {"step": 2, "material": material_of(training, validation)}
+    places = settings(store, tmp_path / "run", labels=labels)
+    require_same_material(state, training, validation, places)
+    for option in ("data", "validation"):
+        for what, message in {
+            "clips": f"{store}: holds other clips than the store of --{option} did",
+            "embeddings": f"{store}: has other embeddings than the store of --{option} did",
+            "labels": f"{labels}: says other things of the clips of {store} than it did",
+        }.items():
+            was = {**state["material"], option: {**state["material"][option], what: "another"}}
+            with pytest.raises(TrainingError, match=message):
+                require_same_material({**state, "material": was}, training, validation, places)
+    require_same_material({"step": 2}, training, validation, places)  # older versions kept no hash,
+    with pytest.raises(TrainingError, match="says other things"):  # or one of the labels alone
+        require_same_material({"step": 2, "labels_sha256": "another"}, training, validation, places)
+    again = MixtureDataset(ClipStore(store), replace(worded, query="image", supervision="none"), seed=0)
+    assert material_of(again, again)["validation"] is None
+
+
+def test_a_wrong_part_and_start_are_told_before_a_store_is_opened(store: Path, tmp_path: Path) -> None:
+    recipe = short_recipe()
+    wrong = replace(recipe, training=replace(recipe.training, frozen=("unet.dwn",)))
+    with pytest.raises(
+        ConfigError, match="training.frozen: the network has no part 'unet.dwn'; did you mean unet.down"
+    ):
+        train(wrong, settings(tmp_path / "nothing", tmp_path / "run"))
+    with pytest.raises(CheckpointError, match="elsewhere"):
+        train(recipe, replace(settings(tmp_path / "nothing", tmp_path / "run"), init=tmp_path / "elsewhere"))
+    with pytest.raises(TrainingError, match="is a clip store"):
+        train(recipe, settings(tmp_path / "nothing", store))
 
 
 def test_a_second_run_in_the_folder_is_refused_and_the_first_ends_in_the_same_bits(store: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from trisep.checkpoints.registry import checkpoint_folder
 from trisep.encoders.resnet import ResNet18, load_imagenet
 from trisep.errors import CheckpointError, ConfigError
 from trisep.media.files import sha256_of
+from trisep.recipes import Recipe
 
 
 def find_start(name_or_path: str) -> Path:
@@ -24,6 +25,14 @@ def find_start(name_or_path: str) -> Path:
     """
     path = Path(name_or_path)
     return path if path.is_file() else checkpoint_folder(name_or_path)
+
+
+def initial_network(recipe: Recipe, start: Path | None) -> tuple[nn.Module, list[str]]:
+    """Build the network of a recipe, initialise it as `load_fitting` and `freeze` do, and say what was copied."""
+    network: nn.Module = recipe.model.build()
+    told = [] if start is None else [f"--init {start}: {load_fitting(network, start)}"]
+    freeze(network, recipe.training.frozen)
+    return network, told
 
 
 def load_fitting(network: nn.Module, start: Path) -> str:

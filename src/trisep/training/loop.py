@@ -47,8 +47,9 @@ from trisep.training.data import (
     to_mixture,
 )
 from trisep.training.distributed import mean_over_processes, require_even_shares, require_same_start
-from trisep.training.initialisation import freeze, load_fitting, start_entry
-from trisep.training.run_folder import RunFolder, TrainingLog, require_same_labels
+from trisep.training.initialisation import initial_network, start_entry
+from trisep.training.material import material_of, require_same_material
+from trisep.training.run_folder import RunFolder, TrainingLog, require_place_of
 from trisep.training.validation import validate
 from trisep.types import Mixture, SpectralMixture
 
@@ -96,19 +97,23 @@ def _train(
 ) -> Path:
     """Do what `train` does, in a folder that is locked; nothing is written before it is known that it can begin."""
     require_even_shares(recipe, accelerator.num_processes)
-    datasets = _open_data(recipe, settings)
+    require_place_of(settings.out, recipe)
     torch.manual_seed(recipe.training.seed)
-    network = _initial_network(recipe, settings, is_main=accelerator.is_main_process)
+    network, told = initial_network(recipe, settings.init)
+    # What costs time comes last; it must not change which random numbers training goes on with.
+    with torch.random.fork_rng(devices=[]):
+        datasets = _open_data(recipe, settings)
     folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
-    _tell_lacks(recipe, settings, is_main=accelerator.is_main_process)
+    if accelerator.is_main_process:
+        print("".join(f"{line}\n" for line in [*told, *_lacks(recipe, settings)]), end="", file=sys.stderr)
     averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
     model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
     averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
     resumed = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
-    require_same_labels(folder, resumed, datasets[0].queries.labels_sha256, settings.labels)
+    require_same_material(resumed, *datasets, settings)
     first_step = int(resumed.get("step", 0))
     require_same_start(accelerator, folder, first_step)
-    card = _card(datasets[0], resumed.get("init") or (start_entry(settings.init) if settings.init else None))
+    card = _card(*datasets, resumed.get("init") or (start_entry(settings.init) if settings.init else None))
     fetched = _batches(settings)(
         datasets[0],
         first_step=first_step,
@@ -143,12 +148,11 @@ def _train(
     return folder.model
 
 
-def _tell_lacks(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> None:
-    """Say on stderr what the recipe asks for and the run lacks."""
-    if recipe.mixing.interference_probability > 0 and settings.offscreen is None and is_main:
-        print(
-            "no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them", file=sys.stderr
-        )
+def _lacks(recipe: Recipe, settings: TrainSettings) -> list[str]:
+    """Say what the recipe asks for and the run lacks."""
+    if recipe.mixing.interference_probability > 0 and settings.offscreen is None:
+        return ["no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them"]
+    return []
 
 
 def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
@@ -275,16 +279,6 @@ def _open_training_store(settings: TrainSettings, recipe: Recipe) -> ClipStore:
     return open_streamed(str(settings.data), recipe)
 
 
-def _initial_network(recipe: Recipe, settings: TrainSettings, *, is_main: bool) -> nn.Module:
-    network: nn.Module = recipe.model.build()
-    if settings.init is not None:
-        loaded = load_fitting(network, settings.init)
-        if is_main:
-            print(f"--init {settings.init}: {loaded}", file=sys.stderr)
-    freeze(network, recipe.training.frozen)
-    return network
-
-
 def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
     """Open the training and the validation samples.
 
@@ -325,7 +319,7 @@ def _with_weights(recipe: Recipe, weights: dict[str, Tensor], device: torch.devi
 
 
 def _resume(folder: RunFolder, network: nn.Module, optimizer: Any, averaged: dict[str, Tensor]) -> dict[str, Any]:
-    """Load the newest training state and return its values: `step`, the number of steps done, `init`, `labels_sha256`.
+    """Load the newest training state and return its values: `step`, the number of steps done, `init`, `material`.
 
     The values are empty where there is no state.
     """
@@ -358,7 +352,7 @@ def _save(
     tensors |= optimizer_tensors(optimizer) | {"rng": torch.get_rng_state()}
     # The model is written first: a run killed in between resumes from an older state and writes the model again.
     _save_model(folder.model, recipe, card, averaged, step, scores)
-    begun_with: dict[str, Any] = {key: card[key] for key in ("init", "labels_sha256") if key in card}
+    begun_with: dict[str, Any] = {key: card[key] for key in ("init", "material") if key in card}
     save_state(folder.state(step), tensors, {"step": step, **begun_with})
     folder.drop_old_states()
 
@@ -371,7 +365,7 @@ def _save_model(
     save_model(path, network, model_name=model_name, card={**card, "step": step, "metrics": scores})
 
 
-def _card(data: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
+def _card(data: MixtureDataset, validation: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
     """Return what a checkpoint's card holds besides step and scores.
 
     `init` describes the checkpoint that the run was initialised from.
@@ -383,6 +377,7 @@ def _card(data: MixtureDataset, init: dict[str, Any] | None) -> dict[str, Any]:
         "encoder_fingerprint": data.queries.encoder_fingerprint,
         "recipe": json.loads(json.dumps(asdict(recipe))),
         "git_revision": git_revision(),
+        "material": material_of(data, validation),
     }
     if init is not None:
         card["init"] = init

@@ -26,6 +26,7 @@ from trisep.recipes import Recipe
 from trisep.store.layout import MANIFEST
 
 _LOG_STEPS = 10
+_RECIPE = "recipe.json"
 
 
 class RunFolder:
@@ -34,30 +35,15 @@ class RunFolder:
     def __init__(self, path: Path, recipe: Recipe, *, is_main: bool) -> None:
         """Create the folder, or check that it holds the same recipe; a run without a training state is replaced.
 
-        Raises TrainingError when it holds another recipe's run, or when TensorBoard could not write below its name.
+        Raises what `require_place_of` raises.
         """
-        if not is_utf8(str(path)):
-            raise TrainingError(f"{path}: the name is not valid UTF-8, which TensorBoard needs; choose another --out")
+        require_place_of(path, recipe)
         self.path = path
         self.model, self.best, self.states = path / "model", path / "best", path / "states"
         self.log = path / "log.jsonl"
-        wanted = json.loads(json.dumps(asdict(recipe)))
-        file = path / "recipe.json"
-        if file.is_file() and self.newest_state() is not None:
-            found = _read_recipe(file)
-            if found != wanted:
-                changed = sorted(key for key in wanted | found if wanted.get(key, ...) != found.get(key, ...))
-                raise TrainingError(
-                    f"{path}: holds a run whose recipe differs in {', '.join(changed)}; choose another --out, or "
-                    "remove it"
-                )
-        elif is_main:
-            if (path / MANIFEST).exists():
-                raise TrainingError(f"{path}: is a clip store; choose another --out for the run")
-            require_replaceable(self.model)
-            require_replaceable(self.best)
+        if is_main and not _is_begun(path):
             make_folder(self.states)
-            write_json(file, wanted)
+            write_json(path / _RECIPE, _as_json(recipe))
 
     def state(self, step: int) -> Path:
         """Return the folder of the training state after `step` steps."""
@@ -69,7 +55,7 @@ class RunFolder:
 
     def newest_state(self) -> Path | None:
         """Return the last complete training state; None when there is none."""
-        return max(self.states.glob("step-*"), default=None)
+        return _newest_state(self.states)
 
     def drop_old_states(self) -> None:
         """Remove all states but the last two, and what a killed run left half-written."""
@@ -79,16 +65,41 @@ class RunFolder:
             remove_leftovers(folder)
 
 
-def require_same_labels(folder: RunFolder, state: Mapping[str, Any], sha256: str, file: Path | None) -> None:
-    """Raise TrainingError where the label file says other things of the clips than when a run was begun.
+def require_place_of(path: Path, recipe: Recipe) -> None:
+    """Raise TrainingError where a run of a recipe can neither begin nor go on in a folder; nothing is written.
 
-    `state` holds the values of the training state that is gone on from; those of older versions kept no hash.
+    That is where it holds another recipe's run, a clip store or a checkpoint of another kind, or where TensorBoard
+    could not write below its name.
     """
-    if state.get("labels_sha256", sha256) != sha256:
+    if not is_utf8(str(path)):
+        raise TrainingError(f"{path}: the name is not valid UTF-8, which TensorBoard needs; choose another --out")
+    if not _is_begun(path):
+        if (path / MANIFEST).exists():
+            raise TrainingError(f"{path}: is a clip store; choose another --out for the run")
+        require_replaceable(path / "model")
+        require_replaceable(path / "best")
+        return
+    wanted, found = _as_json(recipe), _read_recipe(path / _RECIPE)
+    if found != wanted:
+        changed = sorted(key for key in wanted | found if wanted.get(key, ...) != found.get(key, ...))
         raise TrainingError(
-            f"{file}: says other things of the clips than it did when the run in {folder.path} was begun; choose "
-            "another --out, or give the labels as they were"
+            f"{path}: holds a run whose recipe differs in {', '.join(changed)}; choose another --out, or remove it"
         )
+
+
+def _is_begun(path: Path) -> bool:
+    """Return whether a folder holds a run that can be gone on with."""
+    return (path / _RECIPE).is_file() and _newest_state(path / "states") is not None
+
+
+def _newest_state(states: Path) -> Path | None:
+    """Return the last complete training state below a folder; None when there is none."""
+    return max(states.glob("step-*"), default=None)
+
+
+def _as_json(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as JSON gives it back."""
+    return dict(json.loads(json.dumps(asdict(recipe))))
 
 
 def _read_recipe(file: Path) -> dict[str, Any]:
