@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trisep.media.files import replacing
+from trisep.figures.saving import save_figure
 
 Interval = tuple[float, float, float]
 """A mean, and the lower and upper end of its interval."""
@@ -89,5 +89,4 @@ def _shaded(axes: Axes, points: Sequence[tuple[int, Interval]], colour: str, lab
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=90, format=path.suffix.removeprefix("."))
+    save_figure(figure, path, dpi=90)

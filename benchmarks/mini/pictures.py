@@ -20,6 +20,7 @@ from trisep.checkpoints.format import Checkpoint, load_model
 from trisep.evaluation.mixtures import infer_masks
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix
+from trisep.figures.saving import save_figure
 from trisep.figures.sheet import draw_sheet
 from trisep.losses.noise_invariant import PAPER_LEVEL
 from trisep.media.files import replacing
@@ -153,5 +154,4 @@ def _coloured(values: Float[np.ndarray, "H W"], colours: str) -> UInt8[np.ndarra
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format=path.suffix.removeprefix("."))
+    save_figure(figure, path, dpi=100)

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
+import trisep.figures.comparison
 import trisep.figures.separation
 import trisep.figures.training
 from trisep.figures.comparison import draw_comparison
@@ -27,6 +29,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(trisep.figures.training, "Figure", Kept)
     monkeypatch.setattr(trisep.figures.separation, "Figure", Kept)
+    monkeypatch.setattr(trisep.figures.comparison, "Figure", Kept)
     return figures
 
 
@@ -75,3 +78,20 @@ def test_letters_that_the_font_lacks_are_drawn_as_boxes_without_a_word(tmp_path:
     )
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (1100, 450)
+
+
+def test_a_dollar_sign_begins_no_formula_but_powers_of_ten_are_written_as_such(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    said = {"cash $x$": 0.5, r"$\nonsense{$": 1.0}
+    draw_comparison(np.zeros(2), np.ones(2), said, tmp_path / "a.png", names=("US$5, $6", r"$\frac$"), metric="SDR")
+    named = [text for text in drawn[0].findobj(Text) if "$" in text.get_text()]
+    assert {text.get_text() for text in named} > set(said) and not any(text.get_parse_math() for text in named)
+    draw_training([{"step": 10, "loss": 0.01}, {"step": 20, "loss": 100.0}], tmp_path / "b.png")
+    powers = [text for text in drawn[1].findobj(Text) if "mathdefault" in text.get_text()]
+    assert powers and all(text.get_parse_math() for text in powers)
+
+
+def test_every_figure_is_saved_in_one_place() -> None:
+    package = Path(trisep.figures.separation.__file__).parents[1]
+    assert [path.name for path in package.rglob("*.py") if "savefig(" in path.read_text()] == ["saving.py"]
