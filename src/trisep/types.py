@@ -285,6 +285,10 @@ class Localization:
     query: str
     not_understood: str | None = None
     """Why the words are not understood; None where they are."""
+    presence: float | None = None
+    """How likely the query is heard in the video, 0 to 1; None where there is no sound to hear."""
+    present: bool | None = None
+    """Whether the presence reaches the model's threshold; a map is drawn in any case. None where there is no sound."""
 
 
 _LARGEST_SETTINGS = {

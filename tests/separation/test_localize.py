@@ -29,6 +29,7 @@ from trisep.queries.captions import CaptionSettings, find_captions
 from trisep.separation import separator as separate
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.localize import audio_vector, centre_seconds, heat_maps, localize, stream_regions, summary_lines
+from trisep.separation.presences import Presence
 from trisep.spectrogram.log_frequency import to_log_frequency
 from trisep.spectrogram.stft import stft
 from trisep.types import Audio, Localization, QueryEmbedding, SignalSettings
@@ -199,10 +200,43 @@ def test_words_that_are_not_understood_are_told_as_separate_tells_them(
     monkeypatch.setattr(
         "trisep.queries.understanding._reason", lambda _, text: "is nonsense" if text[0] == "q" else None
     )
+    monkeypatch.setattr(
+        "trisep.separation.localize.presences",
+        lambda separator, path, asked, **more: [Presence(0.9, True)] * len(asked),
+    )
     assert command(clip, *asked, "--by", by, "--out", "heat.png", "--arrays") == 0
     assert capsys.readouterr().err.splitlines() == [f"trisep: warning: {line}" for line in told]
     with np.load(tmp_path / "heat.npz") as arrays:
         assert arrays["understood"].tolist() == ["q" not in word for word in asked or ("caption",)]
+
+
+def test_what_is_not_heard_is_told_with_its_place(
+    command, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [Presence(0.8, True), Presence(0.21, False), Presence()]
+    monkeypatch.setattr("trisep.separation.localize.presences", lambda *given, **more: found)
+    assert command(clip, "red", "green", "blue", "--out", "heat.png", "--arrays") == 0
+    told, warned = capsys.readouterr()
+    assert [line.split("  ")[-1] for line in told.splitlines()[1:3]] == ["heard", "probably not heard"]
+    assert told.splitlines()[3].split()[:2] == ["blue", "mostly"] and "heard" not in told.splitlines()[3]
+    assert warned == (
+        "trisep: warning: green: probably not heard (presence 0.21); its map shows where the picture is most like it\n"
+    )
+    with np.load(tmp_path / "heat.npz") as arrays:
+        np.testing.assert_array_equal(arrays["presence"], [0.8, 0.21, np.nan])
+        assert arrays["present"].tolist() == [True, False, False]
+
+
+def test_a_place_has_the_presence_that_separate_finds(separator: trisep.Separator, clip: Path, tmp_path: Path) -> None:
+    words = ["red", "green and blue"]
+    stems = separator.separate(clip, words).stems
+    found = localize(clip, words, model=separator, fps=1)
+    assert [one.presence for one in found] == pytest.approx([stems[word].presence for word in words], abs=1e-6)
+    assert [one.present for one in found] == [stems[word].present for word in words]
+    assert len({round(one.presence or 0, 4) for one in found}) == 2
+    mute = moving_square(tmp_path / "mute.mp4")
+    assert localize(mute, ["red"], model=separator, fps=1)[0].presence is None
+    assert localize(clip, by="caption", model=separator, fps=1)[0].present is None
 
 
 def test_the_command_writes_video_picture_and_arrays(

@@ -39,6 +39,7 @@ from trisep.separation import TEMPERATURE_RANGE, LocalizeBy
 from trisep.separation.batch import columns, short_query
 from trisep.separation.infer import network_input, round_up
 from trisep.separation.options import SeparationOptions
+from trisep.separation.presences import Presence, presences
 from trisep.separation.separator import Separator, load
 from trisep.spectrogram.stft import num_frames
 from trisep.types import Audio, Localization, Query
@@ -75,7 +76,8 @@ def localize(
         allow_truncated: accept sound that cannot be decoded to its end.
 
     Returns:
-        For each query one map per frame on the encoder's grid, each summing to one, with the times of the frames.
+        For each query one map per frame on the encoder's grid, each summing to one, with the times of the frames, and
+        the presence of the query in the video's sound.
 
     Raises:
         QueryError: there is no query, or an empty one.
@@ -92,11 +94,12 @@ def localize(
     separator = model if isinstance(model, Separator) else load(model, device=device)
     vectors = [_target(separator, path, one.text or "", by, allow_truncated=allow_truncated) for one in asked]
     reasons = [None] if by == "caption" else separator.reasons_not_understood(asked)
+    heard = [Presence()] if by == "caption" else presences(separator, path, asked, allow_truncated=allow_truncated)
     frames = stream_regions(path, separator.encoder, fps=fps)
     maps, times = _maps_over_time(frames, vectors, temperature=temperature, doubts=by == "text")
     return [
-        Localization(heat, frame_times_seconds=times, query=one.name, not_understood=reason)
-        for heat, one, reason in zip(maps, asked, reasons, strict=True)
+        Localization(heat, times, one.name, reason, found.presence, found.present and reason is None)
+        for heat, one, reason, found in zip(maps, asked, reasons, heard, strict=True)
     ]
 
 
@@ -268,8 +271,8 @@ def write_outputs(
     Each file is moved into place when it is complete. A video is upright, in its own size, at a constant frame rate,
     with its own sound if it has any that can be read (else a warning says so); with `into_video` each frame keeps its
     own time, and all sounds, subtitles and chapters are copied untouched. A picture is the centre frame. A NumPy
-    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries` [Q], `understood` [Q] and `mark`.
-    Each file holds a mark of the video that it belongs to.
+    archive (.npz) holds `maps` [Q, K, H, W], `frame_times_seconds` [K], `queries`, `understood`, `presence` (NaN where
+    there is no sound to hear) and `present` [Q], and `mark`. Each file holds a mark of the video that it belongs to.
 
     Raises MediaError when a file cannot be written.
     """
@@ -283,8 +286,7 @@ def write_outputs(
             time_seconds = centre_seconds(path)
             picture = overlay.draw(read_frames(path, [time_seconds])[0], time_seconds)
             with replacing(file) as temporary:
-                about = PngInfo()
-                about.add_text("comment", _mark_of(path))
+                (about := PngInfo()).add_text("comment", _mark_of(path))
                 Image.fromarray(picture).save(temporary, pnginfo=about)
         elif file.suffix.lower() == ".npz":
             _write_maps(found, file, _mark_of(path))
@@ -301,7 +303,7 @@ def write_outputs(
 
 
 def summary_lines(found: Sequence[Localization], files: Sequence[Path]) -> list[str]:
-    """Return the files that were written, and a line for each query: where in the picture it is most, over all frames.
+    """Return the files that were written, and for each query where it is most, over all frames, and if it is heard.
 
     The place is a cell of the grid, by its middle in shares of width and height, as `--region` takes it.
     """
@@ -310,13 +312,20 @@ def summary_lines(found: Sequence[Localization], files: Sequence[Path]) -> list[
         mean = one.maps.mean(axis=0)
         row, column = np.unravel_index(mean.argmax(), mean.shape)
         x, y = (column + 0.5) / mean.shape[1], (row + 0.5) / mean.shape[0]
-        rows.append((short_query(one.query), f"mostly at {x:.2f},{y:.2f}"))
+        heard = {None: "", True: "heard", False: "probably not heard"}[one.present]
+        rows.append((short_query(one.query), f"mostly at {x:.2f},{y:.2f}", heard))
     return [", ".join(map(str, files)), *columns(rows)]
 
 
 def warning_lines(found: Sequence[Localization]) -> list[str]:
-    """Return one line for each query that is not understood."""
-    return [f"{short_query(one.query)}: {one.not_understood}" for one in found if one.not_understood is not None]
+    """Return one line for each query that is not understood, or probably not heard in the video."""
+    reasons = {one.query: one.not_understood for one in found if one.not_understood is not None}
+    reasons |= {
+        one.query: f"probably not heard (presence {one.presence:.2f}); its map shows where the picture is most like it"
+        for one in found
+        if one.present is False and one.not_understood is None
+    }
+    return [f"{short_query(one.query)}: {reasons[one.query]}" for one in found if one.query in reasons]
 
 
 def _write_maps(found: Sequence[Localization], file: Path, mark: str) -> None:
@@ -328,6 +337,8 @@ def _write_maps(found: Sequence[Localization], file: Path, mark: str) -> None:
             frame_times_seconds=np.array(found[0].frame_times_seconds),
             queries=np.array([one.query for one in found]),
             understood=np.array([one.not_understood is None for one in found]),
+            presence=np.array([np.nan if one.presence is None else one.presence for one in found]),
+            present=np.array([bool(one.present) for one in found]),
             mark=np.array(mark),
         )
 
