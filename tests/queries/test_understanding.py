@@ -21,13 +21,23 @@ def encoder() -> LiteEncoder:
 
 @pytest.mark.parametrize(
     "text",
-    ["violin", "person playing a violin", "someone strumming a guitar", "traffic on a busy road", "tuba", "Castanets"],
+    [
+        "violin",
+        "person playing a violin",
+        "someone strumming a guitar",
+        "traffic on a busy road",
+        "tuba",
+        "Castanets",
+        "squeezebox",
+    ],
 )
 def test_good_wordings_are_understood(encoder, text: str) -> None:
     assert reasons_not_understood(encoder, [Query(text, text=text)]) == [None]
 
 
-@pytest.mark.parametrize("text", ["asdfghjkl", "quarterly tax report", "el perro ladra", "justice"])
+@pytest.mark.parametrize(
+    "text", ["asdfghjkl", "quarterly tax report", "el perro ladra", "justice", "zzzqqq", "dog zxcvbnm"]
+)
 def test_what_is_far_from_everything_is_not(encoder, text: str) -> None:
     (reason,) = reasons_not_understood(encoder, [Query(text, text=text)])
     assert reason is not None and reason.startswith("not understood")
@@ -37,6 +47,14 @@ def test_what_is_far_from_everything_is_not(encoder, text: str) -> None:
 def test_negations_are_not(encoder, text: str) -> None:
     (reason,) = reasons_not_understood(encoder, [Query(text, text=text)])
     assert reason is not None and "negations" in reason
+
+
+@pytest.mark.slow
+def test_all_wordings_that_were_heard_in_training_are_understood(encoder) -> None:
+    with (QUERIES.parents[1] / "examples" / "wordings.csv").open(encoding="utf-8") as lines:
+        words = {word for row in csv.DictReader(lines) for word in [row["label"], *row["wordings"].split(";")] if word}
+    asked = [Query(word, text=word.strip()) for word in sorted(words)]
+    assert len(asked) > 600 and not any(reasons_not_understood(encoder, asked))
 
 
 def test_a_word_that_holds_a_negation_is_none(encoder) -> None:

@@ -70,6 +70,11 @@ class LiteEncoder:
         """Return the text of a row of `token_table`; pieces inside a word begin with ##."""
         return str(self._tokenizer.id_to_token(token_id))
 
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """All word pieces; those inside a word begin with ##."""
+        return frozenset(self._tokenizer.get_vocab())
+
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "n 384"]:
         """Embed sentences as the mean of the token states, unit length (the published pipeline of all-MiniLM-L6-v2)."""
