@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ def _as_pictures(
     reads, boxes, pictures = checkpoint.model.contract.reads, None, None
     if reads == "frames":
         squares = [
-            kept(key and ("squares", key), lambda query=query: square_frames(query_frames.shown(query)))
+            kept(key and ("squares", key), partial(_squares_of, query, query_frames))
             for query, key in zip(queries, map(query_frames.key, queries), strict=True)
         ]
         most = max(len(frames) for frames in squares)
@@ -244,7 +245,7 @@ def _as_pictures(
     else:
         most = checkpoint.model.config.num_boxes
         cuts = [
-            kept(key and ("cuts", most, key), lambda query=query: _cuts_of(query, query_frames, most))
+            kept(key and ("cuts", most, key), partial(_cuts_of, query, query_frames, most))
             for query, key in zip(queries, map(query_frames.key, queries), strict=True)
         ]
         boxes = {name: one.to(device) for name, one in as_tensors(cuts, None if reads == "cuts" else encoder).items()}
@@ -257,6 +258,11 @@ def _as_pictures(
         frames=query_frames.frames if times else None,
         frame_times_seconds=times,
     )
+
+
+def _squares_of(query: Query, query_frames: QueryFrames) -> UInt8[Tensor, "K 3 224 224"]:
+    """Return the frames of a query in the size that image networks read."""
+    return square_frames(query_frames.shown(query))
 
 
 def _cuts_of(query: Query, query_frames: QueryFrames, most: int) -> list[Cut]:

@@ -43,7 +43,7 @@ def kept(key: Hashable, make: Callable[[], Value]) -> Value:
 
 def picture_key(picture: UInt8[np.ndarray, "H W 3"]) -> Hashable:
     """Return what a picture is found by: its size and a hash of its pixels."""
-    return picture.shape, hashlib.blake2b(np.ascontiguousarray(picture), digest_size=16).digest()
+    return picture.shape, hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
 
 
 def file_key(path: Path) -> Hashable:

@@ -100,15 +100,11 @@ def _train(
     require_place_of(settings.out, recipe)
     torch.manual_seed(recipe.training.seed)
     network, told = initial_network(recipe, settings.init)
-    # What costs time comes last; it must not change which random numbers training goes on with.
-    with torch.random.fork_rng(devices=[]):
-        datasets = _open_data(recipe, settings)
+    datasets = _open_data(recipe, settings)
     folder = RunFolder(settings.out, recipe, is_main=accelerator.is_main_process)
-    if accelerator.is_main_process:
-        print("".join(f"{line}\n" for line in [*told, *_lacks(recipe, settings)]), end="", file=sys.stderr)
-    averaged = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    _tell([*told, *_lacks(recipe, settings)], is_main=accelerator.is_main_process)
+    averaged = {key: value.detach().clone().to(accelerator.device) for key, value in network.state_dict().items()}
     model, optimizer = accelerator.prepare(network, _optimizer(network, recipe.optimizer))
-    averaged = {key: value.to(accelerator.device) for key, value in averaged.items()}
     resumed = _resume(folder, accelerator.unwrap_model(model), optimizer, averaged)
     require_same_material(resumed, *datasets, settings)
     first_step = int(resumed.get("step", 0))
@@ -153,6 +149,12 @@ def _lacks(recipe: Recipe, settings: TrainSettings) -> list[str]:
     if recipe.mixing.interference_probability > 0 and settings.offscreen is None:
         return ["no --offscreen store: no off-screen sounds are mixed in, though the recipe asks for them"]
     return []
+
+
+def _tell(lines: list[str], *, is_main: bool) -> None:
+    """Print lines on stderr, in the main process."""
+    for line in lines if is_main else ():
+        print(line, file=sys.stderr)
 
 
 def to_spectra(mixture: Mixture, recipe: Recipe) -> SpectralMixture:
@@ -279,8 +281,9 @@ def _open_training_store(settings: TrainSettings, recipe: Recipe) -> ClipStore:
     return open_streamed(str(settings.data), recipe)
 
 
+@torch.random.fork_rng(devices=[])
 def _open_data(recipe: Recipe, settings: TrainSettings) -> tuple[MixtureDataset, MixtureDataset]:
-    """Open the training and the validation samples.
+    """Open the training and the validation samples, which changes no random number that is drawn afterwards.
 
     Validation uses no augmentation, interference or absent queries, and its queries are pictures where possible.
     """
