@@ -1,4 +1,4 @@
-"""Judge what tells whether a query is in a video at all: the picture's likeness to it, or the presence in its sound.
+"""Judge what tells whether a query is in a video: its picture, or its sound.
 
     python benchmarks/located.py AVMINI --clips 2
 
