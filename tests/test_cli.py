@@ -176,6 +176,11 @@ def test_separate_reads_every_option() -> None:
     assert arguments.inputs == (Path("clip.mp4"), Path("b.mp4"), Path("c.mp4"), Path("d"))
 
 
+def test_times_may_have_minutes() -> None:
+    _, arguments = cli.parse("separate clip.mp4 dog --start 1:02.5 --duration 0:03".split())
+    assert (arguments.start_seconds, arguments.duration_seconds) == (62.5, 3.0)
+
+
 def test_separate_takes_queries_with_spaces_or_only_a_picture() -> None:
     _, words = cli.parse(["separate", "clip.mp4", "violin", "rooster barking"])
     assert words.queries == ("violin", "rooster barking")
@@ -256,8 +261,14 @@ def test_import_reads_its_kind_and_its_encoder() -> None:
         ("train clipsep", "missing: --data STORE|ADDRESS, --out RUN; see"),
         ("evaluate default --data dev --limit nan", "--limit: expected a whole number, got 'nan'; see"),
         ("evaluate default --data dev --seed 1.5", "--seed: expected a whole number, got '1.5'; see"),
-        ("separate clip.mp4 dog --duration long", "--duration: expected a number, got 'long'; see"),
-        ("separate clip.mp4 dog --start long", "--start: expected a number, got 'long'; see"),
+        (
+            "separate clip.mp4 dog --duration long",
+            "--duration: expected seconds, or minutes and seconds",
+        ),
+        (
+            "separate clip.mp4 dog --start long",
+            "--start: expected seconds, or minutes and seconds",
+        ),
         ("separate clip.mp4 dog --subtype int8", "--subtype: expected one of float32, int16, int24, got 'int8'; see"),
         ("store mend place", "action: expected check, got 'mend'; see"),
         ("separate clip.mp4 dog --format", "--format: expected a value, got none; see"),

@@ -359,7 +359,9 @@ def test_spans_as_people_write_them() -> None:
     query = span_query(" 3.0-4.5 ")
     assert (query.name, query.span) == ("3.0-4.5 s", (3.0, 4.5))
     assert query_entry(query) == {"kind": "span", "span_seconds": [3.0, 4.5]}
-    for words in ("", "3", "3-", "-3", "a-b", "1:00-2:00"):
+    clock = span_query("1:03 - 1:04.5")
+    assert (clock.name, clock.span) == ("1:03-1:04.5", (63.0, 64.5))
+    for words in ("", "3", "3-", "-3", "a-b", "1:60-2:00", "3-1e3", "1-2-3"):
         with pytest.raises(QueryError, match="expected two times in seconds, such as 3.0-4.5"):
             span_query(words)
     for words in ("4-3", "3-3"):

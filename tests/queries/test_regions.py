@@ -18,6 +18,7 @@ from trisep.types import Place
         (" 0.25 , 0.5 , 3 ", Place(0.25, 0.5, time_seconds=3.0)),
         ("320px,180.5px", Place(320.0, 180.5, in_pixels=True)),
         ("0px,0px,1.5", Place(0.0, 0.0, time_seconds=1.5, in_pixels=True)),
+        ("0.25,0.5,1:03.5", Place(0.25, 0.5, time_seconds=63.5)),
         ("1,0", Place(1.0, 0.0)),
     ],
 )

@@ -5,11 +5,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from trisep.commands import Device, bits_per_second, require_between, require_not_negative, require_positive
 from trisep.errors import ConfigError, QueryError
 from trisep.media import IMAGE_SUFFIXES, MEDIA_SUFFIXES, SoundFormat, SoundSubtype
+from trisep.media.times import read_seconds
 from trisep.separation import Precision
+
+_SECONDS: PrimitiveConstructorSpec[float | None] = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="SECONDS",
+    instance_from_str=lambda words: read_seconds(words[0]),
+    is_instance=lambda value: value is None or isinstance(value, float),
+    str_from_instance=lambda value: ["" if value is None else f"{value:g}"],
+)
+"""How a time is read, which may be written with minutes: 1:23.5."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,16 +61,17 @@ class Arguments:
     like: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="SOUND")] = ()
     """A sound like the one to separate; its first 8 seconds are listened to."""
     when: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FROM-TO")] = ()
-    """What is heard in a span of INPUT, in seconds, such as 3.0-4.5; best where it is heard alone."""
+    """What is heard in a span of INPUT, such as 3.0-4.5 or 1:03-1:04.5; best where it is heard alone. Of a longer one
+    the first 8 seconds are listened to."""
     negatives: Annotated[UseAppendAction[tuple[str, ...]], arg(name="not", metavar="QUERY")] = ()
     """A sound that is not wanted, in words: it takes its share from the queries, and is not written."""
     all_of: FlagCreatePairsOff[bool] = False
     """Separate all queries into one stem; "violin and piano" does so with words."""
     stream: int | None = None
     """Which track of sound of INPUT, counted from 0; by default the one flagged so, else the first that plays."""
-    start_seconds: Annotated[float, arg(name="start", metavar="SECONDS")] = 0.0
-    """Begin there in INPUT."""
-    duration_seconds: Annotated[float | None, arg(name="duration", metavar="SECONDS")] = None
+    start_seconds: Annotated[float, _SECONDS, arg(name="start", metavar="SECONDS")] = 0.0
+    """Begin there in INPUT; minutes as in 1:23.5."""
+    duration_seconds: Annotated[float | None, _SECONDS, arg(name="duration", metavar="SECONDS")] = None
     """Separate so much of INPUT; the default is all."""
     recursive: FlagCreatePairsOff[bool] = False
     """Take the files of all folders below a folder, too."""

@@ -27,6 +27,7 @@ from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resnet import square_frames
 from trisep.errors import CheckpointError, QueryError
 from trisep.media.image import read_image
+from trisep.media.times import read_seconds
 from trisep.queries.boxes import NOTHING_DETECTED, WHOLE_PICTURE, Cut, DetectedBox, as_tensors, cut_out, find_boxes
 from trisep.queries.kept import kept
 from trisep.queries.regions import box_query, place_entry, region_query
@@ -80,11 +81,20 @@ def queries_from_options(
 
 
 def span_query(text: str) -> Query:
-    """Make the query for what is heard in a span: two times in seconds, as in "3.0-4.5"; QueryError for other words."""
-    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*-\s*(\d{1,6}(?:\.\d+)?)\s*", text)
-    if found is None:
-        raise QueryError(f"--when {text!r}: expected two times in seconds, such as 3.0-4.5")
-    return Query(f"{found[1]}-{found[2]} s", span=(float(found[1]), float(found[2])))
+    """Make the query for what is heard in a span: two times, as in "3.0-4.5" or "1:03-1:04.5".
+
+    QueryError for other words.
+    """
+    begin, dash, end = (part.strip() for part in text.partition("-"))
+    try:
+        if not dash or "e" in text.casefold():
+            raise ValueError("one time, or a power of ten")
+        span = (read_seconds(begin), read_seconds(end))
+    except ValueError:
+        raise QueryError(
+            f"--when {text!r}: expected two times in seconds, such as 3.0-4.5, or with minutes, as 1:03-1:04.5"
+        ) from None
+    return Query(f"{begin}-{end}{'' if ':' in text else ' s'}", span=span)
 
 
 def video_query(path: Path) -> Query:

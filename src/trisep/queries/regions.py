@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trisep.errors import QueryError
+from trisep.media.times import read_seconds
 from trisep.types import Place, Query
 
 _TOLERANCE = 1e-9
@@ -23,7 +24,7 @@ def region_query(text: str) -> Query:
     """Make the query for what is at a point from `X,Y` or `X,Y,T`; its name is `region` and the text.
 
     X and Y are shares of width and height from the upper left corner, or, written as in `320px,180px`, pixels of the
-    picture as shown; T is in seconds.
+    picture as shown; T is in seconds, or with minutes, as in 1:23.5.
 
     Raises QueryError for any other text, and for shares outside 0 to 1.
 
@@ -126,7 +127,7 @@ def _place_query(kind: str, text: str) -> Query:
     in_pixels = [part.endswith("px") for part in coordinates]
     try:
         values = [float(part.removesuffix("px")) for part in coordinates]
-        time_seconds = float(times[0]) if times else None
+        time_seconds = read_seconds(times[0]) if times else None
     except ValueError:
         values, time_seconds = [], None
     if len(values) != num_coordinates or len(times) > 1 or not all(map(math.isfinite, values)):

@@ -80,7 +80,7 @@ def mistake(report: str, words: Sequence[str]) -> str:
     if found := re.match(r"Error parsing ([^:]+): .*?((['\"]).*\3)\]?$", said):
         text = " ".join(rows)
         kind = "a whole number" if "int()" in text else "a number" if "to float" in text else ""
-        return f"{found[1]}: expected {kind}, got {found[2]}" if kind else said
+        return f"{found[1]}: expected {kind}, got {found[2]}" if kind else said.removeprefix("Error parsing ")
     if found := re.match(r"invalid choice (.+) for argument '([^']+)'\. Expected one of \((.*)\)$", said):
         choices = re.findall("'([^']*)'", found[3])
         if "None" in choices:  # an option that may be left out: tyro has lost the order
