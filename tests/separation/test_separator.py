@@ -686,6 +686,8 @@ def test_what_does_not_fit_is_refused_before_the_sound_is_read(
         ("--audio-bitrate loud --format mp3", "--audio-bitrate: expected bits per second, such as 192k, got 'loud'"),
         ("--audio-bitrate 1k --format mp3", "the bit rate must be 6k to 3072k bits per second, not 1000"),
         ("--subtype int16 --format opus", "subtype int16 does not fit opus"),
+        ("dog Violin", "query 'violin' is given twice"),
+        ("--not Violin", "query 'violin' is asked for and not wanted (--not)"),
     ],
 )
 def test_choices_that_contradict_each_other(command, tmp_path: Path, capsys, words: str, message: str) -> None:

@@ -1,5 +1,7 @@
 """`trisep separate`: media and queries → one sound file per query, and the rest."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,6 +112,7 @@ class Arguments:
 
     def __post_init__(self) -> None:
         """Raise QueryError without a query or for a file in place of words, ConfigError for numbers out of range."""
+        _refuse_repeated(self.queries, self.negatives)
         for query in self.queries:
             suffix = Path(query).suffix.lower()
             if suffix in IMAGE_SUFFIXES:
@@ -136,6 +139,20 @@ class Arguments:
     def inputs(self) -> tuple[Path, ...]:
         """INPUT and everything given by --also, in the order given."""
         return (self.input, *(path for group in self.also for path in group))
+
+
+def _refuse_repeated(queries: Sequence[str], negatives: Sequence[str]) -> None:
+    """Raise QueryError for a query that is given twice, whatever its capitals, or that is not wanted, too."""
+    said = Counter(" ".join(query.split()).casefold() for query in queries)
+    unwanted = {" ".join(query.split()).casefold() for query in negatives}
+    for query in queries:
+        words = " ".join(query.split()).casefold()
+        if said[words] > 1:
+            raise QueryError(
+                f"query {query!r} is given twice: queries share the sound out among themselves, so give each once"
+            )
+        if words in unwanted:
+            raise QueryError(f"query {query!r} is asked for and not wanted (--not): leave one of them out")
 
 
 def run(arguments: Arguments) -> int:
