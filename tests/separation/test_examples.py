@@ -20,6 +20,7 @@ from trisep.separation.examples import (
     parts_taken,
     section_tried,
     sound_words,
+    span_notes,
     vector_tried,
 )
 from trisep.separation.infer import MaskSegment
@@ -55,6 +56,20 @@ def test_a_section_of_a_source_is_read_to_the_sample(tmp_path: Path) -> None:
             open_source(source, start_seconds=20.0)
 
 
+def test_what_of_a_span_is_not_listened_to_is_told() -> None:
+    source = open_source(noise(20.0), start_seconds=5.0, duration_seconds=10.0)
+    spans = [(6.0, 14.0), (6.0, 14.5), (13.0, 15.0), (13.0, 16.0), (7.5, 99.0), (6.0, 99.0)]
+    assert [span_notes([Query("it", span=span), Query("dog", text="dog")], source, 5.0) for span in spans] == [
+        [],
+        ["of the span 6-14.5 s the first 8 s are listened to"],
+        [],
+        ["the span 13-16 s is listened to up to the end, at about 15 s"],
+        ["the span 7.5-99 s is listened to up to the end, at about 15 s"],
+        ["of the span 6-99 s the first 8 s are listened to"],
+    ]
+    assert span_notes([Query("it", span=(13.0, 16.0))], replace(source, declared_samples=0)) == []
+
+
 def _written(folder: Path, sound: Audio) -> Path:
     folder.mkdir(exist_ok=True)
     write_audio(folder / "a.wav", sound, subtype="wav_float32")
@@ -68,7 +83,7 @@ def test_a_span_counts_from_the_begin_of_the_file_and_an_example_has_eight_secon
     np.testing.assert_array_equal(heard, sound.samples[0, 48000:64000])
     example = example_of(Query("like", sound=_written(tmp_path, sound)), section, RATE_HZ, start_seconds=2.0)
     np.testing.assert_array_equal(example, sound.samples[0, : 8 * RATE_HZ])
-    outside = "lies outside what is separated of the sound, which begins at 2 s; choose a span inside"
+    outside = "outside what is separated of the sound, which begins at 2 s and ends at about 12 s; choose a span inside"
     for query in (Query("late", span=(30.0, 31.0)), Query("early", span=(0.5, 1.0))):
         with pytest.raises(QueryError, match=outside):
             example_of(query, section, RATE_HZ, start_seconds=2.0)

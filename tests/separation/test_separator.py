@@ -598,6 +598,8 @@ def test_examples_and_spans_are_answered_and_alike(separator: Separator, tmp_pat
     assert later.mixture.num_samples == 32000
     with pytest.raises(QueryError, match="the span 8-9 s lies outside"):
         separator.separate(audio, [Query("when", span=(8.0, 9.0))])
+    part = separator.separate(audio, [Query("when", span=(1.0, 9.0))])
+    assert any("up to the end, at about" in note for note in part.notes)
 
 
 def test_the_command_asks_in_every_way(command, tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def example_of(
     return sound
 
 
+def span_notes(queries: Sequence[Query], source: Source, start_seconds: float = 0.0) -> list[str]:
+    """Say of each span of `source`, which begins at `start_seconds`, what of it is not listened to, if anything."""
+    notes = []
+    until = start_seconds + source.declared_samples / source.sample_rate_hz if source.declared_samples else math.inf
+    for begin, end in (query.span for query in queries if query.span is not None):
+        if min(end, until) > begin + LONGEST_SECONDS:
+            notes.append(f"of the span {begin:g}-{end:g} s the first {LONGEST_SECONDS:g} s are listened to")
+        elif end > until:
+            notes.append(f"the span {begin:g}-{end:g} s is listened to up to the end, at about {until:.6g} s")
+    return notes
+
+
 @lru_cache(maxsize=4)
 def _vectors(encoder: Hashable) -> Float[Tensor, "n D"]:
     """Embed the words as they are, once for each encoder."""

@@ -32,7 +32,7 @@ from trisep.queries.embed import (
     split_words,
 )
 from trisep.queries.understanding import reasons_not_understood
-from trisep.separation.examples import Examples
+from trisep.separation.examples import Examples, span_notes
 from trisep.separation.infer import (
     MaskSegment,
     Network,
@@ -289,6 +289,7 @@ class Separator:
         opened = self._opened(source, options)
         names = self.calibration.reference_queries if references is None else references
         parts, groups = flattened(queries)
+        opened = replace(opened, notes=(*opened.notes, *span_notes(parts, opened, options.start_seconds)))
         negatives, _ = flattened(self._wanted(options.negatives) if options.negatives else [])
         own = [self.listened(query, opened, options) for query in (*parts, *negatives)]
         asked = [*own, *(Query(name, text=name) for name in names)]

@@ -148,6 +148,7 @@ def _in_memory(sound: Audio, start_seconds: float, duration_seconds: float | Non
         samples.shape[0],
         lambda: (samples[:, at : at + _BLOCK_SAMPLES] for at in starts),
         sha256=sha256,
+        declared_samples=samples.shape[1],
     )
 
 
