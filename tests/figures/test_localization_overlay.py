@@ -69,6 +69,22 @@ def test_several_queries_have_a_colour_each_and_are_named() -> None:
         HeatOverlay([])
 
 
+def test_heat_shows_on_a_thing_of_its_own_colour() -> None:
+    own = tuple(int(value) for value in localization._QUERY_COLOURS[0])
+    frame = np.full((180, 360, 3), own, np.uint8)
+    heat = np.zeros((2, 4, 8), np.float32)
+    heat[0, 1:3, 2:4] = 1.0
+    drawn = localization.overlay_many(frame, heat)
+    rim = (drawn == 0).all(axis=2)
+    assert (drawn[~rim] == own).all() and rim[90].sum() == rim[:, 135].sum() == 2, "a dark line on either side"
+    assert (localization.overlay_many(frame, 0.3 * heat) == own).all(), "faint heat has no outline"
+    grey = localization.overlay_many(np.full((180, 360, 3), 100, np.uint8), heat)
+    line = (grey == own).all(axis=2)
+    assert line[90].sum() == 2 and (line[90, np.flatnonzero(rim[90]) + [1, -1]]).all(), "its colour inside of the rim"
+    everywhere = localization.overlay_many(frame, np.ones((1, 4, 8), np.float32))
+    assert (everywhere == own).all(), "the edge of the picture is no outline"
+
+
 def test_a_sheet_holds_every_picture(tmp_path: Path) -> None:
     colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255), (0, 255, 255)]
     draw_sheet(

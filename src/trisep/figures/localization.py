@@ -5,13 +5,14 @@ This file knows no model and no query.
 """
 
 import importlib.util
+import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from trisep.types import Localization
@@ -44,6 +45,8 @@ _QUERY_COLOURS = np.array(
     np.float32,
 )
 """Colours of several queries, in their order; a ninth begins again."""
+_OUTLINED = 0.5
+"""Heat from which a query of several is outlined, so that it also shows on a thing of its own colour."""
 
 
 class HeatOverlay:
@@ -97,13 +100,31 @@ def overlay(frame: UInt8[np.ndarray, "H W 3"], heat: Float[np.ndarray, "h w"]) -
 
 
 def overlay_many(frame: UInt8[np.ndarray, "H W 3"], heat: Float[np.ndarray, "Q h w"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Blend a frame with several grids of heat in [0, 1], each in its own colour; the hotter prevails."""
+    """Blend a frame with several grids of heat in [0, 1], each in its own colour; the hotter prevails.
+
+    What has half of the heat or more is outlined in that colour, with a dark rim.
+    """
     smooth = np.stack([_smooth(one, frame) for one in heat])
     shares = smooth**2 / np.maximum((smooth**2).sum(axis=0), 1e-6)
     colours = np.tensordot(shares, _QUERY_COLOURS[np.arange(len(heat)) % len(_QUERY_COLOURS)], axes=(0, 0))
     opacity = (_OPACITY * smooth.max(axis=0))[:, :, None]
     blended: np.ndarray = (frame + opacity * (colours - frame) + 0.5).astype(np.uint8)
+    width = max(1, round(min(frame.shape[:2]) / 180))
+    for one, colour in zip(smooth, itertools.cycle(_QUERY_COLOURS)):
+        inside = one >= _OUTLINED
+        blended[inside & ~_eroded(inside, width)] = colour
+        blended[_eroded(~inside, width) ^ ~inside] = 0
     return blended
+
+
+def _eroded(inside: Bool[np.ndarray, "H W"], width: int) -> Bool[np.ndarray, "H W"]:
+    """Take a rim of so many pixels off an area; the edge of the picture is none of its edges."""
+    framed = np.pad(inside, width, constant_values=True)
+    rows, columns = (slice(width, width + size) for size in inside.shape)
+    above, below = framed[: -2 * width, columns], framed[2 * width :, columns]
+    left, right = framed[rows, : -2 * width], framed[rows, 2 * width :]
+    eroded: np.ndarray = inside & above & below & left & right
+    return eroded
 
 
 def _smooth(heat: Float[np.ndarray, "h w"], frame: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
