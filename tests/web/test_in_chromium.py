@@ -30,6 +30,15 @@ def sounds(page: Page, number: int) -> None:
     page.wait(f"document.querySelectorAll('.track').length === {number} && {DONE}", PATIENCE_SECONDS)
 
 
+def downloaded(folder: Path, name: str) -> Path:
+    """The file of this name, once the browser has saved it."""
+    path, end = folder / "downloads" / name, time.monotonic() + 60
+    while not path.is_file():
+        assert time.monotonic() < end, f"{name} was not saved"
+        time.sleep(0.1)
+    return path
+
+
 def test_from_the_first_page_to_a_saved_video(served: Served, sample: Path, tmp_path: Path) -> None:
     with open_browser(tmp_path) as page:
         page.go(served.address)
@@ -82,13 +91,13 @@ def test_from_the_first_page_to_a_saved_video(served: Served, sample: Path, tmp_
             assert page.value("document.documentElement.scrollWidth <= innerWidth"), width
             edge = "Math.max(...[...document.querySelectorAll('.tools *')].map(e => e.getBoundingClientRect().right))"
             assert page.value(f"{edge} <= innerWidth - 16"), width
+        page.click(".track:nth-child(1) .save")
+        stem = downloaded(tmp_path, "dog barking.wav")
         page.click("#save-mix")
         page.wait("document.querySelector('#saving').textContent.startsWith('Saved')", PATIENCE_SECONDS)
-        video = tmp_path / "downloads" / f"{sample.stem} mix.mp4"
-        end = time.monotonic() + 60
-        while not video.is_file() and time.monotonic() < end:
-            time.sleep(0.1)
+        video = downloaded(tmp_path, f"{sample.stem} mix.mp4")
         assert page.complaints == []
+    assert read_audio(stem).num_samples == read_audio(sample).num_samples
     info = probe(video)
     assert (info.video[0].width, info.video[0].height) == (640, 320)
     heard, whole = (read_audio(path).samples.mean(axis=0) for path in (video, sample))

@@ -166,8 +166,10 @@ function startWork() {
 
 function showWork() {
   const finished = session.stems.filter((stem) => stem.state === "done");
-  tracks.show(session, { hasPicture: Boolean(reading().picture), heatKey: heat.key, spectrogram: (stem) => `${path("stems", stem.key, "spectrogram")}?${stem.result.file}` });
-  player.setStems(new Map(finished.map((stem) => [stem.key, { url: `${path("stems", stem.key, "sound")}?${stem.result.file}`, offset: stem.result.offset }])));
+  const sound = (stem) => `${path("stems", stem.key, "sound")}?${stem.result.file}`;
+  const spectrogram = (stem) => `${path("stems", stem.key, "spectrogram")}?${stem.result.file}`;
+  tracks.show(session, { hasPicture: Boolean(reading().picture), heatKey: heat.key, sound, spectrogram });
+  player.setStems(new Map(finished.map((stem) => [stem.key, { url: sound(stem), offset: stem.result.offset }])));
   player.setGains(tracks.gains());
   $("empty").hidden = session.stems.length > 0;
   $("exports").hidden = finished.length === 0;

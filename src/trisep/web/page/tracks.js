@@ -43,7 +43,7 @@ export class Tracks extends EventTarget {
   }
 
   // Brings the rows in line with what the server tells of the session.
-  show(session, { hasPicture, heatKey, spectrogram }) {
+  show(session, { hasPicture, heatKey, sound, spectrogram }) {
     const wanted = session.stems.map((stem) => stem.key);
     const finished = session.stems.filter((stem) => stem.state === "done");
     if (finished.length) wanted.push(REST);
@@ -59,7 +59,7 @@ export class Tracks extends EventTarget {
       if (this.#list.children[index] !== row.item) this.#list.insertBefore(row.item, this.#list.children[index] ?? null);
       row.number = key === REST ? 0 : index + 1;
       if (key === REST) this.#showRest(row, session.rest);
-      else this.#showStem(row, session.stems[index], { hasPicture, heatKey, spectrogram });
+      else this.#showStem(row, session.stems[index], { hasPicture, heatKey, sound, spectrogram });
     });
     this.#rows.forEach((row) => this.#showGain(row));
   }
@@ -130,9 +130,10 @@ export class Tracks extends EventTarget {
       row.spectrum = toggle("Spectrum", "Show its spectrogram", (isSpectrum) => this.#showSpectrum(row, { isSpectrum }));
       row.spectrum.className = "spectrum";
       row.tools.append(row.spectrum);
+      row.save = element("a", { className: "button save", textContent: "↓", title: "Save this sound (wav)" });
       row.remove = element("button", { type: "button", className: "remove", textContent: "✕" });
       row.remove.addEventListener("click", () => this.#tell("remove", { key }));
-      row.tools.append(row.heat, row.remove);
+      row.tools.append(row.heat, row.save, row.remove);
       row.name.addEventListener("change", () => this.#tell("reword", { key, text: row.name.value }));
       row.name.addEventListener("keydown", (event) => event.key === "Enter" && row.name.blur());
     }
@@ -141,7 +142,7 @@ export class Tracks extends EventTarget {
     return row;
   }
 
-  #showStem(row, stem, { hasPicture, heatKey, spectrogram }) {
+  #showStem(row, stem, { hasPicture, heatKey, sound, spectrogram }) {
     const isOpen = stem.state === "waiting" || stem.state === "running";
     row.isReady = stem.state === "done";
     row.peaks = row.isReady ? stem.result.peaks : null;
@@ -161,6 +162,8 @@ export class Tracks extends EventTarget {
     row.heat.textContent = "Where";
     row.heat.classList.toggle("is-busy", Boolean(isFinding));
     row.heat.setAttribute("aria-pressed", String(heatKey === row.key));
+    row.save.hidden = !row.isReady;
+    if (row.isReady) Object.assign(row.save, { href: sound(stem), download: `${stem.name}.wav` });
     row.remove.setAttribute("aria-label", isOpen ? `Cancel ${stem.name}` : `Remove ${stem.name}`);
     row.remove.title = isOpen ? "Cancel" : "Remove";
     this.#label(row, stem.name);
@@ -188,6 +191,7 @@ export class Tracks extends EventTarget {
     row.badge.textContent = row.number;
     row.solo.setAttribute("aria-label", `Solo ${name}`);
     row.mute.setAttribute("aria-label", `Mute ${name}`);
+    row.save?.setAttribute("aria-label", `Save ${name}`);
     row.spectrum?.setAttribute("aria-label", `Spectrum of ${name}`);
     row.heat?.setAttribute("aria-label", `Where is ${name} in the picture`);
     row.volumeSlider.setAttribute("aria-label", `Volume of ${name}`);
