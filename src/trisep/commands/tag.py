@@ -29,7 +29,7 @@ class Arguments:
     allow_truncated: FlagCreatePairsOff[bool] = False
     """Continue when more than 1 % of FILE cannot be decoded."""
     json: bool = False
-    """Print JSON: name, probability and the probability in every second."""
+    """Print JSON: name, probability, and that of the whole file and of every second."""
     picture: Annotated[Path | None, arg(metavar="FILE")] = None
     """Also draw the probability in every second, as a new picture (.png)."""
 
@@ -37,7 +37,6 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Print a table or JSON, draw the picture; returns 0."""
     import json
-    from dataclasses import asdict
 
     from trisep.commands import require_positive
     from trisep.separation.batch import columns
@@ -58,7 +57,16 @@ def run(arguments: Arguments) -> int:
         seconds = {one.name: one.per_second for one in tags}
         draw_tags(seconds, arguments.picture, title=f"heard in {arguments.file.name}")
     if arguments.json:
-        print(json.dumps([asdict(one) for one in tags], ensure_ascii=False, indent=1))
+        entries = [
+            {
+                "name": one.name,
+                "probability": one.likeliest,
+                "whole_file": one.probability,
+                "per_second": one.per_second,
+            }
+            for one in tags
+        ]
+        print(json.dumps(entries, ensure_ascii=False, indent=1))
         return 0
     rows = [("heard", "probability", "seconds")]
     for one in tags:
