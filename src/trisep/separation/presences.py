@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trisep.errors import MediaError
-from trisep.media.probe import probe
 from trisep.queries.embed import split_words
 from trisep.separation.options import SeparationOptions
 from trisep.separation.separator import Separator
@@ -31,7 +30,7 @@ def presences(
     model that answers no words.
     """
     unknown = [Presence()] * len(queries)
-    if separator.model.contract.reads not in ("vectors", "regions") or not probe(path).audio:
+    if separator.model.contract.reads not in ("vectors", "regions"):
         return unknown
     asked = [split_words(query) for query in queries]
     try:
