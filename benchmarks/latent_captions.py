@@ -3,12 +3,13 @@ short context bring.
 
     OMP_NUM_THREADS=1 python benchmarks/latent_captions.py --data STORE [--clips 20] [--long-iterations 5000] \
         [--tower-long-iterations 5000]
+    OMP_NUM_THREADS=1 python benchmarks/latent_captions.py --full-size --precision bf16
 
 First the encoder `lite` on clips of an embedded store, drawn by a seed; then a word tower of CLIP ViT-B/32's size
 (width 512, 12 layers, 77 positions) with random weights, whose "pictures" are the embeddings of random words with as
-much noise again. "Paper's way" is one picture at a time, 77 positions, 5000 iterations: a few of its iterations are
-timed and multiplied. Times are processor seconds of one thread, which a busy machine does not stretch as it does the
-clock's.
+much noise again; with `--full-size` the tower of VAST's CLIP, whose space has 1024 dimensions, with its whole
+vocabulary. "Paper's way" is one picture at a time, 77 positions, 5000 iterations: a few of its iterations are timed
+and multiplied. Times are processor seconds of one thread, which a busy machine does not stretch as it does the clock's.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,13 +38,22 @@ Result = TypeVar("Result")
 class RandomTower:
     """A word tower of CLIP's size with random weights; as much of the encoder as the search asks for."""
 
-    def __init__(self, num_layers: int, num_positions: int | None = None) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        num_positions: int | None = None,
+        *,
+        embedding_dim: int = 512,
+        vocabulary: int = VOCABULARY,
+        precision: str = "fp32",
+    ) -> None:
         """`num_positions` are computed; where None, as many as are needed: the free tokens and two."""
         torch.manual_seed(0)
         visual = VisionTransformer(
-            patch=32, grid=1, width=64, num_layers=1, num_heads=1, embedding_dim=512, quick_gelu=True
+            patch=32, grid=1, width=64, num_layers=1, num_heads=1, embedding_dim=embedding_dim, quick_gelu=True
         )
-        sizes = {"vocabulary": VOCABULARY, "context": CONTEXT, "width": 512, "num_heads": 8, "embedding_dim": 512}
+        sizes = {"vocabulary": vocabulary, "context": CONTEXT, "width": 512, "num_heads": 8}
+        sizes["embedding_dim"] = embedding_dim
         self.network = CLIPNetwork(visual, **sizes, num_layers=num_layers, quick_gelu=True).requires_grad_(False)
         for name, value in self.network.named_parameters():
             if name in ("token_embedding.weight", "positional_embedding"):
@@ -52,7 +62,9 @@ class RandomTower:
                 value.normal_(std=value.shape[1] ** -0.5)
             elif name.endswith("bias"):
                 value.zero_()
-        self.token_table, self.num_positions = self.network.token_embedding.weight, num_positions
+        self.token_table, self.num_positions = self.network.token_embedding.weight.clone(), num_positions
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.network.to(self.dtype)
 
     def encode_tokens(self, token_embeddings: Tensor) -> Tensor:
         """As `CLIPEncoder.encode_tokens`, and with padding after the end token where the context is whole."""
@@ -60,7 +72,8 @@ class RandomTower:
         start, end = (row.expand(num_rows, 1, -1) for row in self.token_table[-2:])
         padding = torch.zeros(num_rows, (self.num_positions or num_free + 2) - num_free - 2, width)
         ends = torch.full((num_rows,), num_free + 1)
-        return self.network.read_tokens(torch.cat([start, token_embeddings, end, padding], dim=1), ends)
+        tokens = torch.cat([start, token_embeddings, end, padding], dim=1)
+        return self.network.read_tokens(tokens.to(self.dtype), ends).float()
 
 
 def main() -> None:
@@ -79,6 +92,10 @@ def main() -> None:
         "--tower-long-iterations", type=int, default=500, help="of the search that never stops, with the random tower"
     )
     parser.add_argument("--slow-iterations", type=int, default=5, help="iterations of the paper's way that are timed")
+    parser.add_argument(
+        "--full-size", action="store_true", help="the tower of VAST's CLIP: 1024 dimensions, 49408 words"
+    )
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the random tower")
     arguments = parser.parse_args()
     if arguments.data is not None:
         encoder = load_encoder("lite")
@@ -91,7 +108,8 @@ def main() -> None:
             num_long=len(pictures),
             long_iterations=arguments.long_iterations,
         )
-    tower = RandomTower(arguments.tower_layers)
+    size: dict[str, Any] = {"embedding_dim": 1024, "vocabulary": 49408} if arguments.full_size else {}
+    tower = RandomTower(arguments.tower_layers, **size, precision=arguments.precision)
     pictures = noisy_words(tower, arguments.tower_clips)
     seconds = measure(
         tower,
@@ -101,7 +119,7 @@ def main() -> None:
         num_long=arguments.tower_long_clips,
         long_iterations=arguments.tower_long_iterations,
     )
-    padded = RandomTower(arguments.tower_layers, CONTEXT)
+    padded = RandomTower(arguments.tower_layers, CONTEXT, **size, precision=arguments.precision)
     settings = CaptionSettings(max_iterations=arguments.slow_iterations, min_rise=-1.0)
     words = sample_words(tower, settings)
     _, slow = timed(lambda: find_captions(padded, pictures[:1], settings, words=words))
@@ -171,7 +189,7 @@ def noisy_words(tower: RandomTower, num_pictures: int) -> Tensor:
     pictures.
     """
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(VOCABULARY - 2, (num_pictures, 5), generator=generator)
+    ids = torch.randint(len(tower.token_table) - 2, (num_pictures, 5), generator=generator)
     embeddings = F.normalize(tower.encode_tokens(tower.token_table[ids]), dim=-1)
     return embeddings + F.normalize(torch.randn(embeddings.shape, generator=generator), dim=-1)
 

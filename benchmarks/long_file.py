@@ -176,9 +176,15 @@ def measure_form(folder: Path, form: str, model: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "long.wav"
         write_long_file(path, clips(folder, rate_hz=int(rate)), minutes, **layout)
-        seconds, processor_seconds, peak_mib, _ = separate_in_process(path, Path(scratch) / "stems", model)
+        seconds, processor_seconds, peak_mib, tenths = separate_in_process(path, Path(scratch) / "stems", model)
     speed = f"{seconds:.1f} s, {minutes * 60 / seconds:.1f} x real time"
     print(f"{form}: {speed}, {processor_seconds:.1f} s of processor time, peak {peak_mib:.0f} MiB", flush=True)
+    print(f"    {by_tenth(tenths)}", flush=True)
+
+
+def by_tenth(tenths: list[float]) -> str:
+    """What is printed of memory over time."""
+    return f"MiB by tenth of the run: {' '.join(f'{value:.0f}' for value in tenths)}"
 
 
 def main() -> None:
@@ -203,7 +209,7 @@ def main() -> None:
             speed = f"{seconds:.1f} s, {minutes * 60 / seconds:.1f} x real time"
             cost = f"{processor_seconds:.1f} s of processor time, peak {peak_mib:.0f} MiB"
             print(f"{minutes:g} min: {speed}, {cost}", flush=True)
-            print(f"    MiB by tenth of the run: {' '.join(f'{value:.0f}' for value in tenths)}", flush=True)
+            print(f"    {by_tenth(tenths)}", flush=True)
             plan = separator.start(path, as_queries(QUERIES)).plan
             core = plan.num_core_frames * separator.signal.hop_samples / separator.signal.sample_rate_hz
             print(f"    segments of {core:.1f} s, read with {plan.num_context_frames} frames more on either side")

@@ -27,7 +27,7 @@ from trisep.errors import CheckpointError, MediaError
 from trisep.media.records import from_json
 from trisep.models.clipsep import Config
 from trisep.recipes import recipe, recipe_names
-from trisep.types import SignalSettings
+from trisep.types import QueryEmbedding, SignalSettings
 
 CARD = {"signal": dataclasses.asdict(SignalSettings()), "encoder": "lite", "encoder_fingerprint": "0123"}
 
@@ -59,6 +59,22 @@ def test_packed_weights_take_a_quarter_and_come_back_as_single(tmp_path: Path, f
             assert ((loaded[key] - value).abs() <= largest / 254 * 1.001).all()
         else:
             torch.testing.assert_close(loaded[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_kernels_that_stay_packed_in_memory_are_the_same_numbers_laid_out_alike(tmp_path: Path, folder: Path) -> None:
+    save_model(tmp_path / "packed", load_model(folder).model, model_name="clipsep", card=CARD, packed=True)
+    whole, packed = (load_model(tmp_path / "packed", packed=is_packed).model for is_packed in (False, True))
+    kernels = {name: value for name, value in whole.named_parameters() if value.ndim == 4}
+    assert len(kernels) > 4 and not {name for name, _ in packed.named_parameters()} & kernels.keys()
+    for name, value in kernels.items():
+        layer = packed.get_submodule(name.removesuffix(".weight"))
+        assert layer.weight.equal(value) and layer.weight.stride() == value.stride()
+        assert layer.packed_kernel.dtype == torch.int8 and layer.packed_kernel.shape == value.shape
+    x, query = torch.randn(1, 1, 256, 16), QueryEmbedding(vectors=torch.randn(1, 2, whole.config.embedding_dim))
+    with torch.inference_mode():
+        assert packed(x, query).masks.equal(whole(x, query).masks)
+    unpacked = load_model(folder, packed=True).model  # its file holds single-precision kernels
+    assert {name for name, _ in unpacked.named_parameters()} == {name for name, _ in whole.named_parameters()}
 
 
 @pytest.mark.parametrize("name", recipe_names())

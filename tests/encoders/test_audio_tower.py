@@ -7,16 +7,18 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
-from trisep.encoders import HearingEncoder
+from trisep.encoders import HearingEncoder, audio_tower
 from trisep.encoders.audio_tower import (
     FRAMES_PER_STEP,
     NUM_CLASSES,
+    SIGNAL,
     AudioTowerNetwork,
     SoundClasses,
     log_mel,
     mel_triangles,
 )
 from trisep.encoders.lite import LiteEncoder
+from trisep.spectrogram.stft import stft
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -47,6 +49,16 @@ def test_the_spectrogram_of_silence_and_of_a_tone() -> None:
     expected_band = round(mel(1000) / (mel(8000) / 65)) - 1
     loudest = log_mel(tone)[0, :, 20:40].mean(dim=1)
     assert int(loudest.argmax()) == expected_band
+
+
+@pytest.mark.parametrize("num_samples", [1, 999, 1000, 2048, 2560, 5003])
+def test_the_spectrogram_is_that_of_one_transform_over_everything(num_samples: int, monkeypatch) -> None:
+    monkeypatch.setattr(audio_tower, "_SPECTRA_SAMPLES", 1000)
+    waveform = noise(2, num_samples)
+    magnitude = stft(waveform, SIGNAL).abs()[..., : max(1, num_samples // 256)]
+    bands = mel_triangles(64, window_samples=1024, sample_rate_hz=16000, top_hz=8000)
+    expected = ((bands @ magnitude.square() + 1e-3).log() - 2) / 4
+    torch.testing.assert_close(log_mel(waveform), expected, rtol=0, atol=1e-6)
 
 
 def test_a_shift_by_whole_steps_shifts_the_embeddings(network) -> None:

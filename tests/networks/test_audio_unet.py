@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from trisep.errors import ConfigError
-from trisep.networks.audio_unet import AudioUNet, ChannelNorm, DoublingConv, HalvingConv, UNetConfig
+from trisep.networks.audio_unet import AudioUNet, ChannelNorm, UNetConfig
+from trisep.networks.halving import DoublingConv, HalvingConv
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
@@ -198,3 +199,10 @@ def test_sums_over_kernels_are_sums_over_maps_in_value_and_gradient(upsampling: 
     torch.testing.assert_close(without_gradient, values[1][0], rtol=1e-9, atol=1e-9)
     for value, expected in zip(*values, strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))  # type: ignore[union-attr]
+
+
+def test_the_first_map_lies_channels_last_though_the_input_has_one_channel() -> None:
+    network = AudioUNet(UNetConfig(num_levels=2, base_width=4, max_width=8, out_channels=3)).eval()
+    first = next(network.down.parameters())
+    assert first.shape == (4, 1, 4, 4) and first.stride() == (16, 1, 4, 1)
+    assert network.encode(torch.randn(2, 1, 256, 8))[0].is_contiguous(memory_format=torch.channels_last)

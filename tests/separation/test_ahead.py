@@ -22,23 +22,24 @@ def test_the_items_are_the_same_and_are_computed_in_another_thread() -> None:
     assert threads == {"trisep-segments"}
 
 
-def test_the_next_item_is_computed_while_one_is_in_use_and_no_more_than_two_ahead() -> None:
+def test_the_next_item_is_computed_while_one_is_in_use_and_none_after_it() -> None:
     begun: list[int] = []
-    second = threading.Event()
+    second, third = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         for number in count():
             begun.append(number)
-            if number == 1:
-                second.set()
+            {1: second, 2: third}.get(number, threading.Event()).set()
             yield number
 
     ahead = computed_ahead(items())
     assert next(ahead) == 0
     assert second.wait(timeout=10)  # nobody has asked for the second item yet
+    assert not third.wait(timeout=0.2)  # it waits, and the third is not begun
     assert next(ahead) == 1
+    assert third.wait(timeout=10)
     ahead.close()
-    assert max(begun) <= 4
+    assert max(begun) <= 3
     assert "trisep-segments" not in {thread.name for thread in threading.enumerate()}
 
 

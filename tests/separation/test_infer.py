@@ -1,5 +1,6 @@
 """Segmented masks equal those of one run over everything, once the context covers the measured reach."""
 
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,6 +67,25 @@ def test_segmented_equals_unsegmented(num_samples: int) -> None:
     assert all(segment.magnitude.shape[-1] == segment.masks.shape[-1] for segment in segments)
     reference = whole(waveform, network, 2.0) if num_samples else joined
     torch.testing.assert_close(joined, reference, rtol=0, atol=2e-6)
+
+
+def test_the_masks_of_a_segment_are_let_go_of_before_the_next_one_is_computed() -> None:
+    given: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    def network(x: Tensor) -> MaskOutput:
+        alive.append(sum(masks() is not None for masks in given))
+        masks = torch.full((1, 2, 256, x.shape[-1]), 0.5)
+        given.append(weakref.ref(masks))
+        return MaskOutput(masks=masks, logits=masks, noise_masks=None, bottleneck=x)
+
+    plan = SegmentPlan(time_multiple=8, num_core_frames=16, num_context_frames=8, num_fade_frames=2)
+    sound = np.zeros(256 * 70, np.float32)
+    lengths = []
+    for segment in mask_segments(blocks(sound), network, SIGNAL, plan):
+        lengths.append(segment.masks.shape[-1])
+        del segment
+    assert lengths == [14, 16, 16, 25] and alive == [0] * 4
 
 
 def test_too_little_context_shows() -> None:

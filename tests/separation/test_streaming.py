@@ -421,6 +421,20 @@ def test_the_plan_is_made_for_the_length_at_the_models_rate() -> None:
     assert asked == [16000] and running.plan is PLAN and running.queries is queries
 
 
+def test_what_a_network_freed_goes_back_before_its_masks_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    def network(log_magnitude: Tensor) -> MaskOutput:
+        events.append("network")
+        return constant(0.5)(log_magnitude)
+
+    running = run(noise(30000), network, 1)
+    monkeypatch.setattr("trisep.separation.streaming.give_back_freed", lambda: events.append("freed"))
+    for _ in running.mask_segments():
+        events.append("masks")
+    assert len(events) > 6 and events == ["network", "freed", "masks"] * (len(events) // 3)
+
+
 def test_a_segment_of_many_values_is_given_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     # Held at once are 3 channels of mixture and two stems: 9 values a sample.
     audio = noise(60000, 3, 16000)

@@ -13,6 +13,7 @@ import pytest
 from clip_folders import MeanColour, hashes, write_folder
 
 import trisep.store.embed
+from trisep.commands.embed import Arguments as EmbedArguments
 from trisep.commands.prepare import Arguments as PrepareArguments
 from trisep.errors import ConfigError, MissingExtraError, StoreError
 from trisep.store.cluster import run_on_cluster
@@ -132,8 +133,9 @@ def test_a_cluster_makes_the_same_store(ray: FakeRay, tmp_path: Path, monkeypatc
     for cluster in (None, "local"):
         store = tmp_path / str(cluster)
         prepare(videos, store, PrepareSettings(files_per_shard=2, short_side=32, num_workers=1, cluster=cluster))
-        embed(store, "lite", cluster=cluster)
+        embed(store, "lite", cluster=cluster, num_workers=3)
     assert [value for name, value in ray.calls if name == "blocks"] == [2, 2]
+    assert [value["num_cpus"] for name, value in ray.calls if name == "init"] == [1, 3]
     assert hashes(tmp_path / "local") == hashes(tmp_path / "None")
 
 
@@ -143,6 +145,15 @@ def test_a_cluster_elsewhere_is_not_told_how_many_processes(tmp_path: Path) -> N
     ):
         PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="auto")
     assert PrepareArguments(folder=tmp_path, out=tmp_path, workers=2, cluster="local").cluster == "local"
+
+
+def test_embed_counts_the_processes_of_a_local_cluster_alone(tmp_path: Path) -> None:
+    for cluster in (None, "auto", "10.0.0.1:6379"):
+        with pytest.raises(ConfigError, match="--workers counts the processes of --cluster local; leave it out"):
+            EmbedArguments(store=tmp_path, workers=2, cluster=cluster)
+    with pytest.raises(ConfigError, match="workers"):
+        EmbedArguments(store=tmp_path, workers=0, cluster="local")
+    assert EmbedArguments(store=tmp_path, workers=2, cluster="local").workers == 2
 
 
 @pytest.mark.slow

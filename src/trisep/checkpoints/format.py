@@ -21,6 +21,7 @@ from trisep.media.files import replacing_folder, write_json
 from trisep.media.records import checked, from_json, read_json
 from trisep.media.tensor_files import write_tensors
 from trisep.models import model_module
+from trisep.networks.packed import keep_packed
 from trisep.types import SignalSettings
 
 FORMAT = 1
@@ -92,14 +93,21 @@ def save_model(
         write_json(temporary / "config.json", config)
 
 
-def load_model(path: Path) -> Checkpoint:
-    """Read a model checkpoint folder; `CheckpointError` names what is missing or does not fit."""
+def load_model(path: Path, *, packed: bool = False) -> Checkpoint:
+    """Read a model checkpoint folder; `CheckpointError` names what is missing or does not fit.
+
+    With `packed`, kernels that the file holds in 8 bits stay so in memory, and the model is for inference alone.
+    """
     card = read_card(path)
     file = path / "config.json"
     try:
         config = from_json(model_module(card["model"]).Config, card["config"], "config")
         signal = from_json(SignalSettings, card["signal"], "signal")
-        tensors = unpack(_tensors(path))
+        stored = _tensors(path)
+        kernels = {key: stored[key] for key in stored if packed and stored[key].dtype == torch.int8}
+        scales = {key: stored[key + _SCALE] for key in kernels if key + _SCALE in stored}
+        tensors = unpack(stored)
+        del stored
         model = _hollow(config, tensors)
     except ConfigError as error:
         raise CheckpointError(
@@ -107,6 +115,9 @@ def load_model(path: Path) -> Checkpoint:
         ) from error
     try:
         _fill(model, tensors)
+        del tensors
+        for key in scales:
+            keep_packed(model.get_submodule(key.removesuffix(".weight")), kernels.pop(key), scales[key])
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         file, reason = path / "model.safetensors", (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise CheckpointError(f"{file}: its tensors do not fit config.json: {reason}") from error

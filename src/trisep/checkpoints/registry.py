@@ -39,9 +39,9 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
     raise CheckpointError(f"unknown model '{name_or_path}': expected a checkpoint folder, {expected}")
 
 
-def load_named(name_or_path: str | Path) -> Checkpoint:
+def load_named(name_or_path: str | Path, *, packed: bool = False) -> Checkpoint:
     """Load the checkpoint of a name or a folder; CheckpointError says what is wrong with it."""
-    return load_model(checkpoint_folder(name_or_path))
+    return load_model(checkpoint_folder(name_or_path), packed=packed)
 
 
 def describe_models() -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ class Arguments:
         trisep embed store --encoder lite --no-regions
         trisep embed store --encoder lite --captions --nearest-words 10
         trisep embed store --encoder lite --boxes lite
-        trisep embed store --encoder lite --cluster local
+        trisep embed store --encoder lite --cluster local --workers 2
 
     After an interruption, run the same command again to continue.
     """
@@ -48,12 +48,16 @@ class Arguments:
     """Largest number of boxes of a frame, the surest ones; AVSGS takes 14 of each of three frames."""
     cluster: Annotated[str | None, arg(metavar="local|auto|HOST:PORT")] = None
     """Use Ray, on this machine or on a cluster whose machines see the same files; see docs/scale.md."""
+    workers: int | None = None
+    """Number of processes with --cluster local; the default is one per processor."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for numbers out of range, or for --nearest-words without --captions."""
+        """Raise ConfigError for numbers out of range, or an option without the one that it belongs to."""
         require_between(1, 4, tokens=self.tokens)
         require_not_negative(nearest_words=self.nearest_words)
-        require_positive(max_boxes=self.max_boxes)
+        require_positive(max_boxes=self.max_boxes, workers=self.workers)
+        if self.workers is not None and self.cluster != "local":
+            raise ConfigError("--workers counts the processes of --cluster local; leave it out, or give both")
         if self.nearest_words and not self.captions:
             raise ConfigError("--nearest-words shows latent captions: add --captions")
 
@@ -75,6 +79,7 @@ def run(arguments: Arguments) -> int:
         num_shown=arguments.nearest_words,
         overwrite=arguments.overwrite,
         cluster=arguments.cluster,
+        num_workers=arguments.workers,
         console=Console(),
     )
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from trisep import pretrained
 from trisep.encoders.resample import resample
 from trisep.media.files import sha256_of
 from trisep.media.level import gain_to
-from trisep.spectrogram.stft import stft
+from trisep.spectrogram.stft import StreamedSTFT
 from trisep.types import SignalSettings
 
 
@@ -52,6 +52,8 @@ _STEP_SAMPLES = FRAMES_PER_STEP * SIGNAL.hop_samples
 PORTION_SAMPLES = 240 * _STEP_SAMPLES
 """A minute of sound is transformed at a time, so that memory does not grow with the spectrogram of an hour."""
 
+_SPECTRA_SAMPLES = 1 << 16
+"""Of so many samples spectra are in memory at a time; those of a minute, and what is made of them, take 80 MB."""
 _NUM_BANDS = 64
 _WIDTHS = (24, 32, 96, 128)
 _EMBEDDING_DIM = 256
@@ -67,14 +69,22 @@ def log_mel(waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 64 T"]:
 
     T = ⌊S / 256⌋: the last frame of the centred transform, most of which lies beyond the end, is left out.
     """
-    magnitude = stft(waveform, SIGNAL).abs()[..., : max(1, waveform.shape[-1] // SIGNAL.hop_samples)]
     bands = mel_triangles(
         _NUM_BANDS,
         window_samples=SIGNAL.window_samples,
         sample_rate_hz=SIGNAL.sample_rate_hz,
         top_hz=SIGNAL.sample_rate_hz / 2,
-    )
-    power: Tensor = bands.to(waveform.device) @ magnitude.square()
+    ).to(waveform.device)
+    stream = StreamedSTFT(SIGNAL, num_channels=len(waveform), device=waveform.device)
+
+    def power_of(frames: Complex[Tensor, "B K F"]) -> Float[Tensor, "B 64 K"]:
+        """Add up the power of the bins of each band."""
+        in_bands: Tensor = bands @ frames.abs().square().transpose(1, 2)
+        return in_bands
+
+    powers = [power_of(stream.push(part)) for part in torch.split(waveform, _SPECTRA_SAMPLES, dim=-1)]
+    powers.append(power_of(stream.finish()))
+    power = torch.cat(powers, dim=-1)[..., : max(1, waveform.shape[-1] // SIGNAL.hop_samples)]
     return ((power + _FLOOR).log() - _CENTRE) / _SCALE
 
 

@@ -76,5 +76,5 @@ class CLIPSepMiddle(nn.Module):
         """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         condition = self.condition(query)
         maps = self.unet.encode(log_magnitude)
-        logits = SplitDecoder(self.unet, maps)(condition)
+        logits = SplitDecoder(self.unet, maps, once=True)(condition)
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])

@@ -146,7 +146,7 @@ def masks_of_parts(
     """
     is_there = (labels >= 0).unsqueeze(-1)
     real = torch.where(is_there, vectors, vectors[:, :, :1]).float()
-    logits = SplitDecoder(unet, maps)(real.flatten(1, 2)).float()
+    logits = SplitDecoder(unet, maps, once=True)(real.flatten(1, 2)).float()
     masks: Tensor = torch.sigmoid(logits).view(*labels.shape, *logits.shape[2:])
     return masks * is_there.unsqueeze(-1)
 

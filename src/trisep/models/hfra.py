@@ -121,7 +121,7 @@ class HFRA(nn.Module):
             return self.fusion(self.unet, maps, vectors)  # type: ignore[no-any-return]
         if self.config.fusion == "middle":
             alike = self.fusion.scale.expand(*vectors.shape[:2], -1)
-            return SplitDecoder(self.unet, maps)(vectors, alike) + self.fusion.bias
+            return SplitDecoder(self.unet, maps, once=True)(vectors, alike) + self.fusion.bias
         weights = self.late_projection(vectors)
         if self.config.squash_projections:
             weights = torch.sigmoid(weights)

@@ -115,7 +115,7 @@ class SGN(nn.Module):
         tokens, groups, _ = self.group(log_magnitude)
         asked = torch.take_along_dim(groups, query.label_ids.unsqueeze(2), dim=1)
         maps = self.unet.encode(log_magnitude)
-        logits = SplitDecoder(self.unet, maps)(asked.float()).float()
+        logits = SplitDecoder(self.unet, maps, once=True)(asked.float()).float()
         return MaskOutput(
             masks=torch.sigmoid(logits),
             logits=logits,

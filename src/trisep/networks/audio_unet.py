@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from trisep.errors import ConfigError
 from trisep.networks import gradients
+from trisep.networks.halving import DoublingConv, HalvingConv, double
 from trisep.networks.residual import ResidualBlock, fixed_normalization
-from trisep.networks.strips import rectified_rows
 
 _MAX_WIDTH = 4096
 """Largest number of channels, of which a kernel takes a gigabyte."""
@@ -206,85 +206,18 @@ class UpBlock(nn.Sequential):
         return nn.functional.fold(taps.flatten(2), (rows, size[1]), kernel_size=4, stride=2, padding=padding).squeeze(1)
 
 
-def double(
-    x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "C C2 4 4"], bias: Float[Tensor, "C2"] | None = None
-) -> Float[Tensor, "B C2 H2 W2"]:
-    """Apply a transposed convolution of stride 2, which doubles height and width.
-
-    An input of one frame gets a second one of zeros, and the output is cropped, for the reason given in `HalvingConv`:
-    the gradient of this function is its convolution.
-    """
-    if x.shape[-1] > 1:
-        return nn.functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
-    padded = nn.functional.pad(x, (0, 1))
-    return nn.functional.conv_transpose2d(padded, kernel, bias, stride=2, padding=1)[..., :2]
-
-
-def doubled_rows(
-    x: Float[Tensor, "B C H W"],
-    strip: tuple[int, int],
-    kernel: Float[Tensor, "C C2 4 4"],
-    bias: Float[Tensor, "C2"] | None = None,
-) -> Float[Tensor, "B C2 h W2"]:
-    """Compute the rows of a strip (even, even) of `double` of the ReLU of a map of at least two frames."""
-    top, bottom = strip
-    rows = rectified_rows(x, top // 2 - 1, bottom // 2 + 1)
-    return nn.functional.conv_transpose2d(rows, kernel, bias, stride=2, padding=(3, 1))
-
-
-class DoublingConv(nn.ConvTranspose2d):
-    """`double` as a layer."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, bias: bool) -> None:
-        """Build a kernel of 4 × 4."""
-        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=bias)
-
-    def forward(self, input: Float[Tensor, "B C H W"], output_size: list[int] | None = None) -> Tensor:
-        """Compute the map of twice the size."""
-        return double(input, self.weight, self.bias)
-
-
 def _lay_channels_last(network: nn.Module) -> None:
     """Lay out the kernels with the channels last in memory, which makes every convolution of these networks faster.
 
-    A kernel of one channel lies so in any case, but only its strides tell the convolution to lay out its output so.
+    A kernel of one channel lies so in any case, but only its strides tell the convolution to lay out its output so, and
+    PyTorch's own conversions leave them as they are.
     """
     for parameter in network.parameters():
         if parameter.ndim == 4:
-            parameter.data = parameter.data.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-
-
-class HalvingConv(nn.Conv2d):
-    """The strided convolution that halves height and width.
-
-    An output that is one frame wide is computed as two frames, of which the second is dropped. That changes nothing but
-    rounding, and keeps away from a fault of oneDNN (in torch 2.13): on processors with AMX, its bfloat16 convolution
-    with an output of width 1 reads memory that was never written, and returns NaN or noise.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        """Build a kernel of 4 × 4 without bias."""
-        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
-
-    def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2 H2 W2"]:
-        """Compute the map of half the size."""
-        return self.halved(input, self.weight, None)
-
-    def normalized(self, input: Float[Tensor, "B C H W"], normalization: nn.Module) -> Float[Tensor, "B C2 H2 W2"]:
-        """Compute the map of half the size, normalised; fixed statistics become part of the kernel."""
-        if (fixed := fixed_normalization(normalization)) is None:
-            result: Tensor = normalization(self(input))
-            return result
-        scale, shift = fixed
-        return self.halved(input, self.weight * scale[:, None, None, None], shift)
-
-    def halved(
-        self, x: Float[Tensor, "B C H W"], kernel: Float[Tensor, "C2 C 4 4"], bias: Float[Tensor, "C2"] | None
-    ) -> Float[Tensor, "B C2 H2 W2"]:
-        """Apply a kernel and a bias as this layer applies its own."""
-        if x.shape[-1] // 2 != 1:
-            return nn.functional.conv2d(x, kernel, bias, stride=2, padding=1)
-        return nn.functional.conv2d(nn.functional.pad(x, (0, 2)), kernel, bias, stride=2, padding=1)[..., :1]
+            _, channels, height, width = parameter.shape
+            strides = (channels * height * width, 1, channels * width, channels)
+            laid_out = torch.empty_strided(parameter.shape, strides, dtype=parameter.dtype, device=parameter.device)
+            parameter.data = laid_out.copy_(parameter.data)
 
 
 class AudioEncoder(nn.Module):
@@ -314,11 +247,9 @@ class AudioEncoder(nn.Module):
         for index, level in enumerate(self.down):
             assert isinstance(level, nn.Sequential)
             normalization = level[-1] if isinstance(level[-1], nn.BatchNorm2d) else nn.Identity()
-            for layer in level:
-                if isinstance(layer, HalvingConv):
-                    x = layer.normalized(x, normalization)
-                elif layer is not normalization:
-                    x = layer(x)
+            activation = level[0] if isinstance(level[0], nn.LeakyReLU) else nn.Identity()
+            convolution = next(layer for layer in level if isinstance(layer, HalvingConv))
+            x = convolution.normalized(x, activation, normalization)
             if str(index) in self.residual:
                 x = self.residual[str(index)](x)
             maps.append(x)

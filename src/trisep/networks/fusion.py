@@ -14,7 +14,8 @@ gradient, for half the operations where there are many vectors. Nothing here kno
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -23,7 +24,8 @@ from torch.utils.checkpoint import checkpoint
 
 from trisep.errors import ConfigError
 from trisep.networks import gradients
-from trisep.networks.audio_unet import AudioUNet, UpBlock, doubled_rows
+from trisep.networks.audio_unet import AudioUNet, UpBlock
+from trisep.networks.halving import doubled_rows
 from trisep.networks.strips import strips_of
 
 ScaleAndShift = tuple[Float[Tensor, "B Q _"], Float[Tensor, "B Q _"]]
@@ -38,13 +40,16 @@ class SplitDecoder:
     true in that case.
     """
 
-    def __init__(self, unet: AudioUNet, maps: list[Float[Tensor, "B _ _ _"]]) -> None:
-        """Compute the shared part of every layer, bottleneck first."""
+    def __init__(self, unet: AudioUNet, maps: list[Float[Tensor, "B _ _ _"]], *, once: bool = False) -> None:
+        """Compute the shared part of every layer, bottleneck first.
+
+        With `once`, a decoder that is called a single time computes the part of each layer when it comes to it, and
+        lets go of it afterwards: all of them together are half of the memory that the network needs.
+        """
         self.on_batch_statistics = any(
             isinstance(layer, nn.BatchNorm2d) and layer.training for layer in unet.up.modules()
         )
         self._size, self._maps = maps[-1].shape[2:], maps
-        self._layers = []
         *inner, self._last = unet.up_blocks
         self._outer = inner[-1]
         is_transposed = isinstance(self._last.convolution, nn.ConvTranspose2d)
@@ -52,21 +57,22 @@ class SplitDecoder:
         self._strips = strips_of(maps[0]) if can_be_cut else []
         if len(self._strips) > 1:
             inner.pop()  # `_in_strips` computes this layer and the last one
-        for block, own in zip(inner, reversed(maps[len(maps) - len(inner) :]), strict=True):
-            whole, bias, normalization = block.folded()
-            own_kernel, kernel = _split_kernel(block, whole, own.shape[1])
-            shared = block.linear_part(own.relu(), own_kernel, bias)
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-            self._layers.append((block.linear_part, kernel, shared.unsqueeze(1), normalization))
+        self._num_inner = len(inner)
+        pairs = zip(inner, reversed(maps[len(maps) - len(inner) :]), strict=True)
+        layers = (_shared_layer(block, own) for block, own in pairs)
+        self._layers: Iterable[_SharedLayer] = layers if once else list(layers)
 
     def _inner(self, vectors: Float[Tensor, "B Q D"], modulation: Sequence[ScaleAndShift]) -> Float[Tensor, "R C _ _"]:
         """Decode every vector, tiled behind the bottleneck of its mixture, by all layers but those that come last."""
         x = vectors.flatten(0, 1)[:, :, None, None].expand(-1, -1, *self._size)
         x = x.contiguous(memory_format=torch.channels_last)
-        x = x.relu()
-        for layer, (linear_part, kernel, shared, normalization) in enumerate(self._layers):
-            x = _with_shared(linear_part(x, kernel), shared)
-            x = _activated(x, normalization, _of_layer(modulation, layer))
+        x, number = x.relu(), 0
+        for layer in self._layers:  # `enumerate` would keep each layer until it has the next
+            x = _with_shared(layer.linear_part(x, layer.kernel), layer.shared)
+            x = _activated(x, layer.normalization, _of_layer(modulation, number))
+            number += 1
+            del layer
+        assert number == self._num_inner, "a decoder that was made for one call is called again"
         return x
 
     def __call__(
@@ -90,7 +96,7 @@ class SplitDecoder:
         own_kernels = block.summed_kernels(own_kernel, weights)
         kernels = block.summed_kernels(kernel, weights).flatten(0, 1).unsqueeze(1)
         if len(self._strips) > 1:
-            sums = self._in_strips(x, kernels, own_kernels, _of_layer(modulation, len(self._layers)))
+            sums = self._in_strips(x, kernels, own_kernels, _of_layer(modulation, self._num_inner))
         else:
             sums = block.sums((x, kernels), (outermost.relu(), own_kernels))
         return sums.view(*rows, *sums.shape[1:]) + block.summed_bias(weights)
@@ -122,6 +128,24 @@ class SplitDecoder:
             sums[:, 2 * strip[0] : 2 * strip[1] + 2] += folded
         assert sums is not None
         return sums[:, 1:-1]
+
+
+class _SharedLayer(NamedTuple):
+    """A layer of the decoder, its part of the encoder's map computed."""
+
+    linear_part: Callable[[Tensor, Tensor], Tensor]
+    kernel: Float[Tensor, "_ _ _ _"]
+    """Of the channels that come from the layer further in."""
+    shared: Float[Tensor, "B 1 C H W"]
+    normalization: nn.Module
+
+
+def _shared_layer(block: UpBlock, own: Float[Tensor, "B C H W"]) -> _SharedLayer:
+    """Compute what all vectors share of a layer, from the map of the encoder."""
+    whole, bias, normalization = block.folded()
+    own_kernel, kernel = _split_kernel(block, whole, own.shape[1])
+    shared = block.linear_part(own.relu(), own_kernel, bias).unsqueeze(1)
+    return _SharedLayer(block.linear_part, kernel.contiguous(memory_format=torch.channels_last), shared, normalization)
 
 
 def _with_shared(x: Float[Tensor, "R C H W"], shared: Float[Tensor, "B 1 C H W"]) -> Float[Tensor, "R C H W"]:
@@ -249,7 +273,7 @@ class HierarchicalFusion(nn.Module):
         if self.squash:
             weights, condition = torch.sigmoid(weights), torch.sigmoid(condition)
         modulation = [layer(vectors) for layer in self.modulation]
-        return SplitDecoder(unet, maps)(condition, weights * self.late.scale, modulation) + self.late.bias
+        return SplitDecoder(unet, maps, once=True)(condition, weights * self.late.scale, modulation) + self.late.bias
 
 
 def summed_masks(

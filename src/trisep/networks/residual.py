@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trisep.networks.strips import rectified_rows, strips_of
+from trisep.networks.strips import activated_rows, strips_of
 
 
 class ResidualBlock(nn.Module):
@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
             return x + change(x.relu(), (1, 1))
         result = torch.empty_like(x)
         for top, bottom in strips:
-            part = change(rectified_rows(x, top - 1, bottom + 1), (0, 1))
+            part = change(activated_rows(x, top - 1, bottom + 1, torch.relu), (0, 1))
             torch.add(x[:, :, top:bottom], part, out=result[:, :, top:bottom])
         return result
 

@@ -47,7 +47,7 @@ class SeparationJob:
     @property
     def separator(self) -> Separator:
         """The model, loaded once in a process."""
-        return _separator(self.model, device=self.device)
+        return _separator(self.model, device=self.device, packed=True)
 
     def __call__(self, path: Path, folder: Path, progress: Progress) -> dict[str, Any]:
         """Separate one input into its folder and return its report."""

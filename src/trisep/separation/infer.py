@@ -243,14 +243,10 @@ def mask_segments(
         end = max(core + plan.num_core_frames + plan.num_context_frames, begin + plan.num_window_frames)
         reader.read_until(end)
         stop = end if reader.num_frames is None else min(end, reader.num_frames)
-        magnitude = reader.magnitude(begin, stop)
-        length = max(round_up(magnitude.shape[-1], plan.time_multiple), plan.num_window_frames)
-        output = run_network(network, magnitude[None], length)
-        logits, noise = (None if x is None else x[0] for x in (output.logits, output.noise_masks))
         is_last = stop == reader.num_frames
         first = core if tail is None else core - fade
         frames = slice(first - begin, None if is_last else core + plan.num_core_frames + fade - begin)
-        segment = MaskSegment(output.masks[0], logits, noise, magnitude, is_last).part(frames)
+        segment = _segment(reader.magnitude(begin, stop), network, plan, is_last=is_last).part(frames)
         segment = segment if tail is None else _cross_faded(tail, segment)
         if is_last:
             yield segment
@@ -258,9 +254,19 @@ def mask_segments(
         held = segment.masks.shape[-1] - 2 * fade
         # Memory of its own, so that the small tail does not keep the whole segment alive.
         tail = segment.part(slice(held, None)).map(Tensor.clone)
-        yield segment.part(slice(held))
+        segment = segment.part(slice(held))
+        yield segment
+        del segment  # before the next one is computed
         core += plan.num_core_frames
         reader.drop_before(core - plan.num_context_frames)
+
+
+def _segment(magnitude: Float[Tensor, "256 n"], network: Network, plan: SegmentPlan, *, is_last: bool) -> MaskSegment:
+    """Run the network over the frames of a segment and its context."""
+    length = max(round_up(magnitude.shape[-1], plan.time_multiple), plan.num_window_frames)
+    output = run_network(network, magnitude[None], length)
+    logits, noise = (None if x is None else x[0] for x in (output.logits, output.noise_masks))
+    return MaskSegment(output.masks[0], logits, noise, magnitude, is_last)
 
 
 def measure_reach(network: Network, *, time_multiple: int, device: torch.device | str = "cpu") -> int:

@@ -258,7 +258,8 @@ class StemEvidence:
         self._weights, self._usual = evidence_weights(tower, torch.stack([vector for _, vector in words.values()]))
         self._resampler: StreamedResampler | None = None
         self._downmixes: list[Downmix] = []
-        self._waiting = np.zeros((len(words), 0), np.float32)
+        self._portion = np.empty((len(words), PORTION_SAMPLES), np.float32)
+        self._num_waiting = 0
         self._sum: Tensor | float = 0.0
         self._num_steps = 0
         self._largest = torch.full((len(words),), -torch.inf)
@@ -274,12 +275,10 @@ class StemEvidence:
             self._downmixes = [Downmix(sample_rate_hz, stems.shape[1]) for _ in self._stems]
         mono = np.stack([mix.push(stems[stem]) for mix, stem in zip(self._downmixes, self._stems, strict=True)])
         mono *= gain_between(mixture_level_db, LEVEL_DB)
-        parts = [self._waiting, self._resampler.push(mono), *([self._resampler.finish()] if is_last else [])]
-        samples = np.concatenate(parts, axis=1)
-        while samples.shape[1] >= PORTION_SAMPLES or (is_last and samples.shape[1]):
-            self._hear(torch.from_numpy(np.ascontiguousarray(samples[:, :PORTION_SAMPLES])))
-            samples = samples[:, PORTION_SAMPLES:]
-        self._waiting = samples.copy()
+        self._append(self._resampler.push(mono))
+        if is_last:
+            self._append(self._resampler.finish())
+            self._hear()
 
     def values(self) -> dict[int, dict[str, float]]:
         """Return the features of each query in words, by its number; nothing before anything was heard."""
@@ -290,8 +289,21 @@ class StemEvidence:
         named = (dict(zip(EVIDENCE_NAMES, row, strict=True)) for row in rows)
         return dict(zip(self._queries, named, strict=True))
 
-    def _hear(self, portion: Float[Tensor, "W n"]) -> None:
-        """Add the steps of a portion, one stem at a time."""
+    def _append(self, samples: Float32[np.ndarray, "W n"]) -> None:
+        """Fill the portion, and hear it whenever it is full."""
+        while samples.shape[1]:
+            fitting = samples[:, : PORTION_SAMPLES - self._num_waiting]
+            self._portion[:, self._num_waiting : self._num_waiting + fitting.shape[1]] = fitting
+            self._num_waiting += fitting.shape[1]
+            samples = samples[:, fitting.shape[1] :]
+            if self._num_waiting == PORTION_SAMPLES:
+                self._hear()
+
+    def _hear(self) -> None:
+        """Add the steps of the samples that wait, one stem at a time."""
+        portion, self._num_waiting = torch.from_numpy(self._portion[:, : self._num_waiting]), 0
+        if not portion.shape[1]:
+            return
         steps = torch.cat([self._tower.embed_portion(stem[None]) for stem in portion])
         self._sum = self._sum + steps.sum(dim=1)
         self._num_steps += steps.shape[1]

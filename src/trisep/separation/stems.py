@@ -9,6 +9,7 @@ import shutil
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,8 @@ SCHEMA = 1
 RESERVED_NAMES = frozenset({"residual", "without", "report"})
 _ACTIVITY_HOP_SECONDS = 0.1
 _LONGEST_NAME_BYTES = 200
+_DOUBTED_PRESENCE = 0.05
+"""The most that presence can be for a query that is not understood."""
 
 
 def output_name(query: str, taken: Collection[str] = ()) -> str:
@@ -118,6 +121,14 @@ def stem_entry(stem: Stem, file: str) -> dict[str, Any]:
             "values": [float(f"{value:.4g}") for value in stem.activity],
         },
     }
+
+
+def doubted(stems: Sequence[Stem], reasons: Sequence[str | None]) -> list[Stem]:
+    """Return the stems; those of queries that are not understood count as absent."""
+    return [
+        stem if reason is None else replace(stem, presence=min(stem.presence, _DOUBTED_PRESENCE), present=False)
+        for stem, reason in zip(stems, reasons, strict=True)
+    ]
 
 
 class OutputError(MediaError):

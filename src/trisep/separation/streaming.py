@@ -6,7 +6,7 @@ grid of the model to the samples of the source, whose rate, channels and phase s
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,8 @@ Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
 USUAL_NOTE = "above"
 """How the note begins that most separations have, and nobody needs to be told each time."""
-_SLICE_VALUES = 6_000_000
-"""How many samples are given at a time, over mixture and stems: 20 s of two stems in stereo are given at once."""
+_SLICE_VALUES = 600_000
+"""How many samples are given at a time, over mixture and stems: a little more than 2 s of two stems in stereo."""
 _PORTION_VALUES = 1 << 19
 """How many values of frames are transformed at a time, over all channels of a stem: few enough for the cache of a
 processor, and for the C library to use the same memory again."""
@@ -230,19 +230,29 @@ class SeparationRun:
         layout = {"num_channels": self.source.num_channels, "num_queries": len(self._groups)}
         applier = MaskApplier(target, grid, **layout, device=self._device)
         num_given = 0
-        for segment, blocks in computed_ahead(self._segments_and_blocks()):
-            for block, heard in blocks:
-                applier.push(block, heard)
-            masks = joined_masks(segment.masks[: self._num_queries], self._groups, exclusive=self._exclusive)
-            slices = torch.split(masks, self._slice_frames(), dim=-1)
-            for number, part in enumerate(slices, start=1):
-                separated = applier.apply(part, is_last=segment.is_last and number == len(slices))
-                self._measure(separated, is_last=segment.is_last and number == len(slices))
+        for item in computed_ahead(self._segments_and_blocks()):
+            for separated in self._applied(applier, *item):
                 num_given += separated.mixture.shape[1]
                 if progress is not None:
                     progress(num_given / max(1, self.survey.num_samples))
                 yield separated
-                give_back_freed()
+            del item  # before the next one is waited for
+            give_back_freed()
+
+    def _applied(
+        self, applier: MaskApplier, segment: MaskSegment, blocks: list[tuple[np.ndarray, np.ndarray]]
+    ) -> Iterator[SeparatedSegment]:
+        """Mixture and stems under the masks of a segment, slice by slice, measured; `blocks` are handed on."""
+        for block, heard in blocks:
+            applier.push(block, heard)
+        blocks.clear()
+        masks = joined_masks(segment.masks[: self._num_queries], self._groups, exclusive=self._exclusive)
+        slices = torch.split(masks, self._slice_frames(), dim=-1)
+        for number, part in enumerate(slices, start=1):
+            is_last = segment.is_last and number == len(slices)
+            separated = applier.apply(part, is_last=is_last)
+            self._measure(separated, is_last=is_last)
+            yield separated
 
     def _slice_frames(self) -> int:
         """Return for how many frames of the masks samples are given at a time."""
@@ -264,8 +274,11 @@ class SeparationRun:
         """Masks, each with the blocks of the source that were read for them, and what is heard of these."""
         blocks: list[tuple[np.ndarray, np.ndarray]] = []
         for segment in self.mask_segments(lambda block, heard: blocks.append((block, heard))):
-            yield segment, blocks.copy()
+            item = replace(segment, logits=None, noise_masks=None), blocks.copy()
             blocks.clear()
+            del segment
+            yield item
+            del item
 
     def mask_segments(
         self, on_block: Callable[[np.ndarray, np.ndarray], None] = lambda block, heard: None
@@ -284,7 +297,9 @@ class SeparationRun:
         mono = mono_blocks(blocks(), rate, self.signal.sample_rate_hz, num_channels=num_channels)
         for segment in mask_segments(mono, self._network, self.signal, self.plan, gain=self.gain, device=self._device):
             self._features.update(segment.masks, segment.logits, segment.magnitude)
+            give_back_freed()  # of the network, before its masks are applied
             yield segment
+            del segment  # before the next one is computed
 
     def features(self) -> tuple[dict[str, float], ...]:
         """Presence features of each query, with relative ones and evidence where there are; after the last segment."""

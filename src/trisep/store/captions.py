@@ -23,7 +23,7 @@ from trisep.queries.captions import (
     nearest_words,
     sample_words,
 )
-from trisep.store.cluster import run_on_cluster
+from trisep.store.cluster import Elsewhere
 from trisep.store.embeddings import map_embeddings, read_embedding_header, write_embeddings
 from trisep.store.layout import ShardInfo, caption_path, embedding_path
 from trisep.store.read import ClipStore
@@ -70,21 +70,21 @@ def write_captions(
     waiting: list[int],
     progress: Progress,
     *,
-    cluster: str | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> None:
     """Search for the captions of some shards, given by number, and write them; `progress` counts the clips done.
 
-    The frames' embeddings must have been written before. With a `cluster` it does the work, otherwise this process
-    does.
+    The frames' embeddings must have been written before. Where `elsewhere` is given, a cluster does the work,
+    otherwise this process does.
     """
     shards = clips.manifest.shards
     if not waiting:
         return
     num_waiting = sum(shards[number].num_clips for number in waiting)
     task = progress.add_task("captions", total=len(clips), completed=len(clips) - num_waiting)
-    if cluster is not None:
+    if elsewhere is not None:
         work = partial(_caption_shard_of, clips.path.absolute(), clips.manifest.index_sha256, encoder.name, settings)
-        for number in run_on_cluster(waiting, work, address=cluster):
+        for number in elsewhere(waiting, work):
             progress.advance(task, shards[number].num_clips)
         return
     words = sample_words(encoder, settings)

@@ -28,6 +28,8 @@ _OF_OUR_OWN = {
 that others keep busy, and its workers niceness 15."""
 
 Item = TypeVar("Item")
+Elsewhere = Callable[[Sequence[int], Callable[[int], object]], Iterator[int]]
+"""`run_on_cluster` for the shards of a store, with a cluster chosen."""
 
 
 def run_on_cluster(

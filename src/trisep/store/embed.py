@@ -26,7 +26,7 @@ from trisep.media.lock import locked
 from trisep.queries.captions import CaptionSettings
 from trisep.store.boxes import BoxSettings, write_boxes
 from trisep.store.captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
-from trisep.store.cluster import run_on_cluster
+from trisep.store.cluster import Elsewhere, run_on_cluster
 from trisep.store.embeddings import read_embedding_header, write_embeddings
 from trisep.store.layout import SHARDS, ShardInfo, embedding_path
 from trisep.store.read import ClipStore
@@ -76,6 +76,7 @@ def embed(
     num_shown: int = 0,
     overwrite: bool = False,
     cluster: str | None = None,
+    num_workers: int | None = None,
     console: Console | None = None,
 ) -> EmbedReport:
     """Embed every frame of a finished store with a frozen encoder, and store the raw embeddings.
@@ -89,6 +90,7 @@ def embed(
         num_shown: number of clips whose captions are printed as the words nearest to their tokens.
         overwrite: replace embeddings by another version of the encoder, and captions or boxes of other settings.
         cluster: the Ray cluster to work on, with the errors of `run_on_cluster`; None works in this process.
+        num_workers: number of processes with `cluster` "local"; None takes one per processor.
         console: where progress, the histogram of cosines and the words go; None prints nothing.
 
     Raises StoreError for no store or other embeddings in it, CheckpointError for the encoder, MediaError for writing.
@@ -97,7 +99,8 @@ def embed(
     if boxes is not None:
         boxes.require_list()
     with locked(clips.path):
-        return _embed(clips, encoder, regions, captions, boxes, num_shown, overwrite, cluster, console)
+        elsewhere = None if cluster is None else partial(run_on_cluster, address=cluster, num_workers=num_workers)
+        return _embed(clips, encoder, regions, captions, boxes, num_shown, overwrite, elsewhere, console)
 
 
 def _embed(
@@ -108,7 +111,7 @@ def _embed(
     boxes: BoxSettings | None,
     num_shown: int,
     overwrite: bool,
-    cluster: str | None,
+    elsewhere: Elsewhere | None,
     console: Console | None,
 ) -> EmbedReport:
     """Do what `embed` does, in a store that is locked."""
@@ -120,9 +123,9 @@ def _embed(
     remove_leftovers(clips.path / SHARDS)
     require_place(clips.path / SHARDS, _num_bytes(clips, encoder, waiting, regions=regions))
     with _progress("frames", console) as progress:
-        _embed_shards(clips, encoder, waiting, progress, regions=regions, cluster=cluster)
+        _embed_shards(clips, encoder, waiting, progress, regions=regions, elsewhere=elsewhere)
     if captions:
-        _write_captions(clips, encoder, captions, uncaptioned, num_shown, console, cluster)
+        _write_captions(clips, encoder, captions, uncaptioned, num_shown, console, elsewhere)
     with _progress("clips", console if boxes is not None else None) as progress:
         write_boxes(clips, encoder, boxes, progress, overwrite=overwrite)
     cosines = found_cosines(clips, encoder.name) if captions else np.zeros(0, np.float32)
@@ -154,11 +157,11 @@ def _write_captions(
     waiting: list[int],
     num_shown: int,
     console: Console | None,
-    cluster: str | None,
+    elsewhere: Elsewhere | None,
 ) -> None:
     """Search for the captions of the shards that lack them, and print what was found."""
     with _progress("clips", console) as progress:
-        write_captions(clips, encoder, captions, waiting, progress, cluster=cluster)
+        write_captions(clips, encoder, captions, waiting, progress, elsewhere=elsewhere)
     if console is not None:
         show_captions(clips, encoder, num_shown, console)
 
@@ -205,15 +208,15 @@ def _embed_shards(
     progress: Progress,
     *,
     regions: bool,
-    cluster: str | None,
+    elsewhere: Elsewhere | None,
 ) -> None:
     """Embed and write some shards, given by number, in this process or on a cluster."""
     shards, num_frames = clips.manifest.shards, clips.manifest.num_frames
     num_waiting = sum(shards[number].num_frames for number in waiting)
     task = progress.add_task("embed", total=num_frames, completed=num_frames - num_waiting)
-    if cluster is not None:
+    if elsewhere is not None:
         work = partial(_embed_shard_of, clips.path.absolute(), clips.manifest.index_sha256, encoder.name, regions)
-        for number in run_on_cluster(waiting, work, address=cluster):
+        for number in elsewhere(waiting, work):
             progress.advance(task, shards[number].num_frames)
         return
     for number in waiting:
