@@ -44,8 +44,10 @@ def test_a_large_map_passes_a_block_in_strips_without_a_seam(height: int, monkey
     shapes = []
     monkeypatch.setattr(residual, "activated_rows", lambda *rows: shapes.append(rows[1:3]) or activated_rows(*rows))
     with torch.inference_mode():
-        torch.testing.assert_close(block(x), expected)
-    assert shapes == [(top - 1, min(top + 4, height) + 1) for top in range(0, height, 4)]
+        result, inside = block(x), x.clone()
+        torch.testing.assert_close(result, expected)
+        assert block(inside, in_place=True) is inside and inside.equal(result)
+    assert shapes == 2 * [(top - 1, min(top + 4, height) + 1) for top in range(0, height, 4)]
 
 
 def test_a_block_in_training_mode_takes_its_statistics_over_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:

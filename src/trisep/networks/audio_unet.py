@@ -251,7 +251,7 @@ class AudioEncoder(nn.Module):
             convolution = next(layer for layer in level if isinstance(layer, HalvingConv))
             x = convolution.normalized(x, activation, normalization)
             if str(index) in self.residual:
-                x = self.residual[str(index)](x)
+                x = self.residual[str(index)](x, in_place=True)
             maps.append(x)
         return maps
 

@@ -23,8 +23,11 @@ class ResidualBlock(nn.Module):
         self.narrow_norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.narrow_norm.weight)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Apply the block, to a large map in strips of rows: the hidden one has twice its size."""
+    def forward(self, x: Float[Tensor, "B C H W"], *, in_place: bool = False) -> Float[Tensor, "B C H W"]:
+        """Apply the block, to a large map in strips of rows: the hidden one has twice its size.
+
+        With `in_place`, what a large map becomes may be written over it.
+        """
         widen, widen_norm = _folded(self.widen, self.widen_norm)
         narrow, narrow_norm = _folded(self.narrow, self.narrow_norm)
 
@@ -37,10 +40,13 @@ class ResidualBlock(nn.Module):
         strips = strips_of(x)
         if len(strips) == 1 or self.widen_norm.training:
             return x + change(x.relu(), (1, 1))
-        result = torch.empty_like(x)
+        result, above = x if in_place else torch.empty_like(x), None
         for top, bottom in strips:
-            part = change(activated_rows(x, top - 1, bottom + 1, torch.relu), (0, 1))
-            torch.add(x[:, :, top:bottom], part, out=result[:, :, top:bottom])
+            rows = activated_rows(x, top - 1, bottom + 1, torch.relu)
+            if in_place and above is not None:
+                rows[:, :, :1] = above  # as it was before it was written over
+            above = x[:, :, bottom - 1 : bottom].relu()
+            torch.add(x[:, :, top:bottom], change(rows, (0, 1)), out=result[:, :, top:bottom])
         return result
 
 
