@@ -54,7 +54,7 @@ KINDS = {
     "activations": ("relu", "sigmoid", "clamp", "threshold", "gelu"),
     "copies": ("copy_", "contiguous", "clone", "constant_pad", "fill_", "zero_", "cat", "empty", "resize"),
     "Fourier transform": ("fft",),
-    "optimiser": ("adamw", "lerp", "addcmul", "addcdiv"),
+    "optimiser": ("adamw", "lerp", "addcdiv"),
     "products and sums": ("mul", "add", "sub", "div", "sum", "mean"),
 }
 """Operators of PyTorch by a part of their name; the first kind that fits. A transposed convolution on a CPU does its

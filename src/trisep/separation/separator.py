@@ -6,6 +6,7 @@ network reads the mixture brought to the level it was trained at, and the masks 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
