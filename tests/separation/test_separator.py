@@ -474,6 +474,28 @@ def test_the_command_separates_and_if_asked_is_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_part_of_what_is_removed_stays(command, tmp_path: Path) -> None:
+    path = wav(tmp_path / "in.wav", noise(20000, 2, 44100))
+    assert command(path, "violin", "dog", "--out", "stems", "--remove", "--strength", "0.75", "--quiet") == 0
+    violin, dog, residual, without = (
+        read_audio(Path("stems", f"{name}.wav")).samples for name in ("violin", "dog", "residual", "without")
+    )
+    np.testing.assert_allclose(without, residual + 0.25 * (violin + dog), atol=1e-6)
+    assert np.abs(without - residual).max() > 1e-3
+
+
+def test_a_strength_out_of_range_or_of_no_use_is_refused(command, tmp_path: Path, capsys) -> None:
+    path = wav(tmp_path / "in.wav", noise(20000, 2, 44100))
+    for words, expected in (
+        (("--remove", "--strength", "1.5"), "at most 1, not 1.5"),
+        (("--remove", "--strength", "0"), "above 0"),
+        (("--strength", "0.5"), "add --remove"),
+    ):
+        assert command(path, "violin", *words) == 2
+        assert expected in capsys.readouterr().err
+    assert not Path("separated").exists()
+
+
 def test_the_command_says_what_it_did(command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wav(tmp_path / "in.wav", noise(20000, 2, 44100))
     assert command("in.wav", "violin", "dog", "--threshold", "1") == 0

@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -82,7 +84,10 @@ def export_onnx(checkpoint: Checkpoint, encoder: Any, out: Path) -> dict[str, An
     values = (value for part in parts.values() for value in part.network.state_dict().values())
     require_place(out, sum(value.numel() * value.element_size() for value in values))
     with replacing_folder(out) as folder:
-        differences = {name: _export(part, folder / f"{name}.onnx") for name, part in parts.items()}
+        console = Console(stderr=True)
+        shown: dict[str, Any] = {"console": console, "transient": True, "disable": not console.is_interactive}
+        rows = track(parts.items(), "export", **shown)
+        differences = {name: _export(part, folder / f"{name}.onnx") for name, part in rows}
         np.savez(folder / "grids.npz", allow_pickle=False, **_grids(checkpoint))
         content: dict[str, Any] = {
             "model": checkpoint.model_name,

@@ -81,6 +81,8 @@ class Arguments:
     """Whether to write residual.wav, the mixture minus all stems."""
     remove: FlagCreatePairsOff[bool] = False
     """Also write without.wav, the mixture without the queries."""
+    strength: Annotated[float, arg(metavar="0..1")] = 1.0
+    """How much of the queries --remove takes away; 0.9 leaves a tenth (-20 dB), which hides traces of the removal."""
     into_video: FlagCreatePairsOff[bool] = False
     """Also write INPUT's video with each stem (with --remove, the rest too) as its sound; its picture is untouched."""
     format: SoundFormat = "wav"
@@ -189,6 +191,7 @@ def run(arguments: Arguments) -> int:
     )
     outputs = OutputOptions(
         residual=arguments.residual,
+        strength=arguments.strength,
         remove=arguments.remove,
         into_video=arguments.into_video,
         format=arguments.format,

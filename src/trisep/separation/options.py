@@ -58,9 +58,12 @@ class OutputOptions:
     residual: bool = True
     """residual.wav, mixture − Σ stems."""
     remove: bool = False
-    """without.wav, the mixture without any of the queries: the same samples as the residual, under the name that people
-    look for.
+    """without.wav, the mixture without any of the queries: at a `strength` of 1 the same samples as the residual, under
+    the name that people look for.
     """
+    strength: float = 1.0
+    """How much of the queries is taken out of `without`, 0 to 1: mixture − strength · Σ stems. What is left of a sound
+    hides what its removal does to the others."""
     into_video: bool = False
     """For each query, and with `remove` for the rest, also the source's video with that sound in place of its own."""
     format: SoundFormat = "wav"
@@ -74,11 +77,21 @@ class OutputOptions:
     """Bits per second of a lossy sound, over all its channels; None takes 128 000 a channel."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for choices that contradict each other."""
+        """Raise ConfigError for a strength out of range, and for choices that contradict each other."""
+        if not 0 < self.strength <= 1:
+            raise ConfigError(f"strength must be above 0 and at most 1, not {self.strength}")
+        if self.strength < 1 and not self.remove:
+            raise ConfigError("a strength is of no use where nothing is removed; add --remove, or leave it out")
         if self.audio_bitrate is not None and not (self.form.is_lossy or self.into_video):
             raise ConfigError(
                 f"a bit rate is of no use for {self.format}; choose the format mp3, m4a, opus or ogg, or ask for videos"
             )
+
+    @property
+    def parts_removed(self) -> dict[str, float]:
+        """How much of the stems is taken out of the mixture, for each sound of the rest that is written, by name."""
+        parts = (("residual", 1.0, self.residual), ("without", self.strength, self.remove))
+        return {name: part for name, part, is_wanted in parts if is_wanted}
 
     @property
     def form(self) -> SoundForm:

@@ -230,17 +230,17 @@ class Separator:
         """
         wanted = self._wanted(queries)
         names = output_names([query.name for query in wanted])
-        extra = [name for name, is_wanted in (("residual", outputs.residual), ("without", outputs.remove)) if is_wanted]
+        extra, written = outputs.parts_removed, [*names, *outputs.parts_removed]
         opened = self._opened(source, options)
         layout: Any = {name: getattr(opened, name) for name in ("sample_rate_hz", "num_channels", "layout")}
         video = _video_form(opened, options) if outputs.into_video else None
         whose: Any = {"source": opened.path, "sha256": opened.sha256 and opened.sha256(), "replaces": outputs.replaces}
-        unopened = StemFiles(Path(out_dir), [*names, *extra], outputs.form, **layout, **whose, video=video)
+        unopened = StemFiles(Path(out_dir), written, outputs.form, **layout, **whose, video=video)
         unopened.require_room(opened.declared_samples)
         running = self.start(opened, wanted, options)
         with unopened as files:
             for segment in running.segments(progress):
-                files.write({**dict(zip(names, segment.stems, strict=True)), **dict.fromkeys(extra, segment.residual)})
+                files.write(dict(zip(written, [*segment.stems, *map(segment.without, extra.values())], strict=True)))
             reasons = self.reasons_not_understood(wanted)
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
             report = {"schema": SCHEMA, **running.facts(), **from_here(files.folder, opened.path, opened.title)}
@@ -255,8 +255,8 @@ class Separator:
                 }
                 for stem, name, query, reason in rows
             ]
-            rest = {name: files.names.get(name) for name in ("residual", "without")}
-            report |= {**rest, "residual_share": running.residual_share(), "gain_db": files.finish()}
+            named = {name: files.names.get(name) for name in ("residual", "without")}
+            report |= {**named, "residual_share": running.residual_share(), "gain_db": files.finish()}
             report["notes"] = [*running.notes(), *self._notes(wanted, reasons, options), *files.replaced()]
             if video is not None:
                 shown = [*names, *(["without"] if outputs.remove else [])]

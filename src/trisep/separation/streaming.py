@@ -167,7 +167,11 @@ class SeparatedSegment:
     @property
     def residual(self) -> Float32[np.ndarray, "C m"]:
         """mixture − Σ stems, sample by sample in float32."""
-        rest: np.ndarray = self.mixture - self.stems.sum(axis=0, dtype=np.float32)
+        return self.without(1.0)
+
+    def without(self, strength: float) -> Float32[np.ndarray, "C m"]:
+        """mixture − strength · Σ stems, sample by sample in float32."""
+        rest: np.ndarray = self.mixture - np.float32(strength) * self.stems.sum(axis=0, dtype=np.float32)
         return rest
 
     @property
