@@ -155,7 +155,7 @@ compares it with what the script prints. "–": classical systems are not traine
 of them here; [their settings](paper_numbers.md) are the papers'.
 
 BERTSep is CLIPSep-Text on BERT, whose weights were not at hand: in miniature the words of `lite`, which are MiniLM's,
-stand for it.
+stand for it. † The mean over two seeds of different days, whose intervals stand in the linked page.
 
 ## Systems
 
