@@ -100,7 +100,7 @@ def test_each_defect_is_found_and_named(
     media: Path, metadata: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "lists"
-    assert _status(media, metadata, "--out", str(out), "--json") == 1
+    assert _status(media, metadata, "--out", str(out), "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((out / "status.json").read_text())
     defects = [(defect["labels"][0].removeprefix("class of "), defect["state"]) for defect in report["defects"]]
@@ -131,7 +131,7 @@ def test_people_read_the_name_and_the_reason_of_each_defect_in_80_columns(
     media: Path, metadata: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert _status(media, metadata) == 1
+    assert _status(media, metadata) == 0
     told = capsys.readouterr().out
     assert max(map(len, told.splitlines())) <= 80
     rows = [line for line in told.splitlines() if line.startswith("│ ")]
@@ -140,7 +140,7 @@ def test_people_read_the_name_and_the_reason_of_each_defect_in_80_columns(
         assert any(IDS[name] in row and f"│ {name} " in row for row in rows), name
     assert "more that are not usable" not in told
     monkeypatch.setattr(trisep.datasets.availability, "MAX_TABLE_ROWS", 3)
-    assert _status(media, metadata) == 1
+    assert _status(media, metadata) == 0
     told = capsys.readouterr().out
     assert "and 6 more that are not usable: --out DIR or --json gives them all" in told
     assert "class of silent" not in told
@@ -169,7 +169,7 @@ def test_a_second_run_decodes_only_what_is_new(
 
 
 def test_prepare_takes_the_listed_stretches(media: Path, metadata: Path, tmp_path: Path) -> None:
-    assert _status(media, metadata, "--out", str(tmp_path / "lists")) == 1
+    assert _status(media, metadata, "--out", str(tmp_path / "lists")) == 0
     settings = PrepareSettings(
         clips=(tmp_path / "lists" / "train.csv", tmp_path / "lists" / "test.csv"), short_side=32, num_workers=1
     )
