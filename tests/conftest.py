@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+from hypothesis import settings
 
 # Threads of torch that wait keep off the processor, which other tests need; read when torch is imported, here and in
 # processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+settings.register_profile("untimed", deadline=None)  # no test fails because the machine is busy
+settings.load_profile("untimed")
 jaxtyping.install_import_hook("trisep", "annotation_check.check_annotations")
 
 

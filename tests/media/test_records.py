@@ -167,7 +167,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*Outer.__dataclass_fields__, "wings"]), JSON, max_size=4))
 def test_whatever_json_says_the_answer_is_a_dataclass_or_one_line(values: dict[str, Any]) -> None:
     try:

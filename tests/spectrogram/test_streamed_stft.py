@@ -25,7 +25,7 @@ def streamed(waveform: Tensor, cuts: list[int], signal: SignalSettings) -> tuple
     return torch.cat(frames, dim=1), torch.cat(samples, dim=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     num_samples=st.integers(0, 400),
     cuts=st.lists(st.integers(0, 400), max_size=5),
