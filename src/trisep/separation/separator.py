@@ -75,7 +75,7 @@ def load(
         name_or_path: a model that comes with the package (see `trisep models`), or the folder of a checkpoint.
         device: auto (a GPU if there is one), cpu, cuda or mps.
         encoder: used in place of loading the one that the checkpoint names; it must have the same fingerprint.
-        packed: kernels stored in 8 bits stay so: less memory, and 15 ms more for each run of the default's network.
+        packed: kernels stored in 8 bits stay so: less memory, and a multiplication whenever a layer reads one.
 
     Raises:
         CheckpointError: unknown name, damaged checkpoint, a model that answers no query (PIT) or makes no masks
@@ -230,7 +230,7 @@ class Separator:
         """
         wanted = self._wanted(queries)
         names = output_names([query.name for query in wanted])
-        extra, written = outputs.parts_removed, [*names, *outputs.parts_removed]
+        written = [*names, *(removed := outputs.parts_removed)]
         opened = self._opened(source, options)
         layout: Any = {name: getattr(opened, name) for name in ("sample_rate_hz", "num_channels", "layout")}
         video = _video_form(opened, options) if outputs.into_video else None
@@ -240,7 +240,7 @@ class Separator:
         running = self.start(opened, wanted, options)
         with unopened as files:
             for segment in running.segments(progress):
-                files.write(dict(zip(written, [*segment.stems, *map(segment.without, extra.values())], strict=True)))
+                files.write(dict(zip(written, [*segment.stems, *map(segment.without, removed.values())], strict=True)))
             reasons = self.reasons_not_understood(wanted)
             stems = running.stems([query.name for query in wanted], self.calibration, options.threshold)
             report = {"schema": SCHEMA, **running.facts(), **from_here(files.folder, opened.path, opened.title)}
