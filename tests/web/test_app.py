@@ -88,6 +88,7 @@ def test_from_a_video_to_its_exports(served: Served, sample: Path, tmp_path: Pat
     assert np.shape(heat["maps"]) == (len(heat["times"]), *heat["size"]) and np.max(heat["maps"]) <= 255
 
     served.told("POST", f"/api/sessions/{key}/exports", {"kind": "zip"})
+    served.told("POST", f"/api/sessions/{key}/exports", {"kind": "rest"})
     served.told("POST", f"/api/sessions/{key}/exports", {"kind": "video", "gains": {dog["key"]: 1.0}})
     state = served.until(key, settled)
     made = {export["kind"]: export for export in state["exports"]}
@@ -102,6 +103,10 @@ def test_from_a_video_to_its_exports(served: Served, sample: Path, tmp_path: Pat
     with zipfile.ZipFile(BytesIO(served.ask("GET", f"/api/sessions/{key}/exports/{made['zip']['key']}")[2])) as archive:
         assert sorted(archive.namelist()) == ["dog_barking.wav", "residual.wav", "trumpet.wav"]
         archive.extractall(tmp_path)
+    assert made["rest"]["result"]["title"] == "my dog everything else.wav"
+    rest = tmp_path / "rest.wav"
+    rest.write_bytes(served.ask("GET", f"/api/sessions/{key}/exports/{made['rest']['key']}")[2])
+    np.testing.assert_allclose(read_audio(rest).samples, read_audio(tmp_path / "residual.wav").samples, atol=2e-7)
     total = sum(read_audio(tmp_path / name).samples for name in ("dog_barking.wav", "residual.wav", "trumpet.wav"))
     np.testing.assert_allclose(total, mixture, atol=1e-6)
 

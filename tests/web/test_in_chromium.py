@@ -93,11 +93,13 @@ def test_from_the_first_page_to_a_saved_video(served: Served, sample: Path, tmp_
             assert page.value(f"{edge} <= innerWidth - 16"), width
         page.click(".track:nth-child(1) .save")
         stem = downloaded(tmp_path, "dog barking.wav")
+        page.click(".track:last-child .save")
+        rest = downloaded(tmp_path, f"{sample.stem} everything else.wav")
         page.click("#save-mix")
         page.wait("document.querySelector('#saving').textContent.startsWith('Saved')", PATIENCE_SECONDS)
         video = downloaded(tmp_path, f"{sample.stem} mix.mp4")
         assert page.complaints == []
-    assert read_audio(stem).num_samples == read_audio(sample).num_samples
+    assert read_audio(stem).num_samples == read_audio(rest).num_samples == read_audio(sample).num_samples
     info = probe(video)
     assert (info.video[0].width, info.video[0].height) == (640, 320)
     heard, whole = (read_audio(path).samples.mean(axis=0) for path in (video, sample))

@@ -228,8 +228,8 @@ async def _heat(request: Request) -> Response:
 async def _export(request: Request) -> Response:
     session, body = _its_session(request), await read_json(request)
     kind, gains = body.get("kind"), body.get("gains", {})
-    if kind not in ("zip", "video", "sound") or not isinstance(gains, dict):
-        raise HTTPException(400, "An export is a zip, a video or a sound.")
+    if kind not in ("zip", "rest", "video", "sound") or not isinstance(gains, dict):
+        raise HTTPException(400, "An export is a zip, the rest, a video or a sound.")
     if not all(_is_number(gain) and 0 <= gain <= _MAX_GAIN for gain in gains.values()):
         raise HTTPException(400, f"Gains are numbers from 0 to {_MAX_GAIN:g}.")
     if not session.finished_stems:

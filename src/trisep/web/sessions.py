@@ -158,15 +158,19 @@ class Sessions:
         return out
 
     def add_export(self, session: Session, kind: str, gains: dict[str, float]) -> Export:
-        """Queue a zip of all stems, or the mix by `gains` (of stems by their keys, and `rest`) as video or sound."""
+        """Queue a zip of all stems, what is left without them (`rest`), or the mix as video or sound.
+
+        The mix is by `gains`, of stems by their keys, and of `rest`.
+        """
         for old in [export for export in session.exports.values() if export.kind == kind]:
             self.remove_export(session, old)
-        key = secrets.token_hex(4)
+        key, gains = secrets.token_hex(4), {"rest": 1.0} if kind == "rest" else gains
         stems = [
             {"name": stem.name, "sound": str(stem_file(stem)), "gain": gains.get(stem.key, 0.0)}
             for stem in session.finished_stems
         ]
-        values = {"stems": stems, "rest_gain": gains.get("rest", 0.0), "is_video": kind == "video"}
+        end = "everything else" if kind == "rest" else "mix"
+        values = {"stems": stems, "rest_gain": gains.get("rest", 0.0), "is_video": kind == "video", "end": end}
         suffix = ".zip" if kind == "zip" else ""
         out = str(session.folder / "exports" / f"{key}{suffix}")
         task = session.task("zip" if kind == "zip" else "export", out=out, **values)

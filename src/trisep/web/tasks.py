@@ -175,7 +175,7 @@ class Tasks:
         from trisep.media.remux import replace_audio, video_form
 
         path, out, sound = Path(task["path"]), Path(task["out"]), Path(task["sound"])
-        title = f"{Path(task['title']).stem} mix"
+        title = f"{Path(task['title']).stem} {task['end']}"
         floats = out.with_name(f"{out.name}-floats.wav")
         rest = task["rest_gain"]
         parts = [(sound, rest), *((Path(stem["sound"]), stem["gain"] - rest) for stem in task["stems"])]

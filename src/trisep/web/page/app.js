@@ -290,6 +290,7 @@ askByPointing($("picture"), $("box"), (place) => ask("POST", { place: { ...place
 
 tracks.addEventListener("gains", () => player.setGains(tracks.gains()));
 tracks.addEventListener("seek", ({ detail }) => player.seek(detail.share * player.duration));
+tracks.addEventListener("save-rest", () => ask("POST", { kind: "rest" }, "exports"));
 tracks.addEventListener("remove", ({ detail }) => ask("DELETE", undefined, "stems", detail.key));
 tracks.addEventListener("reword", ({ detail }) => {
   const stem = session.stems.find((candidate) => candidate.key === detail.key);

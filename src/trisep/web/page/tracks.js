@@ -137,6 +137,11 @@ export class Tracks extends EventTarget {
       row.name.addEventListener("change", () => this.#tell("reword", { key, text: row.name.value }));
       row.name.addEventListener("keydown", (event) => event.key === "Enter" && row.name.blur());
     }
+    if (key === REST) {
+      row.save = element("button", { type: "button", className: "save", textContent: "↓", title: "Save this sound (wav)" });
+      row.save.addEventListener("click", () => this.#tell("save-rest"));
+      row.tools.append(row.save);
+    }
     const middle = element("div", { className: "middle" }, row.wave, ...(row.picture ? [row.picture] : []), row.bar);
     row.item = element("li", {}, row.badge, element("div", { className: "name" }, row.name), row.state, middle, row.tools);
     return row;
