@@ -1,7 +1,7 @@
 """Arms of the default's recipe, small and short: what each of its choices is worth at equal steps.
 
     python benchmarks/word_arms.py FOLDER_OF_THE_THREE --store STORE --labels LABELS --offscreen OFFSCREEN \
-        --narrow AVMINI_STORE --out RUNS [--steps 300] [--seeds 1 2] [--mixtures 40]
+        --narrow AVMINI_STORE --out RUNS [--steps 300] [--seeds 1 2] [--mixtures 40] [--precision fp32]
 
 Each arm is `hfra-words-avmini` from nothing, at half the width, on crops of 2 s, with one thing changed (`arms`). STORE
 has the clips of all sets, AVMINI_STORE those of avmini alone; LABELS names both (docs/training.md). Prints a table: the
@@ -14,7 +14,7 @@ import argparse
 import functools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from unittest import mock
@@ -22,16 +22,13 @@ from unittest import mock
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from trisep.checkpoints.format import Checkpoint
 from trisep.checkpoints.registry import load_named
-from trisep.encoders import encode_query_text, load_teacher
+from trisep.encoders import encode_query_text
 from trisep.evaluation.mixtures import infer_masks
 from trisep.evaluation.queries import embed_sources
 from trisep.evaluation.sounds import mix
-from trisep.losses import LossTerms
 from trisep.losses.alignment import TeacherAlignedLoss
 from trisep.losses.masks import MaskLoss
 from trisep.metrics import si_sdr
@@ -42,11 +39,9 @@ from trisep.networks.audio_unet import UNetConfig
 from trisep.protocols import ProtocolMixture, avmini, protocol
 from trisep.protocols.mini_sets import SETS
 from trisep.recipes import Recipe, recipe
-from trisep.spectrogram.log_frequency import log_magnitude
 from trisep.spectrogram.masks import apply_masks
 from trisep.spectrogram.stft import stft
 from trisep.training.loop import TrainSettings, train
-from trisep.types import QueryEmbedding, SpectralMixture
 
 _embedded = functools.lru_cache(maxsize=None)(encode_query_text)
 BASE = "base"
@@ -54,35 +49,12 @@ TOWER = "lite"
 TOWER_DIM = 256
 
 
-def beside(query: QueryEmbedding, heard: Float[Tensor, "B 256"]) -> QueryEmbedding:
-    """Append what the audio tower hears in the mixture to each query vector, both at unit length."""
-    assert query.vectors is not None
-    tiled = normalize(heard, dim=-1)[:, None].expand(-1, query.vectors.shape[1], -1)
-    return replace(query, vectors=torch.cat([normalize(query.vectors, dim=-1), tiled], dim=-1))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeardLoss(MaskLoss):
-    """The mask loss of a model that reads the tower's embedding of the mixture beside its query."""
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The tower's embedding, which is read as a teacher's is."""
-        return frozenset({"teacher"})
-
-    def __call__(self, model: nn.Module, batch: SpectralMixture) -> LossTerms:
-        """Predict the masks with both and compare them with the targets."""
-        assert batch.mixture.teacher is not None
-        query = beside(batch.mixture.query, batch.mixture.teacher)
-        return LossTerms(self.terms(model(log_magnitude(batch.magnitude), query), batch))
-
-
-def arms(num_steps: int, seed: int) -> dict[str, Recipe]:
+def arms(num_steps: int, seed: int, precision: str = "bf16") -> dict[str, Recipe]:
     """Every arm by its name; the first is what the others are compared with."""
     start = recipe("hfra-words-avmini")
     assert isinstance(start.model, Config)
     unet = UNetConfig(base_width=16, max_width=128, upsampling="transposed", out_channels=32)
-    model, loss = replace(start.model, unet=unet), MaskLoss(kind="log_error")
+    model, loss = replace(start.model, unet=unet, hears=False), MaskLoss(kind="log_error")
     base = replace(
         start,
         signal=replace(start.signal, clip_samples=32767),
@@ -92,28 +64,28 @@ def arms(num_steps: int, seed: int) -> dict[str, Recipe]:
         training=replace(
             start.training,
             num_steps=num_steps,
-            precision="bf16",
+            precision=precision,
             ema_decay=0.98,
             checkpoint_steps=100,
             validation_steps=10**9,
+            frozen=(),
             seed=seed,
         ),
     )
-    told = {"teacher": TOWER}
     return {
         BASE: base,
         "clips drawn alike": replace(base, mixing=replace(base.mixing, balance=0.0)),
         "domains mixed freely": replace(base, mixing=replace(base.mixing, within_domain=0.0)),
         "no augmentation": replace(base, augmentation=AugmentationConfig()),
         "words alone": replace(base, query="text"),
-        "tower beside the query": replace(
-            base,
-            model=replace(model, embedding_dim=384 + TOWER_DIM, teacher_dim=TOWER_DIM),
-            loss=HeardLoss(kind="log_error"),
-            **told,
+        "hears the mixture": replace(
+            base, model=replace(model, hears=True), training=replace(base.training, frozen=("tower",))
         ),
         "tower as teacher": replace(
-            base, model=replace(model, teacher_dim=TOWER_DIM), loss=TeacherAlignedLoss(mask=loss), **told
+            base,
+            model=replace(model, teacher_dim=TOWER_DIM),
+            loss=TeacherAlignedLoss(mask=loss),
+            teacher=TOWER,
         ),
         "loss: L1 of magnitudes": replace(base, loss=MaskLoss(kind="magnitude_l1")),
         "loss: binary masks": replace(base, loss=MaskLoss()),
@@ -135,10 +107,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--mixtures", type=int, default=40)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of all arms that name none")
     parser.add_argument("--only", nargs="+", default=list(arms(1, 1)), choices=list(arms(1, 1)), metavar="NAME")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        for name, changed in arms(arguments.steps, seed).items():
+        for name, changed in arms(arguments.steps, seed, arguments.precision).items():
             if name in arguments.only:
                 run(name, changed, arguments)
     print_table(arguments)
@@ -158,17 +131,14 @@ def run(name: str, changed: Recipe, arguments: argparse.Namespace) -> None:
         labels=arguments.labels,
         cpu=True,
     )
-    # The arm that hears reads longer vectors than the encoder gives, which validation would give it. The words are the
-    # same for every arm.
-    with (
-        mock.patch("trisep.training.data._check_sizes"),
+    with (  # the words are the same for every arm
         mock.patch("trisep.training.loop.validate", return_value={"si_sdri": 0.0}),
         mock.patch("trisep.training.queries.encode_query_text", _embedded),
     ):
         model = load_named(str(train(changed, settings)))
     scores = {
         set_name: [
-            float(np.mean(list(gains(model, mixture, is_told=isinstance(changed.loss, HeardLoss)))))
+            float(np.mean(list(gains(model, mixture))))
             for mixture in islice(
                 protocol(f"{set_name}-choosing").pairs(arguments.data / set_name, 1), arguments.mixtures
             )
@@ -178,15 +148,13 @@ def run(name: str, changed: Recipe, arguments: argparse.Namespace) -> None:
     file.write_text(json.dumps(scores))
 
 
-def gains(model: Checkpoint, mixture: ProtocolMixture, *, is_told: bool) -> Iterator[float]:
+def gains(model: Checkpoint, mixture: ProtocolMixture) -> Iterator[float]:
     """Yield the SI-SDR improvement of each source, asked alone, in dB."""
     signal = model.signal
     sources = mix(mixture.sources, avmini.LEVEL_DB, signal.sample_rate_hz)
     heard = sources.sum(axis=0)
     query = embed_sources(model, mixture.sources, "text", avmini.PROTOCOL)
     sound = torch.from_numpy(heard)[None]
-    if is_told:
-        query = beside(query, load_teacher(TOWER).encode_audio(sound, signal.sample_rate_hz))
     masks = infer_masks(model, heard, query).masks[None]
     estimates = apply_masks(stft(sound, signal), masks, signal, len(heard))[0].numpy()
     for source, estimate in zip(sources, estimates, strict=True):
