@@ -1,6 +1,7 @@
 """HFRA (BMVC 2025): hierarchical fusion, its middle and late ablations, and the aligned audio embedding.
 
-The embedding is aligned with that of a frozen teacher. This file knows neither the teacher nor an encoder or a loss.
+The embedding is aligned with that of a frozen teacher. A network that `hears` has the audio tower of `lite` inside, too
+(ours). This file knows neither the teacher nor a loss.
 """
 
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ class HFRA(nn.Module):
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])
 
     def _encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """Compute the maps of the encoder, with what the tower hears where the model has one."""
+        """Compute the maps of the encoder, to which what the tower hears is added where the model has one."""
         if not self.config.hears:
             return self.unet.encode(log_magnitude)
         steps = self.tower(log_mel_of_rows(log_magnitude[:, 0]))
