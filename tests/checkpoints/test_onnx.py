@@ -23,7 +23,7 @@ from trisep.separation.separator import Separator
 from trisep.types import Audio, SignalSettings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "separate_with_onnx.py"
-SMALL = UNetConfig(num_levels=4, base_width=4, max_width=8, out_channels=4, upsampling="transposed")
+SMALL = UNetConfig(num_levels=3, base_width=4, max_width=8, out_channels=4, upsampling="transposed")
 
 
 def checkpoint(model: torch.nn.Module, name: str) -> Checkpoint:
@@ -44,9 +44,8 @@ def checkpoint(model: torch.nn.Module, name: str) -> Checkpoint:
 @pytest.fixture
 def small() -> Checkpoint:
     torch.manual_seed(0)
-    config = Config(embedding_dim=384, unet=SMALL, normalize_query=True, query_scale=20.0, modulate=True, hears=True)
+    config = Config(embedding_dim=384, unet=SMALL, normalize_query=True, query_scale=20.0, modulate=True)
     model = config.build()
-    torch.nn.init.normal_(model.heard.weight)
     for layer in model.fusion.modulation:
         torch.nn.init.normal_(layer.projection.weight)
     return checkpoint(model, "hfra")

@@ -5,11 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from trisep.encoders.audio_tower import SoundClasses, log_mel_of_rows
 from trisep.errors import ConfigError
 from trisep.models.clipsep import Config as CLIPSepConfig
 from trisep.models.hfra import HFRA, Config
-from trisep.networks.audio_unet import UNetConfig
 from trisep.types import QueryEmbedding
 
 
@@ -88,54 +86,6 @@ def test_the_audio_embedding_is_the_pooled_bottleneck_in_the_teachers_dimension(
     pooled = projected.unet.encode(spectrogram())[-1].flatten(2).mean(dim=2)
     layer = projected.audio_projection
     torch.testing.assert_close(projected.embed_audio(spectrogram()), pooled @ layer.weight.T + layer.bias)
-
-
-def hearing(num_levels: int = 4) -> HFRA:
-    """A network that hears, whose added layer is not zero."""
-    model = network(hears=True, unet=UNetConfig(num_levels=num_levels, base_width=4, max_width=8, out_channels=4))
-    with torch.no_grad():
-        model.heard.weight.normal_(generator=torch.Generator().manual_seed(2))
-        model.heard.bias.normal_(generator=torch.Generator().manual_seed(3))
-    return model
-
-
-def test_a_network_that_hears_begins_as_the_one_that_does_not() -> None:
-    deaf = network()
-    model = network(hears=True)
-    assert model.load_state_dict(deaf.state_dict(), strict=False).unexpected_keys == []
-    query = QueryEmbedding(vectors=vectors())
-    assert torch.equal(model(spectrogram(), query).masks, deaf(spectrogram(), query).masks)
-    for name, value in SoundClasses().network.state_dict().items():
-        if not name.startswith(("hidden", "classes")):
-            assert torch.equal(model.tower.state_dict()[name], value), name
-
-
-@pytest.mark.parametrize(("num_levels", "num_frames", "repeats"), [(4, 48, 1), (3, 40, 2)])
-def test_what_the_tower_hears_is_added_at_its_steps_in_time(num_levels: int, num_frames: int, repeats: int) -> None:
-    model = hearing(num_levels)
-    x = torch.randn(2, 1, 256, num_frames, generator=torch.Generator().manual_seed(4)) * 3 - 5
-    steps = torch.nn.functional.layer_norm(model.tower(log_mel_of_rows(x[:, 0])), (256,))
-    added = (steps @ model.heard.weight.T + model.heard.bias).repeat_interleave(repeats, dim=1)
-    level, seen = num_levels - 1, model.unet.encode(x)[-1]
-    added = added[:, : seen.shape[-1]].transpose(1, 2)[:, :, None]
-    torch.testing.assert_close(model.unet.encode(x, {level: added})[-1], seen + added)
-    maps = [*model.unet.encode(x)[:-1], seen + added]
-    expected = model.fusion(model.unet, maps, vectors())
-    torch.testing.assert_close(model(x, QueryEmbedding(vectors=vectors())).logits, expected)
-    torch.testing.assert_close(model.embed_audio(x), (seen + added).mean(dim=(2, 3)))
-
-
-def test_what_is_heard_of_a_mixture_moves_with_it() -> None:
-    model, query = hearing(), QueryEmbedding(vectors=vectors()[:1])
-    model.unet.eval()
-    x = torch.randn(1, 1, 256, 640, generator=torch.Generator().manual_seed(5)) * 3 - 5
-    transposed = dataclasses.replace(model.config, unet=dataclasses.replace(model.config.unet, upsampling="transposed"))
-    torch.manual_seed(0)
-    moving = transposed.build().eval()
-    torch.nn.init.normal_(moving.heard.weight)
-    with torch.no_grad():
-        whole, later = moving(x, query).logits, moving(x[..., 64:], query).logits
-    torch.testing.assert_close(whole[..., 320:-192], later[..., 256:-192], rtol=0, atol=1e-4)
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from training_stores import Loudness, Words, make_store, on_this_machine, write_labels
 
 from trisep.checkpoints.format import load_model
-from trisep.encoders.audio_tower import SoundClasses
 from trisep.errors import ConfigError
 from trisep.mixing.mixture import MixingConfig
 from trisep.models import model_names
@@ -291,13 +289,3 @@ def test_lengths_of_nothing_are_refused(name: str) -> None:
 def test_a_recipe_asks_only_for_what_it_has(name: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(recipe(name), **changes)
-
-
-def test_the_tower_of_a_model_that_hears_stays_as_it_is(store: Path, labels: Path, tmp_path: Path) -> None:
-    tiny = on_this_machine(recipe("hfra-words-avmini").tiny())
-    settings = TrainSettings(data=store, out=tmp_path / "run", labels=labels, cpu=True, num_workers=0)
-    model = load_model(train(tiny, settings)).model
-    own = SoundClasses().network.state_dict()
-    for name, value in model.tower.state_dict().items():
-        torch.testing.assert_close(value, own[name], rtol=1e-6, atol=0)
-    assert model.heard.weight.abs().max() > 0

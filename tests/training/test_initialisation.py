@@ -26,7 +26,7 @@ def start(tmp_path: Path) -> Path:
 def test_another_model_takes_the_parts_that_it_shares(start: Path) -> None:
     network = replace(labelsep.Config.tiny(), embedding_dim=6).build()
     own = network.query_projection.weight.clone()
-    assert load_fitting(network, start).endswith("parameters; not in it: label_embeddings, query_projection")
+    assert load_fitting(network, start).endswith("parameters; drawn at random: label_embeddings, query_projection")
     again = labelsep.Config.tiny().build()
     load_fitting(again, start)
     assert all(torch.equal(value, again.unet.state_dict()[name]) for name, value in network.unet.state_dict().items())

@@ -8,7 +8,7 @@ weights are the names of the classes and their text embeddings; this file comput
 
 import json
 import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from trisep import pretrained
 from trisep.encoders.resample import resample
 from trisep.media.files import sha256_of
 from trisep.media.level import gain_to
-from trisep.spectrogram.log_frequency import to_linear_frequency
 from trisep.spectrogram.stft import StreamedSTFT
 from trisep.types import SignalSettings
 
@@ -57,8 +56,7 @@ _SPECTRA_SAMPLES = 1 << 16
 """Of so many samples spectra are in memory at a time; those of a minute, and what is made of them, take 80 MB."""
 _NUM_BANDS = 64
 _WIDTHS = (24, 32, 96, 128)
-EMBEDDING_DIM = 256
-"""Length of the embedding of a step."""
+_EMBEDDING_DIM = 256
 _HIDDEN_DIM = 384
 _FLOOR, _CENTRE, _SCALE = 1e-3, 2.0, 4.0
 _SILENCE = (math.log(_FLOOR) - _CENTRE) / _SCALE
@@ -87,33 +85,6 @@ def log_mel(waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B 64 T"]:
     powers = [power_of(stream.push(part)) for part in torch.split(waveform, _SPECTRA_SAMPLES, dim=-1)]
     powers.append(power_of(stream.finish()))
     power = torch.cat(powers, dim=-1)[..., : max(1, waveform.shape[-1] // SIGNAL.hop_samples)]
-    return _compressed(power)
-
-
-def log_mel_of_rows(log_magnitude: Float[Tensor, "B 256 T"]) -> Float[Tensor, "B 64 T"]:
-    """Compute about the same from what the separators read: log-magnitudes on the log-frequency grid, of `SIGNAL`.
-
-    The power of a bin is read between the rows, which lie up to six bins apart.
-    """
-    num_rows = log_magnitude.shape[-2]
-    return _compressed(_bands_of_rows(num_rows, log_magnitude.device) @ (2 * log_magnitude.float()).exp())
-
-
-@lru_cache(maxsize=8)
-def _bands_of_rows(num_rows: int, device: torch.device) -> Float[Tensor, "64 256"]:
-    """Compute the weights of the rows of the log grid in each mel band, in single precision whatever calls it."""
-    bands = mel_triangles(
-        _NUM_BANDS,
-        window_samples=SIGNAL.window_samples,
-        sample_rate_hz=SIGNAL.sample_rate_hz,
-        top_hz=SIGNAL.sample_rate_hz / 2,
-    )
-    weights = bands.numpy() @ to_linear_frequency(torch.eye(num_rows), SIGNAL.num_bins).numpy()
-    return torch.from_numpy(weights).to(device)
-
-
-def _compressed(power: Float[Tensor, "B 64 T"]) -> Float[Tensor, "B 64 T"]:
-    """Take the logarithm of the power in bands, scaled as the network reads it."""
     return ((power + _FLOOR).log() - _CENTRE) / _SCALE
 
 
@@ -131,8 +102,11 @@ class ResidualBlock(nn.Module):
         return result
 
 
-class TowerBody(nn.Module):
-    """Log-mel spectrogram [B, 64, T] → embeddings [B, N, 256] of N = ⌈T / 16⌉ steps of 0.256 s."""
+class AudioTowerNetwork(nn.Module):
+    """Log-mel spectrogram [B, 64, T] → embeddings [B, N, 256] of N = ⌈T / 16⌉ steps of 0.256 s.
+
+    `classify` turns an embedding, or a mean of embeddings over time, into logits.
+    """
 
     def __init__(self) -> None:
         """Build the layers."""
@@ -149,7 +123,9 @@ class TowerBody(nn.Module):
             layers += [_convolution(channels, width, 2), nn.ReLU(), ResidualBlock(width)]
             channels = width
         self.features = nn.Sequential(*layers)
-        self.embedding = nn.Linear(channels * _NUM_BANDS // FRAMES_PER_STEP, EMBEDDING_DIM)
+        self.embedding = nn.Linear(channels * _NUM_BANDS // FRAMES_PER_STEP, _EMBEDDING_DIM)
+        self.hidden = nn.Linear(_EMBEDDING_DIM, _HIDDEN_DIM)
+        self.classes = nn.Linear(_HIDDEN_DIM, NUM_CLASSES)
 
     def forward(self, picture: Float[Tensor, "B 64 T"]) -> Float[Tensor, "B N 256"]:
         """Embed every step; frames beyond the end are filled with silence."""
@@ -159,16 +135,6 @@ class TowerBody(nn.Module):
         maps = self.features(padded.to(memory_format=torch.channels_last))
         embedding: Tensor = self.embedding(maps.permute(0, 3, 1, 2).flatten(2)[:, :num_steps])
         return embedding.relu()
-
-
-class AudioTowerNetwork(TowerBody):
-    """The body, and `classify`, which turns an embedding, or a mean of embeddings over time, into logits."""
-
-    def __init__(self) -> None:
-        """Build the layers."""
-        super().__init__()
-        self.hidden = nn.Linear(EMBEDDING_DIM, _HIDDEN_DIM)
-        self.classes = nn.Linear(_HIDDEN_DIM, NUM_CLASSES)
 
     def classify(self, embedding: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B 527"]:
         """Apply the two linear layers; the sigmoids of the logits are independent probabilities."""
@@ -187,7 +153,7 @@ class SoundClasses:
     """The frozen audio tower, which is an `AudioTeacher`, too. It is loaded when it is first used."""
 
     name = "lite"
-    dim = EMBEDDING_DIM
+    dim = _EMBEDDING_DIM
     sample_rate_hz = SIGNAL.sample_rate_hz
 
     @cached_property

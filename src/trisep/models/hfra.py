@@ -1,7 +1,6 @@
 """HFRA (BMVC 2025): hierarchical fusion, its middle and late ablations, and the aligned audio embedding.
 
-The embedding is aligned with that of a frozen teacher. A network that `hears` has the audio tower of `lite` inside, too
-(ours). This file knows neither the teacher nor a loss.
+The embedding is aligned with that of a frozen teacher. This file knows neither the teacher nor an encoder or a loss.
 """
 
 from dataclasses import dataclass, field
@@ -11,16 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trisep.encoders.audio_tower import EMBEDDING_DIM, FRAMES_PER_STEP, SoundClasses, TowerBody, log_mel_of_rows
 from trisep.errors import ConfigError
 from trisep.models import VectorQuery, contract_of
 from trisep.networks.audio_unet import AudioUNet, UNetConfig
 from trisep.networks.fusion import HierarchicalFusion, LateFusion, SplitDecoder
 from trisep.types import MaskOutput, QueryEmbedding
-
-_HEARING_LEVEL = FRAMES_PER_STEP.bit_length() - 2
-"""Level of the encoder, from 0, one frame of whose map is as long as a step of the audio tower; a network of fewer
-levels takes its innermost one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +38,6 @@ class Config(VectorQuery):
     """Pass the projections through a sigmoid, as CLIPSep does; the paper has single linear layers."""
     teacher_dim: int | None = None
     """Dimension of the audio teacher's embeddings, to which `embed_audio` projects; None leaves the projection out."""
-    hears: bool = False
-    """What `lite`'s audio tower hears in the mixture, every 0.256 s, is added to the encoder's map of the same step in
-    time: ours. It needs sound at 16 kHz, windows of 1024 and a hop of 256 samples."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -65,11 +56,8 @@ class Config(VectorQuery):
         )
 
     def build(self) -> "HFRA":
-        """Build the network with fresh weights drawn from torch's generator, and those of the tower where it hears."""
-        network = HFRA(self)
-        if self.hears and not network.heard.weight.is_meta:  # a checkpoint holds the tower's weights, too
-            network.tower.load_state_dict(SoundClasses().network.state_dict(), strict=False)
-        return network
+        """Build the network with fresh weights drawn from torch's generator."""
+        return HFRA(self)
 
 
 class HFRA(nn.Module):
@@ -103,13 +91,6 @@ class HFRA(nn.Module):
             self.late_projection = nn.Linear(dim, num_masks)
         if config.teacher_dim is not None:
             self.audio_projection = nn.Linear(config.unet.widths[-1], config.teacher_dim)
-        if config.hears:
-            self.tower = TowerBody()
-            self.hearing_level = min(_HEARING_LEVEL, config.unet.num_levels - 1)
-            self.heard = nn.Linear(EMBEDDING_DIM, config.unet.widths[self.hearing_level])
-            # A network that is trained already can be trained on as one that hears: at first nothing is added.
-            nn.init.zeros_(self.heard.weight)
-            nn.init.zeros_(self.heard.bias)
 
     def pool_audio(self, bottleneck: Float[Tensor, "B C H T2"]) -> Float[Tensor, "B D"]:
         """Compute z_a of Eq. 6: the bottleneck's mean over frequency and time.
@@ -121,27 +102,16 @@ class HFRA(nn.Module):
 
     def embed_audio(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> Float[Tensor, "B D"]:
         """Compute `pool_audio` of the spectrogram of a mixture."""
-        return self.pool_audio(self._encode(log_magnitude)[-1])
+        return self.pool_audio(self.unet.encode(log_magnitude)[-1])
 
     def forward(self, log_magnitude: Float[Tensor, "B 1 256 T"], query: QueryEmbedding) -> MaskOutput:
         """Compute masks [B, Q, 256, T] in [0, 1] and their logits; T is a multiple of `contract.time_multiple`."""
         if query.vectors is None:
             raise ConfigError("HFRA reads query vectors, and the query carries none")
         vectors = self.config.scaled(query.vectors)
-        maps = self._encode(log_magnitude)
+        maps = self.unet.encode(log_magnitude)
         logits = self._logits(maps, vectors).float()
         return MaskOutput(masks=torch.sigmoid(logits), logits=logits, bottleneck=maps[-1])
-
-    def _encode(self, log_magnitude: Float[Tensor, "B 1 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
-        """Compute the maps of the encoder, to which what the tower hears is added where the model has one."""
-        if not self.config.hears:
-            return self.unet.encode(log_magnitude)
-        steps = self.tower(log_mel_of_rows(log_magnitude[:, 0]))
-        heard = self.heard(nn.functional.layer_norm(steps, steps.shape[-1:])).transpose(1, 2).unsqueeze(2)
-        frames_per_step = FRAMES_PER_STEP >> (self.hearing_level + 1)
-        num_frames = log_magnitude.shape[-1] >> (self.hearing_level + 1)
-        heard = heard.repeat_interleave(frames_per_step, dim=-1)[..., :num_frames]
-        return self.unet.encode(log_magnitude, {self.hearing_level: heard})
 
     def _logits(
         self, maps: list[Float[Tensor, "B _ _ _"]], vectors: Float[Tensor, "B Q D"]

@@ -4,7 +4,6 @@ Each level halves frequency and time; seven levels turn 256 × T into 2 × T/128
 2018), whose U-Net CLIPSep and VAST took over. State-dict keys are ours; `trisep import` maps the published ones.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -241,13 +240,8 @@ class AudioEncoder(nn.Module):
         self.residual = nn.ModuleDict(blocks)
         _lay_channels_last(self)
 
-    def encode(
-        self, log_magnitude: Float[Tensor, "B I 256 T"], added: Mapping[int, Float[Tensor, "B C _ _"]] | None = None
-    ) -> list[Float[Tensor, "B _ _ _"]]:
-        """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck.
-
-        What is `added` to the map of a level, by its number from 0, goes through the levels further in.
-        """
+    def encode(self, log_magnitude: Float[Tensor, "B I 256 T"]) -> list[Float[Tensor, "B _ _ _"]]:
+        """Compute the map of every level, [B, C, 128, T/2], [B, C, 64, T/4], …; the last one is the bottleneck."""
         maps = []
         x = self.input_norm(log_magnitude)
         for index, level in enumerate(self.down):
@@ -256,8 +250,6 @@ class AudioEncoder(nn.Module):
             activation = level[0] if isinstance(level[0], nn.LeakyReLU) else nn.Identity()
             convolution = next(layer for layer in level if isinstance(layer, HalvingConv))
             x = convolution.normalized(x, activation, normalization)
-            if added and index in added:
-                x = x + added[index]
             if str(index) in self.residual:
                 x = self.residual[str(index)](x, in_place=True)
             maps.append(x)

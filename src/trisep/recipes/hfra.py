@@ -145,12 +145,10 @@ def hfra_words_avmini() -> Recipe:
 
     It needs a list of labels, `--labels`; columns group and domain balance the draws, and `wordings` gives each clip
     several names. Sounds of no query come from the store `--offscreen`. The query also modulates the decoder, maps of
-    the encoder pass residual blocks, `lite`'s audio tower, which stays as it is, hears the mixture, and the loss is the
-    estimates' error in dB.
+    the encoder pass residual blocks, and the loss is the estimates' error in dB.
     """
     base = hfra_avmini()
     assert isinstance(base.model, Config)
-    unet = replace(base.model.unet, residual_levels=tuple(range(7)))
     return replace(
         base,
         name="hfra-words-avmini",
@@ -172,8 +170,8 @@ def hfra_words_avmini() -> Recipe:
             equalizer_probability=0.4,
             codec_probability=0.1,
         ),
-        model=replace(base.model, modulate=True, hears=True, unet=unet),
+        model=replace(base.model, modulate=True, unet=replace(base.model.unet, residual_levels=tuple(range(7)))),
         loss=MaskLoss(kind="log_error"),
         optimizer=replace(base.optimizer, learning_rate=5e-4, warmup_steps=200, decay="linear"),
-        training=replace(base.training, num_steps=7000, batch_size=8, ema_decay=0.998, frozen=("tower",)),
+        training=replace(base.training, num_steps=7000, batch_size=8, ema_decay=0.998),
     )

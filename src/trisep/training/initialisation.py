@@ -64,10 +64,10 @@ def load_fitting(network: nn.Module, start: Path) -> str:
             "start from a checkpoint of the same widths, or change the recipe's with --set model.unet.base_width=…"
         )
     network.load_state_dict(fitting, strict=False)
-    lacking = list(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters if name not in fitting))
+    drawn = list(dict.fromkeys(name.rpartition(".")[0] or name for name in parameters if name not in fitting))
     rest = (
-        f"; not in it: {', '.join(lacking[:4])}{f' and {len(lacking) - 4} more' if len(lacking) > 4 else ''}"
-        if lacking
+        f"; drawn at random: {', '.join(drawn[:4])}{f' and {len(drawn) - 4} more' if len(drawn) > 4 else ''}"
+        if drawn
         else ""
     )
     return f"{len(parameters.keys() & fitting.keys())} of {len(parameters)} parameters{rest}"
