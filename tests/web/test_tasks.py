@@ -43,7 +43,7 @@ def test_an_export_at_equal_gains_is_the_sound_itself_and_never_clips(tmp_path: 
     rng = np.random.default_rng(2)
     mixture = written(tmp_path / "sound.wav", rng.normal(0, 0.1, (1, 50_000)))
     stem = written(tmp_path / "stem.wav", rng.normal(0, 0.1, (1, 50_000)))
-    task = {"path": str(mixture), "title": "my talk.wav", "sound": str(mixture), "is_video": False}
+    task = {"path": str(mixture), "title": "my talk.wav", "sound": str(mixture), "is_video": False, "end": "mix"}
     stems = [{"name": "dog", "sound": str(stem), "gain": 0.75}]
     made = Tasks("default", device="cpu").export(
         {**task, "stems": stems, "rest_gain": 0.75, "out": str(tmp_path / "same")}, lambda share: None
