@@ -164,7 +164,9 @@ class Sessions:
         """
         for old in [export for export in session.exports.values() if export.kind == kind]:
             self.remove_export(session, old)
-        key, gains = secrets.token_hex(4), {"rest": 1.0} if kind == "rest" else gains
+        key = secrets.token_hex(4)
+        if kind == "rest":
+            gains = {"rest": 1.0}
         stems = [
             {"name": stem.name, "sound": str(stem_file(stem)), "gain": gains.get(stem.key, 0.0)}
             for stem in session.finished_stems

@@ -136,8 +136,7 @@ export class Tracks extends EventTarget {
       row.tools.append(row.heat, row.save, row.remove);
       row.name.addEventListener("change", () => this.#tell("reword", { key, text: row.name.value }));
       row.name.addEventListener("keydown", (event) => event.key === "Enter" && row.name.blur());
-    }
-    if (key === REST) {
+    } else {
       row.save = element("button", { type: "button", className: "save", textContent: "↓", title: "Save this sound (wav)" });
       row.save.addEventListener("click", () => this.#tell("save-rest"));
       row.tools.append(row.save);
