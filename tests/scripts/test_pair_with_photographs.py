@@ -1,0 +1,50 @@
+"""`examples/pair_with_photographs.py`: every sound with a picture of its label becomes a video, and no other."""
+
+import csv
+import runpy
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "pair_with_photographs.py"
+
+
+def table(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+    return path
+
+
+def test_sound_and_picture_of_one_label_become_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tone = (np.sin(np.arange(24_000) * 0.1) * 8000).astype(np.int16)
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, tone, 16_000, subtype="PCM_16")
+    Image.new("RGB", (300, 260), (200, 30, 30)).save(tmp_path / "red.png")
+    sounds = table(tmp_path / "sounds.csv", [("a.wav", "flute"), ("b.wav", "harp")])
+    pictures = table(tmp_path / "pictures.csv", [("red.png", "flute")])
+    out = tmp_path / "videos"
+    monkeypatch.setattr(
+        "sys.argv", [SCRIPT.name, "--sounds", str(sounds), "--pictures", str(pictures), "--out", str(out)]
+    )
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert "1 videos; 1 sounds have no picture" in capsys.readouterr().out
+    (video,) = out.iterdir()
+    with av.open(str(video)) as file:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    with av.open(str(video)) as file:
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    assert np.array_equal(sound, tone)
+    assert len(frames) == 3 and frames[0].shape == (224, 224, 3)
+    assert np.abs(frames[0].mean(axis=(0, 1)) - (200, 30, 30)).max() < 4
+
+
+def test_a_frame_of_a_video_serves_as_a_picture() -> None:
+    script = runpy.run_path(str(SCRIPT))
+    image = script["picture"](SCRIPT.parent / "dog_and_trumpet.mp4", np.random.default_rng(1))
+    assert image.size == (224, 224) and np.asarray(image).std() > 20
