@@ -92,7 +92,9 @@ def open_library(path: Path) -> Font | Samples | None:
     """Return what plays the instruments of a file or folder, or None where it is not on this machine."""
     if not path.exists():
         return None
-    return Font(path) if path.is_file() else read_tonejs(path) if path.name[:6] == "tonejs" else read_hydrogen(path)
+    return (
+        Font(path) if path.is_file() else read_tonejs(path) if path.name.startswith("tonejs") else read_hydrogen(path)
+    )
 
 
 def place(what: Instrument, options: argparse.Namespace) -> Path:

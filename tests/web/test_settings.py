@@ -76,11 +76,16 @@ def test_a_demo_needs_a_sample(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trisep.cli", "web", "--port", "0"]
+    # What a shell starts in the background ignores Ctrl+C, and so would whatever it starts: tests of it included.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    run = f"{heeds}; from trisep import cli; raise SystemExit(cli.main(['web', '--port', '0']))"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
-    assert process.stdout is not None and "http://127.0.0.1:" in process.stdout.readline()
-    assert [path.name.startswith("trisep-web-") for path in tmp_path.iterdir()] == [True]
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=240)
+    with subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, env=environment, text=True) as process:
+        try:
+            assert process.stdout is not None and "http://127.0.0.1:" in process.stdout.readline()
+            assert [path.name.startswith("trisep-web-") for path in tmp_path.iterdir()] == [True]
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert list(tmp_path.iterdir()) == []
