@@ -10,6 +10,7 @@ pictures, as in any set that is put together from sounds and photographs: say so
 
 import argparse
 import csv
+import sys
 import zlib
 from collections import defaultdict
 from fractions import Fraction
@@ -74,7 +75,7 @@ def main() -> None:
     pictures = defaultdict[str, list[Path]](list)
     for path, label in read_table(options.pictures):
         pictures[label].append(path)
-    written, without = 0, 0
+    written, without, unreadable = 0, 0, 0
     for sound, label in read_table(options.sounds):
         if not pictures[label]:
             without += 1
@@ -83,11 +84,18 @@ def main() -> None:
         random = np.random.default_rng((options.seed, key))
         chosen = pictures[label][int(random.integers(len(pictures[label])))]
         target = options.out / f"p{key:08x}.mkv"
-        if not target.exists():
-            write_video(sound, picture(chosen, random), target.with_suffix(".part.mkv"))
-            target.with_suffix(".part.mkv").rename(target)
-        written += 1
-    print(f"{written} videos; {without} sounds have no picture of their label")
+        part = target.with_suffix(".part.mkv")
+        try:
+            if not target.exists():
+                write_video(sound, picture(chosen, random), part)
+                part.rename(target)
+        except (OSError, IndexError, av.FFmpegError) as error:  # IndexError: a file without sound or picture
+            part.unlink(missing_ok=True)
+            print(f"left out: {sound} with {chosen}: {error}", file=sys.stderr)
+            unreadable += 1
+        else:
+            written += 1
+    print(f"{written} videos; {without} sounds have no picture of their label; {unreadable} cannot be read")
 
 
 if __name__ == "__main__":

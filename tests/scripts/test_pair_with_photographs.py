@@ -25,15 +25,18 @@ def test_sound_and_picture_of_one_label_become_a_video(
     tone = (np.sin(np.arange(24_000) * 0.1) * 8000).astype(np.int16)
     for name in ("a.wav", "b.wav"):
         soundfile.write(tmp_path / name, tone, 16_000, subtype="PCM_16")
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
     Image.new("RGB", (300, 260), (200, 30, 30)).save(tmp_path / "red.png")
-    sounds = table(tmp_path / "sounds.csv", [("a.wav", "flute"), ("b.wav", "harp")])
+    sounds = table(tmp_path / "sounds.csv", [("bad.wav", "flute"), ("a.wav", "flute"), ("b.wav", "harp")])
     pictures = table(tmp_path / "pictures.csv", [("red.png", "flute")])
     out = tmp_path / "videos"
     monkeypatch.setattr(
         "sys.argv", [SCRIPT.name, "--sounds", str(sounds), "--pictures", str(pictures), "--out", str(out)]
     )
     runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert "1 videos; 1 sounds have no picture" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "1 videos; 1 sounds have no picture of their label; 1 cannot be read" in said.out
+    assert "left out: " in said.err and "bad.wav" in said.err
     (video,) = out.iterdir()
     with av.open(str(video)) as file:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
