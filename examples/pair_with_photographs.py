@@ -9,7 +9,6 @@ pictures, as in any set that is put together from sounds and photographs: say so
 """
 
 import argparse
-import csv
 import sys
 import zlib
 from collections import defaultdict
@@ -20,13 +19,15 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
+from trisep.errors import TrisepError
+from trisep.media.tables import read_rows
+
 SIDE, FPS = 224, 2
 
 
 def read_table(path: Path) -> list[tuple[Path, str]]:
     """Return (file, label) of a table; paths are relative to its folder."""
-    with path.open(newline="") as file:
-        return [(path.parent / row["path"], row["label"]) for row in csv.DictReader(file)]
+    return [(path.parent / row["path"], row["label"]) for row in read_rows(path, ("path", "label"))]
 
 
 def picture(path: Path, random: np.random.Generator) -> Image.Image:
@@ -71,12 +72,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the videos")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    try:
+        sounds, photographs = read_table(options.sounds), read_table(options.pictures)
+    except TrisepError as error:
+        parser.error(str(error))
     options.out.mkdir(parents=True, exist_ok=True)
     pictures = defaultdict[str, list[Path]](list)
-    for path, label in read_table(options.pictures):
+    for path, label in photographs:
         pictures[label].append(path)
     written, without, unreadable = 0, 0, 0
-    for sound, label in read_table(options.sounds):
+    for sound, label in sounds:
         if not pictures[label]:
             without += 1
             continue

@@ -51,3 +51,19 @@ def test_a_frame_of_a_video_serves_as_a_picture() -> None:
     script = runpy.run_path(str(SCRIPT))
     image = script["picture"](SCRIPT.parent / "dog_and_trumpet.mp4", np.random.default_rng(1))
     assert image.size == (224, 224) and np.asarray(image).std() > 20
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "no such file"), ("name,label\n", "lacks the column path")])
+def test_a_table_that_is_none_is_named(
+    content: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = [tmp_path / "sounds.csv", tmp_path / "pictures.csv"]
+    if content is not None:
+        for path in tables:
+            path.write_text(content)
+    arguments = ["--sounds", str(tables[0]), "--pictures", str(tables[1]), "--out", str(tmp_path / "videos")]
+    monkeypatch.setattr("sys.argv", [SCRIPT.name, *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert f"{tables[0]}: {said}" in capsys.readouterr().err
+    assert not (tmp_path / "videos").exists()
