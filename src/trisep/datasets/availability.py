@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +30,7 @@ from trisep.datasets.status import STATES, CheckSettings, ClipCheck, check_clip,
 from trisep.errors import ConfigError, MediaError
 from trisep.media.files import make_folder
 from trisep.media.records import from_json, parse_json
+from trisep.store.bars import counting_bar
 from trisep.store.pool import end_with_parent
 
 CHECKS = "checks.jsonl"
@@ -150,10 +150,10 @@ def check_clips(
             found[place] = check
         else:
             jobs.append(job)
-    is_quiet = console is None or not console.is_interactive  # in a log, and beside an error, a bar is noise
-    bars = TextColumn("check"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn()
+    # In a log, and beside an error, a bar is noise.
+    interactive = console if console is not None and console.is_interactive else None
     notes = nullcontext() if out is None else (out / CHECKS).open("a", encoding="utf-8")
-    with notes as file, Progress(*bars, console=console, disable=is_quiet) as progress:
+    with notes as file, counting_bar("clips", interactive) as progress:
         task = progress.add_task("check", total=len(identities), completed=len(identities) - len(jobs))
         for job, check in _run(jobs, media, settings, num_workers):
             found[job.place] = check

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from trisep.encoders import SharedEncoder, load_encoder
 from trisep.errors import StoreError
 from trisep.media.files import remove_leftovers, require_place
 from trisep.media.lock import locked
 from trisep.queries.captions import CaptionSettings
+from trisep.store.bars import counting_bar
 from trisep.store.boxes import BoxSettings, write_boxes
 from trisep.store.captions import find_uncaptioned, found_cosines, open_once, show_captions, write_captions
 from trisep.store.cluster import Elsewhere, run_on_cluster
@@ -122,11 +123,11 @@ def _embed(
     uncaptioned = find_uncaptioned(clips, encoder, captions, overwrite=overwrite) if captions is not None else []
     remove_leftovers(clips.path / SHARDS)
     require_place(clips.path / SHARDS, _num_bytes(clips, encoder, waiting, regions=regions))
-    with _progress("frames", console) as progress:
+    with counting_bar("frames", console) as progress:
         _embed_shards(clips, encoder, waiting, progress, regions=regions, elsewhere=elsewhere)
     if captions:
         _write_captions(clips, encoder, captions, uncaptioned, num_shown, console, elsewhere)
-    with _progress("clips", console if boxes is not None else None) as progress:
+    with counting_bar("clips", console if boxes is not None else None) as progress:
         write_boxes(clips, encoder, boxes, progress, overwrite=overwrite)
     cosines = found_cosines(clips, encoder.name) if captions else np.zeros(0, np.float32)
     return EmbedReport(
@@ -160,22 +161,10 @@ def _write_captions(
     elsewhere: Elsewhere | None,
 ) -> None:
     """Search for the captions of the shards that lack them, and print what was found."""
-    with _progress("clips", console) as progress:
+    with counting_bar("clips", console) as progress:
         write_captions(clips, encoder, captions, waiting, progress, elsewhere=elsewhere)
     if console is not None:
         show_captions(clips, encoder, num_shown, console)
-
-
-def _progress(unit: str, console: Console | None) -> Progress:
-    """Return a progress bar that counts frames or clips."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=console is None)
 
 
 def _is_done(store: Path, shard: ShardInfo, encoder: SharedEncoder, *, regions: bool, overwrite: bool) -> bool:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +29,7 @@ from trisep.media.files import (
 )
 from trisep.media.lock import locked
 from trisep.media.records import from_json, read_json
+from trisep.store.bars import counting_bar
 from trisep.store.cluster import run_on_cluster
 from trisep.store.index import index_line
 from trisep.store.ingest import ClipSettings
@@ -262,14 +262,7 @@ def _jobs(
 
 def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, console: Console | None) -> None:
     """Make the shards that are missing, in this process, in a pool or on a cluster."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("files"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=console is None) as progress:
+    with counting_bar("files", console) as progress:
         task = progress.add_task(
             "prepare", total=num_files, completed=num_files - sum(len(job.sources) for job in jobs)
         )
