@@ -5,7 +5,7 @@
 The data folder holds avmini, soundmini and solomini. Of the mixtures of two clips of each half, one query that is in
 the mixture and one that is not are asked, each as if it were the only one. The set of features and the logistic weights
 are chosen on the choosing halves of all sets together, once among the levels and once with what the audio tower hears
-in the stem; each test half is reported. Baseline: the stem's level alone. `--write` puts the weights into the
+in stem and mixture; each test half is reported. Baseline: the stem's level alone. `--write` puts the weights into the
 checkpoint's config.json. `--references` admits features that are relative to reference queries; a model that decodes
 once a query then decodes them at every separation.
 """

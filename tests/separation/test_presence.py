@@ -107,7 +107,7 @@ def test_evidence_has_weights_of_its_own_and_levels_serve_alone() -> None:
     calibration = read_calibration({"presence": card | {"with_evidence": heard}})
     levels = {"level_ratio_db": -12.0}
     assert presence(levels, calibration) == pytest.approx(0.5)
-    found = levels | {"evidence": 1.0, "max_evidence": 9.0}
+    found = levels | {"evidence": 1.0, "max_evidence": 9.0, "mixture_evidence": -9.0}
     assert presence(found, calibration) == pytest.approx(1 / (1 + math.exp(-3)))
     assert presence(found, read_calibration({"presence": card})) == pytest.approx(0.5)
 
@@ -130,11 +130,12 @@ class Levels:
 
 
 def heard(stems: np.ndarray, sizes: list[int], rate_hz: int = 16000, level_db: float = -20.0) -> dict[str, float]:
-    """Features of the second stem, which alone is in words, from blocks of these sizes."""
+    """Features of the second stem, which alone is in words, from blocks of these sizes; the mixture is three of it."""
     evidence = StemEvidence(Levels(), {5: (1, torch.tensor([0.0, 2.0, 0.0, 0.0]))})
     ends = [*np.cumsum(sizes), stems.shape[-1]]
     for start, end in pairwise([0, *ends]):
-        evidence.update(stems[..., start:end], rate_hz, mixture_level_db=level_db, is_last=bool(end == ends[-1]))
+        block, is_last = stems[..., start:end], bool(end == ends[-1])
+        evidence.update(block, 3 * block[1], rate_hz, mixture_level_db=level_db, is_last=is_last)
     assert list(evidence.values()) == [5]
     return evidence.values()[5]
 
@@ -147,6 +148,7 @@ def test_evidence_by_hand() -> None:
     values = heard(stems, [], level_db=-20 - 20 * np.log10(2))
     assert values["evidence"] == pytest.approx((2 * 0.25 - 0.2) / 2, abs=1e-4)
     assert values["max_evidence"] == pytest.approx((2 * 0.4 - 0.2) / 2, abs=1e-4)
+    assert values["mixture_evidence"] == pytest.approx((3 * 2 * 0.25 - 0.2) / 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("rate_hz", [16000, 44100])
@@ -190,10 +192,11 @@ def test_only_words_are_heard_and_only_where_there_is_a_tower() -> None:
     evidence = stem_evidence(Hearing(), [picture, *words], [[0], [1, 2], [3]])  # type: ignore[arg-type]
     assert evidence is not None
     stems = np.ones((3, 1, 100), np.float32) * np.array([9, 1, 2], np.float32)[:, None, None]
-    evidence.update(stems, 16000, mixture_level_db=-20.0, is_last=True)
+    evidence.update(stems, stems[0], 16000, mixture_level_db=-20.0, is_last=True)
     values = evidence.values()
     assert list(values) == [1, 2, 3] and values[1] == values[2]  # two in one stem, one in another that is louder
     assert values[3]["evidence"] > values[2]["evidence"]
+    assert values[3]["mixture_evidence"] == values[2]["mixture_evidence"] > values[3]["evidence"]
 
 
 def test_the_tower_of_lite_hears_a_stem_as_it_hears_a_sound() -> None:
@@ -201,7 +204,7 @@ def test_the_tower_of_lite_hears_a_stem_as_it_hears_a_sound() -> None:
     wave = np.random.default_rng(0).normal(0, 0.1, 40000).astype(np.float32)
     evidence = StemEvidence(sounds, {0: (0, sounds.embeddings[7])})
     level_db = 10 * np.log10(np.square(wave - wave.mean(), dtype=np.float64).mean())
-    evidence.update(wave[None, None], 16000, mixture_level_db=level_db, is_last=True)
+    evidence.update(wave[None, None], wave[None], 16000, mixture_level_db=level_db, is_last=True)
     mean, deviation = sounds.usual
     standard = (sounds.logits(torch.from_numpy(wave)[None], 16000)[0] - mean) / deviation
     cosines, nearest = (sounds.embeddings @ sounds.embeddings[7]).topk(3)

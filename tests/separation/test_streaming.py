@@ -294,19 +294,24 @@ def test_the_stems_are_heard_as_they_come() -> None:
 
         def __init__(self) -> None:
             self.blocks: list[np.ndarray] = []
+            self.mixtures: list[np.ndarray] = []
             self.facts: list[tuple[int, float, bool]] = []
 
-        def update(self, stems: np.ndarray, rate_hz: int, *, mixture_level_db: float, is_last: bool) -> None:
+        def update(
+            self, stems: np.ndarray, mixture: np.ndarray, rate_hz: int, *, mixture_level_db: float, is_last: bool
+        ) -> None:
             self.blocks.append(stems)
+            self.mixtures.append(mixture)
             self.facts.append((rate_hz, mixture_level_db, is_last))
 
         def values(self) -> dict[int, dict[str, float]]:
-            return {1: {"evidence": 2.0, "max_evidence": 3.0}}
+            return {1: {"evidence": 2.0, "max_evidence": 3.0, "mixture_evidence": 9.0}}
 
     ear = Ear()
     running = run(noise(30000, 2), constant(0.25, 0.5), 2, evidence=ear)
     _, stems, _ = all_of(running)
     np.testing.assert_array_equal(np.concatenate(ear.blocks, axis=-1), stems)
+    assert np.concatenate(ear.mixtures, axis=-1).shape == stems.shape[1:]
     assert {fact[:2] for fact in ear.facts} == {(16000, running.survey.level_db)}
     assert [fact[2] for fact in ear.facts] == [False] * (len(ear.facts) - 1) + [True]
     heard = {"features": ("evidence", "max_evidence"), "weights": (1.0, -1.0), "bias": 0.0}

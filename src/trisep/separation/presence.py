@@ -4,10 +4,10 @@ A mask network gives some mask for every query; whether the query is really in t
 mask is and how much of the mixture it takes. The features are accumulated while the masks are streamed. The weights are
 fitted on clips whose content is known, and are stored in the checkpoint's card under `presence`.
 
-Where the encoder has an audio tower, what it hears in the stems counts too, with weights of its own: they pass through
-the tower as they are separated, at the gain that brings the mixture to the tower's level. The evidence for words is the
-mean of the standardised logits of the three nearest classes, weighted by the softmax of their cosines
-(docs/experiments/2026-11-27-audio-tower.md). It is ours.
+Where the encoder has an audio tower, what it hears in the stems and in the mixture counts too, with weights of its own:
+they pass through the tower as they are separated, at the gain that brings the mixture to the tower's level. The
+evidence for words is the mean of the standardised logits of the three nearest classes, weighted by the softmax of their
+cosines (docs/experiments/2026-11-27-audio-tower.md). It is ours.
 """
 
 import math
@@ -34,7 +34,7 @@ FEATURE_NAMES = ("level_ratio_db", "mean_logit", "share_above_half", "max_activi
 
 `relative_` before a name means that value minus its mean over the reference queries.
 """
-EVIDENCE_NAMES = ("evidence", "max_evidence")
+EVIDENCE_NAMES = ("evidence", "max_evidence", "mixture_evidence")
 """The features that `StemEvidence.values` returns."""
 _FLOOR_DB = -80.0
 _NUM_HISTOGRAM_BINS = 64
@@ -47,7 +47,7 @@ _WINDOW_STEPS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvidenceWeights:
-    """Weights of the logistic function where the stem was heard."""
+    """Weights of the logistic function where stem and mixture were heard."""
 
     features: tuple[str, ...]
     weights: tuple[float, ...]
@@ -244,10 +244,11 @@ def evidence_weights(
 
 
 class StemEvidence:
-    """Evidence for words, accumulated over the stems as they come.
+    """Evidence for words, accumulated over the stems and the mixture as they come.
 
-    `evidence` is that of the mean embedding of a whole stem, `max_evidence` the largest over windows of 1.024 s. The
-    tower reads portions of a minute, wherever the segments end; no more of a stem is kept.
+    `evidence` is that of the mean embedding of a whole stem, `max_evidence` the largest over windows of 1.024 s, and
+    `mixture_evidence` that of the whole mixture. The tower reads portions of a minute, wherever the segments end; no
+    more of a stem is kept.
     """
 
     def __init__(self, tower: AudioTower, words: Mapping[int, tuple[int, Float[Tensor, "D"]]]) -> None:
@@ -258,22 +259,30 @@ class StemEvidence:
         self._weights, self._usual = evidence_weights(tower, torch.stack([vector for _, vector in words.values()]))
         self._resampler: StreamedResampler | None = None
         self._downmixes: list[Downmix] = []
-        self._portion = np.empty((len(words), PORTION_SAMPLES), np.float32)
+        self._portion = np.empty((len(words) + 1, PORTION_SAMPLES), np.float32)
         self._num_waiting = 0
         self._sum: Tensor | float = 0.0
         self._num_steps = 0
         self._largest = torch.full((len(words),), -torch.inf)
 
     def update(
-        self, stems: Float32[np.ndarray, "Q C m"], sample_rate_hz: int, *, mixture_level_db: float, is_last: bool
+        self,
+        stems: Float32[np.ndarray, "Q C m"],
+        mixture: Float32[np.ndarray, "C m"],
+        sample_rate_hz: int,
+        *,
+        mixture_level_db: float,
+        is_last: bool,
     ) -> None:
-        """Add the next samples of all stems; the rate and the level of the mixture are the same in every call."""
+        """Add the next samples of all stems and of the mixture; its level and the rate are the same in every call."""
         if self._resampler is None:
+            num_sounds = len(self._stems) + 1
             self._resampler = StreamedResampler(
-                from_hz=sample_rate_hz, to_hz=SIGNAL.sample_rate_hz, num_channels=len(self._stems), name="the stems"
+                from_hz=sample_rate_hz, to_hz=SIGNAL.sample_rate_hz, num_channels=num_sounds, name="the stems"
             )
-            self._downmixes = [Downmix(sample_rate_hz, stems.shape[1]) for _ in self._stems]
-        mono = np.stack([mix.push(stems[stem]) for mix, stem in zip(self._downmixes, self._stems, strict=True)])
+            self._downmixes = [Downmix(sample_rate_hz, len(mixture)) for _ in range(num_sounds)]
+        sounds = [*(stems[stem] for stem in self._stems), mixture]
+        mono = np.stack([mix.push(sound) for mix, sound in zip(self._downmixes, sounds, strict=True)])
         mono *= gain_between(mixture_level_db, LEVEL_DB)
         self._append(self._resampler.push(mono))
         if is_last:
@@ -284,12 +293,14 @@ class StemEvidence:
         """Return the features of each query in words, by its number; nothing before anything was heard."""
         if self._num_steps == 0:
             return {}
-        whole = self._evidence(torch.as_tensor(self._sum / self._num_steps)[:, None])[:, 0]
-        rows = zip(whole.tolist(), self._largest.tolist(), strict=True)
+        whole = torch.as_tensor(self._sum / self._num_steps)
+        mixture = whole[-1:].expand(len(self._queries), -1)
+        stem, mixed = (self._evidence(heard[:, None])[:, 0] for heard in (whole[:-1], mixture))
+        rows = zip(stem.tolist(), self._largest.tolist(), mixed.tolist(), strict=True)
         named = (dict(zip(EVIDENCE_NAMES, row, strict=True)) for row in rows)
         return dict(zip(self._queries, named, strict=True))
 
-    def _append(self, samples: Float32[np.ndarray, "W n"]) -> None:
+    def _append(self, samples: Float32[np.ndarray, "sounds n"]) -> None:
         """Fill the portion, and hear it whenever it is full."""
         while samples.shape[1]:
             fitting = samples[:, : PORTION_SAMPLES - self._num_waiting]
@@ -300,14 +311,14 @@ class StemEvidence:
                 self._hear()
 
     def _hear(self) -> None:
-        """Add the steps of the samples that wait, one stem at a time."""
+        """Add the steps of the samples that wait, one stem at a time, the mixture last."""
         portion, self._num_waiting = torch.from_numpy(self._portion[:, : self._num_waiting]), 0
         if not portion.shape[1]:
             return
-        steps = torch.cat([self._tower.embed_portion(stem[None]) for stem in portion])
+        steps = torch.cat([self._tower.embed_portion(sound[None]) for sound in portion])
         self._sum = self._sum + steps.sum(dim=1)
         self._num_steps += steps.shape[1]
-        windows = torch.stack([window.mean(dim=1) for window in torch.split(steps, _WINDOW_STEPS, dim=1)], dim=1)
+        windows = torch.stack([window.mean(dim=1) for window in torch.split(steps[:-1], _WINDOW_STEPS, dim=1)], dim=1)
         self._largest = torch.maximum(self._largest, self._evidence(windows).amax(dim=1))
 
     def _evidence(self, embeddings: Float[Tensor, "W N E"]) -> Float[Tensor, "W N"]:

@@ -286,7 +286,7 @@ class Separator:
         hears: bool | None = None,
     ) -> SeparationRun:
         """Open and survey the source, embed the queries, plan the segments; `references` are words that presence
-        compares with, `hears` says whether the stems are heard. For None, the calibration says it.
+        compares with, `hears` says whether stems and mixture are heard. For None, the calibration says it.
         """
         hears = self.calibration.with_evidence is not None if hears is None else hears
         opened = self._opened(source, options)

@@ -207,7 +207,7 @@ class SeparationRun:
         Each of the `groups` of the first queries becomes one stem; None makes one of each query.
 
         `plan` gives the segments of a sound of so many samples at the rate of the model. `evidence` listens to
-        the stems.
+        stems and mixture.
         """
         self.source, self.signal, self.queries = source, signal, queries
         self._network, self._device = network, device
@@ -265,12 +265,12 @@ class SeparationRun:
         return max(1, int(seconds * self.signal.sample_rate_hz / self.signal.hop_samples))
 
     def _measure(self, separated: SeparatedSegment, *, is_last: bool) -> None:
-        """Take the levels of stems, mixture and residual, and what is heard in the stems."""
+        """Take the levels of stems, mixture and residual, and what is heard in stems and mixture."""
         for meter, stem in zip(self._meters, separated.stems, strict=True):
             meter.update(stem)
         if self._evidence is not None:
             rate, level_db = self.source.sample_rate_hz, self.survey.level_db
-            self._evidence.update(separated.stems, rate, mixture_level_db=level_db, is_last=is_last)
+            self._evidence.update(separated.stems, separated.heard, rate, mixture_level_db=level_db, is_last=is_last)
         self._mixture.update(separated.heard)
         self._residual.update(separated.heard_residual)
 

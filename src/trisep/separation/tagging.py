@@ -24,7 +24,7 @@ class Tag:
     """One kind of sound."""
 
     name: str
-    """AudioSet's display name."""
+    """AudioSet's display name, or that of a class of our own."""
     probability: float
     """That it is heard in the file, 0 to 1."""
     per_second: tuple[float, ...]
