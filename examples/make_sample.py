@@ -326,6 +326,9 @@ def main() -> None:
     parser.add_argument("--gcompris", type=Path, required=True, help="folder of the unpacked package gcompris-qt-data")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
+    for folder in (arguments.stamps, arguments.gcompris):
+        if not folder.is_dir():
+            parser.error(f"{folder}: no such folder; unpack the package there with dpkg -x")
     make({STAMPS: arguments.stamps, GCOMPRIS: arguments.gcompris}, [DOG, TRUMPET], arguments.out)
 
 

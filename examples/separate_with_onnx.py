@@ -14,7 +14,12 @@ import numpy as np
 import onnxruntime
 import soundfile
 
+if len(sys.argv) != 5:
+    sys.exit(__doc__)
 export, sound, words, output = Path(sys.argv[1]), *sys.argv[2:5]
+for needed in (export / "export.json", Path(sound)):
+    if not needed.is_file():
+        sys.exit(f"{needed}: no such file; expected a folder that `trisep export` wrote, and a sound")
 settings = json.loads((export / "export.json").read_text(encoding="utf-8"))
 grids, signal = np.load(export / "grids.npz"), settings["signal"]
 pieces = {piece: row for row, piece in enumerate((export / "vocabulary.txt").read_text(encoding="utf-8").splitlines())}

@@ -1,6 +1,7 @@
 """What plays notes: soundfonts by FluidSynth, recorded notes and drum hits by resampling."""
 
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
@@ -39,8 +40,10 @@ class Font:
     """A soundfont, played by FluidSynth without its effects."""
 
     def __init__(self, path: Path) -> None:
-        import fluidsynth  # type: ignore[import-not-found]
-
+        try:
+            import fluidsynth  # type: ignore[import-not-found]
+        except ImportError as error:
+            sys.exit(f"{path}: cannot be played ({error}); pip install pyfluidsynth, apt-get install libfluidsynth3")
         self._synth = fluidsynth.Synth(gain=0.4, samplerate=float(RATE_HZ))
         for effect in ("reverb", "chorus"):
             self._synth.setting(f"synth.{effect}.active", 0)

@@ -77,7 +77,7 @@ def test_with_the_sounds_the_gains_are_set_against_what_they_are_like(
     out = tmp_path / "out"
     assert main(["analyze", "fusion", str(a), str(b), "--media", str(media), "--out", str(out)]) == 0
     text = capsys.readouterr().out
-    assert "| spectral flatness | +nan | nan | 2 |" in text
+    assert "| spectral flatness | – | – | 2 |" in text
     with (out / "fusion_acoustics.csv").open(newline="") as file:
         dog, rain = csv.DictReader(file)
     assert (dog["label"], dog["gain"], rain["gain"]) == ("dog", "-1.000000", "3.500000")

@@ -171,7 +171,9 @@ def test_a_push_to_the_hub_makes_repository_and_branch(
         raise OSError("no token")
 
     monkeypatch.setattr(Api, "create_repo", refuse)
-    with pytest.raises(CheckpointError, match=r"hf:me/birds: cannot be pushed \(no token\); log in"):
+    with pytest.raises(
+        CheckpointError, match=r"me/birds: cannot be pushed \(no token\); check the connection, and log in"
+    ):
         push_checkpoint(run_folder / "model", "hf:me/birds")
 
 

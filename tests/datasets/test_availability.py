@@ -342,7 +342,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_2(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("key,source\nx,x.mp4\n", "lacks the column end_seconds, start_seconds"),
+        ("key,source\nx,x.mp4\n", "lacks the columns end_seconds, start_seconds"),
         ("source,start_seconds,end_seconds\n", "lists no clip"),
         ("source,start_seconds,end_seconds\n../x.mp4,,\n", "which is no file below"),
         ("source,start_seconds,end_seconds\nabsent.mp4,,\n", "which is no file below"),

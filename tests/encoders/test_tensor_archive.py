@@ -47,5 +47,5 @@ def test_a_tensor_that_repeats_its_numbers_without_end_is_refused(tmp_path: Path
 
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match="it is not a regular file"):
+    with pytest.raises(CheckpointError, match="a.pt: is no regular file; give a file of weights"):
         read_tensors(tmp_path / "a.pt")

@@ -36,7 +36,7 @@ def test_rows_before_a_bad_one_are_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "lacks the column label, path; expected them, separated by commas, in the first line, got ''"),
+        ("", "lacks the columns label, path; expected them, separated by commas, in the first line, got ''"),
         ("path,title\na,b\n", "lacks the column label beside path; expected them, separated by commas"),
         ("path;label\na;b\n", "expected .*, separated by commas, in the first line, got 'path;label'$"),
         ("x" * 5000 + "\na\n", f"got '{'x' * 80}'$"),

@@ -93,8 +93,18 @@ def test_sound_alone_is_kept_when_allowed(tmp_path: Path) -> None:
 
 def test_no_usable_file_is_an_error_with_the_reasons(tmp_path: Path) -> None:
     write_clip(tmp_path / "in" / "mute.mp4", sound=False)
-    with pytest.raises(StoreError, match=r"no file gave a usable clip \(1 no sound\)"):
+    expected = r"in: no file gave a usable clip \(1 no sound\): mute.mp4: the file has no sound$"
+    with pytest.raises(StoreError, match=expected):
         prepare(tmp_path / "in", tmp_path / "out", SETTINGS)
+    # Nothing is left that would be in the way of another try with other files.
+    write_clip(tmp_path / "in" / "good.mp4")
+    assert prepare(tmp_path / "in", tmp_path / "out", SETTINGS).num_clips > 0
+
+
+def test_a_store_inside_the_folder_is_no_input(videos: Path, tmp_path: Path) -> None:
+    inside = prepare(videos, videos / "inner", SETTINGS)
+    report = prepare(videos, tmp_path / "out", SETTINGS)
+    assert (report.num_inputs, report.num_left_out) == (inside.num_inputs, inside.num_left_out)
 
 
 def test_a_finished_store_is_left_as_it_is(videos: Path, tmp_path: Path) -> None:

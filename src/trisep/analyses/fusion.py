@@ -135,7 +135,8 @@ def acoustics_markdown(gains: Mapping[str, float], properties: Mapping[str, Mapp
     """Return the rank correlations of the gains with the properties, then the properties, as Markdown tables."""
     lines = ["| property | Spearman's ρ with A − B | p | classes |", "|---|---:|---:|---:|"]
     for name, (rho, p_value, number) in correlations(gains, properties).items():
-        lines.append(f"| {TITLES[name]} | {rho:+.2f} | {p_value:.2g} | {number} |")
+        found = f"{rho:+.2f} | {p_value:.2g}" if np.isfinite(rho) else "– | –"  # fewer than three classes, or all alike
+        lines.append(f"| {TITLES[name]} | {found} | {number} |")
     lines += ["", f"| class | A − B | {' | '.join(TITLES.values())} |", "|---|---:" + "|---:" * len(TITLES) + "|"]
     for label, gain in gains.items():
         cells = " | ".join(f"{properties[label][name]:.3f}" for name in TITLES)

@@ -137,7 +137,11 @@ def read_card(path: Path) -> dict[str, Any]:
     """Read the `config.json` of a checkpoint folder."""
     file = path / "config.json"
     if not file.is_file():
-        raise CheckpointError(f"{path}: not a checkpoint folder: it should hold config.json and model.safetensors")
+        run = path / "model"
+        hint = f"; of this run it is {run}" if (run / "config.json").is_file() else ""
+        raise CheckpointError(
+            f"{path}: not a checkpoint folder: it should hold config.json and model.safetensors{hint}"
+        )
     try:
         card = read_json(file)
     except ConfigError as error:

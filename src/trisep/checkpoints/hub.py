@@ -140,7 +140,6 @@ def _uploaded(folder: Path, name: HubName, *, private: bool) -> str:
     """Upload the files of a folder; return the address of the repository."""
     with needs_extra("trisep push"):
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     api = HfApi()
     try:
@@ -153,9 +152,11 @@ def _uploaded(folder: Path, name: HubName, *, private: bool) -> str:
             revision=name.revision,
             commit_message="A checkpoint of trisep",
         )
-    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
+    except Exception as error:  # A network that fails is an error of the hub's HTTP client, which has no base here.
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{name}: cannot be pushed ({reason}); log in: hf auth login") from error
+        raise CheckpointError(
+            f"{name}: cannot be pushed ({reason}); check the connection, and log in: hf auth login"
+        ) from error
     return str(address)
 
 

@@ -1,5 +1,6 @@
 """The registry of models: their folders and cards by name. Listing them reads cards only, and no weights."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def checkpoint_folder(name_or_path: str | Path) -> Path:
             f"{path}: is there and no checkpoint: expected a folder that holds config.json and model.safetensors, "
             f"{expected}"
         )
-    raise CheckpointError(f"unknown model '{name_or_path}': expected a checkpoint folder, {expected}")
+    nearest = difflib.get_close_matches(str(name_or_path), models, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise CheckpointError(f"unknown model '{name_or_path}': expected a checkpoint folder, {expected}{hint}")
 
 
 def load_named(name_or_path: str | Path, *, packed: bool = False) -> Checkpoint:

@@ -70,7 +70,7 @@ def run(arguments: Arguments) -> int:
     from trisep.store.boxes import BoxSettings
     from trisep.store.embed import embed
 
-    embed(
+    report = embed(
         arguments.store,
         arguments.encoder,
         regions=arguments.regions,
@@ -81,5 +81,10 @@ def run(arguments: Arguments) -> int:
         cluster=arguments.cluster,
         num_workers=arguments.workers,
         console=Console(),
+    )
+    earlier = f" ({report.num_resumed_shards} from an earlier run)" if report.num_resumed_shards else ""
+    print(
+        f"{report.store}: {report.num_frames} frames in {report.num_shards} shards{earlier}, embedded with "
+        f"{report.encoder}"
     )
     return 0

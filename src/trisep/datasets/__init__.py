@@ -23,7 +23,7 @@ from trisep.datasets.music import read_music
 from trisep.datasets.solos import read_solos
 from trisep.datasets.vggsound import read_vggsound, read_vggsound_clean
 from trisep.datasets.whole_videos import SplitRule
-from trisep.errors import ConfigError
+from trisep.errors import ConfigError, MediaError
 
 __all__ = ["DataSetName", "ListedClip", "SplitRule", "has_pictures", "list_clips"]
 
@@ -60,6 +60,8 @@ def list_clips(name: str, metadata: Sequence[Path], media: Path, *, rule: SplitR
             "esc50": read_esc50,
         }
         clips = readers[name](metadata)
+    if not clips and name == "folder":
+        raise MediaError(f"{media}: holds no video and no sound; give the folder of media files")
     if not clips:
         raise ConfigError(
             f"{', '.join(map(str, metadata)) or media}: lists no clip of {name}; give the files as published"

@@ -32,9 +32,10 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     Raises CheckpointError when the file cannot be read, is damaged, or is a pickle of anything but
     tensors and plain containers.
     """
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "is no regular file" if file.exists() else "no such file"
+        raise CheckpointError(f"{file}: {what}; give a file of weights")
     try:
-        if not file.is_file():
-            raise OSError("it is not a regular file")
         with file.open("rb") as opened:
             head = opened.read(9)
         if head[8:] == b"{":
@@ -48,7 +49,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             f"{file}: the file is damaged or cannot be read ({str(error)[:200]}); get a complete copy"
         ) from error
     except Exception as error:  # The restricted reader refuses with errors that share no base.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        said = str(error).strip()  # of some no more than a number
+        reason = (said if any(map(str.isalpha, said)) else f"{type(error).__name__} {said}").splitlines()[0][:200]
         raise CheckpointError(
             f"{file}: is not an archive of tensors, or is damaged; nothing in it was run ({reason}); get the published "
             "file"

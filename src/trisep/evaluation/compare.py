@@ -117,6 +117,8 @@ def read_both(
     """
     require_metric(metric)
     first, second = read_scores(a, system_a, metric), read_scores(b, system_b, metric)
+    if _table(a).resolve() == _table(b).resolve() and first.name == second.name:
+        raise ConfigError(f"{a}: {first.name} would be compared with itself; name another system with --system-b")
     require_same_pairs(first, second)
     both = [key for key in first.scores if key in second.scores]
     if not both:

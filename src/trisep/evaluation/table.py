@@ -174,9 +174,9 @@ def metric_name(metric: str) -> str:
 def _read(table: Path) -> dict[tuple[str, str], _Column]:
     """Read the numbers of a table, by system and group; they take a few bytes for each source.
 
-    Systems are in the order of the table, and the group "all" is the first of each.
+    Systems are in the order of the table, and the group "all" is the first of each; it stands for a single group, too.
     """
-    columns: defaultdict[tuple[str, str], _Column] = defaultdict(_Column)
+    columns: dict[tuple[str, str], _Column] = defaultdict(_Column)
     with table.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             for group in dict.fromkeys(("all", row["group"] or "all")):
@@ -188,6 +188,8 @@ def _read(table: Path) -> dict[tuple[str, str], _Column]:
                 for metric, values in column.values.items():
                     values.append(float(row[metric]))
     systems = list(dict.fromkeys(system for system, _ in columns))
+    if len({group for _, group in columns}) == 2:
+        columns = {key: column for key, column in columns.items() if key[1] == "all"}
     return dict(sorted(columns.items(), key=lambda item: (systems.index(item[0][0]), item[0][1] != "all", item[0][1])))
 
 

@@ -45,9 +45,10 @@ def _require_columns(file: Path, names: Sequence[str], columns: Collection[str])
     missing = set(columns) - set(names)
     if missing:
         beside = f" beside {', '.join(sorted(there))}" if (there := set(columns) - missing) else ""
+        plural = "s" if len(missing) > 1 else ""
         raise MediaError(
-            f"{file}: lacks the column {', '.join(sorted(missing))}{beside}; expected them, separated by commas, in "
-            f"the first line, got {','.join(names)[:_SHOWN]!r}"
+            f"{file}: lacks the column{plural} {', '.join(sorted(missing))}{beside}; expected them, separated by "
+            f"commas, in the first line, got {','.join(names)[:_SHOWN]!r}"
         )
     twice = [name for name, number in Counter(names).items() if name and number > 1]
     if twice:

@@ -15,6 +15,7 @@ from trisep.media import SIDECAR_SUFFIXES
 from trisep.media.files import sha256_of
 from trisep.media.records import read_json
 from trisep.media.tables import read_rows, read_stretch
+from trisep.store.layout import is_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class InputFile:
 def list_inputs(folder: Path, *, leave_out: Path) -> tuple[InputFile, ...]:
     """List all inputs below `folder`, sorted by relative path.
 
-    Links are followed, and `leave_out` (the store) is not entered.
+    Links are followed. Neither `leave_out` (the store) nor any other store is entered.
 
     Raises MediaError when the folder or one below it cannot be read, StoreError when it holds no input.
     """
@@ -184,7 +185,7 @@ def _walk(folder: Path, *, leave_out: Path) -> Iterator[Path]:
         kept = []
         for name in sorted(folder_names):
             real = Path(parent, name).resolve()
-            if not name.startswith(".") and real not in seen and real != leave_out:
+            if not name.startswith(".") and real not in seen and real != leave_out and not is_store(real):
                 seen.add(real)
                 kept.append(name)
         folder_names[:] = kept

@@ -20,6 +20,11 @@ PLAN = "plan.json"
 SHARDS = "shards"
 
 
+def is_store(folder: Path) -> bool:
+    """Return whether a folder is a clip store, finished or begun."""
+    return (folder / SHARDS).is_dir() and any((folder / name).is_file() for name in (MANIFEST, PLAN))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardInfo:
     """What the manifest says of one shard."""

@@ -144,7 +144,7 @@ def _prepare(folder: Path, out: Path, settings: PrepareSettings, console: Consol
     _run(waiting, settings, num_files=len(files), console=console)
     if finished is not None:
         _verify_rebuilt(waiting, finished)
-    manifest = finished or _merge(out, jobs, plan)
+    manifest = finished or _merge(folder, out, jobs, plan)
     make_table(out, manifest)
     if finished is None:
         write_manifest(out, manifest)
@@ -275,10 +275,10 @@ def _run(jobs: list[ShardJob], settings: PrepareSettings, *, num_files: int, con
             progress.advance(task, len(job.sources))
 
 
-def _merge(out: Path, jobs: list[ShardJob], plan: Plan) -> Manifest:
+def _merge(folder: Path, out: Path, jobs: list[ShardJob], plan: Plan) -> Manifest:
     """Join the parts, one at a time, into the index; return the manifest.
 
-    Raises StoreError when the store would hold no clip.
+    Raises StoreError when the store would hold no clip; then nothing of it is left.
     """
     skipped: list[SkippedInput] = []
     shards: list[ShardInfo] = []
@@ -290,11 +290,11 @@ def _merge(out: Path, jobs: list[ShardJob], plan: Plan) -> Manifest:
             skipped += part.skipped
             shards.append(part.shard)
         counts = dict(sorted(Counter(item.reason for item in skipped).items()))
-        if not any(shard.num_clips for shard in shards):
-            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-            raise StoreError(
-                f"{out}: no file gave a usable clip ({reasons}); for sound without pictures use --audio-only-ok"
-            )
+    if not any(shard.num_clips for shard in shards):
+        _tidy(out, jobs)
+        (out / INDEX).unlink()
+        shutil.rmtree(out / SHARDS)
+        raise _no_clip(folder, skipped, counts)
     return Manifest(
         **asdict(plan),
         num_clips=sum(shard.num_clips for shard in shards),
@@ -305,6 +305,15 @@ def _merge(out: Path, jobs: list[ShardJob], plan: Plan) -> Manifest:
         shards=tuple(shards),
         index_sha256=sha256_of(out / INDEX),
     )
+
+
+def _no_clip(folder: Path, skipped: Sequence[SkippedInput], counts: Mapping[str, int]) -> StoreError:
+    """The error for a folder none of whose files is of use, which names the first of them."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    named = [f"{item.source}: {' '.join(item.detail.split()) or item.reason}" for item in skipped]
+    first = "; ".join(line[:200] for line in named[:3]) + ("; …" if len(named) > 3 else "")
+    hint = "; for sound without pictures use --audio-only-ok" if "no picture" in counts else ""
+    return StoreError(f"{folder}: no file gave a usable clip ({reasons}): {first}{hint}")
 
 
 def _verify_rebuilt(rebuilt: Sequence[ShardJob], finished: Manifest) -> None:
