@@ -3,7 +3,7 @@
     separator.onnx   log_magnitude [1, 1, 256, T], vectors [Q, D] → masks [Q, 256, T]; T as `time_multiple` says
     words.onnx       ids, attention [n, m] of a query in n templates → vector [384]
     picture.onnx     pixels [n, 3, H, W] from 0 to 255, sides multiples of 32 → vectors [n, 384]
-    sound.onnx       log_mel [n, 64, T] → logits [n, 527] of AudioSet's classes
+    sound.onnx       log_mel [n, 64, T] → logits [n, C] of the tower's classes
     grids.npz        window [W], to_log [256, F] and to_linear [F, 256]: the transform that surrounds the separator
     vocabulary.txt   the word pieces, one a line; the number of a line is an id
     export.json      settings, inputs and outputs, and how far each file is from PyTorch
@@ -250,7 +250,7 @@ class _Sound(nn.Module):
         super().__init__()
         self.tower = encoder.sounds.network
 
-    def forward(self, log_mel: Float[Tensor, "n 64 T"]) -> Float[Tensor, "n 527"]:
+    def forward(self, log_mel: Float[Tensor, "n 64 T"]) -> Float[Tensor, "n C"]:
         """Compute the logits of whole sounds."""
         return self.tower.classify(self.tower(log_mel).mean(dim=1))
 

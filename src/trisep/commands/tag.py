@@ -9,7 +9,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Say what is heard in a sound or video, and when: the likeliest of AudioSet's 527 classes.
+    """Say what is heard in a sound or video, and when: the likeliest of nearly 600 kinds.
 
     The probability is that of the second in which a sound is heard best, or of the whole file if that is larger.
 

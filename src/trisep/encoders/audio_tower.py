@@ -1,9 +1,10 @@
-"""The audio tower of `lite`: sound → logits of AudioSet's 527 classes, over the whole sound and over time.
+"""The audio tower of `lite`: sound → logits of C kinds of sound, over the whole sound and over time.
 
 A small residual convolutional network (He et al. 2016) reads the log-mel spectrogram of the project's own STFT. It was
-trained here by distillation (Hinton et al. 2015) from EfficientAT mn04 and starts from no published weights; the recipe
-is `scripts/train_audio_tower.py`, and what it was trained on is in the card `pretrained/audio_tower.json`. Beside the
-weights are the names of the classes and their text embeddings; this file computes none.
+trained here by distillation (Hinton et al. 2015) from EfficientAT mn04, corrected by labels, and starts from no
+published weights; the recipe is `scripts/train_audio_tower.py`, and what it was trained on is in the card
+`pretrained/audio_tower.json`. The classes are AudioSet's 527 and those labels that AudioSet lacks (bassoon, washing
+machine). Beside the weights are their names and text embeddings; this file computes none.
 """
 
 import json
@@ -42,7 +43,6 @@ def mel_triangles(
 
 SIGNAL = SignalSettings()
 """16 kHz, windows of 1024 samples, hop of 256 samples: the transform of the separators."""
-NUM_CLASSES = 527
 FRAMES_PER_STEP = 16
 """Spectrogram frames that one step of the network covers: 0.256 s."""
 LEVEL_DB = -20.0
@@ -108,8 +108,8 @@ class AudioTowerNetwork(nn.Module):
     `classify` turns an embedding, or a mean of embeddings over time, into logits.
     """
 
-    def __init__(self) -> None:
-        """Build the layers."""
+    def __init__(self, num_classes: int) -> None:
+        """Build the layers for so many classes."""
         super().__init__()
         first, second, *widths = _WIDTHS
         layers: list[nn.Module] = [
@@ -125,7 +125,7 @@ class AudioTowerNetwork(nn.Module):
         self.features = nn.Sequential(*layers)
         self.embedding = nn.Linear(channels * _NUM_BANDS // FRAMES_PER_STEP, _EMBEDDING_DIM)
         self.hidden = nn.Linear(_EMBEDDING_DIM, _HIDDEN_DIM)
-        self.classes = nn.Linear(_HIDDEN_DIM, NUM_CLASSES)
+        self.classes = nn.Linear(_HIDDEN_DIM, num_classes)
 
     def forward(self, picture: Float[Tensor, "B 64 T"]) -> Float[Tensor, "B N 256"]:
         """Embed every step; frames beyond the end are filled with silence."""
@@ -136,7 +136,7 @@ class AudioTowerNetwork(nn.Module):
         embedding: Tensor = self.embedding(maps.permute(0, 3, 1, 2).flatten(2)[:, :num_steps])
         return embedding.relu()
 
-    def classify(self, embedding: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B 527"]:
+    def classify(self, embedding: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B C"]:
         """Apply the two linear layers; the sigmoids of the logits are independent probabilities."""
         logits: Tensor = self.classes(self.hidden(embedding).relu())
         return logits
@@ -158,17 +158,17 @@ class SoundClasses:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """AudioSet's display names, in its order."""
+        """AudioSet's display names, in its order, then the other classes."""
         with safe_open(_FILE, framework="pt") as file:
             return tuple(json.loads(file.metadata()["classes"]))
 
     @cached_property
-    def embeddings(self) -> Float[Tensor, "527 384"]:
+    def embeddings(self) -> Float[Tensor, "C 384"]:
         """Text embeddings of the names (mean over templates and synonyms, unit length)."""
         return self._stored("class_embeddings")
 
     @cached_property
-    def usual(self) -> tuple[Float[Tensor, "527"], Float[Tensor, "527"]]:
+    def usual(self) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]]:
         """Mean and standard deviation of each class's logit over the training sounds."""
         return self._stored("logit_mean"), self._stored("logit_deviation")
 
@@ -177,7 +177,7 @@ class SoundClasses:
         """A hash that changes whenever what is heard could change."""
         return sha256_of(_FILE)[:16]
 
-    def logits(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 527"]:
+    def logits(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B C"]:
         """Hear each sound as a whole; the sigmoids of the logits are independent probabilities."""
         return self.classify(self.encode_audio(waveform, sample_rate_hz))
 
@@ -185,7 +185,7 @@ class SoundClasses:
         """Embed each sound as a whole: the mean over its steps, before the classes. Full scale is ±1."""
         return self._steps(waveform, sample_rate_hz).mean(dim=1)
 
-    def logits_per_second(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 527"]:
+    def logits_per_second(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N C"]:
         """Hear every second, N = ⌈S / rate⌉: the steps of 0.256 s whose middle lies in it, or the nearest one."""
         steps = self._steps(waveform, sample_rate_hz)
         middles = (np.arange(steps.shape[1]) + 0.5) * _STEP_SAMPLES / SIGNAL.sample_rate_hz
@@ -204,7 +204,7 @@ class SoundClasses:
         embeddings: Tensor = self.network(log_mel(sounds))
         return embeddings
 
-    def classify(self, embeddings: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B 527"]:
+    def classify(self, embeddings: Float[Tensor, "*B 256"]) -> Float[Tensor, "*B C"]:
         """Turn the embedding of a step, or a mean over steps, into logits."""
         return self.network.classify(embeddings)
 
@@ -220,7 +220,7 @@ class SoundClasses:
     @cached_property
     def network(self) -> AudioTowerNetwork:
         """The network, in eval mode."""
-        network = AudioTowerNetwork()
+        network = AudioTowerNetwork(len(self.names))
         counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
         network.load_state_dict(
             counters | {name: self._stored(name) for name in network.state_dict() if name not in counters}

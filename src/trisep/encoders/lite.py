@@ -4,7 +4,7 @@ Text goes through the MiniLM-L6 sentence encoder. A picture or region is embedde
 the text embeddings of its top classes (ConSE, Norouzi et al. 2014). The classes are those of EfficientNet-Lite0
 (ImageNet-1k, all WordNet synonyms averaged) and a few concepts that ImageNet lacks, whose linear heads were fitted on
 labelled photographs (`pretrained/lite_classes`, made by `scripts/fit_lite_concepts.py`). A sound is embedded in the
-same way, by AudioSet's 527 classes (`audio_tower.py`). All networks are frozen.
+same way, by the classes of `audio_tower.py`. All networks are frozen.
 
 Pictures thus lie among the embeddings of the classes. A sentence says more than a class ("person playing a …") and lies
 beside them. `ground` moves a text embedding half of the way towards the classes, so that a model that was trained with
@@ -166,7 +166,7 @@ class LiteEncoder:
         return (weights.unsqueeze(-1) * embeddings[classes]).sum(dim=-2)
 
     def encode_audio(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B 384"]:
-        """Embed mono sounds of any level and length, full scale ±1, each as a whole (ConSE over AudioSet's classes)."""
+        """Embed mono sounds of any level and length, full scale ±1, each as a whole (ConSE over its classes)."""
         return self.embed_logits(self.sounds.logits(waveform, sample_rate_hz), self.sounds.embeddings)
 
     def encode_audio_seconds(self, waveform: Float[Tensor, "B S"], sample_rate_hz: int) -> Float[Tensor, "B N 384"]:
