@@ -383,14 +383,14 @@ def test_an_evaluation_without_a_finite_score_is_an_error(
         ("evaluate --data {data} --baseline mixture --pairs none.csv", "none.csv: cannot be read"),
         (
             "evaluate --data {data} --baseline mixture --pairs {data}/manifest.csv",
-            "manifest.csv: lacks the column label_1, label_2, path_1",
+            "manifest.csv: lacks the columns label_1, label_2, path_1",
         ),
         (
             "evaluate --data {data} --baseline mixture --pairs {data}/wrong/absent.csv",
             "gone.wav: no such file; 1 of 2 clips are absent",
         ),
-        ("evaluate --data {data} --baseline mixture --pairs {data}/wrong/list.json", "list.json: lacks the column"),
-        ("evaluate --data {data}/wrong/list.json --baseline mixture", "list.json: lacks the column label, path, split"),
+        ("evaluate --data {data} --baseline mixture --pairs {data}/wrong/list.json", "list.json: lacks the columns"),
+        ("evaluate --data {data}/wrong/list.json --baseline mixture", "list.json: lacks the columns label, path, split"),
         ("evaluate --data {data}/wrong/no_split.csv --baseline mixture", "no_split.csv: lacks the column split"),
         (
             "evaluate default --data {data} --query video",

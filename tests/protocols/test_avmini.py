@@ -39,14 +39,8 @@ def test_a_mixture_holds_two_held_out_clips_of_different_labels(data: Path) -> N
             assert source.label == LABELS[int(source.path.stem) % 4]
             assert source.group == ("lacking" if source.label in LACKING else "known")
     counts = Counter(source.path for mixture in drawn for source in mixture.sources)
-    assert len(counts) == 24 and max(counts.values()) < 4 * min(counts.values())
+    assert len(counts) == 12 and max(counts.values()) < 3 * min(counts.values())
     assert (PROTOCOL.level_db, PROTOCOL.templates) == (-20.0, ("a photo of {}",))
-
-
-def test_of_a_small_set_each_pair_comes_once(tmp_path: Path) -> None:
-    write_list(tmp_path / "manifest.csv", avmini_rows()[:12])
-    drawn = [frozenset(source.path.name for source in mixture.sources) for mixture in mixtures(tmp_path)]
-    assert len(drawn) == len(set(drawn)) == 54  # pairs of twelve clips, without those of one label
 
 
 def test_off_screen_noise_is_added_to_the_same_pairs(data: Path) -> None:

@@ -67,12 +67,6 @@ def random_pairs(sources: Sequence[ProtocolSource], seed: int) -> Iterator[Proto
             yield ProtocolMixture(index=next(indices), sources=(first, second))
 
 
-def every_pair(sources: Sequence[ProtocolSource]) -> Iterator[ProtocolMixture]:
-    """Yield each pair of sources of different labels once."""
-    pairs = (pair for pair in combinations(sources, 2) if pair[0].label != pair[1].label)
-    return (ProtocolMixture(index=index, sources=pair) for index, pair in enumerate(pairs))
-
-
 def classes_in_pairs(sources: Sequence[ProtocolSource], seed: int, *, num_draws: int) -> Iterator[ProtocolMixture]:
     """Yield the first clip of each label with that of each other label, `num_draws` times.
 
