@@ -390,7 +390,10 @@ def test_an_evaluation_without_a_finite_score_is_an_error(
             "gone.wav: no such file; 1 of 2 clips are absent",
         ),
         ("evaluate --data {data} --baseline mixture --pairs {data}/wrong/list.json", "list.json: lacks the columns"),
-        ("evaluate --data {data}/wrong/list.json --baseline mixture", "list.json: lacks the columns label, path, split"),
+        (
+            "evaluate --data {data}/wrong/list.json --baseline mixture",
+            "list.json: lacks the columns label, path, split",
+        ),
         ("evaluate --data {data}/wrong/no_split.csv --baseline mixture", "no_split.csv: lacks the column split"),
         (
             "evaluate default --data {data} --query video",
