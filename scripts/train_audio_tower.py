@@ -29,12 +29,12 @@ from safetensors.torch import save_file
 from torch.nn.functional import interpolate
 
 from trisep import pretrained
-from trisep.encoders.audio_tower import SIGNAL, AudioTowerNetwork, log_mel
+from trisep.encoders.audio_tower import LEVEL_DB, SIGNAL, AudioTowerNetwork, log_mel
 from trisep.encoders.efficientat import NUM_CLASSES, SAMPLE_RATE_HZ, EfficientAT, find_efficientat
 from trisep.encoders.lite import LiteEncoder
 from trisep.encoders.resample import resample
 from trisep.media.files import replacing, write_json
-from trisep.media.level import gain_to
+from trisep.media.level import gain_to, level_db
 from trisep.mixing.mixture import group_clips
 from trisep.separation.precision import choose_precision
 from trisep.store.read import ClipStore
@@ -43,7 +43,6 @@ from trisep.training.labels import read_labels, read_optional_column
 LENGTHS = {"long": 49152, "short": 16384}
 """Samples of the two kinds of segment: 12 and 4 steps of the network."""
 BATCH = {"long": 96, "short": 192}
-LEVEL_DB = -20.0
 PRESENT, ABSENT, SILENT = 1.0, -4.0, -7.0
 """Logit of a class that is there, at least; of a melodic instrument that is not, at most; of a class without teacher
 that is not there."""
@@ -153,7 +152,9 @@ def fill(cache: Path, sounds: Sounds, classes: Classes, counts: Mapping[str, Seq
         pictures = np.lib.format.open_memmap(
             cache / f"{name}_mel.npy", "w+", np.float16, (total, 64, length // SIGNAL.hop_samples)
         )
-        targets = np.lib.format.open_memmap(cache / f"{name}_logits.npy", "w+", np.float16, (total, len(classes.names)))
+        targets = np.lib.format.open_memmap(
+            cache / f"{name}_targets.npy", "w+", np.float16, (total, len(classes.names))
+        )
         for start in range(0, total, 32):
             rows = range(start, min(start + 32, total))
             batch = [draw_parts(sounds, length, generator, mixed=row >= num_alone) for row in rows]
@@ -169,7 +170,10 @@ def fill(cache: Path, sounds: Sounds, classes: Classes, counts: Mapping[str, Seq
 
 
 def draw_parts(sounds: Sounds, length: int, generator: np.random.Generator, *, mixed: bool) -> list[Part]:
-    """Draw a random segment, or two, in a fifth of the cases three, at −10 … +10 dB, half of them at other speeds."""
+    """Draw a random segment, or two, in a fifth of the cases three, at −10 … +10 dB, half of them at other speeds.
+
+    Each has `length` samples at 16 kHz, and is repeated where its recording is shorter.
+    """
     parts = []
     for _ in range((3 if generator.random() < 0.2 else 2) if mixed else 1):
         number = generator.choice(len(sounds.weights), p=sounds.weights)
@@ -180,15 +184,15 @@ def draw_parts(sounds: Sounds, length: int, generator: np.random.Generator, *, m
         cut = np.resize(sound, wanted) if len(sound) < wanted else sound[start : start + wanted]
         if factor != 1:
             cut = np.interp(np.arange(length) * factor, np.arange(wanted), cut).astype(np.float32)
-        is_audible = _level_db(cut) > LEVEL_DB + AUDIBLE_DB
+        is_audible = level_db(cut) > LEVEL_DB + AUDIBLE_DB
         gain = np.float32(10 ** (generator.uniform(-10, 10) / 20))
         parts.append(Part(gain * _levelled(cut[:length]), sounds.labels[number], is_audible))
-    least = _level_db(sum(part.samples for part in parts)) + AUDIBLE_DB
-    return [part._replace(is_audible=part.is_audible and _level_db(part.samples) > least) for part in parts]
+    least = level_db(sum(part.samples for part in parts)) + AUDIBLE_DB
+    return [part._replace(is_audible=part.is_audible and level_db(part.samples) > least) for part in parts]
 
 
 def corrected(of_teacher: np.ndarray, parts: Sequence[Part], classes: Classes) -> np.ndarray:
-    """Correct the teacher's 527 logits by what the labels say, and add those of the other classes."""
+    """Correct the teacher's logits [527] by what the labels say, and add those of the other classes: [C]."""
     target = np.full(len(classes.names), SILENT, np.float32)
     target[: len(of_teacher)] = of_teacher
     there = {one for part in parts for one in classes.of_label.get(part.label, ())}
@@ -200,10 +204,6 @@ def corrected(of_teacher: np.ndarray, parts: Sequence[Part], classes: Classes) -
     return target
 
 
-def _level_db(samples: np.ndarray) -> float:
-    return float(10 * np.log10(np.mean(np.square(samples)) + 1e-12))
-
-
 def _levelled(sound: np.ndarray) -> np.ndarray:
     return (sound * gain_to(sound, LEVEL_DB)).astype(np.float32)
 
@@ -212,7 +212,7 @@ def train(cache: Path, num_classes: int, num_steps: int, rate: float, seed: int)
     """Train for `num_steps` batches, from CACHE/state.pt if it is there; every fortieth segment only judges."""
     torch.manual_seed(seed)
     pictures = {name: np.load(cache / f"{name}_mel.npy", mmap_mode="r") for name in LENGTHS}
-    targets = {name: torch.from_numpy(np.load(cache / f"{name}_logits.npy")).float() for name in LENGTHS}
+    targets = {name: torch.from_numpy(np.load(cache / f"{name}_targets.npy")).float() for name in LENGTHS}
     mean, deviation = usual(targets["long"])
     network = AudioTowerNetwork(num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02)
@@ -261,7 +261,7 @@ def usual(targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def coloured(picture: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
-    """Change level and colour of every segment by up to 7 and 4 dB: other rooms, microphones, equalisers."""
+    """Change level and colour of log-mel spectrograms [B, 64, T] by up to 7 and 4 dB: other rooms and microphones."""
     gain = generator.uniform(-0.4, 0.4, (len(picture), 1, 1))
     knots = generator.uniform(-0.25, 0.25, (len(picture), 1, 6))
     curve = interpolate(torch.from_numpy(knots), picture.shape[1], mode="linear", align_corners=True)
@@ -293,7 +293,7 @@ def pack(network: AudioTowerNetwork, cache: Path, names: Sequence[str]) -> None:
     """Write src/trisep/pretrained/audio_tower.safetensors: float16 weights, names, and their text embeddings."""
     tensors = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
     tensors["class_embeddings"] = class_embeddings(LiteEncoder(), [tuple(name.split(", ")) for name in names])
-    mean, deviation = usual(torch.from_numpy(np.load(cache / "long_logits.npy")).float())
+    mean, deviation = usual(torch.from_numpy(np.load(cache / "long_targets.npy")).float())
     tensors |= {"logit_mean": mean, "logit_deviation": deviation}
     with replacing(Path(pretrained.__file__).parent / "audio_tower.safetensors") as temporary:
         halves = {name: value.half().contiguous() for name, value in tensors.items()}
